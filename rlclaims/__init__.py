@@ -1,0 +1,53 @@
+"""rlclaims: claims about reinforcement-learning algorithms, tested the way pytest tests functions.
+
+Public names are imported when first used, so that having rlclaims installed costs nothing until a claim runs.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rlclaims.agents.algorithm import Agent, Algorithm
+    from rlclaims.agents.ppo import PPO, PPOM
+    from rlclaims.agents.trpo import TRPO
+    from rlclaims.judging.claim import Claim, Source, claim, source
+    from rlclaims.judging.evidence import ClaimError, Evidence
+    from rlclaims.judging.runs import Runs
+    from rlclaims.judging.samples import Sample
+    from rlclaims.pytest_plugin.fixtures import runs
+    from rlclaims.update import Batch, Rollout, Update
+
+_HOME = {
+    "Agent": "agents.algorithm",
+    "Algorithm": "agents.algorithm",
+    "Batch": "update",
+    "Claim": "judging.claim",
+    "ClaimError": "judging.evidence",
+    "Evidence": "judging.evidence",
+    "PPO": "agents.ppo",
+    "PPOM": "agents.ppo",
+    "Rollout": "update",
+    "Runs": "judging.runs",
+    "Sample": "judging.samples",
+    "Source": "judging.claim",
+    "TRPO": "agents.trpo",
+    "Update": "update",
+    "claim": "judging.claim",
+    "runs": "pytest_plugin.fixtures",
+    "source": "judging.claim",
+}
+
+__all__ = [
+    "PPO", "PPOM", "TRPO", "Agent", "Algorithm", "Batch", "Claim", "ClaimError", "Evidence", "Rollout", "Runs",
+    "Sample", "Source", "Update", "claim", "runs", "source",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'rlclaims' has no attribute {name!r}")
+    return getattr(import_module(f"rlclaims.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""Policy-gradient algorithms for S seeds at once: one file, one algorithm."""

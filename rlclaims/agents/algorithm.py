@@ -1,0 +1,216 @@
+"""What PPO and TRPO share: settings, the state of a learning agent, advantages, and the value regression.
+
+An algorithm is a frozen dataclass of settings with a `learn` method. An `Agent` is the state that `learn` moves:
+S seeds, each one row of every tensor.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rlclaims.agents.advantages import ReturnScaler, generalized_advantages
+from rlclaims.agents.networks import ACTIVATIONS, MLP, GaussianNetwork, GaussianPolicy
+from rlclaims.agents.settings import paper_settings
+from rlclaims.randomness import Purpose, stream, torch_stream
+from rlclaims.update import Batch, Rollout
+
+
+@dataclass(frozen=True)
+class Algorithm(ABC):
+    """Settings of an actor-critic with separate networks; subclasses add theirs and say how to learn."""
+
+    steps: int = 2048
+    """Environment steps between two updates, T."""
+    gamma: float = 0.99
+    """Discount factor."""
+    gae_lambda: float = 0.95
+    """Lambda of generalised advantage estimation."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Widths of the hidden layers of both networks."""
+    value_learning_rate: float = 2.5e-4
+    """Adam's step size for the value network."""
+    value_epochs: int = 10
+    """Passes over the rollout in the value regression."""
+    minibatches: int = 32
+    """Parts into which a pass splits the rollout."""
+    adam_epsilon: float = 1e-5
+    """Adam's denominator offset."""
+
+    value_clip: float | None = None
+    """Optimisation 1: how far a value may move from its old prediction before it stops learning."""
+    scale_rewards: bool = False
+    """Optimisation 2: divide rewards by the standard deviation of the discounted return so far."""
+    initialization: str = "xavier"
+    """Optimisation 3: "orthogonal" with scaled heads, or "xavier"."""
+    anneal_learning_rates: bool = False
+    """Optimisation 4: both learning rates fall linearly to 0 over the planned iterations."""
+    reward_clip: float | None = None
+    """Optimisation 5: bound on a scaled reward; needs `scale_rewards`."""
+    normalize_observations: bool = True
+    """Optimisation 6: subtract the running mean and divide by the running standard deviation."""
+    observation_clip: float | None = None
+    """Optimisation 7: bound on a normalised observation."""
+    activation: str = "tanh"
+    """Optimisation 8: nonlinearity of the hidden layers."""
+    gradient_clip: float | None = None
+    """Optimisation 9: bound on the l2 norm of the policy's gradient (off in every config of the papers' code)."""
+
+    def __post_init__(self) -> None:
+        self._require(self.steps > 0 and self.minibatches > 0, "steps and minibatches must be positive")
+        self._require(
+            self.steps % self.minibatches == 0,
+            f"steps ({self.steps}) must be a multiple of minibatches ({self.minibatches})",
+        )
+        self._require(0 <= self.gamma <= 1 and 0 <= self.gae_lambda <= 1, "gamma and gae_lambda must lie in [0, 1]")
+        self._require(
+            self.initialization in ("orthogonal", "xavier"),
+            f"initialization must be 'orthogonal' or 'xavier', not {self.initialization!r}",
+        )
+        self._require(
+            self.activation in ACTIVATIONS,
+            f"activation must be one of {', '.join(sorted(ACTIVATIONS))}, not {self.activation!r}",
+        )
+        self._require(
+            self.reward_clip is None or self.scale_rewards,
+            "reward_clip bounds scaled rewards and needs scale_rewards=True",
+        )
+        for name in ("value_clip", "reward_clip", "observation_clip", "gradient_clip"):
+            value = getattr(self, name)
+            self._require(value is None or value > 0, f"{name} must be positive, or None for off, not {value}")
+
+    def _require(self, condition: bool, sentence: str) -> None:
+        if not condition:
+            raise ValueError(f"{type(self).__name__}: {sentence}.")
+
+    @classmethod
+    def for_task(cls, task: str, **changes: Any) -> Self:
+        """The papers' settings for a Gymnasium id, else the defaults; `changes` go on top.
+
+        A subclass inherits the settings of the class the papers name, but a default that it sets itself wins.
+
+        Raises:
+            ValueError: a setting is unknown or does not fit.
+        """
+        known = {field.name: field for field in fields(cls)}
+        if unknown := sorted(changes.keys() - known.keys()):
+            raise ValueError(f"{cls.__name__} has no setting {unknown[0]!r}; it has {', '.join(sorted(known))}.")
+        for owner in cls.__mro__:
+            found = paper_settings(owner.__name__, task) if owner.__module__.startswith("rlclaims.") else None
+            if found is not None:
+                theirs = {field.name: field.default for field in fields(owner)}
+                found = {name: v for name, v in found.items() if known[name].default == theirs[name]}
+                return cls(**{**found, **changes})
+        return cls(**changes)
+
+    @property
+    def ratio_epsilon(self) -> float:
+        """The eps of the interval [1 - eps, 1 + eps] that ratios are held against; .2, as the papers draw it."""
+        return 0.2
+
+    @abstractmethod
+    def learn(self, agent: "Agent", rollout: Rollout) -> Batch:
+        """Improve the policy and refit the values on a rollout of the current policy.
+
+        Returns:
+            The pairs and advantages that the policy learned from.
+        """
+
+
+class Agent:
+    """S learning agents: parameters, optimisers, running statistics, and each seed's minibatch order."""
+
+    def __init__(self, algorithm: Algorithm, seeds: Sequence[int], n_observation: int, n_action: int, iterations: int):
+        self.algorithm, self.seeds, self.iterations = algorithm, tuple(seeds), iterations
+        self.iteration = 0
+        hidden, activation = algorithm.hidden, algorithm.activation
+        self.network = GaussianNetwork(MLP((n_observation, *hidden, n_action), activation))
+        self.value_network = MLP((n_observation, *hidden, 1), activation)
+        self.theta_SP = self.network.initial(
+            [torch_stream(s, Purpose.POLICY_INIT) for s in seeds], algorithm.initialization
+        ).requires_grad_()
+        self.phi_SP = self.value_network.initial(
+            [torch_stream(s, Purpose.VALUE_INIT) for s in seeds], algorithm.initialization, head_gain=1.0
+        ).requires_grad_()
+        # Fused Adam is one elementwise kernel over all seeds; it is their common clock, not a common state.
+        self.policy_adam = torch.optim.Adam([self.theta_SP], eps=algorithm.adam_epsilon, fused=True)
+        self.value_adam = torch.optim.Adam([self.phi_SP], eps=algorithm.adam_epsilon, fused=True)
+        self._scaler = ReturnScaler(len(seeds), algorithm.gamma, algorithm.reward_clip)
+        self._minibatch_rngs = [stream(s, Purpose.MINIBATCHES) for s in seeds]
+
+    def policy(self) -> GaussianPolicy:
+        """The policies as they stand, at a copy of their parameters."""
+        return GaussianPolicy(self.network, self.theta_SP.detach().clone())
+
+    def annealed(self, learning_rate: float) -> float:
+        """The learning rate at this iteration."""
+        left = 1 - self.iteration / self.iterations if self.algorithm.anneal_learning_rates else 1.0
+        return learning_rate * left
+
+    def estimate(self, rollout: Rollout, *, frozen: bool = False) -> tuple[Tensor, Tensor]:
+        """Values and generalised advantages of a rollout, (S, T) each, by the current value network.
+
+        Args:
+            rollout: steps of the current policy.
+            frozen: leave the reward statistic as it is, for measuring.
+        """
+        algorithm = self.algorithm
+        with torch.no_grad():
+            value_ST = self.value_network(self.phi_SP, rollout.observation_STO).squeeze(-1)
+            next_value_ST = self.value_network(self.phi_SP, rollout.next_observation_STO).squeeze(-1)
+        reward_ST, terminated_ST, truncated_ST = (
+            x.numpy() for x in (rollout.reward_ST, rollout.terminated_ST, rollout.truncated_ST)
+        )
+        if algorithm.scale_rewards:
+            scaler = self._scaler
+            reward_ST = scaler.frozen(reward_ST) if frozen else scaler(reward_ST, terminated_ST | truncated_ST)
+        advantage_ST = generalized_advantages(
+            reward_ST,
+            value_ST.double().numpy(),
+            next_value_ST.double().numpy(),
+            terminated_ST,
+            truncated_ST,
+            gamma=algorithm.gamma,
+            lam=algorithm.gae_lambda,
+        )
+        return value_ST, torch.from_numpy(advantage_ST).float()
+
+    def minibatches(self, epochs: int, *data: Tensor) -> Iterator[tuple[Tensor, ...]]:
+        """Each seed's own shuffles of (S, T, ...) tensors, cut into minibatches (S, B, ...)."""
+        for _ in range(epochs):
+            order_ST = np.stack([rng.permutation(self.algorithm.steps) for rng in self._minibatch_rngs])
+            index_ST = torch.from_numpy(order_ST)
+            shuffled = [
+                x.gather(1, index_ST if x.ndim == 2 else index_ST.unsqueeze(-1).expand(x.shape)) for x in data
+            ]
+            yield from zip(*(x.chunk(self.algorithm.minibatches, dim=1) for x in shuffled), strict=True)
+
+    def fit_values(self, observation_STO: Tensor, old_value_ST: Tensor, advantage_ST: Tensor) -> None:
+        """Regress values on the GAE target V_old + A, by Adam on minibatches of squared errors.
+
+        With `value_clip`, the larger of the error and the error of the value clipped to within that distance of
+        its old prediction counts (MadryLab/implementation-matters `steps.py`, `value_loss_gae`).
+        """
+        algorithm = self.algorithm
+        self.value_adam.param_groups[0]["lr"] = self.annealed(algorithm.value_learning_rate)
+        data = (observation_STO, old_value_ST, old_value_ST + advantage_ST)
+        for observation_SBO, old_value_SB, target_SB in self.minibatches(algorithm.value_epochs, *data):
+            value_SB = self.value_network(self.phi_SP, observation_SBO).squeeze(-1)
+            squared_error_SB = (value_SB - target_SB).square()
+            if algorithm.value_clip is not None:
+                near_SB = old_value_SB + (value_SB - old_value_SB).clamp(-algorithm.value_clip, algorithm.value_clip)
+                squared_error_SB = torch.maximum(squared_error_SB, (near_SB - target_SB).square())
+            # A sum over seeds gives each seed the gradient of its own mean.
+            loss = squared_error_SB.mean(1).sum()
+            (self.phi_SP.grad,) = torch.autograd.grad(loss, self.phi_SP)
+            self.value_adam.step()
+
+
+def standardized(advantage_SB: Tensor) -> Tensor:
+    """Each seed's advantages at mean 0 and (unbiased) standard deviation 1."""
+    mean_S1, std_S1 = advantage_SB.mean(1, keepdim=True), advantage_SB.std(1, keepdim=True)
+    return (advantage_SB - mean_S1) / (std_S1 + 1e-8)

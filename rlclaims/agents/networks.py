@@ -1,0 +1,145 @@
+"""Multilayer perceptrons of S seeds at once, as functions of a flat parameter tensor theta_SP.
+
+A policy is a point in parameter space, so the parameters of a seed are one row of one tensor: snapshots are
+copies, steps are additions, and Fisher-vector products need no reshaping. Batched matrix products keep the
+seeds apart: what one seed computes does not depend on how many others it is computed with.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from rlclaims.update import DiagonalGaussian
+
+Floats = npt.NDArray[np.float32]
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu}
+NUMPY_ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {"tanh": np.tanh, "relu": lambda x: x.clip(min=0)}
+
+
+@dataclass(frozen=True)
+class MLP:
+    """The shape of a fully connected network; its parameters are passed in."""
+
+    sizes: tuple[int, ...]
+    """Widths from input to output, for example (11, 64, 64, 3)."""
+    activation: str = "tanh"
+    """Nonlinearity of the hidden layers: tanh or relu."""
+
+    @property
+    def n_parameters(self) -> int:
+        """Weights and biases of all layers."""
+        return sum((i + 1) * o for i, o in pairwise(self.sizes))
+
+    def __call__(self, theta_SP: Tensor, x_SBI: Tensor) -> Tensor:
+        """Outputs (S, B, sizes[-1]) for inputs (S, B, sizes[0])."""
+        activation = ACTIVATIONS[self.activation]
+        layers = self.layers(theta_SP)
+        for weight_SIO, bias_S1O in layers[:-1]:
+            x_SBI = activation(torch.baddbmm(bias_S1O, x_SBI, weight_SIO))
+        weight_SIO, bias_S1O = layers[-1]
+        return torch.baddbmm(bias_S1O, x_SBI, weight_SIO)
+
+    def layers(self, theta_SP: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Weights (S, in, out) and biases (S, 1, out) of each layer, as views of the parameters."""
+        shapes = list(pairwise(self.sizes))
+        # One split has one concatenation as its gradient; slicing layer by layer would have many.
+        parts = theta_SP.split([n for i, o in shapes for n in (i * o, o)], dim=1)
+        return [
+            (weight.view(-1, i, o), bias.unsqueeze(1))
+            for weight, bias, (i, o) in zip(parts[::2], parts[1::2], shapes, strict=True)
+        ]
+
+    def initial(self, generators: Sequence[torch.Generator], scheme: str, head_gain: float) -> Tensor:
+        """Fresh parameters (S, P), one generator per seed; biases are 0.
+
+        Args:
+            generators: one source of randomness per seed.
+            scheme: "orthogonal" (gain sqrt 2 in hidden layers, `head_gain` in the last) or "xavier" (uniform
+                in every layer, `head_gain` unused), as in MadryLab/implementation-matters `models.py`.
+            head_gain: gain of the last layer under "orthogonal".
+        """
+        return torch.stack([self._initial_one(g, scheme, head_gain) for g in generators])
+
+    def _initial_one(self, generator: torch.Generator, scheme: str, head_gain: float) -> Tensor:
+        parts = []
+        for layer, (n_in, n_out) in enumerate(pairwise(self.sizes)):
+            weight_OI = torch.empty(n_out, n_in)  # the usual orientation, so that gains mean the usual thing
+            if scheme == "orthogonal":
+                gain = head_gain if layer == len(self.sizes) - 2 else math.sqrt(2)
+                nn.init.orthogonal_(weight_OI, gain, generator=generator)
+            else:
+                nn.init.xavier_uniform_(weight_OI, generator=generator)
+            parts += [weight_OI.T.reshape(-1), torch.zeros(n_out)]
+        return torch.cat(parts)
+
+
+@dataclass(frozen=True)
+class GaussianNetwork:
+    """A diagonal Gaussian policy: an MLP for the mean, then A log standard deviations free of the state."""
+
+    mlp: MLP
+
+    @property
+    def n_parameters(self) -> int:
+        """Those of the mean and one log standard deviation per action entry."""
+        return self.mlp.n_parameters + self.mlp.sizes[-1]
+
+    def __call__(self, theta_SP: Tensor, observation_SBO: Tensor) -> DiagonalGaussian:
+        """Action distributions of S policies in B states each."""
+        mean_SP, log_std_SA = theta_SP.split([self.mlp.n_parameters, self.mlp.sizes[-1]], dim=1)
+        return DiagonalGaussian(self.mlp(mean_SP, observation_SBO), log_std_SA.unsqueeze(1))
+
+    def actor(self, theta_SP: Tensor) -> "Actor":
+        """The same policies, made ready to act one observation at a time."""
+        return Actor(self, theta_SP)
+
+    def initial(self, generators: Sequence[torch.Generator], scheme: str) -> Tensor:
+        """Fresh parameters (S, P): policy head gain .01 under "orthogonal", log standard deviation 0."""
+        mean_SP = self.mlp.initial(generators, scheme, head_gain=0.01)
+        return torch.cat([mean_SP, torch.zeros(len(generators), self.mlp.sizes[-1])], dim=1)
+
+
+class Actor:
+    """S policies at fixed parameters, acting in numpy: one observation a seed, thousands of times.
+
+    numpy multiplies the seeds' matrices one after another, so a seed acts alike in any company, at a tenth of what
+    torch takes to launch so small a product. Gradients and measures never pass through here.
+    """
+
+    def __init__(self, network: GaussianNetwork, theta_SP: Tensor) -> None:
+        with torch.no_grad():
+            mean_SP, log_std_SA = theta_SP.split([network.mlp.n_parameters, network.mlp.sizes[-1]], dim=1)
+            self.std_SA: Floats = log_std_SA.exp().numpy()
+            """Standard deviations, the same in every state."""
+            self._layers = [
+                (weight_SIO.contiguous().numpy(), bias_S1O.contiguous().numpy())
+                for weight_SIO, bias_S1O in network.mlp.layers(mean_SP)
+            ]
+        self._activation = NUMPY_ACTIVATIONS[network.mlp.activation]
+
+    def mean(self, observation_SO: Floats) -> Floats:
+        """Mean actions (S, A)."""
+        x_S1I = observation_SO[:, None, :]
+        for weight_SIO, bias_S1O in self._layers[:-1]:
+            x_S1I = self._activation(x_S1I @ weight_SIO + bias_S1O)
+        weight_SIO, bias_S1O = self._layers[-1]
+        return (x_S1I @ weight_SIO + bias_S1O)[:, 0, :]
+
+
+@dataclass(frozen=True)
+class GaussianPolicy:
+    """A network at given parameters: what `rlclaims.update.Policy` asks for."""
+
+    network: GaussianNetwork
+    theta_SP: Tensor
+
+    def __call__(self, observation_SBO: Tensor) -> DiagonalGaussian:
+        """Action distributions in the given normalised observations."""
+        return self.network(self.theta_SP, observation_SBO)

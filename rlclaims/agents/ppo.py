@@ -1,0 +1,95 @@
+"""Proximal policy optimisation for S seeds at once, and PPO-M, its core without most code-level optimisations.
+
+PPO (Schulman et al. 2017, 1707.06347) as MadryLab/implementation-matters runs it, every optimisation a setting.
+
+PPO-M is PPO with these removed, and nothing else: value clipping (1), reward scaling (2), orthogonal
+initialisation with scaled heads (3), learning-rate annealing (4), reward clipping (5), observation clipping (7).
+Observation normalisation (6) and tanh (8) stay on, as in the papers' code, though their text says that PPO-M has
+none; global gradient clipping (9) is off in both. Advantages are standardised in every minibatch in both.
+
+Defects of that code are not reproduced: see `Agent.estimate` (true bootstraps) and `rlclaims.training` (seeds,
+episodes that run on, measuring that leaves training alone).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rlclaims.agents.algorithm import Agent, Algorithm, standardized
+from rlclaims.update import Batch, Rollout
+
+
+@dataclass(frozen=True)
+class PPO(Algorithm):
+    """PPO with the optimisations that the papers' code gives it; defaults are its settings for Hopper."""
+
+    learning_rate: float = 3e-4
+    """Adam's step size for the policy."""
+    epochs: int = 10
+    """Passes over the rollout in the policy update."""
+    clip_epsilon: float | None = 0.2
+    """eps: pairs with a ratio beyond 1 +- eps in the direction of their advantage get no gradient."""
+
+    scale_rewards: bool = True
+    initialization: str = "orthogonal"
+    anneal_learning_rates: bool = True
+    reward_clip: float | None = 10.0
+    observation_clip: float | None = 10.0
+
+    @property
+    def ratio_epsilon(self) -> float:
+        """The clip's own eps, or .2 where there is no clip."""
+        return 0.2 if self.clip_epsilon is None else self.clip_epsilon
+
+    def learn(self, agent: Agent, rollout: Rollout) -> Batch:
+        """One iteration of the algorithm box: advantages, epochs of minibatch ascent, value regression."""
+        value_ST, advantage_ST = agent.estimate(rollout)
+        observation_STO, action_STA = rollout.observation_STO, rollout.action_STA
+        with torch.no_grad():
+            old_log_prob_ST = agent.policy()(observation_STO).log_prob(action_STA)
+
+        agent.policy_adam.param_groups[0]["lr"] = agent.annealed(self.learning_rate)
+        data = (observation_STO, action_STA, old_log_prob_ST, advantage_ST)
+        for observation_SBO, action_SBA, old_log_prob_SB, advantage_SB in agent.minibatches(self.epochs, *data):
+            log_prob_SB = agent.network(agent.theta_SP, observation_SBO).log_prob(action_SBA)
+            ratio_SB = (log_prob_SB - old_log_prob_SB).exp()
+            loss_S = self.policy_loss(ratio_SB, standardized(advantage_SB))
+            # A sum over seeds gives each seed the gradient of its own loss.
+            (gradient_SP,) = torch.autograd.grad(loss_S.sum(), agent.theta_SP)
+            agent.theta_SP.grad = self._clipped(gradient_SP)
+            agent.policy_adam.step()
+
+        agent.fit_values(observation_STO, value_ST, advantage_ST)
+        return Batch(observation_STO, action_STA, advantage_ST)
+
+    def policy_loss(self, ratio_SB: Tensor, advantage_SB: Tensor) -> Tensor:
+        """The clipped objective, negated, (S,): minus the mean of min(rho A, clip(rho, 1-eps, 1+eps) A).
+
+        Override this one method for another objective of the ratio (1707.06347 eq. 7).
+        """
+        if self.clip_epsilon is None:
+            return -(ratio_SB * advantage_SB).mean(1)
+        clipped_SB = ratio_SB.clamp(1 - self.clip_epsilon, 1 + self.clip_epsilon)
+        return -torch.minimum(ratio_SB * advantage_SB, clipped_SB * advantage_SB).mean(1)
+
+    def _clipped(self, gradient_SP: Tensor) -> Tensor:
+        if self.gradient_clip is None:
+            return gradient_SP
+        norm_S1 = gradient_SP.square().sum(1, keepdim=True).sqrt()
+        return gradient_SP * (self.gradient_clip / (norm_S1 + 1e-6)).clamp(max=1.0)
+
+
+@dataclass(frozen=True)
+class PPOM(PPO):
+    """PPO-M: PPO with the named code-level optimisations off; defaults are the papers' for Hopper."""
+
+    learning_rate: float = 1.7e-4
+    value_learning_rate: float = 4e-4
+
+    value_clip: float | None = None
+    scale_rewards: bool = False
+    initialization: str = "xavier"
+    anneal_learning_rates: bool = False
+    reward_clip: float | None = None
+    observation_clip: float | None = None

@@ -1,0 +1,35 @@
+"""The papers' hyperparameters, per algorithm and task, each with its source.
+
+Every number is from MadryLab/implementation-matters at commit 5ee6ecb, the code of "Implementation Matters in
+Deep Policy Gradients" (2005.12729): `src/MuJoCo.json` for what all share, `configs/*.py` for the rest. The code
+names Gymnasium's -v2 tasks; the same numbers are used for -v5.
+"""
+
+from typing import Any
+
+PAPER_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
+    # configs/PPO.py. Value clipping is on for Walker2d and Humanoid, off for Hopper.
+    "PPO": {
+        "Hopper": {"learning_rate": 3e-4, "value_learning_rate": 2.5e-4, "value_clip": None},
+        "Walker2d": {"learning_rate": 4e-4, "value_learning_rate": 3e-4, "value_clip": 0.2},
+        "Humanoid": {"learning_rate": 1.5e-4, "value_learning_rate": 1e-4, "value_clip": 0.2},
+    },
+    # configs/PPO-M.py. Its learning rates were tuned apart from PPO's, so the two differ in more than the
+    # optimisations that PPO-M leaves out.
+    "PPOM": {
+        "Hopper": {"learning_rate": 1.7e-4, "value_learning_rate": 4e-4},
+        "Walker2d": {"learning_rate": 1e-4, "value_learning_rate": 2e-4},
+        "Humanoid": {"learning_rate": 9e-5, "value_learning_rate": 4e-4},
+    },
+    # configs/TRPO.py; the same deltas stand in Table 1 of 1811.02553v4.
+    "TRPO": {
+        "Hopper": {"delta": 0.13, "value_learning_rate": 2e-4},
+        "Walker2d": {"delta": 0.04, "value_learning_rate": 3e-4},
+        "Humanoid": {"delta": 0.07, "value_learning_rate": 3e-4},
+    },
+}
+
+
+def paper_settings(algorithm: str, task: str) -> dict[str, Any] | None:
+    """The papers' settings of an algorithm on a task ("Hopper-v5"), or None where the papers have none."""
+    return PAPER_SETTINGS.get(algorithm, {}).get(task.rsplit("-v", 1)[0])

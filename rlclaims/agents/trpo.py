@@ -1,0 +1,141 @@
+"""Trust region policy optimisation for S seeds at once.
+
+TRPO (Schulman et al. 2015, 1502.05477) as MadryLab/implementation-matters runs it: conjugate gradient on
+Fisher-vector products over a tenth of the states, a step to the edge of the trust region, and a backtracking line
+search that asks for a raised surrogate and a mean KL(old || new) of at most delta on the rollout. Seeds share every
+matrix product and differ in when they are done, which masks keep.
+
+Left out: the entropy bonus, and the KL schedule of TRPO+ (a no-op in that code).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rlclaims.agents.algorithm import Agent, Algorithm, standardized
+from rlclaims.randomness import Purpose, stream
+from rlclaims.update import Batch, Rollout
+
+
+@dataclass(frozen=True)
+class TRPO(Algorithm):
+    """TRPO; defaults are the papers' settings for Hopper."""
+
+    delta: float = 0.13
+    """Trust region: the largest mean KL(old || new) on the rollout, in nats."""
+    value_learning_rate: float = 2e-4
+    conjugate_gradient_steps: int = 10
+    """Iterations of the conjugate gradient method."""
+    damping: float = 0.1
+    """Multiple of the identity added to the Fisher matrix."""
+    fisher_fraction: float = 0.1
+    """Share of the rollout's states, drawn without replacement, that the Fisher matrix is estimated on."""
+    backtracks: int = 10
+    """Step sizes the line search tries: 1, 1/2, 1/4, ..."""
+    accept_ratio: float = 0.1
+    """Least gain in the surrogate, as a share of what its gradient promises for the step."""
+
+    def learn(self, agent: Agent, rollout: Rollout) -> Batch:
+        """One iteration of the algorithm box: advantages, natural gradient, line search, value regression."""
+        value_ST, advantage_ST = agent.estimate(rollout)
+        observation_STO, action_STA = rollout.observation_STO, rollout.action_STA
+        standardized_ST = standardized(advantage_ST)
+        old = agent.policy()
+        with torch.no_grad():
+            old_actions = old(observation_STO)
+            old_log_prob_ST = old_actions.log_prob(action_STA)
+
+        def surrogate_and_kl(theta_SP: Tensor) -> tuple[Tensor, Tensor]:
+            new_actions = agent.network(theta_SP, observation_STO)
+            ratio_ST = (new_actions.log_prob(action_STA) - old_log_prob_ST).exp()
+            return (ratio_ST * standardized_ST).mean(1), old_actions.kl(new_actions).mean(1)
+
+        surrogate_S, _ = surrogate_and_kl(agent.theta_SP)
+        (gradient_SP,) = torch.autograd.grad(surrogate_S.sum(), agent.theta_SP)
+
+        fisher = fisher_vector_product(agent, self._fisher_states(agent, observation_STO), self.damping)
+        direction_SP = conjugate_gradient(fisher, gradient_SP, self.conjugate_gradient_steps)
+        curvature_S1 = (direction_SP * fisher(direction_SP)).sum(1, keepdim=True)
+        # A seed whose gradient vanished has no direction, and stays where it is.
+        scale_S1 = (2 * self.delta / curvature_S1).sqrt().nan_to_num(nan=0.0, posinf=0.0)
+        full_step_SP = scale_S1 * direction_SP
+
+        with torch.no_grad():
+            step_SP = self._line_search(old.theta_SP, full_step_SP, gradient_SP, surrogate_S, surrogate_and_kl)
+            agent.theta_SP += step_SP
+
+        agent.fit_values(observation_STO, value_ST, advantage_ST)
+        return Batch(observation_STO, action_STA, advantage_ST)
+
+    def _fisher_states(self, agent: Agent, observation_STO: Tensor) -> Tensor:
+        n = max(1, int(self.fisher_fraction * self.steps))
+        rows = [stream(s, Purpose.FISHER_STATES, agent.iteration).permutation(self.steps)[:n] for s in agent.seeds]
+        return torch.stack([observation_STO[i, torch.from_numpy(row)] for i, row in enumerate(rows)])
+
+    def _line_search(
+        self,
+        theta_SP: Tensor,
+        full_step_SP: Tensor,
+        gradient_SP: Tensor,
+        surrogate_S: Tensor,
+        surrogate_and_kl: Callable[[Tensor], tuple[Tensor, Tensor]],
+    ) -> Tensor:
+        """The longest of the halved steps that each seed accepts, (S, P); zero where it accepts none."""
+        promised_S = (gradient_SP * full_step_SP).sum(1)
+        accepted_SP = torch.zeros_like(full_step_SP)
+        searching_S = torch.ones_like(surrogate_S, dtype=torch.bool)
+        for halvings in range(self.backtracks):
+            shrink = 0.5**halvings
+            new_surrogate_S, kl_S = surrogate_and_kl(theta_SP + shrink * full_step_SP)
+            gain_S = new_surrogate_S - surrogate_S
+            good_S = (gain_S > 0) & (gain_S >= self.accept_ratio * shrink * promised_S) & (kl_S <= self.delta)
+            accepted_SP[searching_S & good_S] = shrink * full_step_SP[searching_S & good_S]
+            searching_S &= ~good_S
+            if not searching_S.any():
+                break
+        return accepted_SP
+
+
+def fisher_vector_product(agent: Agent, observation_SBO: Tensor, damping: float) -> Callable[[Tensor], Tensor]:
+    """v -> (F + damping I) v for each seed, F the Hessian of mean KL(old || theta) at theta = old."""
+    with torch.no_grad():
+        old_actions = agent.network(agent.theta_SP, observation_SBO)
+    kl_S = old_actions.kl(agent.network(agent.theta_SP, observation_SBO)).mean(1)
+    (kl_gradient_SP,) = torch.autograd.grad(kl_S.sum(), agent.theta_SP, create_graph=True)
+
+    def product(v_SP: Tensor) -> Tensor:
+        slope = (kl_gradient_SP * v_SP).sum()
+        (hessian_v_SP,) = torch.autograd.grad(slope, agent.theta_SP, retain_graph=True)
+        return hessian_v_SP + damping * v_SP
+
+    return product
+
+
+def conjugate_gradient(
+    product: Callable[[Tensor], Tensor], b_SP: Tensor, steps: int, tolerance: float = 1e-10
+) -> Tensor:
+    """Approximate solutions x of A x = b, one symmetric positive definite system per seed, from x = 0.
+
+    A seed whose squared residual falls below `tolerance` keeps its solution while the others go on.
+    """
+    x_SP = torch.zeros_like(b_SP)
+    residual_SP = b_SP.clone()
+    direction_SP = b_SP.clone()
+    squared_S1 = residual_SP.square().sum(1, keepdim=True)
+    for _ in range(steps):
+        going_S1 = squared_S1 > tolerance
+        if not going_S1.any():
+            break
+        product_SP = product(direction_SP)
+        length_S1 = squared_S1 / (direction_SP * product_SP).sum(1, keepdim=True)
+        length_S1 = torch.where(going_S1, length_S1, 0.0)
+        x_SP = x_SP + length_S1 * direction_SP
+        residual_SP = residual_SP - length_S1 * product_SP
+        new_squared_S1 = torch.where(going_S1, residual_SP.square().sum(1, keepdim=True), squared_S1)
+        direction_SP = torch.where(
+            going_S1, residual_SP + (new_squared_S1 / squared_S1) * direction_SP, direction_SP
+        )
+        squared_S1 = new_squared_S1
+    return x_SP

@@ -1,0 +1,1 @@
+"""Claims, the runs they are about, and the evidence that judges them."""

@@ -1,0 +1,62 @@
+"""A claim: a test function with an id, where its sentence stands, what it says, and what that means here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from rlclaims.judging.evidence import ClaimError
+
+TestFunction = TypeVar("TestFunction", bound=Callable[..., None])
+
+SEED_POST = '"Are Deep Policy Gradient Algorithms Truly Policy Gradient Algorithms?", the post series'
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a sentence stands."""
+
+    where: str
+    """Part, section, figure or footnote."""
+    work: str
+    """Title and, where there is one, arXiv number."""
+
+    def __str__(self) -> str:
+        return f"{self.work}, {self.where}"
+
+
+def source(where: str, work: str = SEED_POST) -> Source:
+    """A place in a work, by default in the post that the suite implements."""
+    return Source(where, work)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a claim declares about itself."""
+
+    id: str
+    """Unique, as "section/sentence"."""
+    source: Source
+    says: str
+    """The sentence, as it stands in the source."""
+    means: str
+    """Its operational definition, written before the data."""
+
+
+def claim(id: str, source: Source, *, says: str, means: str) -> Callable[[TestFunction], TestFunction]:  # noqa: A002
+    """Mark a test function as a claim.
+
+    Raises:
+        ClaimError: a part is missing.
+    """
+    for part, text in (("an id", id), ("says=", says), ("means=", means)):
+        if not isinstance(text, str) or not text.strip():
+            raise ClaimError(f"The claim {id!r} needs {part}, a text that is not empty.")
+    if not isinstance(source, Source):
+        raise ClaimError(f"The claim {id!r} needs a source: source('Part III, Trust Regions'), say.")
+    declared = Claim(id, source, says, means)
+
+    def mark(function: TestFunction) -> TestFunction:
+        function.__rlclaims_claim__ = declared  # type: ignore[attr-defined]
+        return function
+
+    return mark

@@ -1,0 +1,186 @@
+"""Runs of one algorithm, as a claim receives them: measures by name, series over training, samples over seeds.
+
+    trpo.kl_old_new.mean.held_out.last(0.25)
+    ---- algorithm    ---- over states  ---- over iterations
+         ---------- measure  -------- on which pairs
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rlclaims.judging.evidence import ClaimError
+from rlclaims.judging.samples import Sample
+
+if TYPE_CHECKING:
+    from rlclaims.agents.algorithm import Algorithm
+    from rlclaims.study.store import Measured
+
+
+@dataclass(frozen=True)
+class RunsSpec:
+    """What a runs fixture asks for, before the profile fills in what it leaves open."""
+
+    algorithm: "type[Algorithm] | Algorithm"
+    """A class, for the papers' settings of the task, or an instance with settings of its own."""
+    task: str | None
+    """Gymnasium's id, or None for the profile's task."""
+    iterations: int | None
+    """Updates per run, or None for the profile's."""
+    changes: tuple[tuple[str, Any], ...] = ()
+    """Settings that differ from the papers'."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """A measure over training: one row of iterations per seed."""
+
+    quantity: str
+    rows: tuple[tuple[float, ...], ...]
+    """Per seed, the value at each measured iteration; empty for a seed whose run failed."""
+    seeds: tuple[int, ...]
+    scope: str
+    failures: tuple[str, ...]
+
+    def first(self, fraction: float) -> Sample:
+        """Mean over the first part of the measured iterations, per seed."""
+        return self._part("first", fraction, lambda row, k: row[:k])
+
+    def last(self, fraction: float) -> Sample:
+        """Mean over the last part of the measured iterations, per seed."""
+        return self._part("last", fraction, lambda row, k: row[len(row) - k :])
+
+    def overall(self) -> Sample:
+        """Mean over all measured iterations, per seed."""
+        return self._sample(f"{self.quantity}, all of training", lambda row: sum(row) / len(row))
+
+    def highest(self) -> Sample:
+        """Largest value over all measured iterations, per seed; it grows with their number."""
+        return self._sample(f"{self.quantity}, highest of training", max)
+
+    def _part(
+        self, which: str, fraction: float, part: Callable[[tuple[float, ...], int], tuple[float, ...]]
+    ) -> Sample:
+        if not 0 < fraction <= 1:
+            raise ClaimError(f"{which}({fraction}): the fraction of training lies in (0, 1].")
+
+        def mean(row: tuple[float, ...]) -> float:
+            chosen = part(row, max(1, round(fraction * len(row))))
+            return sum(chosen) / len(chosen)
+
+        return self._sample(f"{self.quantity}, {which} {fraction:.0%} of training", mean)
+
+    def _sample(self, quantity: str, summary: Callable[[tuple[float, ...]], float]) -> Sample:
+        values = tuple(summary(row) if row else math.nan for row in self.rows)
+        return Sample(quantity, values, self.seeds, self.scope, self.failures)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One measure of an update, by the pairs it is taken on."""
+
+    _runs: "Runs"
+    _name: str
+    _words: str
+
+    @property
+    def training(self) -> Series:
+        """On the rollout that the update learned from, at every iteration."""
+        return self._runs._series(f"{self._name}/training", f"{self._words} (training batch)")
+
+    @property
+    def held_out(self) -> Series:
+        """On as many fresh pairs of the old policy, at every tenth iteration from the first."""
+        return self._runs._series(f"{self._name}/held_out", f"{self._words} (held out)")
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """KL(old || new) of an update, exact in each state."""
+
+    mean: Measure
+    """Mean over states."""
+    max: Measure
+    """Largest among the states; grows with their number."""
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """pi_new / pi_old of the actions taken."""
+
+    max: Measure
+    """Largest among the pairs; grows with their number."""
+    min: Measure
+    """Smallest among the pairs; falls with their number."""
+    exceedance: Measure
+    """Fraction of pairs outside [1 - eps, 1 + eps], with the algorithm's clip eps (.2 where it has none)."""
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """Mean of ratio times advantage, unclipped and not standardised."""
+
+    old: Measure
+    """At the old policy: the mean advantage."""
+    new: Measure
+    """At the new policy."""
+
+
+class Runs:
+    """Finished runs of one algorithm and task over seeds."""
+
+    def __init__(
+        self,
+        algorithm: "Algorithm",
+        task: str,
+        iterations: int,
+        seeds: tuple[int, ...],
+        measured: "tuple[Measured, ...]",
+    ) -> None:
+        self.settings = algorithm
+        """The algorithm, a frozen dataclass of its settings."""
+        self.name = type(algorithm).__name__
+        self.task = task
+        self.seeds = seeds
+        self._measured = measured
+        self.scope = (
+            f"{task}, {iterations * algorithm.steps:,} steps, seeds {seeds[0]} to {seeds[-1]}"
+            if seeds
+            else f"{task}, no seeds"
+        )
+        self.failures = tuple(
+            f"{self.name} seed {seed}: {m.failure}" for seed, m in zip(seeds, measured, strict=True) if m.failure
+        )
+
+    def __repr__(self) -> str:
+        return f"<runs of {self.name}: {self.scope}>"
+
+    @property
+    def kl_old_new(self) -> Divergence:
+        """KL(old || new) of each update, in nats."""
+        return Divergence(
+            Measure(self, "kl_old_new/mean", f"{self.name}'s mean KL(old||new)"),
+            Measure(self, "kl_old_new/max", f"{self.name}'s max KL(old||new)"),
+        )
+
+    @property
+    def ratio(self) -> Ratio:
+        """Ratios new/old of the probabilities of the actions taken."""
+        return Ratio(
+            Measure(self, "ratio/max", f"{self.name}'s max ratio"),
+            Measure(self, "ratio/min", f"{self.name}'s min ratio"),
+            Measure(self, "ratio/exceedance", f"{self.name}'s share of ratios off 1±{self.settings.ratio_epsilon:g}"),
+        )
+
+    @property
+    def surrogate(self) -> Surrogate:
+        """The surrogate before and after each update, in the units the algorithm learns from."""
+        return Surrogate(
+            Measure(self, "surrogate/old", f"{self.name}'s surrogate before"),
+            Measure(self, "surrogate/new", f"{self.name}'s surrogate after"),
+        )
+
+    def _series(self, name: str, words: str) -> Series:
+        rows = tuple(() if m.failure else tuple(m.series[name]) for m in self._measured)
+        return Series(words, rows, self.seeds, self.scope, self.failures)

@@ -1,0 +1,30 @@
+"""How far an update moved the probabilities of the actions taken: ratios new/old over the pairs of a batch."""
+
+import torch
+from torch import Tensor
+
+from rlclaims.update import Update
+
+
+def ratio(update: Update) -> Tensor:
+    """pi_new(a|s) / pi_old(a|s) of each pair of the batch, (S, B), in double precision."""
+    with torch.no_grad():
+        observation_SBO, action_SBA = update.batch.observation_SBO, update.batch.action_SBA
+        old_SB = update.old(observation_SBO).log_prob(action_SBA)
+        new_SB = update.new(observation_SBO).log_prob(action_SBA)
+        return (new_SB.double() - old_SB.double()).exp()
+
+
+def max_ratio(update: Update) -> Tensor:
+    """Largest ratio among the batch's pairs, (S,); it grows with their number."""
+    return ratio(update).amax(1)
+
+
+def min_ratio(update: Update) -> Tensor:
+    """Smallest ratio among the batch's pairs, (S,); it falls with their number."""
+    return ratio(update).amin(1)
+
+
+def exceedance(update: Update, epsilon: float) -> Tensor:
+    """Fraction of the batch's pairs whose ratio lies outside [1 - epsilon, 1 + epsilon], (S,)."""
+    return ((ratio(update) - 1).abs() > epsilon).double().mean(1)

@@ -1,0 +1,204 @@
+"""The pytest plugin: hooks only; what they call imports torch, mujoco and scipy when a claim runs."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+if TYPE_CHECKING:
+    from rlclaims.pytest_plugin.outcomes import Judged
+    from rlclaims.pytest_plugin.session import ClaimSession
+    from rlclaims.study.executor import Progress
+    from rlclaims.study.plan import Plan
+
+JUDGED = pytest.StashKey["Judged"]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options are plain types, for xdist."""
+    group = parser.getgroup("rlclaims", "claims about reinforcement-learning algorithms")
+    group.addoption("--claims-profile", default="standard", metavar="NAME", help="budget of the suite: standard")
+    group.addoption("--claims-seeds", type=int, metavar="N", help="runs per algorithm (default: the profile's, 10)")
+    group.addoption(
+        "--claims-first-seed", type=int, default=0, metavar="N", help="first seed; another replicates on fresh seeds"
+    )
+    group.addoption("--claims-store", metavar="DIR", help="finished runs (default: RLCLAIMS_STORE, or .rlclaims)")
+    group.addoption("--claims-report", metavar="DIR", help="where claims.json goes (default: reports/latest)")
+    group.addoption("--claims-processes", type=int, metavar="N", help="training processes (default: one per core)")
+
+
+def _session(config: pytest.Config) -> "ClaimSession":
+    from rlclaims.pytest_plugin.session import PROFILES, SESSION, ClaimSession
+
+    if SESSION not in config.stash:
+        option = config.option
+        if option.claims_profile not in PROFILES:
+            raise pytest.UsageError(
+                f"There is no profile {option.claims_profile!r}; there is {', '.join(sorted(PROFILES))}."
+            )
+        profile = PROFILES[option.claims_profile]
+        if option.claims_seeds is not None:
+            profile = dataclasses.replace(profile, seeds=option.claims_seeds)
+        store = None if option.claims_store is None else Path(option.claims_store)
+        config.stash[SESSION] = ClaimSession(profile, option.claims_first_seed, store, option.claims_processes)
+    return config.stash[SESSION]
+
+
+def _has_claims(items: list[pytest.Item]) -> bool:
+    return any(hasattr(getattr(item, "function", None), "__rlclaims_claim__") for item in items)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse what is not written as a claim, before anything runs."""
+    if _has_claims(items):
+        from rlclaims.pytest_plugin.session import check_claims
+
+        check_claims(items)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    """Train what the selected claims need, all at once, before the first of them runs."""
+    config = session.config
+    broken = session.testsfailed and not config.option.continue_on_collection_errors
+    if _has_claims(session.items) and not config.option.collectonly and not broken:
+        from rlclaims.study.executor import TrainingError
+
+        try:
+            _session(config).prepare(session.items, _progress(config))
+        except TrainingError as error:
+            pytest.exit(str(error), returncode=pytest.ExitCode.INTERNAL_ERROR)
+        except KeyboardInterrupt:
+            _reporter(config).write_line(
+                "rlclaims: stopped. Cohorts that were finished are in the store; the same command goes on from there."
+            )
+            raise
+    return (yield)
+
+
+def _reporter(config: pytest.Config) -> Any:
+    return config.pluginmanager.getplugin("terminalreporter")
+
+
+def _progress(config: pytest.Config) -> "Callable[[Plan], AbstractContextManager[Callable[[Progress], None]]]":
+    from rlclaims.pytest_plugin.terminal import progress
+
+    reporter = _reporter(config)
+    if reporter is None:  # an xdist worker
+        from contextlib import nullcontext
+
+        return lambda _: nullcontext(lambda _: None)
+    return lambda training: progress(training, reporter._tw._file)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """Run a claim under a recorder and settle it by its record."""
+    declared = getattr(pyfuncitem.function, "__rlclaims_claim__", None)
+    if declared is None:
+        return (yield)
+    from rlclaims.judging.evidence import recording
+    from rlclaims.pytest_plugin.outcomes import RefutedError, UndecidedError, settle
+    from rlclaims.stats.verdict import Verdict
+
+    result, raised = None, None
+    with recording() as recorder:
+        try:
+            result = yield
+        except Exception as error:
+            raised = error
+    judged = settle(declared, _name(pyfuncitem), recorder, raised)
+    pyfuncitem.stash[JUDGED] = judged
+    if judged.evidence.verdict is Verdict.REFUTED:
+        raise RefutedError(judged.message())
+    if judged.evidence.verdict is Verdict.INCONCLUSIVE:
+        raise UndecidedError(judged.message())
+    return result
+
+
+def _name(item: pytest.Item) -> str:
+    declared = item.function.__rlclaims_claim__  # type: ignore[attr-defined]
+    return f"{declared.id}[{item.callspec.id}]" if hasattr(item, "callspec") else str(declared.id)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A refuted claim fails with its numbers; an inconclusive one is neither passed nor failed."""
+    report = yield
+    declared = getattr(getattr(item, "function", None), "__rlclaims_claim__", None)
+    if declared is None or (call.when != "call" and not report.failed):
+        return report
+    from rlclaims.judging.evidence import ClaimError
+    from rlclaims.pytest_plugin.outcomes import RefutedError, UndecidedError, describe
+
+    judged = item.stash.get(JUDGED, None) if call.when == "call" else None
+    if judged is not None:
+        outcome = judged.to_json()
+    else:
+        outcome = {**describe(declared, _name(item)), "verdict": "error", "evidence": None}
+    error = None if call.excinfo is None else call.excinfo.value
+    if isinstance(error, UndecidedError):
+        path, line = item.reportinfo()[:2]
+        # pytest's own word for what neither passed nor failed; its other plugins know no fourth.
+        report.outcome = "skipped"
+        report.longrepr = (str(path), line or 0, str(error))
+    elif isinstance(error, RefutedError | ClaimError):
+        report.longrepr = str(error)
+    # Plain data, which survives the way from an xdist worker.
+    report.rlclaims = outcome  # type: ignore[attr-defined]
+    report.user_properties.append(("claim", outcome["name"]))
+    report.user_properties.append(("verdict", outcome["verdict"]))
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+    """Inconclusive has a letter, a colour and a count of its own."""
+    if getattr(report, "rlclaims", {}).get("verdict") == "inconclusive":
+        return "inconclusive", "?", ("INCONCLUSIVE", {"yellow": True})
+    return None
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """The table, and claims.json."""
+    reports = [r for reports in terminalreporter.stats.values() for r in reports if hasattr(r, "rlclaims")]
+    if not reports:
+        return
+    from rlclaims.pytest_plugin.terminal import table
+
+    results = [cast("dict[str, Any]", report.rlclaims) for report in reports]
+    terminalreporter.section("claims")
+    table(results, terminalreporter._tw._file, terminalreporter._tw.fullwidth)
+    path = _write_report(config, results)
+    terminalreporter.write_line(f"Two-sided 90% intervals over seeds; everything else is in {path}")
+
+
+def _write_report(config: pytest.Config, results: list[dict[str, Any]]) -> Path:
+    session = _session(config)
+    folder = Path(config.option.claims_report) if config.option.claims_report else _default_report(config)
+    folder.mkdir(parents=True, exist_ok=True)
+    document = {
+        "format": 1,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "profile": dataclasses.asdict(session.profile),
+        "first_seed": session.first_seed,
+        "rlclaims": version("rlclaims"),
+        "claims": results,
+    }
+    path = folder / "claims.json"
+    path.write_text(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    return path
+
+
+def _default_report(config: pytest.Config) -> Path:
+    """`reports/latest` in a project that has a `reports` folder, else in the store."""
+    reports = config.rootpath / "reports"
+    return (reports if reports.is_dir() else _session(config).store.root / "reports") / "latest"

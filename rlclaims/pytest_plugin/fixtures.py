@@ -1,0 +1,39 @@
+"""`rlclaims.runs`: a pytest fixture that says which runs it stands for before any is made."""
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from rlclaims.judging.runs import Runs, RunsSpec
+from rlclaims.pytest_plugin.session import SESSION
+
+if TYPE_CHECKING:
+    from rlclaims.agents.algorithm import Algorithm
+
+
+def runs(
+    algorithm: "type[Algorithm] | Algorithm",
+    task: str | None = None,
+    *,
+    iterations: int | None = None,
+    **settings: Any,
+) -> Any:
+    """A session fixture: the runs of an algorithm on a task, over the seeds of the profile.
+
+    Args:
+        algorithm: a class, for the papers' settings of the task, or an instance with settings of its own.
+        task: Gymnasium's id; by default the profile's task.
+        iterations: updates per run; by default the profile's.
+        **settings: settings that differ from the papers', for a class.
+
+    Returns:
+        What to assign to the fixture's name: `ppo = rlclaims.runs(PPO)`. Mistakes in it are reported once, in one
+        sentence, when the claims that use it have been collected.
+    """
+    spec = RunsSpec(algorithm, task, iterations, tuple(settings.items()))
+
+    def fixture(request: pytest.FixtureRequest) -> Runs:
+        return request.config.stash[SESSION].runs(spec)
+
+    fixture.__rlclaims_runs__ = spec  # type: ignore[attr-defined]
+    return pytest.fixture(scope="session")(fixture)

@@ -1,0 +1,84 @@
+"""From how a claim ended to what pytest reports.
+
+The record decides, not the exception: the function must have ended as the one verdict it recorded says it should.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from rlclaims.judging.claim import Claim
+from rlclaims.judging.evidence import ClaimError, Evidence, Recorder
+from rlclaims.stats.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim and the evidence it ended on."""
+
+    declared: Claim
+    name: str
+    """The claim's id, with its parameters."""
+    evidence: Evidence
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data: what `claims.json` holds of a claim."""
+        return {
+            **describe(self.declared, self.name),
+            "verdict": str(self.evidence.verdict),
+            "evidence": self.evidence.to_json(),
+        }
+
+    def message(self) -> str:
+        """Everything a reader needs to see why the claim ended as it did."""
+        return (
+            f'{self.name}: "{self.declared.says}"\n'
+            f"  stands in  {self.declared.source}\n"
+            f"  means      {self.declared.means}\n"
+            f"  verdict    {self.evidence}"
+        )
+
+
+class RefutedError(AssertionError):
+    """The seeds refute the claim."""
+
+
+class UndecidedError(Exception):
+    """The seeds leave the claim open."""
+
+
+def describe(declared: Claim, name: str) -> dict[str, Any]:
+    """A claim's declaration as plain data."""
+    return {
+        "id": declared.id,
+        "name": name,
+        "source": str(declared.source),
+        "says": declared.says,
+        "means": declared.means,
+    }
+
+
+def settle(declared: Claim, name: str, recorder: Recorder, raised: BaseException | None) -> Judged:
+    """The claim's verdict, once its function has ended.
+
+    Raises:
+        ClaimError: the function judged nothing, judged twice, or ended against its evidence.
+        BaseException: whatever the function raised that is no failed assertion.
+    """
+    if raised is not None and not isinstance(raised, AssertionError):
+        raise raised
+    if not recorder.evidence:
+        raise ClaimError(f"The claim {name!r} judged nothing: assert one comparison of its runs.") from raised
+    if len(recorder.evidence) > 1:
+        raise ClaimError(f"The claim {name!r} judged {len(recorder.evidence)} times: a claim makes one judgement.")
+    evidence = recorder.evidence[0]
+    if evidence.verdict is Verdict.REFUTED and raised is None:
+        raise ClaimError(
+            f"The claim {name!r} ended well though its evidence is refuted: assert the comparison itself, neither "
+            "negated nor or-ed, and without python -O."
+        )
+    if evidence.verdict is not Verdict.REFUTED and raised is not None:
+        raise ClaimError(
+            f"The claim {name!r} failed though its evidence is {evidence.verdict}: assert the comparison itself and "
+            "nothing else."
+        ) from raised
+    return Judged(declared, name, evidence)

@@ -1,0 +1,173 @@
+"""One pytest session's claims: what they need, training it, and handing out the finished runs."""
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rlclaims.judging.claim import Claim
+from rlclaims.judging.runs import Runs, RunsSpec
+
+if TYPE_CHECKING:
+    from rlclaims.study.executor import Progress
+    from rlclaims.study.plan import Plan
+    from rlclaims.study.spec import RunSpec
+    from rlclaims.study.store import Store
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The budget of a run of the suite."""
+
+    name: str
+    task: str
+    """Task of the runs that name none."""
+    iterations: int
+    """Updates of the runs that name no number."""
+    seeds: int
+    """Runs per algorithm."""
+
+
+PROFILES = {"standard": Profile("standard", task="Hopper-v5", iterations=100, seeds=10)}
+
+ShowProgress = Callable[["Plan"], AbstractContextManager[Callable[["Progress"], None]]]
+
+
+def claim_of(item: pytest.Item) -> Claim | None:
+    """What an item declares as a claim, or None."""
+    declared = getattr(getattr(item, "function", None), "__rlclaims_claim__", None)
+    return declared if isinstance(declared, Claim) else None
+
+
+def check_claims(items: Iterable[pytest.Item]) -> None:
+    """Refuse what is not written as a claim.
+
+    Raises:
+        pytest.UsageError: two claims share an id, or one takes what is neither runs nor a parameter.
+    """
+    seen: dict[str, object] = {}
+    for item in items:
+        declared = claim_of(item)
+        if declared is None or not isinstance(item, pytest.Function):
+            continue
+        if seen.setdefault(declared.id, item.function.__code__) is not item.function.__code__:
+            raise pytest.UsageError(f"Two claims have the id {declared.id!r}; give {item.nodeid} another.")
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        needs = runs_of(item)
+        for name in item._fixtureinfo.argnames:
+            if name not in needs and name not in parameters:
+                raise pytest.UsageError(
+                    f"The claim {declared.id!r} takes {name!r}, and a claim takes only runs "
+                    "(fixtures made by rlclaims.runs) and parameters."
+                )
+
+
+def runs_of(item: pytest.Item) -> dict[str, RunsSpec]:
+    """The runs that an item takes, by fixture name."""
+    needs: dict[str, RunsSpec] = {}
+    if isinstance(item, pytest.Function):
+        for name, definitions in item._fixtureinfo.name2fixturedefs.items():
+            spec = getattr(definitions[-1].func, "__rlclaims_runs__", None)
+            if isinstance(spec, RunsSpec):
+                needs[name] = spec
+    return needs
+
+
+class ClaimSession:
+    """Claims of one session: `prepare` makes the runs they need, `runs` hands them out."""
+
+    def __init__(self, profile: Profile, first_seed: int, store_root: Path | None, processes: int | None) -> None:
+        self.profile, self.first_seed = profile, first_seed
+        self._store_root, self._processes = store_root, processes
+        self._runs: dict[int, Runs] = {}
+        self._specs: list[RunsSpec] = []
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of every run of this session."""
+        return tuple(range(self.first_seed, self.first_seed + self.profile.seeds))
+
+    @property
+    def store(self) -> "Store":
+        """Where this session's runs are."""
+        from rlclaims.study.executor import default_store
+        from rlclaims.study.store import Store
+
+        return Store(self._store_root or default_store())
+
+    def prepare(self, items: Sequence[pytest.Item], show_progress: ShowProgress) -> None:
+        """Train what the items' claims need and the store lacks.
+
+        Raises:
+            pytest.UsageError: something asked for cannot be made; nothing was trained.
+            TrainingError: training broke off; what was finished is stored.
+        """
+        needed = [spec for item in items for spec in runs_of(item).values()]
+        if not needed:
+            return
+        from filelock import FileLock
+
+        from rlclaims.stats.intervals import MIN_SEEDS
+        from rlclaims.study.executor import cores, execute
+        from rlclaims.study.plan import plan
+        from rlclaims.study.spec import SpecError
+
+        if self.profile.seeds < MIN_SEEDS:
+            raise pytest.UsageError(
+                f"A verdict needs at least {MIN_SEEDS} seeds, and --claims-seeds asks for {self.profile.seeds}."
+            )
+        if self.first_seed < 0:
+            raise pytest.UsageError(f"--claims-first-seed is a number from 0 up, not {self.first_seed}.")
+        if self._processes is not None and self._processes < 1:
+            raise pytest.UsageError(f"--claims-processes is a number from 1 up, not {self._processes}.")
+        store = self.store
+        try:
+            wanted = [run for spec in needed for run in self._run_specs(spec)]
+            store.prepare()
+            # Another session on this store may be training the same runs: wait, and find them made.
+            with FileLock(store.root / "training.lock"):
+                training = plan(wanted, store)
+                if training.missing:
+                    with show_progress(training) as on_progress:
+                        execute(training, store, self._processes or cores(), on_progress)
+        except SpecError as error:
+            raise pytest.UsageError(str(error)) from None
+
+    def runs(self, spec: RunsSpec) -> Runs:
+        """The finished runs that a fixture stands for."""
+        if id(spec) not in self._runs:
+            run_specs = self._run_specs(spec)
+            store = self.store
+            first = run_specs[0]
+            self._specs.append(spec)  # keeps the object, and so its id, alive
+            self._runs[id(spec)] = Runs(
+                first.algorithm, first.task, first.iterations, self.seeds, tuple(store.measured(r) for r in run_specs)
+            )
+        return self._runs[id(spec)]
+
+    def _run_specs(self, spec: RunsSpec) -> list["RunSpec"]:
+        from rlclaims.agents.algorithm import Algorithm
+        from rlclaims.study.spec import RunSpec, SpecError, checked
+
+        task = self.profile.task if spec.task is None else spec.task
+        iterations = self.profile.iterations if spec.iterations is None else spec.iterations
+        if isinstance(spec.algorithm, Algorithm):
+            if spec.changes:
+                raise SpecError("rlclaims.runs takes settings for a class; an instance has its own.")
+            algorithm = spec.algorithm
+        elif isinstance(spec.algorithm, type) and issubclass(spec.algorithm, Algorithm):
+            try:
+                algorithm = spec.algorithm.for_task(task, **dict(spec.changes))
+            except (ValueError, TypeError) as error:
+                raise SpecError(str(error)) from None
+        else:
+            raise SpecError(
+                f"rlclaims.runs takes an algorithm, such as rlclaims.PPO or a subclass of it, not {spec.algorithm!r}."
+            )
+        return [checked(RunSpec(algorithm, task, iterations, seed)) for seed in self.seeds]
+
+
+SESSION = pytest.StashKey[ClaimSession]()

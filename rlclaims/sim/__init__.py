@@ -1,0 +1,1 @@
+"""Gymnasium's MuJoCo tasks, many simulations at a time, on `mujoco.batch`."""

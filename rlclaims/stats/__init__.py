@@ -1,0 +1,1 @@
+"""Intervals over seeds and the verdicts they give; numpy and scipy only."""

@@ -1,0 +1,118 @@
+"""Names that stand for everything that can change a run's numbers.
+
+A run's digest covers its settings, task, seed and iterations, the versions of the libraries that compute, and the
+syntax trees of every first-party module that training executes: rlclaims' own and, for an algorithm of yours, your
+module and whatever it imports from your project. Comments and docstrings do not count. Measurements have a digest of
+their own on top, from the modules that measure.
+"""
+
+import ast
+import hashlib
+import importlib.util
+import json
+import sys
+import sysconfig
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+from rlclaims.study.spec import RunSpec, source_file
+
+LIBRARIES = ("gymnasium", "mujoco", "numpy", "torch")
+_OWN_PACKAGE = Path(__file__).parents[1]
+_TRAINING = _OWN_PACKAGE / "training.py"
+_MEASURES = _OWN_PACKAGE / "measures"
+
+
+def run_digest(spec: RunSpec) -> str:
+    """The digest of a run, 64 hexadecimal characters."""
+    data = spec.to_json()
+    del data["algorithm"]["file"], data["algorithm"]["module"]  # where the code lies is no part of what it says
+    libraries = {name: version(name) for name in LIBRARIES}
+    return _digest({"run": data, "libraries": libraries, "code": training_code(type(spec.algorithm))})
+
+
+def measurement_digest(spec: RunSpec) -> str:
+    """The digest of a run's measurements: of the run, and of the code that measures."""
+    measures = {str(path.relative_to(_OWN_PACKAGE)): _syntax_digest(path) for path in sorted(_MEASURES.glob("*.py"))}
+    return _digest({"run": run_digest(spec), "code": measures})
+
+
+@cache
+def training_code(algorithm: type) -> dict[str, str]:
+    """Syntax digests by module of what training an algorithm executes that is first-party.
+
+    That is: training itself, the modules of the algorithm's class and its bases, and whatever these import, except
+    the standard library, other installed packages, and the measures.
+    """
+    own = [(c.__module__, source_file(c)) for c in algorithm.__mro__ if not _is_standard(c)]
+    packages = {name.partition(".")[0] for name, _ in own} | {"rlclaims"}
+    found: dict[str, str] = {}
+    todo = [("rlclaims.training", _TRAINING), *own]
+    while todo:
+        name, file = todo.pop()
+        if name in found or _MEASURES in file.parents or not _is_first_party(name, file, packages):
+            continue
+        found[name] = _syntax_digest(file)
+        todo += [(n, f) for n in _imports(file, name) if (f := _file_of(n)) is not None]
+    return found
+
+
+@cache
+def _imports(file: Path, name: str) -> tuple[str, ...]:
+    """Full names of the modules that a file imports, wherever in it, and of `from` targets that may be modules."""
+    package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+    names: list[str] = []
+    for node in ast.walk(ast.parse(file.read_bytes(), str(file))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parent = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*parent, *([node.module] if node.module else [])])
+            names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return tuple(names)
+
+
+def _file_of(name: str) -> Path | None:
+    module = sys.modules.get(name)
+    if module is not None:
+        return Path(module.__file__) if getattr(module, "__file__", None) else None
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return None
+    return Path(spec.origin) if spec is not None and spec.origin and spec.has_location else None
+
+
+def _is_standard(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] in sys.stdlib_module_names
+
+
+def _is_first_party(name: str, file: Path, packages: set[str]) -> bool:
+    """Whether a module is rlclaims', the algorithm's own package's, or lies outside every library folder."""
+    # rlclaims' __init__ is a table of names and computes nothing.
+    if name == "rlclaims" or file.suffix != ".py":
+        return False
+    if name.partition(".")[0] in packages:
+        return True
+    libraries = {Path(sysconfig.get_path(key)).resolve() for key in ("stdlib", "platstdlib", "purelib", "platlib")}
+    return not libraries.intersection(file.resolve().parents)
+
+
+@cache
+def _syntax_digest(file: Path) -> str:
+    tree = ast.parse(file.read_bytes(), str(file))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):  # docstrings, of fields too, are statements of a bare string
+            node.body = [  # type: ignore[attr-defined]
+                n for n in body
+                if not (isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant) and isinstance(n.value.value, str))
+            ]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+def _digest(data: object) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()

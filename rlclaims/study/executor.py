@@ -1,0 +1,136 @@
+"""Trains what a plan lacks on this machine: one process per core, each a cohort in lockstep."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Queue
+from typing import IO
+
+from rlclaims.study.plan import Plan, cohorts
+from rlclaims.study.spec import RunSpec
+from rlclaims.study.store import Store
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far training is."""
+
+    steps_done: int
+    steps_total: int
+
+
+class TrainingError(RuntimeError):
+    """A training process ended before its runs did; finished runs are stored."""
+
+
+@dataclass
+class _Worker:
+    process: subprocess.Popen[str]
+    log: IO[bytes]
+    specs: tuple[RunSpec, ...]
+    iteration: int = 0
+    stored: bool = False
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def execute(plan: Plan, store: Store, processes: int, on_progress: Callable[[Progress], None]) -> None:
+    """Train the plan's missing runs into the store.
+
+    Args:
+        plan: what to train.
+        store: where finished runs go, each cohort's as soon as it is done.
+        processes: how many cohorts train at a time.
+        on_progress: called about once a second, and at the end.
+
+    Raises:
+        TrainingError: a process died; the others are stopped. What was finished is in the store.
+    """
+    waiting = deque(cohorts(plan.missing, processes))
+    lines: Queue[tuple[_Worker, str | None]] = Queue()
+    running: list[_Worker] = []
+    finished_steps = 0
+    try:
+        while waiting or running:
+            while waiting and len(running) < processes:
+                running.append(_start(waiting.popleft(), store, lines))
+            worker, line = lines.get()
+            if line is None:
+                _close(worker)
+                running.remove(worker)
+                finished_steps += _steps(worker.specs, worker.specs[0].iterations)
+            else:
+                answer = json.loads(line)
+                worker.iteration = answer.get("iteration", worker.iteration)
+                worker.stored = "stored" in answer
+            steps = finished_steps + sum(_steps(w.specs, w.iteration) for w in running)
+            on_progress(Progress(steps, plan.environment_steps))
+    finally:
+        for worker in running:
+            worker.process.kill()
+            worker.process.wait()
+            worker.log.close()
+
+
+def _steps(specs: Sequence[RunSpec], iterations: int) -> int:
+    return sum(spec.algorithm.steps * iterations for spec in specs)
+
+
+def _start(specs: tuple[RunSpec, ...], store: Store, lines: "Queue[tuple[_Worker, str | None]]") -> _Worker:
+    log = tempfile.TemporaryFile()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rlclaims.study.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        text=True,
+        # One thread a process: the processes are the parallelism.
+        env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        start_new_session=True,  # Ctrl-C is the parent's to handle
+    )
+    worker = _Worker(process, log, specs)
+    assert process.stdin is not None and process.stdout is not None
+    job = {"runs": [s.to_json() for s in specs], "store": str(store.root.absolute()), "sys_path": sys.path}
+    try:
+        with process.stdin as stdin:
+            json.dump(job, stdin)
+    except BrokenPipeError:
+        pass  # it died at once; its log says why, and _close will ask
+    threading.Thread(target=_listen, args=(worker, process.stdout, lines), daemon=True).start()
+    return worker
+
+
+def _listen(worker: _Worker, stdout: IO[str], lines: "Queue[tuple[_Worker, str | None]]") -> None:
+    with stdout:
+        for line in stdout:
+            lines.put((worker, line))
+    lines.put((worker, None))
+
+
+def _close(worker: _Worker) -> None:
+    code = worker.process.wait()
+    worker.log.seek(0)
+    last_words = worker.log.read().decode(errors="replace").strip().splitlines()
+    worker.log.close()
+    if code != 0 or not worker.stored:
+        names = ", ".join(spec.name for spec in worker.specs[:3]) + (", ..." if len(worker.specs) > 3 else "")
+        said = f" Its last words: {last_words[-1]}" if last_words else ""
+        raise TrainingError(
+            f"The process that trained {names} ended with exit status {code}.{said} "
+            "What was finished before is stored; run the same command again to go on."
+        )
+
+
+def default_store() -> Path:
+    """`RLCLAIMS_STORE`, or `.rlclaims` in the working directory."""
+    return Path(os.environ.get("RLCLAIMS_STORE") or ".rlclaims")

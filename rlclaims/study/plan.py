@@ -1,0 +1,53 @@
+"""From runs wanted to cohorts to train: each missing run once, everything that can step together together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rlclaims.agents.algorithm import Algorithm
+from rlclaims.study.spec import RunSpec
+from rlclaims.study.store import Store
+from rlclaims.training import Group
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs that are wanted, and those of them that the store lacks."""
+
+    wanted: tuple[RunSpec, ...]
+    missing: tuple[RunSpec, ...]
+
+    @property
+    def environment_steps(self) -> int:
+        """Training steps to take, without those for measuring."""
+        return sum(spec.iterations * spec.algorithm.steps for spec in self.missing)
+
+
+def plan(wanted: Sequence[RunSpec], store: Store) -> Plan:
+    """Each run once, in the order first wanted."""
+    unique = tuple(dict.fromkeys(wanted))
+    return Plan(unique, tuple(spec for spec in unique if not store.has(spec)))
+
+
+def cohorts(missing: Sequence[RunSpec], processes: int) -> list[tuple[RunSpec, ...]]:
+    """Missing runs, split so that each process gets an equal share of every algorithm.
+
+    Runs step together if they share a task, a length and the number of steps between updates. Runs do not depend on
+    their company, so how they are split changes no number.
+    """
+    shares: list[tuple[RunSpec, ...]] = []
+    for key in dict.fromkeys(_lockstep(spec) for spec in missing):
+        together = [spec for spec in missing if _lockstep(spec) == key]
+        shares += [share for first in range(processes) if (share := tuple(together[first::processes]))]
+    return shares
+
+
+def groups(specs: Sequence[RunSpec]) -> list[Group]:
+    """The runs of a cohort by algorithm."""
+    by_algorithm: dict[Algorithm, list[int]] = {}
+    for spec in specs:
+        by_algorithm.setdefault(spec.algorithm, []).append(spec.seed)
+    return [Group(algorithm, tuple(seeds)) for algorithm, seeds in by_algorithm.items()]
+
+
+def _lockstep(spec: RunSpec) -> tuple[str, int, int]:
+    return spec.task, spec.iterations, spec.algorithm.steps

@@ -1,0 +1,123 @@
+"""What a run is, as data: an algorithm with its settings, a task, a number of iterations, a seed."""
+
+import importlib
+import importlib.util
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from rlclaims.agents.algorithm import Algorithm
+from rlclaims.sim.tasks import task_named
+
+Json = dict[str, Any]
+
+
+class SpecError(ValueError):
+    """A user's mistake in describing runs, in one sentence."""
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One training: the experimental unit."""
+
+    algorithm: Algorithm
+    task: str
+    iterations: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """For people: algorithm, task and seed."""
+        return f"{type(self.algorithm).__name__}-{self.task}-seed{self.seed}"
+
+    def to_json(self) -> Json:
+        """As plain data that another process can make the run from."""
+        cls = type(self.algorithm)
+        return {
+            "algorithm": {
+                "module": cls.__module__,
+                "name": cls.__qualname__,
+                "file": str(source_file(cls)),
+                "settings": asdict(self.algorithm),
+            },
+            "task": self.task,
+            "iterations": self.iterations,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_json(cls, data: Json) -> "RunSpec":
+        """The run that `to_json` described."""
+        algorithm = data["algorithm"]
+        module = _loaded(algorithm["module"], Path(algorithm["file"]))
+        settings = {k: tuple(v) if isinstance(v, list) else v for k, v in algorithm["settings"].items()}
+        return cls(getattr(module, algorithm["name"])(**settings), data["task"], data["iterations"], data["seed"])
+
+
+def checked(spec: RunSpec) -> RunSpec:
+    """The spec itself, if it can be trained.
+
+    Raises:
+        SpecError: it can not, and why.
+    """
+    cls = type(spec.algorithm)
+    try:
+        task_named(spec.task)
+    except ValueError as error:
+        raise SpecError(str(error)) from None
+    if spec.iterations < 1:
+        raise SpecError(f"{cls.__name__} needs at least 1 iteration, not {spec.iterations}.")
+    if spec.seed < 0:
+        raise SpecError(f"A seed is a number from 0 up, not {spec.seed}.")
+    if "." in cls.__qualname__:
+        raise SpecError(
+            f"{cls.__qualname__} is defined inside a function or a class; define it at the top of a file, so that "
+            "training processes can import it."
+        )
+    source_file(cls)
+    for name, value in asdict(spec.algorithm).items():
+        if not _plain(value):
+            raise SpecError(
+                f"{cls.__name__}.{name} is a {type(value).__name__}; settings are numbers, strings, booleans, None or "
+                "tuples of them, so that a run can be named by them."
+            )
+    return spec
+
+
+def source_file(cls: type) -> Path:
+    """The file that defines a class.
+
+    Raises:
+        SpecError: there is none (a class typed at a prompt, say).
+    """
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    if file is None:
+        raise SpecError(f"{cls.__name__} is not defined in a file; save it to one, so that its runs can be stored.")
+    return Path(file)
+
+
+def _plain(value: object) -> bool:
+    if isinstance(value, tuple):
+        return all(_plain(entry) for entry in value)
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def _loaded(name: str, file: Path) -> ModuleType:
+    """The module of that name, or, where the name is not importable (a claim file, say), the file under it."""
+    if name in sys.modules:
+        return sys.modules[name]
+    try:
+        module = importlib.import_module(name)
+        if Path(module.__file__ or "") == file:
+            return module
+    except ImportError:
+        pass
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise SpecError(f"{file} cannot be imported as a Python module.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module

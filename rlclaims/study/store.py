@@ -1,0 +1,125 @@
+"""The store: one folder per finished run, named by its digest; anything may fill it, judging reads it.
+
+    runs/PPO-Hopper-v5-seed3-1f0c.../
+        run.json             what the run is, how it ended, on what it was made
+        run.safetensors      theta before and after every update, episodes
+        measured-9ab2.json   the measures' series, one file per version of the measuring code
+
+A run's folder is written under a temporary name and renamed, so that there is never half of one; the measurements of
+a run whose folder is there already are added to it, file by file, in the same way. JSON and safetensors: nothing that
+is read back can execute.
+"""
+
+import json
+import os
+import platform
+import shutil
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+
+from rlclaims.study.digest import LIBRARIES, measurement_digest, run_digest
+from rlclaims.study.spec import RunSpec, SpecError
+from rlclaims.training import RunRecord
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A run's measurements."""
+
+    failure: str | None
+    """Why the run failed, or None."""
+    series: dict[str, list[float]]
+    """Measures by name; one value per iteration measured."""
+
+
+class Store:
+    """A folder of finished runs."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def prepare(self) -> None:
+        """Make the store's folder and see that it can be written.
+
+        Raises:
+            SpecError: it can not.
+        """
+        try:
+            (self.root / "runs").mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root / "runs"):
+                pass
+            ignore = self.root / ".gitignore"
+            if not ignore.exists():
+                ignore.write_text("*\n")
+        except OSError as error:
+            raise SpecError(
+                f"The store {self.root} cannot be written ({error.strerror or error}); choose another folder with "
+                "--claims-store DIR or RLCLAIMS_STORE."
+            ) from None
+
+    def folder(self, spec: RunSpec) -> Path:
+        """Where a run lies or would lie."""
+        return self.root / "runs" / f"{spec.name}-{run_digest(spec)[:32]}"
+
+    def _measurements(self, spec: RunSpec) -> Path:
+        return self.folder(spec) / f"measured-{measurement_digest(spec)[:32]}.json"
+
+    def has(self, spec: RunSpec) -> bool:
+        """Whether the run and today's measurements of it are here."""
+        return self._measurements(spec).exists()
+
+    def measured(self, spec: RunSpec) -> Measured:
+        """The measurements of a run that is here."""
+        data = json.loads(self._measurements(spec).read_text())
+        return Measured(data["failure"], data["series"])
+
+    def put(self, spec: RunSpec, record: RunRecord) -> None:
+        """Keep a finished (or failed) run."""
+        folder = self.folder(spec)
+        measured = {"format": FORMAT, "failure": record.failure, "series": record.series}
+        if folder.exists():
+            partial = self._measurements(spec).with_suffix(".partial")
+            _write_json(partial, measured)
+            partial.rename(self._measurements(spec))
+            return
+        temporary = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
+        try:
+            temporary.chmod(0o755)  # mkdtemp's folders are for one user only
+            _write_json(temporary / "run.json", self._description(spec, record))
+            episodes = np.array(record.episodes, dtype=np.float64).reshape(-1, 3)
+            arrays = {"theta_KP": np.stack(record.policy_parameters), "episodes_start_length_return": episodes}
+            safetensors.numpy.save_file(arrays, temporary / "run.safetensors")
+            _write_json(temporary / self._measurements(spec).name, measured)
+            temporary.rename(folder)
+        except OSError:
+            shutil.rmtree(temporary, ignore_errors=True)
+            if not folder.exists():  # unless another process was faster with the same run
+                raise
+
+    def _description(self, spec: RunSpec, record: RunRecord) -> dict[str, Any]:
+        described = spec.to_json()
+        described["algorithm"].pop("file")
+        return {
+            "format": FORMAT,
+            "digest": run_digest(spec),
+            **described,
+            "status": "finished" if record.failure is None else "failed",
+            "failure": record.failure,
+            "libraries": {name: version(name) for name in LIBRARIES},
+            "machine": {"python": platform.python_version(), "processor": platform.machine()},
+        }
+
+
+def _write_json(path: Path, data: object) -> None:
+    with path.open("w") as file:
+        json.dump(data, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,44 @@
+"""One training process: `python -m rlclaims.study.worker < job.json` trains a cohort and fills the store.
+
+It speaks one JSON object a line on standard output: {"iteration": k} after each iteration, {"stored": n} at the end.
+A process of its own for each core has no lock to share with the others, and nothing of pytest's to disturb.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+from rlclaims.sim.tasks import task_named
+from rlclaims.study.plan import groups
+from rlclaims.study.spec import RunSpec
+from rlclaims.study.store import Store
+from rlclaims.training import Cohort
+
+
+def main() -> None:
+    """Read a job from standard input and do it."""
+    job = json.load(sys.stdin)
+    # The answers keep standard output; what anything else prints goes to the log, that is, to standard error.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    sys.path[:] = job["sys_path"]
+    torch.set_num_threads(1)
+    specs = [RunSpec.from_json(data) for data in job["runs"]]
+    store = Store(Path(job["store"]))
+
+    def say(**answer: int) -> None:
+        print(json.dumps(answer), file=answers, flush=True)
+
+    cohort = Cohort(task_named(specs[0].task), groups(specs), specs[0].iterations)
+    records = cohort.train(lambda done: say(iteration=done))
+    by_run = {(spec.algorithm, spec.seed): spec for spec in specs}
+    for record in records:
+        store.put(by_run[record.algorithm, record.seed], record)
+    say(stored=len(records))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,271 @@
+"""Training in lockstep: S runs collect, update and record as one program.
+
+A cohort is any mix of algorithms on one task; every run in it is bit-identical to the same run alone. Per iteration:
+
+    collect    T steps of every seed, with the observation statistics moving
+    learn      each algorithm improves its seeds' policies on the steps they took
+    measure    old against new policy on those steps; every tenth iteration also on fresh pairs of the old policy
+
+Fresh pairs come from a separate simulator and separate random streams, with all statistics frozen, so measuring
+leaves training as it is. Episodes run on across iterations. Each is counted in the iteration it starts in, and the
+ones that are unfinished when training ends are played to their end with the last policy, so that no episode's
+length decides whether it is counted.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from rlclaims.agents.algorithm import Agent, Algorithm
+from rlclaims.agents.networks import GaussianNetwork
+from rlclaims.measures.divergence import max_kl_old_new, mean_kl_old_new
+from rlclaims.measures.ratio import exceedance, max_ratio, min_ratio
+from rlclaims.measures.surrogate import surrogate_new, surrogate_old
+from rlclaims.randomness import Purpose, stream
+from rlclaims.sim.normalizer import ObservationNormalizer
+from rlclaims.sim.simulator import Simulator
+from rlclaims.sim.tasks import Floats, Task
+from rlclaims.update import Batch, Rollout, Update
+
+Floats32 = npt.NDArray[np.float32]
+
+HELD_OUT_EVERY = 10
+"""Iterations between two measurements on fresh pairs, the first at iteration 0 (1811.02553's code has the same)."""
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of one algorithm in a cohort."""
+
+    algorithm: Algorithm
+    seeds: tuple[int, ...]
+
+
+@dataclass
+class RunRecord:
+    """What one run leaves behind."""
+
+    algorithm: Algorithm
+    seed: int
+    failure: str | None = None
+    """Why and when the run failed, or None."""
+    series: dict[str, list[float]] = field(default_factory=dict)
+    """Measures by name, one value an iteration measured."""
+    policy_parameters: list[npt.NDArray[np.float32]] = field(default_factory=list)
+    """theta before the first update and after each."""
+    episodes: list[tuple[int, int, float]] = field(default_factory=list)
+    """(first step, length, undiscounted return) of every episode started in training, in the order they ended."""
+
+
+class Actors:
+    """All seeds of a cohort acting at once; neighbouring groups with the same network act as one."""
+
+    def __init__(self, policies: Sequence[tuple[GaussianNetwork, torch.Tensor]]) -> None:
+        runs = [(network, list(same)) for network, same in itertools.groupby(policies, key=lambda p: p[0])]
+        self._actors = [network.actor(torch.cat([theta_SP for _, theta_SP in same])) for network, same in runs]
+        bounds = np.cumsum([0, *(len(actor.std_SA) for actor in self._actors)])
+        self._slices = [slice(a, b) for a, b in itertools.pairwise(bounds)]
+        self._std_SA = np.concatenate([actor.std_SA for actor in self._actors])
+
+    def act(self, observation_SO: Floats32, noise_SA: Floats32) -> Floats32:
+        """Actions (S, A): the policies' means plus their standard deviations times the noise."""
+        means = [a.mean(observation_SO[which]) for a, which in zip(self._actors, self._slices, strict=True)]
+        return np.concatenate(means) + self._std_SA * noise_SA
+
+
+class Cohort:
+    """Runs that train together on one task.
+
+    Args:
+        task: the environment.
+        groups: the algorithms and their seeds; all must take the same number of steps between updates.
+        iterations: updates each run makes.
+        threads: simulator threads; the results do not depend on them.
+
+    Raises:
+        ValueError: there are no runs, or the algorithms' steps differ.
+    """
+
+    def __init__(self, task: Task, groups: Sequence[Group], iterations: int, threads: int = 1) -> None:
+        steps = {group.algorithm.steps for group in groups}
+        if len(steps) != 1:
+            raise ValueError(f"A cohort needs runs with one number of steps per iteration, not {sorted(steps)}.")
+        self.steps, self.iterations = steps.pop(), iterations
+        runs = [(group.algorithm, seed) for group in groups for seed in group.seeds]
+        self.records = [RunRecord(algorithm, seed) for algorithm, seed in runs]
+        self._seeds = [seed for _, seed in runs]
+        self._simulator = Simulator(task, [stream(s, Purpose.TRAINING_RESETS) for s in self._seeds], threads)
+        self._held_out_task, self._threads = task, threads
+        n_observation, n_action = self._simulator.n_observation, self._simulator.n_action
+        self._normalizer = ObservationNormalizer(
+            n_observation,
+            [algorithm.normalize_observations for algorithm, _ in runs],
+            [algorithm.observation_clip for algorithm, _ in runs],
+        )
+        self._agents: list[tuple[slice, Agent]] = []
+        first = 0
+        for group in groups:
+            which = slice(first, first + len(group.seeds))
+            first = which.stop
+            self._agents.append((which, Agent(group.algorithm, group.seeds, n_observation, n_action, iterations)))
+        self._noise_rngs = [stream(s, Purpose.TRAINING_NOISE) for s in self._seeds]
+        self._observation_SO = self._normalizer.observe(self._simulator.reset())
+        self._step = 0
+        n_seeds = len(runs)
+        self._episode_start_S = np.zeros(n_seeds, dtype=np.int64)
+        self._episode_return_S = np.zeros(n_seeds)
+        for record, theta_P in zip(self.records, self._parameters(), strict=True):
+            record.policy_parameters.append(theta_P)
+
+    def train(self, on_iteration: Callable[[int], None] = lambda _: None) -> list[RunRecord]:
+        """Train every run to its end, calling back after each iteration with the number done."""
+        for iteration in range(self.iterations):
+            self._iterate(iteration)
+            on_iteration(iteration + 1)
+        self._finish_episodes()
+        return self.records
+
+    def _iterate(self, iteration: int) -> None:
+        rollout = self._collect(self._simulator, self._noise_rngs, learning=True)
+        held_out = self._collect_held_out(iteration) if iteration % HELD_OUT_EVERY == 0 else None
+        for which, agent in self._agents:
+            old = agent.policy()
+            fresh = None if held_out is None else held_out.of_seeds(which)
+            # Advantages of the fresh pairs are the old values' business, so they come before learning.
+            fresh_advantage = None if fresh is None else agent.estimate(fresh, frozen=True)[1]
+            batch = agent.algorithm.learn(agent, rollout.of_seeds(which))
+            agent.iteration += 1
+            new = agent.policy()
+            measured = measure(Update(old, new, batch), agent.algorithm, "training")
+            if fresh is not None and fresh_advantage is not None:
+                fresh_batch = Batch(fresh.observation_STO, fresh.action_STA, fresh_advantage)
+                measured |= measure(Update(old, new, fresh_batch), agent.algorithm, "held_out")
+            self._record(which, agent, measured, iteration)
+
+    def _record(self, which: slice, agent: Agent, measured: Mapping[str, Floats], iteration: int) -> None:
+        for i, record in enumerate(self.records[which]):
+            if record.failure is not None:
+                continue
+            values = {name: float(value_S[i]) for name, value_S in measured.items()}
+            theta_P = agent.theta_SP[i].detach().numpy().copy()
+            broken = [name for name, value in values.items() if not np.isfinite(value)]
+            if self._simulator.unstable_S[which.start + i]:
+                record.failure = f"the simulation became unstable in iteration {iteration}"
+            elif not np.isfinite(theta_P).all():
+                record.failure = f"the policy's parameters are no longer finite after iteration {iteration}"
+            elif broken:
+                record.failure = f"{broken[0]} is not finite in iteration {iteration}"
+            if record.failure is not None:
+                # The failed run stays in the cohort at its first parameters, where it can do no harm; nothing more
+                # of it is recorded.
+                with torch.no_grad():
+                    agent.theta_SP[i] = torch.from_numpy(record.policy_parameters[0])
+                continue
+            for name, value in values.items():
+                record.series.setdefault(name, []).append(value)
+            record.policy_parameters.append(theta_P)
+
+    def _collect(
+        self, simulator: Simulator, noise_rngs: Sequence[np.random.Generator], *, learning: bool
+    ) -> Rollout:
+        """T steps of every seed with the current policies; `learning` moves statistics and counts episodes."""
+        n_seeds, n_action, steps = len(self._seeds), simulator.n_action, self.steps
+        actors = self._actors()
+        # Drawn a rollout at a time, one stream a seed, so that company does not matter.
+        noise_TSA = np.stack([rng.standard_normal((steps, n_action), np.float32) for rng in noise_rngs], axis=1)
+        normalize = self._normalizer.observe if learning else self._normalizer.frozen
+        observation_SO = self._observation_SO if learning else normalize(simulator.reset())
+        observation_TSO = np.empty((steps, *observation_SO.shape), np.float32)
+        next_observation_TSO = np.empty_like(observation_TSO)
+        action_TSA = np.empty((steps, n_seeds, n_action), np.float32)
+        reward_TS = np.empty((steps, n_seeds))
+        terminated_TS, truncated_TS = np.empty((steps, n_seeds), bool), np.empty((steps, n_seeds), bool)
+        for t in range(steps):
+            observation_TSO[t] = observation_SO
+            action_TSA[t] = actors.act(observation_SO, noise_TSA[t])
+            raw_SO, reward_TS[t], terminated_TS[t], truncated_TS[t] = simulator.step(action_TSA[t])
+            observation_SO = normalize(raw_SO)
+            next_observation_TSO[t] = observation_SO
+            if learning:
+                self._step += 1
+                self._episode_return_S += reward_TS[t]
+            done_S = terminated_TS[t] | truncated_TS[t]
+            if done_S.any():
+                which = np.flatnonzero(done_S)
+                if learning:
+                    self._count_episodes(which)
+                observation_SO = observation_SO.copy()
+                observation_SO[which] = normalize(simulator.reset(which), which)
+        if learning:
+            self._observation_SO = observation_SO
+
+        def of_seeds(x: npt.NDArray[np.generic]) -> torch.Tensor:
+            return torch.from_numpy(np.ascontiguousarray(x.swapaxes(0, 1)))
+
+        return Rollout(
+            of_seeds(observation_TSO),
+            of_seeds(action_TSA),
+            of_seeds(reward_TS),
+            of_seeds(next_observation_TSO),
+            of_seeds(terminated_TS),
+            of_seeds(truncated_TS),
+        )
+
+    def _collect_held_out(self, iteration: int) -> Rollout:
+        """T fresh steps of every seed, from fresh episodes, in a simulator of their own."""
+
+        def streams(purpose: Purpose) -> list[np.random.Generator]:
+            return [stream(seed, purpose, iteration) for seed in self._seeds]
+
+        simulator = Simulator(self._held_out_task, streams(Purpose.HELD_OUT_RESETS), self._threads)
+        return self._collect(simulator, streams(Purpose.HELD_OUT_NOISE), learning=False)
+
+    def _actors(self) -> "Actors":
+        return Actors([(agent.network, agent.theta_SP.detach()) for _, agent in self._agents])
+
+    def _count_episodes(self, which: npt.NDArray[np.int_]) -> None:
+        for i in which:
+            start = int(self._episode_start_S[i])
+            if self.records[i].failure is None:
+                self.records[i].episodes.append((start, self._step - start, float(self._episode_return_S[i])))
+        self._episode_start_S[which] = self._step
+        self._episode_return_S[which] = 0.0
+
+    def _finish_episodes(self) -> None:
+        """Play unfinished episodes to their end; nothing is learnt and no episode begins."""
+        actors = self._actors()
+        open_S = self._episode_start_S < self._step
+        while open_S.any():
+            n_action = self._simulator.n_action
+            noise_SA = np.stack([rng.standard_normal(n_action, np.float32) for rng in self._noise_rngs])
+            action_SA = actors.act(self._observation_SO, noise_SA)
+            raw_SO, reward_S, terminated_S, truncated_S = self._simulator.step(action_SA)
+            self._observation_SO = self._normalizer.frozen(raw_SO)
+            self._step += 1
+            self._episode_return_S += reward_S
+            done_S = terminated_S | truncated_S
+            self._count_episodes(np.flatnonzero(done_S & open_S))
+            open_S &= ~done_S
+            if done_S.any():
+                self._simulator.reset(np.flatnonzero(done_S))
+
+    def _parameters(self) -> Iterator[npt.NDArray[np.float32]]:
+        for _, agent in self._agents:
+            yield from agent.theta_SP.detach().numpy().copy()
+
+
+def measure(update: Update, algorithm: Algorithm, states: str) -> dict[str, Floats]:
+    """All measures of an update, named `measure/states`, (S,) each; `states` is "training" or "held_out"."""
+    measured = {
+        "kl_old_new/mean": mean_kl_old_new(update),
+        "kl_old_new/max": max_kl_old_new(update),
+        "ratio/max": max_ratio(update),
+        "ratio/min": min_ratio(update),
+        "ratio/exceedance": exceedance(update, algorithm.ratio_epsilon),
+        "surrogate/old": surrogate_old(update),
+        "surrogate/new": surrogate_new(update),
+    }
+    return {f"{name}/{states}": value_S.numpy() for name, value_S in measured.items()}

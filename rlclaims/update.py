@@ -1,0 +1,96 @@
+"""The record everyone speaks: policies, the pairs they made, and one update from an old policy to a new.
+
+Tensors lead with the seed axis S: S independent agents are one batched program. B state-action pairs
+(or T time steps, in the order they happened), O observation entries, A action entries.
+"""
+
+import math
+from dataclasses import dataclass, fields
+from typing import Protocol, Self
+
+from torch import Tensor
+
+
+class ActionDistribution(Protocol):
+    """What a policy says about actions in B states of each of S seeds."""
+
+    def log_prob(self, action_SBA: Tensor) -> Tensor:
+        """Log density of the actions, (S, B), in nats."""
+
+    def kl(self, other: Self) -> Tensor:
+        """KL(self || other) in each state, (S, B), in nats."""
+
+
+class Policy(Protocol):
+    """S policies, one per seed, at fixed parameters."""
+
+    def __call__(self, observation_SBO: Tensor) -> ActionDistribution:
+        """The action distributions in the given (already normalised) observations."""
+
+
+@dataclass(frozen=True)
+class DiagonalGaussian:
+    """Independent normal actions: means from the state, standard deviations from the seed alone."""
+
+    mean_SBA: Tensor
+    """Mean action in each state, (S, B, A)."""
+    log_std_S1A: Tensor
+    """Log standard deviation, (S, 1, A)."""
+
+    def log_prob(self, action_SBA: Tensor) -> Tensor:
+        """Log density of the actions, (S, B), in nats."""
+        z_SBA = (action_SBA - self.mean_SBA) * (-self.log_std_S1A).exp()
+        log_normalizer_S1 = self.log_std_S1A.sum(-1) + 0.5 * math.log(2 * math.pi) * action_SBA.shape[-1]
+        return -0.5 * (z_SBA * z_SBA).sum(-1) - log_normalizer_S1
+
+    def kl(self, other: Self) -> Tensor:
+        """KL(self || other) in each state, exact, (S, B), in nats.
+
+        Sum over actions of log(s2/s1) + (s1^2 + (m1 - m2)^2) / (2 s2^2) - 1/2. The part that depends on the
+        standard deviations alone is written with expm1, so that close policies do not cancel to noise.
+        """
+        log_ratio_S1A = self.log_std_S1A - other.log_std_S1A
+        spread_S1 = (0.5 * (2 * log_ratio_S1A).expm1() - log_ratio_S1A).sum(-1)
+        shift_SBA = (self.mean_SBA - other.mean_SBA) * (-other.log_std_S1A).exp()
+        return spread_S1 + 0.5 * (shift_SBA * shift_SBA).sum(-1)
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """T consecutive steps of S seeds, episodes running on across the boundaries of rollouts."""
+
+    observation_STO: Tensor
+    """What the policy saw (normalised), float32."""
+    action_STA: Tensor
+    """What the policy did, float32, not clipped to the control range."""
+    reward_ST: Tensor
+    """The task's own reward, float64."""
+    next_observation_STO: Tensor
+    """Where the step led, normalised; at an episode's end its last observation, not the reset's."""
+    terminated_ST: Tensor
+    """The task ended the episode: nothing more was to be earned."""
+    truncated_ST: Tensor
+    """The time limit cut the episode: more was to be earned, so values bootstrap here."""
+
+    def of_seeds(self, which: slice) -> "Rollout":
+        """The same steps of some of the seeds."""
+        return Rollout(*(getattr(self, field.name)[which] for field in fields(self)))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B state-action pairs drawn from the old policy of each seed."""
+
+    observation_SBO: Tensor
+    action_SBA: Tensor
+    advantage_SB: Tensor
+    """Generalised advantage estimates in the units the algorithm learns from, not standardised."""
+
+
+@dataclass(frozen=True)
+class Update:
+    """One policy-improvement step, and the pairs on which it is looked at."""
+
+    old: Policy
+    new: Policy
+    batch: Batch
