@@ -36,6 +36,7 @@ Floats32 = npt.NDArray[np.float32]
 HELD_OUT_EVERY = 10
 """Iterations between two measurements on fresh pairs, the first at iteration 0 (1811.02553's code has the same)."""
 
+
 @dataclass(frozen=True)
 class Group:
     """Runs of one algorithm in a cohort."""
@@ -168,9 +169,7 @@ class Cohort:
                 record.series.setdefault(name, []).append(value)
             record.policy_parameters.append(theta_P)
 
-    def _collect(
-        self, simulator: Simulator, noise_rngs: Sequence[np.random.Generator], *, learning: bool
-    ) -> Rollout:
+    def _collect(self, simulator: Simulator, noise_rngs: Sequence[np.random.Generator], *, learning: bool) -> Rollout:
         """T steps of every seed with the current policies; `learning` moves statistics and counts episodes."""
         n_seeds, n_action, steps = len(self._seeds), simulator.n_action, self.steps
         actors = self._actors()

@@ -184,9 +184,7 @@ class Agent:
         for _ in range(epochs):
             order_ST = np.stack([rng.permutation(self.algorithm.steps) for rng in self._minibatch_rngs])
             index_ST = torch.from_numpy(order_ST)
-            shuffled = [
-                x.gather(1, index_ST if x.ndim == 2 else index_ST.unsqueeze(-1).expand(x.shape)) for x in data
-            ]
+            shuffled = [x.gather(1, index_ST if x.ndim == 2 else index_ST.unsqueeze(-1).expand(x.shape)) for x in data]
             yield from zip(*(x.chunk(self.algorithm.minibatches, dim=1) for x in shuffled), strict=True)
 
     def fit_values(self, observation_STO: Tensor, old_value_ST: Tensor, advantage_ST: Tensor) -> None:

@@ -50,7 +50,7 @@ class MLP:
         """Weights (S, in, out) and biases (S, 1, out) of each layer, as views of the parameters."""
         shapes = list(pairwise(self.sizes))
         # One split has one concatenation as its gradient; slicing layer by layer would have many.
-        parts = theta_SP.split([n for i, o in shapes for n in (i * o, o)], dim=1)
+        parts = theta_SP.split_with_sizes([n for i, o in shapes for n in (i * o, o)], dim=1)
         return [
             (weight.view(-1, i, o), bias.unsqueeze(1))
             for weight, bias, (i, o) in zip(parts[::2], parts[1::2], shapes, strict=True)
@@ -93,7 +93,7 @@ class GaussianNetwork:
 
     def __call__(self, theta_SP: Tensor, observation_SBO: Tensor) -> DiagonalGaussian:
         """Action distributions of S policies in B states each."""
-        mean_SP, log_std_SA = theta_SP.split([self.mlp.n_parameters, self.mlp.sizes[-1]], dim=1)
+        mean_SP, log_std_SA = theta_SP.split_with_sizes([self.mlp.n_parameters, self.mlp.sizes[-1]], dim=1)
         return DiagonalGaussian(self.mlp(mean_SP, observation_SBO), log_std_SA.unsqueeze(1))
 
     def actor(self, theta_SP: Tensor) -> "Actor":
@@ -115,7 +115,7 @@ class Actor:
 
     def __init__(self, network: GaussianNetwork, theta_SP: Tensor) -> None:
         with torch.no_grad():
-            mean_SP, log_std_SA = theta_SP.split([network.mlp.n_parameters, network.mlp.sizes[-1]], dim=1)
+            mean_SP, log_std_SA = theta_SP.split_with_sizes([network.mlp.n_parameters, network.mlp.sizes[-1]], dim=1)
             self.std_SA: Floats = log_std_SA.exp().numpy()
             """Standard deviations, the same in every state."""
             self._layers = [
@@ -130,7 +130,8 @@ class Actor:
         for weight_SIO, bias_S1O in self._layers[:-1]:
             x_S1I = self._activation(x_S1I @ weight_SIO + bias_S1O)
         weight_SIO, bias_S1O = self._layers[-1]
-        return (x_S1I @ weight_SIO + bias_S1O)[:, 0, :]
+        mean_S1A: Floats = x_S1I @ weight_SIO + bias_S1O
+        return mean_S1A[:, 0, :]
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ class TRPO(Algorithm):
 
 
 def fisher_vector_product(agent: Agent, observation_SBO: Tensor, damping: float) -> Callable[[Tensor], Tensor]:
-    """v -> (F + damping I) v for each seed, F the Hessian of mean KL(old || theta) at theta = old."""
+    """The map v -> (F + damping I) v of each seed, F the Hessian of mean KL(old || theta) at theta = old."""
     with torch.no_grad():
         old_actions = agent.network(agent.theta_SP, observation_SBO)
     kl_S = old_actions.kl(agent.network(agent.theta_SP, observation_SBO)).mean(1)
@@ -134,8 +134,6 @@ def conjugate_gradient(
         x_SP = x_SP + length_S1 * direction_SP
         residual_SP = residual_SP - length_S1 * product_SP
         new_squared_S1 = torch.where(going_S1, residual_SP.square().sum(1, keepdim=True), squared_S1)
-        direction_SP = torch.where(
-            going_S1, residual_SP + (new_squared_S1 / squared_S1) * direction_SP, direction_SP
-        )
+        direction_SP = torch.where(going_S1, residual_SP + (new_squared_S1 / squared_S1) * direction_SP, direction_SP)
         squared_S1 = new_squared_S1
     return x_SP

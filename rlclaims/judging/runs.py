@@ -1,8 +1,8 @@
 """Runs of one algorithm, as a claim receives them: measures by name, series over training, samples over seeds.
 
-    trpo.kl_old_new.mean.held_out.last(0.25)
-    ---- algorithm    ---- over states  ---- over iterations
-         ---------- measure  -------- on which pairs
+trpo.kl_old_new.mean.held_out.last(0.25)
+---- algorithm    ---- over states  ---- over iterations
+     ---------- measure  -------- on which pairs
 """
 
 import math
@@ -59,9 +59,7 @@ class Series:
         """Largest value over all measured iterations, per seed; it grows with their number."""
         return self._sample(f"{self.quantity}, highest of training", max)
 
-    def _part(
-        self, which: str, fraction: float, part: Callable[[tuple[float, ...], int], tuple[float, ...]]
-    ) -> Sample:
+    def _part(self, which: str, fraction: float, part: Callable[[tuple[float, ...], int], tuple[float, ...]]) -> Sample:
         if not 0 < fraction <= 1:
             raise ClaimError(f"{which}({fraction}): the fraction of training lies in (0, 1].")
 
@@ -170,7 +168,11 @@ class Runs:
         return Ratio(
             Measure(self, "ratio/max", f"{self.name}'s max ratio"),
             Measure(self, "ratio/min", f"{self.name}'s min ratio"),
-            Measure(self, "ratio/exceedance", f"{self.name}'s share of ratios off 1±{self.settings.ratio_epsilon:g}"),
+            Measure(
+                self,
+                "ratio/exceedance",
+                f"{self.name}'s share of ratios off 1±{self.settings.ratio_epsilon:g}",
+            ),
         )
 
     @property

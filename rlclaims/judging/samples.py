@@ -56,9 +56,7 @@ class Sample:
         """Difference from a sample on the same seeds (paired), or from a number."""
         if isinstance(other, int | float):
             self._not_a_ratio("-")
-            return replace(
-                self, quantity=f"{self.quantity} - {other:g}", values=tuple(a - other for a in self.values)
-            )
+            return replace(self, quantity=f"{self.quantity} - {other:g}", values=tuple(a - other for a in self.values))
         self._paired(other, "-")
         differences = tuple(a - b for a, b in zip(self.values, other.values, strict=True))
         return self._combined(other, f"({self.quantity}) - ({other.quantity})", differences, log_scale=False)
@@ -92,9 +90,7 @@ class Sample:
         if self.log_scale and other <= 0:
             raise ClaimError(f"A ratio of positive quantities is compared with a positive number, not {other:g}.")
         to_scale: Callable[[float], float] = math.log if self.log_scale else float
-        judgement = judge(
-            self.values, HalfLine(relation, to_scale(other)), alpha=ALPHA, statistic=self.statistic
-        )
+        judgement = judge(self.values, HalfLine(relation, to_scale(other)), alpha=ALPHA, statistic=self.statistic)
         if self.log_scale and judgement.interval is not None:
             judgement = replace(judgement, interval=judgement.interval.mapped(math.exp))
         return Evidence(
@@ -135,7 +131,9 @@ class Sample:
 
     def _not_a_ratio(self, operator: str) -> None:
         if self.log_scale:
-            raise ClaimError(f"{self.quantity} is a ratio already; compare it with a number instead of using {operator}.")
+            raise ClaimError(
+                f"{self.quantity} is a ratio already; compare it with a number instead of using {operator}."
+            )
 
 
 def _log_ratio(a: float, b: float) -> float:

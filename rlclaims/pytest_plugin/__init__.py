@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 if TYPE_CHECKING:
-    from rlclaims.pytest_plugin.outcomes import Judged
     from rlclaims.pytest_plugin.session import ClaimSession
     from rlclaims.study.executor import Progress
     from rlclaims.study.plan import Plan
 
-JUDGED = pytest.StashKey["Judged"]()
+JUDGED = pytest.StashKey[Any]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -26,7 +25,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--claims-profile", default="standard", metavar="NAME", help="budget of the suite: standard")
     group.addoption("--claims-seeds", type=int, metavar="N", help="runs per algorithm (default: the profile's, 10)")
     group.addoption(
-        "--claims-first-seed", type=int, default=0, metavar="N", help="first seed; another replicates on fresh seeds"
+        "--claims-first-seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="first seed; another replicates on fresh seeds",
     )
     group.addoption("--claims-store", metavar="DIR", help="finished runs (default: RLCLAIMS_STORE, or .rlclaims)")
     group.addoption("--claims-report", metavar="DIR", help="where claims.json goes (default: reports/latest)")
@@ -86,7 +89,9 @@ def _reporter(config: pytest.Config) -> Any:
     return config.pluginmanager.getplugin("terminalreporter")
 
 
-def _progress(config: pytest.Config) -> "Callable[[Plan], AbstractContextManager[Callable[[Progress], None]]]":
+def _progress(
+    config: pytest.Config,
+) -> "Callable[[Plan], AbstractContextManager[Callable[[Progress], None]]]":
     from rlclaims.pytest_plugin.terminal import progress
 
     reporter = _reporter(config)
@@ -99,15 +104,22 @@ def _progress(config: pytest.Config) -> "Callable[[Plan], AbstractContextManager
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """Run a claim under a recorder and settle it by its record."""
+    """Run a claim under a recorder and settle it by its record.
+
+    Raises:
+        ContradictedError: the verdict is not the expected one.
+        UndecidedError: the claim is inconclusive.
+        ClaimError: it is not written as a claim.
+    """
     declared = getattr(pyfuncitem.function, "__rlclaims_claim__", None)
     if declared is None:
         return (yield)
     from rlclaims.judging.evidence import recording
-    from rlclaims.pytest_plugin.outcomes import RefutedError, UndecidedError, settle
+    from rlclaims.pytest_plugin.outcomes import ContradictedError, UndecidedError, settle
     from rlclaims.stats.verdict import Verdict
 
-    result, raised = None, None
+    result: object = None
+    raised: Exception | None = None
     with recording() as recorder:
         try:
             result = yield
@@ -115,10 +127,10 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
             raised = error
     judged = settle(declared, _name(pyfuncitem), recorder, raised)
     pyfuncitem.stash[JUDGED] = judged
-    if judged.evidence.verdict is Verdict.REFUTED:
-        raise RefutedError(judged.message())
     if judged.evidence.verdict is Verdict.INCONCLUSIVE:
         raise UndecidedError(judged.message())
+    if not judged.as_expected:
+        raise ContradictedError(judged.message())
     return result
 
 
@@ -137,7 +149,7 @@ def pytest_runtest_makereport(
     if declared is None or (call.when != "call" and not report.failed):
         return report
     from rlclaims.judging.evidence import ClaimError
-    from rlclaims.pytest_plugin.outcomes import RefutedError, UndecidedError, describe
+    from rlclaims.pytest_plugin.outcomes import ContradictedError, UndecidedError, describe
 
     judged = item.stash.get(JUDGED, None) if call.when == "call" else None
     if judged is not None:
@@ -150,7 +162,7 @@ def pytest_runtest_makereport(
         # pytest's own word for what neither passed nor failed; its other plugins know no fourth.
         report.outcome = "skipped"
         report.longrepr = (str(path), line or 0, str(error))
-    elif isinstance(error, RefutedError | ClaimError):
+    elif isinstance(error, ContradictedError | ClaimError):
         report.longrepr = str(error)
     # Plain data, which survives the way from an xdist worker.
     report.rlclaims = outcome  # type: ignore[attr-defined]
@@ -160,7 +172,9 @@ def pytest_runtest_makereport(
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+def pytest_report_teststatus(
+    report: pytest.TestReport,
+) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
     """Inconclusive has a letter, a colour and a count of its own."""
     if getattr(report, "rlclaims", {}).get("verdict") == "inconclusive":
         return "inconclusive", "?", ("INCONCLUSIVE", {"yellow": True})

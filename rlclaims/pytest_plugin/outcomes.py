@@ -28,6 +28,11 @@ class Judged:
             "evidence": self.evidence.to_json(),
         }
 
+    @property
+    def as_expected(self) -> bool:
+        """Whether the verdict is the one that the claim ships with."""
+        return str(self.evidence.verdict) == self.declared.expected
+
     def message(self) -> str:
         """Everything a reader needs to see why the claim ended as it did."""
         return (
@@ -35,11 +40,11 @@ class Judged:
             f"  stands in  {self.declared.source}\n"
             f"  means      {self.declared.means}\n"
             f"  verdict    {self.evidence}"
-        )
+        ) + (f"\n  expected   {self.declared.expected}: {self.declared.evidence}" if self.declared.evidence else "")
 
 
-class RefutedError(AssertionError):
-    """The seeds refute the claim."""
+class ContradictedError(AssertionError):
+    """The seeds refute the claim, or support one that ships as refuted."""
 
 
 class UndecidedError(Exception):
@@ -54,6 +59,8 @@ def describe(declared: Claim, name: str) -> dict[str, Any]:
         "source": str(declared.source),
         "says": declared.says,
         "means": declared.means,
+        "expected": declared.expected,
+        "expected_evidence": declared.evidence,
     }
 
 

@@ -111,7 +111,7 @@ class ClaimSession:
         from filelock import FileLock
 
         from rlclaims.stats.intervals import MIN_SEEDS
-        from rlclaims.study.executor import cores, execute
+        from rlclaims.study.executor import TrainingError, cores, execute
         from rlclaims.study.plan import plan
         from rlclaims.study.spec import SpecError
 
@@ -133,6 +133,11 @@ class ClaimSession:
                 if training.missing:
                     with show_progress(training) as on_progress:
                         execute(training, store, self._processes or cores(), on_progress)
+                    if left := plan(wanted, store).missing:
+                        raise TrainingError(
+                            f"{left[0].name} was trained under another name than planned: its source was edited "
+                            "while training started. Run the same command again."
+                        )
         except SpecError as error:
             raise pytest.UsageError(str(error)) from None
 
@@ -144,7 +149,11 @@ class ClaimSession:
             first = run_specs[0]
             self._specs.append(spec)  # keeps the object, and so its id, alive
             self._runs[id(spec)] = Runs(
-                first.algorithm, first.task, first.iterations, self.seeds, tuple(store.measured(r) for r in run_specs)
+                first.algorithm,
+                first.task,
+                first.iterations,
+                self.seeds,
+                tuple(store.measured(r) for r in run_specs),
             )
         return self._runs[id(spec)]
 

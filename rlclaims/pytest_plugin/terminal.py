@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 LINE_EVERY_SECONDS = 30.0
 
-STYLES = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "error": "red"}
+STYLES = {"inconclusive": "yellow", "error": "red"}
 
 
 @contextmanager
@@ -20,7 +20,7 @@ def progress(training: "Plan", file: TextIO) -> "Iterator[Callable[[Progress], N
     from rich.console import Console
 
     console = Console(file=file)
-    console.print(_announcement(training), highlight=False)
+    console.print(_announcement(training), highlight=False, soft_wrap=True)
     shown = _live_bar(training, console) if console.is_terminal else _lines(console)
     with shown as on_progress:
         yield on_progress
@@ -37,7 +37,8 @@ def _announcement(training: "Plan") -> str:
 
 @contextmanager
 def _live_bar(training: "Plan", console: Any) -> "Iterator[Callable[[Progress], None]]":
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
 
     columns = (
         TextColumn("training"),
@@ -48,7 +49,7 @@ def _live_bar(training: "Plan", console: Any) -> "Iterator[Callable[[Progress], 
         # Iterations take seconds, so the estimate needs a long memory.
         TimeRemainingColumn(elapsed_when_finished=True),
     )
-    with Progress(*columns, console=console, transient=True, speed_estimate_period=120) as bar:
+    with Bar(*columns, console=console, transient=True, speed_estimate_period=120) as bar:
         task = bar.add_task("training", total=training.environment_steps, rate=0.0)
         start = time.monotonic()
 
@@ -66,7 +67,7 @@ def _lines(console: Any) -> "Iterator[Callable[[Progress], None]]":
     def on_progress(progress: "Progress") -> None:
         nonlocal last
         now = time.monotonic()
-        if progress.steps_done and (now - last >= LINE_EVERY_SECONDS or progress.steps_done == progress.steps_total):
+        if progress.steps_done and now - last >= LINE_EVERY_SECONDS:
             rate = progress.steps_done / (now - start)
             left = (progress.steps_total - progress.steps_done) / rate
             share = progress.steps_done / progress.steps_total
@@ -93,14 +94,19 @@ def table(results: Sequence[dict[str, Any]], file: TextIO, width: int) -> None:
     grid.add_column("n", justify="right", no_wrap=True)
     for result in results:
         verdict, evidence = result["verdict"], result["evidence"] or {}
-        style = STYLES[verdict]
-        shown = f"[{style}]{verdict}[/{style}]"
+        decided = verdict in ("supported", "refuted")
+        style = ("green" if verdict == result["expected"] else "red") if decided else STYLES[verdict]
+        mark = "*" if result["expected"] == "refuted" else ""
+        shown = f"[{style}]{verdict}{mark}[/{style}]"
         if evidence.get("estimate") is None:
             grid.add_row(result["name"], shown, "", evidence.get("reason") or "", str(evidence.get("n", "")))
             continue
         bounds = ", ".join(_number(evidence[side]) for side in ("lower", "upper"))
         grid.add_row(result["name"], shown, _number(evidence["estimate"]), f"\\[{bounds}]", str(evidence["n"]))
-    Console(file=file, width=max(width, 80)).print(grid)
+    console = Console(file=file, width=max(width, 80))
+    console.print(grid)
+    if any(result["expected"] == "refuted" for result in results):
+        console.print("* expected to be refuted: the claim says on what evidence", highlight=False)
 
 
 def _number(value: float | None) -> str:

@@ -73,7 +73,8 @@ def _hopper_unhealthy(qpos: Floats, qvel: Floats) -> Bools:
 
 def _hopper_reward(moment: Moment, terminated: Bools) -> Floats:
     forward = (moment.qpos[:, 0] - moment.qpos_before[:, 0]) / moment.seconds
-    return forward + ~terminated * 1.0 - 1e-3 * np.square(moment.action).sum(axis=1)
+    reward: Floats = forward + ~terminated * 1.0 - 1e-3 * np.square(moment.action).sum(axis=1)
+    return reward
 
 
 TASKS: dict[str, Task] = {
@@ -97,8 +98,9 @@ TASKS: dict[str, Task] = {
             reset_noise=1e-2,
             observe=lambda qpos, qvel: np.concatenate((qpos, qvel), axis=1),
             reward=lambda _, terminated: ~terminated * 1.0,
-            terminated=lambda qpos, qvel: ~(np.isfinite(qpos) & np.isfinite(qvel)).all(axis=1)
-            | (np.abs(qpos[:, 1]) > 0.2),
+            terminated=lambda qpos, qvel: (
+                ~(np.isfinite(qpos) & np.isfinite(qvel)).all(axis=1) | (np.abs(qpos[:, 1]) > 0.2)
+            ),
         ),
     )
 }

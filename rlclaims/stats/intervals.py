@@ -32,7 +32,11 @@ class Interval:
     def mapped(self, increasing: Callable[[float], float]) -> "Interval":
         """The interval on another scale."""
         return Interval(
-            increasing(self.estimate), increasing(self.lower), increasing(self.upper), self.method, self.guarantee
+            increasing(self.estimate),
+            increasing(self.lower),
+            increasing(self.upper),
+            self.method,
+            self.guarantee,
         )
 
 

@@ -99,9 +99,7 @@ def judge(values: Sequence[float], region: HalfLine, *, alpha: float, statistic:
         return Judgement(Verdict.SUPPORTED, None, "", interval)
     if region.complement.contains(interval):
         return Judgement(Verdict.REFUTED, None, "", interval)
-    return Judgement(
-        Verdict.INCONCLUSIVE, Reason.UNDERPOWERED, f"the interval holds {region.bound:.4g}", interval
-    )
+    return Judgement(Verdict.INCONCLUSIVE, Reason.UNDERPOWERED, f"the interval holds {region.bound:.4g}", interval)
 
 
 def _inconclusive(reason: Reason, detail: str) -> Judgement:

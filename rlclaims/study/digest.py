@@ -27,7 +27,10 @@ _MEASURES = _OWN_PACKAGE / "measures"
 def run_digest(spec: RunSpec) -> str:
     """The digest of a run, 64 hexadecimal characters."""
     data = spec.to_json()
-    del data["algorithm"]["file"], data["algorithm"]["module"]  # where the code lies is no part of what it says
+    del (
+        data["algorithm"]["file"],
+        data["algorithm"]["module"],
+    )  # where the code lies is no part of what it says
     libraries = {name: version(name) for name in LIBRARIES}
     return _digest({"run": data, "libraries": libraries, "code": training_code(type(spec.algorithm))})
 
@@ -78,7 +81,8 @@ def _imports(file: Path, name: str) -> tuple[str, ...]:
 def _file_of(name: str) -> Path | None:
     module = sys.modules.get(name)
     if module is not None:
-        return Path(module.__file__) if getattr(module, "__file__", None) else None
+        file = getattr(module, "__file__", None)
+        return Path(file) if file else None
     try:
         spec = importlib.util.find_spec(name)
     except (ImportError, ValueError):
@@ -108,8 +112,11 @@ def _syntax_digest(file: Path) -> str:
         body = getattr(node, "body", None)
         if isinstance(body, list):  # docstrings, of fields too, are statements of a bare string
             node.body = [  # type: ignore[attr-defined]
-                n for n in body
-                if not (isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant) and isinstance(n.value.value, str))
+                n
+                for n in body
+                if not (
+                    isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant) and isinstance(n.value.value, str)
+                )
             ]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
 

@@ -87,7 +87,7 @@ def _steps(specs: Sequence[RunSpec], iterations: int) -> int:
 
 
 def _start(specs: tuple[RunSpec, ...], store: Store, lines: "Queue[tuple[_Worker, str | None]]") -> _Worker:
-    log = tempfile.TemporaryFile()
+    log = tempfile.TemporaryFile()  # noqa: SIM115  (closed when the process has ended)
     process = subprocess.Popen(
         [sys.executable, "-m", "rlclaims.study.worker"],
         stdin=subprocess.PIPE,

@@ -69,16 +69,17 @@ class Store:
         """Where a run lies or would lie."""
         return self.root / "runs" / f"{spec.name}-{run_digest(spec)[:32]}"
 
-    def _measurements(self, spec: RunSpec) -> Path:
+    def measurements(self, spec: RunSpec) -> Path:
+        """Where today's measurements of a run lie or would lie."""
         return self.folder(spec) / f"measured-{measurement_digest(spec)[:32]}.json"
 
     def has(self, spec: RunSpec) -> bool:
         """Whether the run and today's measurements of it are here."""
-        return self._measurements(spec).exists()
+        return self.measurements(spec).exists()
 
     def measured(self, spec: RunSpec) -> Measured:
         """The measurements of a run that is here."""
-        data = json.loads(self._measurements(spec).read_text())
+        data = json.loads(self.measurements(spec).read_text())
         return Measured(data["failure"], data["series"])
 
     def put(self, spec: RunSpec, record: RunRecord) -> None:
@@ -86,18 +87,20 @@ class Store:
         folder = self.folder(spec)
         measured = {"format": FORMAT, "failure": record.failure, "series": record.series}
         if folder.exists():
-            partial = self._measurements(spec).with_suffix(".partial")
+            partial = self.measurements(spec).with_suffix(".partial")
             _write_json(partial, measured)
-            partial.rename(self._measurements(spec))
+            partial.rename(self.measurements(spec))
             return
         temporary = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
         try:
             temporary.chmod(0o755)  # mkdtemp's folders are for one user only
             _write_json(temporary / "run.json", self._description(spec, record))
-            episodes = np.array(record.episodes, dtype=np.float64).reshape(-1, 3)
-            arrays = {"theta_KP": np.stack(record.policy_parameters), "episodes_start_length_return": episodes}
+            arrays: dict[str, np.ndarray[Any, Any]] = {
+                "theta_KP": np.stack(record.policy_parameters),
+                "episodes_start_length_return": np.array(record.episodes, dtype=np.float64).reshape(-1, 3),
+            }
             safetensors.numpy.save_file(arrays, temporary / "run.safetensors")
-            _write_json(temporary / self._measurements(spec).name, measured)
+            _write_json(temporary / self.measurements(spec).name, measured)
             temporary.rename(folder)
         except OSError:
             shutil.rmtree(temporary, ignore_errors=True)

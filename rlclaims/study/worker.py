@@ -32,6 +32,9 @@ def main() -> None:
     def say(**answer: int) -> None:
         print(json.dumps(answer), file=answers, flush=True)
 
+    for spec in specs:
+        # Names the code as it is now: sources edited while this trains must not give their name to its runs.
+        store.measurements(spec)
     cohort = Cohort(task_named(specs[0].task), groups(specs), specs[0].iterations)
     records = cohort.train(lambda done: say(iteration=done))
     by_run = {(spec.algorithm, spec.seed): spec for spec in specs}
