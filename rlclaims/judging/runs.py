@@ -136,7 +136,7 @@ class Runs:
         seeds: tuple[int, ...],
         measured: "tuple[Measured, ...]",
     ) -> None:
-        self.settings = algorithm
+        self.settings: Any = algorithm
         """The algorithm, a frozen dataclass of its settings."""
         self.name = type(algorithm).__name__
         self.task = task
