@@ -166,8 +166,8 @@ def pytest_runtest_makereport(
         report.longrepr = str(error)
     # Plain data, which survives the way from an xdist worker.
     report.rlclaims = outcome  # type: ignore[attr-defined]
-    report.user_properties.append(("claim", outcome["name"]))
-    report.user_properties.append(("verdict", outcome["verdict"]))
+    # JUnit's writer takes properties from the item, at its teardown.
+    item.user_properties += [("claim", outcome["name"]), ("verdict", outcome["verdict"])]
     return report
 
 

@@ -1,0 +1,164 @@
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rlclaims.agents.ppo import PPO, PPOM
+from rlclaims.study import digest
+from rlclaims.study.spec import RunSpec, SpecError, checked
+
+HELPERS = '"""Helpers."""\n\ndef square(x):\n    return x * x\n'
+ALGORITHM = """
+from dataclasses import dataclass
+from rlclaims.agents.ppo import PPO
+from my_helpers import square
+
+@dataclass(frozen=True)
+class Mine(PPO):
+    weight: float = 1.0
+
+    def policy_loss(self, ratio_SB, advantage_SB):
+        return -(ratio_SB * advantage_SB - self.weight * square(ratio_SB - 1)).mean(1)
+"""
+SPEC = RunSpec(PPO(), "Hopper-v5", 100, 0)
+
+
+@pytest.fixture(autouse=True)
+def _no_cached_sources():
+    for cached in (digest.training_code, digest._imports, digest._syntax_digest):
+        cached.cache_clear()
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    """A project of the user's, with an algorithm and its helpers; returns how to digest it after an edit."""
+    (tmp_path / "my_helpers.py").write_text(HELPERS)
+    (tmp_path / "my_algorithm.py").write_text(ALGORITHM)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("my_helpers", "my_algorithm"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    import my_algorithm
+
+    def digest_after(file=None, old="", new=""):
+        if file is not None:
+            path = tmp_path / file
+            assert old in path.read_text()
+            path.write_text(path.read_text().replace(old, new))
+        _clear()
+        return digest.run_digest(RunSpec(my_algorithm.Mine(), "Hopper-v5", 100, 0))
+
+    def _clear():
+        for cached in (digest.training_code, digest._imports, digest._syntax_digest):
+            cached.cache_clear()
+
+    yield digest_after
+    for name in ("my_helpers", "my_algorithm"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        dataclasses.replace(SPEC, seed=1),
+        dataclasses.replace(SPEC, iterations=99),
+        dataclasses.replace(SPEC, task="InvertedPendulum-v5"),
+        dataclasses.replace(SPEC, algorithm=PPO(clip_epsilon=0.1)),
+        dataclasses.replace(SPEC, algorithm=PPO(clip_epsilon=None)),
+        dataclasses.replace(SPEC, algorithm=PPOM(learning_rate=3e-4)),
+    ],
+)
+def test_whatever_is_set_changes_the_name(other):
+    assert digest.run_digest(other) != digest.run_digest(SPEC)
+
+
+def test_a_library_of_another_version_changes_the_name(monkeypatch):
+    before = digest.run_digest(SPEC)
+    monkeypatch.setattr(digest, "version", lambda name: "0.0" if name == "mujoco" else "1.0")
+    assert digest.run_digest(SPEC) != before
+
+
+def test_code_of_an_algorithm_and_of_its_helpers_counts(mine):
+    first = mine()
+    assert mine("my_helpers.py", "x * x", "x * x * x") != first
+    assert mine("my_helpers.py", "x * x * x", "x * x") == first
+    assert mine("my_algorithm.py", "- 1", "- 2") != first
+
+
+def test_comments_and_docstrings_do_not_count(mine):
+    first = mine()
+    assert mine("my_helpers.py", '"""Helpers."""', '"""Useful helpers."""  # very') == first
+
+
+def test_training_covers_what_it_executes_and_nothing_that_judges():
+    code = set(digest.training_code(PPO))
+    assert {
+        "rlclaims.training",
+        "rlclaims.update",
+        "rlclaims.randomness",
+        "rlclaims.agents.ppo",
+        "rlclaims.agents.algorithm",
+        "rlclaims.agents.networks",
+        "rlclaims.agents.advantages",
+        "rlclaims.sim.simulator",
+        "rlclaims.sim.tasks",
+        "rlclaims.sim.normalizer",
+    } <= code
+    assert not [name for name in code if name.startswith(("rlclaims.judging", "rlclaims.stats", "rlclaims.measures"))]
+
+
+def test_measuring_code_names_measurements_and_not_runs(tmp_path, monkeypatch):
+    run, measured = digest.run_digest(SPEC), digest.measurement_digest(SPEC)
+    copy = tmp_path / "rlclaims" / "measures"
+    copy.mkdir(parents=True)
+    for path in digest._MEASURES.glob("*.py"):
+        (copy / path.name).write_text(path.read_text())
+    monkeypatch.setattr(digest, "_OWN_PACKAGE", tmp_path / "rlclaims")
+    monkeypatch.setattr(digest, "_MEASURES", copy)
+    assert digest.measurement_digest(SPEC) == measured
+    (copy / "ratio.py").write_text((copy / "ratio.py").read_text().replace("amax(1)", "amin(1)"))
+    digest._syntax_digest.cache_clear()
+    assert digest.measurement_digest(SPEC) != measured
+    monkeypatch.undo()
+    assert digest.run_digest(SPEC) == run
+
+
+def test_another_process_gives_the_same_names():
+    program = (
+        "from rlclaims.agents.ppo import PPO; from rlclaims.study.spec import RunSpec;"
+        "from rlclaims.study.digest import measurement_digest;"
+        "print(measurement_digest(RunSpec(PPO(), 'Hopper-v5', 100, 0)))"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=Path.home()
+    )
+    assert printed.stdout.strip() == digest.measurement_digest(SPEC)
+
+
+@pytest.mark.parametrize(
+    ("spec", "sentence"),
+    [
+        (dataclasses.replace(SPEC, task="Hoper-v5"), "no task 'Hoper-v5'"),
+        (dataclasses.replace(SPEC, iterations=0), "at least 1 iteration"),
+        (dataclasses.replace(SPEC, seed=-1), "from 0 up"),
+        (dataclasses.replace(SPEC, algorithm=PPO(hidden=[64])), "hidden is a list"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_in_a_sentence(spec, sentence):
+    with pytest.raises(SpecError, match=sentence):
+        checked(spec)
+
+
+def test_a_class_inside_a_function_is_refused():
+    @dataclasses.dataclass(frozen=True)
+    class Local(PPO):
+        pass
+
+    with pytest.raises(SpecError, match="top of a file"):
+        checked(dataclasses.replace(SPEC, algorithm=Local()))
+
+
+def test_a_spec_survives_its_way_to_another_process():
+    spec = RunSpec(PPOM(hidden=(32, 16), gradient_clip=0.5), "Hopper-v5", 7, 3)
+    assert RunSpec.from_json(spec.to_json()) == spec

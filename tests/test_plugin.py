@@ -1,0 +1,257 @@
+"""The plugin in sessions of its own, on a small task and a store that the sessions share."""
+
+import json
+
+import pytest
+
+# Sessions run in this process, and pytester makes it forget what they import: numpy and torch cannot be imported twice.
+import rlclaims.judging.samples
+import rlclaims.pytest_plugin.outcomes
+import rlclaims.pytest_plugin.session
+import rlclaims.pytest_plugin.terminal
+import rlclaims.study.executor
+import rlclaims.study.worker  # noqa: F401
+
+PYTESTERS_OWN = {"stdout", "stderr", "runpytest-0", "runpytest-current"}
+
+CONFTEST = """
+import rlclaims
+from rlclaims import PPO, TRPO
+
+SMALL = dict(iterations=2, steps=64, minibatches=2, value_epochs=1)
+ppo = rlclaims.runs(PPO, "InvertedPendulum-v5", epochs=1, **SMALL)
+trpo = rlclaims.runs(TRPO, "InvertedPendulum-v5", **SMALL)
+"""
+
+HEADER = """
+from rlclaims import claim, source
+
+HERE = source("section 1", "a test")
+
+def declared(id, **changes):
+    return claim(id, HERE, says="It is so.", means="The number is so.", **changes)
+"""
+
+# KL is never negative, so these are decided whatever the seeds do; no seed's own mean is above or below their mean.
+SUPPORTED = "assert ppo.kl_old_new.mean.training.overall() > -1"
+REFUTED = "assert ppo.kl_old_new.mean.training.overall() <= -1"
+INCONCLUSIVE = """
+    kl = ppo.kl_old_new.mean.training.overall()
+    assert kl > sum(kl.values) / len(kl.values)
+"""
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory):
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture
+def session(pytester, store):
+    """Runs a pytest session on the given claims."""
+    pytester.makeconftest(CONFTEST)
+
+    def run(body, *options):
+        pytester.makepyfile(test_claims=HEADER + body)
+        return pytester.runpytest_inprocess(
+            f"--claims-store={store}", "--claims-seeds=5", "-p", "no:cacheprovider", *options
+        )
+
+    return run
+
+
+def one_claim(body, parameters="ppo", **changes):
+    arguments = "".join(f", {name}={value!r}" for name, value in changes.items())
+    return f"\n@declared('section/claim'{arguments})\ndef test_claim({parameters}):\n    {body}\n"
+
+
+def written(store, name="latest"):
+    return json.loads((store / "reports" / name / "claims.json").read_text())
+
+
+def test_supported_passes_and_the_numbers_are_written_down(session, store):
+    result = session(one_claim(SUPPORTED))
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*section/claim*supported*5", "*90% intervals*claims.json"])
+    (claim,) = written(store)["claims"]
+    assert (claim["id"], claim["verdict"], claim["means"]) == ("section/claim", "supported", "The number is so.")
+    evidence = claim["evidence"]
+    assert evidence["lower"] < evidence["estimate"] < evidence["upper"]
+    assert evidence["estimate"] == pytest.approx(sum(evidence["values"]) / 5)
+    assert evidence["seeds"] == [0, 1, 2, 3, 4]
+    assert "InvertedPendulum-v5, 128 steps" in evidence["scope"]
+
+
+def test_refuted_fails_with_the_numbers_in_the_message(session):
+    result = session(one_claim(REFUTED))
+    result.assert_outcomes(failed=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(
+        ['*section/claim: "It is so."', "*a test, section 1", "*refuted:*<= -1*90% interval*n = 5*"]
+    )
+    result.stdout.no_fnmatch_line("*pytest_plugin*")  # no traceback through the plugin
+
+
+def test_inconclusive_is_neither_passed_nor_failed(session):
+    result = session(one_claim(INCONCLUSIVE))
+    assert result.parseoutcomes() == {"inconclusive": 1}
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(["*section/claim*inconclusive*", "*1 inconclusive*"])
+
+
+def test_a_claim_that_ships_as_refuted_passes_while_it_is(session):
+    changes = {"expected": "refuted", "evidence": "earlier seeds"}
+    session(one_claim(REFUTED, **changes)).assert_outcomes(passed=1)
+    result = session(one_claim(SUPPORTED, **changes))
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*expected   refuted: earlier seeds"])
+    assert session(one_claim(INCONCLUSIVE, **changes)).parseoutcomes() == {"inconclusive": 1}
+
+
+@pytest.mark.parametrize("options", [(), ("--assert=plain",)])
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ("pass", "judged nothing"),
+        (f"{SUPPORTED}\n    {SUPPORTED}", "judged 2 times"),
+        (REFUTED.replace("assert", "assert not"), "ended well though its evidence is refuted"),
+        (SUPPORTED.replace("assert", "assert not"), "failed though its evidence is supported"),
+        (f"{SUPPORTED}\n    assert False", "failed though its evidence is supported"),
+        ("assert ppo.ratio.max.training.overall() == 1", "never equal"),
+        ("assert ppo.ratio.max.training.overall()", "neither true nor false"),
+    ],
+)
+def test_what_is_not_one_judgement_is_an_error_in_one_sentence(session, body, sentence, options):
+    result = session(one_claim(body), *options)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([f"*{sentence}*"])
+    result.stdout.fnmatch_lines(["*section/claim*error*"])
+
+
+def test_a_second_session_trains_nothing(session):
+    session(one_claim(SUPPORTED))
+    session(one_claim(SUPPORTED)).stdout.no_fnmatch_line("*rlclaims: training*")
+
+
+def test_only_the_runs_of_selected_claims_are_trained(session, tmp_path):
+    body = one_claim(SUPPORTED) + "\n@declared('section/other')\ndef test_other(ppo, trpo):\n    assert False\n"
+    result = session(body, "-k", "not test_other", f"--claims-store={tmp_path}")
+    result.assert_outcomes(passed=1, deselected=1)
+    result.stdout.fnmatch_lines(["rlclaims: training 5 runs of PPO (640 steps)*"])
+
+
+def test_other_seeds_are_other_runs(session, store):
+    session(one_claim(SUPPORTED), "--claims-first-seed=7").assert_outcomes(passed=1)
+    (claim,) = written(store)["claims"]
+    assert claim["evidence"]["seeds"] == [7, 8, 9, 10, 11]
+
+
+def test_parameters_are_named_and_judged_apart(session, store):
+    body = (
+        "\nimport pytest\n\n@pytest.mark.parametrize('bound', [-1, -2])\n@declared('section/claim')\n"
+        "def test_claim(ppo, bound):\n    assert ppo.kl_old_new.mean.training.overall() > bound\n"
+    )
+    session(body).assert_outcomes(passed=2)
+    assert [claim["name"] for claim in written(store)["claims"]] == ["section/claim[-1]", "section/claim[-2]"]
+
+
+def test_a_subclass_in_a_claim_file_trains_in_processes_of_its_own(session):
+    body = """
+from dataclasses import dataclass
+import rlclaims
+
+@dataclass(frozen=True)
+class Unclipped(rlclaims.PPO):
+    def policy_loss(self, ratio_SB, advantage_SB):
+        return -(ratio_SB * advantage_SB).mean(1)
+
+small = dict(iterations=2, steps=64, minibatches=2, value_epochs=1, epochs=1)
+mine = rlclaims.runs(Unclipped, "InvertedPendulum-v5", **small)
+
+@declared("section/mine")
+def test_mine(mine):
+    assert mine.kl_old_new.mean.training.overall() > -1
+"""
+    session(body).assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    ("runs", "sentence"),
+    [
+        ("rlclaims.runs(rlclaims.PPO, 'Hoper-v5')", "There is no task 'Hoper-v5'; there are Hopper-v5, *"),
+        ("rlclaims.runs(rlclaims.PPO, learning_rat=1)", "PPO has no setting 'learning_rat'*"),
+        ("rlclaims.runs(rlclaims.PPO, steps=100)", "*must be a multiple of minibatches*"),
+        ("rlclaims.runs('PPO')", "*takes an algorithm*not 'PPO'*"),
+        ("rlclaims.runs(rlclaims.PPO(), steps=64)", "*an instance has its own*"),
+        ("rlclaims.runs(rlclaims.PPO, iterations=0)", "*at least 1 iteration*"),
+    ],
+)
+def test_runs_that_cannot_be_made_are_refused_before_training(session, runs, sentence):
+    result = session(f"\nimport rlclaims\nbad = {runs}\n" + one_claim("assert False", parameters="bad, ppo"))
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {sentence}"])
+    result.stdout.no_fnmatch_line("*rlclaims: training*")
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        ("--claims-seeds=4", "*at least 5 seeds*"),
+        ("--claims-first-seed=-1", "*from 0 up*"),
+        ("--claims-processes=0", "*from 1 up*"),
+        ("--claims-profile=paper", "*no profile 'paper'*standard*"),
+        ("--claims-store=conftest.py", "*conftest.py cannot be written*"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused_before_training(session, option, sentence):
+    result = session(one_claim(SUPPORTED), option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {sentence}"])
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (one_claim(SUPPORTED) + one_claim(SUPPORTED).replace("test_claim", "test_again"), "Two claims have the id*"),
+        (one_claim(SUPPORTED, parameters="ppo, tmp_path"), "*takes 'tmp_path', and a claim takes only runs*"),
+    ],
+)
+def test_what_is_not_written_as_a_claim_is_refused_at_collection(session, body, sentence):
+    result = session(body)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {sentence}"])
+
+
+@pytest.mark.parametrize("missing", ["says", "means"])
+def test_a_claim_says_something_and_means_something(session, missing):
+    result = session(
+        one_claim(SUPPORTED).replace(
+            "@declared('section/claim'", f"@claim('x', HERE, **{{'says': 'a', 'means': 'b', {missing!r}: ' '}}"
+        )
+    )
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([f"*needs {missing}=*"])
+
+
+def test_junit_has_the_verdict(session, pytester):
+    session(one_claim(INCONCLUSIVE), "--junitxml=junit.xml")
+    xml = (pytester.path / "junit.xml").read_text()
+    assert 'name="verdict" value="inconclusive"' in xml and "<skipped" in xml
+
+
+def test_a_report_goes_where_it_is_asked_to(session, pytester):
+    session(one_claim(SUPPORTED), "--claims-report=here")
+    assert json.loads((pytester.path / "here" / "claims.json").read_text())["claims"][0]["verdict"] == "supported"
+
+
+def test_nothing_is_littered(session, pytester):
+    before = {path.name for path in pytester.path.iterdir()}
+    session(one_claim(SUPPORTED), "-p", "no:cacheprovider")
+    assert {path.name for path in pytester.path.iterdir()} - before <= {"test_claims.py", "__pycache__", *PYTESTERS_OWN}
+
+
+def test_a_project_without_claims_imports_nothing_heavy(pytester):
+    pytester.makepyfile(
+        "import sys\n\ndef test_light():\n    assert not {'torch', 'mujoco', 'scipy', 'gymnasium', 'rich'} & set(sys.modules)\n"
+    )
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)

@@ -1,0 +1,123 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from rlclaims.agents.ppo import PPO
+from rlclaims.study import plan as planning
+from rlclaims.study.executor import TrainingError, execute
+from rlclaims.study.spec import RunSpec, SpecError
+from rlclaims.study.store import Store
+from rlclaims.training import RunRecord
+
+SPEC = RunSpec(PPO(), "Hopper-v5", 2, 5)
+SERIES = {"kl_old_new/mean/training": [0.1, 0.2]}
+
+
+def record(failure=None, episodes=((0, 20, 31.5), (20, 9, 8.25))):
+    theta = [np.full(4, k, np.float32) for k in range(3)]
+    return RunRecord(PPO(), 5, failure, SERIES, theta, list(episodes))
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Store(tmp_path / "store")
+    store.prepare()
+    return store
+
+
+def test_a_run_comes_back_as_it_was_put(store):
+    assert not store.has(SPEC)
+    store.put(SPEC, record())
+    assert store.has(SPEC)
+    assert store.measured(SPEC).series == SERIES
+    assert store.measured(SPEC).failure is None
+    arrays = safetensors.numpy.load_file(store.folder(SPEC) / "run.safetensors")
+    assert arrays["theta_KP"].tolist() == [[0] * 4, [1] * 4, [2] * 4]
+    assert arrays["episodes_start_length_return"].tolist() == [[0, 20, 31.5], [20, 9, 8.25]]
+    described = json.loads((store.folder(SPEC) / "run.json").read_text())
+    assert described["seed"] == 5 and described["task"] == "Hopper-v5" and described["status"] == "finished"
+    assert described["algorithm"]["settings"]["learning_rate"] == 3e-4
+
+
+def test_a_failed_run_is_kept_as_failed(store):
+    store.put(SPEC, record(failure="the simulation became unstable in iteration 1", episodes=()))
+    assert store.has(SPEC)
+    assert store.measured(SPEC).failure == "the simulation became unstable in iteration 1"
+    assert json.loads((store.folder(SPEC) / "run.json").read_text())["status"] == "failed"
+
+
+def test_new_measurements_join_a_run_that_is_there(store, monkeypatch):
+    store.put(SPEC, record())
+    old = store.measurements(SPEC).name
+    monkeypatch.setattr("rlclaims.study.store.measurement_digest", lambda spec: "f" * 64)
+    assert not store.has(SPEC)
+    store.put(SPEC, record())
+    assert store.has(SPEC)
+    assert {path.name for path in store.folder(SPEC).glob("measured-*")} == {old, f"measured-{'f' * 32}.json"}
+
+
+def test_a_run_that_another_process_stored_meanwhile_is_no_error(store):
+    store.put(SPEC, record())
+    store.put(SPEC, record())
+    assert store.measured(SPEC).series == SERIES
+
+
+def test_a_write_that_breaks_off_leaves_no_run(store, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("safetensors.numpy.save_file", full)
+    with pytest.raises(OSError, match="No space left"):
+        store.put(SPEC, record())
+    assert not store.has(SPEC)
+    assert list((store.root / "runs").iterdir()) == []
+
+
+def test_git_ignores_the_store(store):
+    assert (store.root / ".gitignore").read_text() == "*\n"
+
+
+def test_a_store_that_is_a_file_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SpecError, match=r"cannot be written .*--claims-store"):
+        Store(tmp_path / "file").prepare()
+
+
+def specs(n, **changes):
+    return [dataclasses.replace(SPEC, seed=seed, **changes) for seed in range(n)]
+
+
+def test_a_plan_holds_each_run_once_and_only_what_is_missing(store):
+    store.put(SPEC, record())
+    made = planning.plan([*specs(8), *specs(3), SPEC], store)
+    assert [spec.seed for spec in made.wanted] == list(range(8))
+    assert [spec.seed for spec in made.missing] == [0, 1, 2, 3, 4, 6, 7]
+    assert made.environment_steps == 7 * 2 * 2048
+
+
+def test_cohorts_share_task_length_and_steps_and_split_every_algorithm_evenly():
+    other = specs(4, algorithm=PPO(clip_epsilon=0.1))
+    apart = specs(2, task="InvertedPendulum-v5")
+    cohorts = planning.cohorts([*specs(4), *other, *apart], processes=2)
+    assert sorted(len(cohort) for cohort in cohorts) == [1, 1, 4, 4]
+    for cohort in cohorts[:2]:
+        assert [spec.algorithm.clip_epsilon for spec in cohort] == [0.2, 0.2, 0.1, 0.1]
+    assert {spec for cohort in cohorts for spec in cohort} == {*specs(4), *other, *apart}
+
+
+@dataclasses.dataclass(frozen=True)
+class Dies(PPO):
+    """Kills its process in the first update."""
+
+    def policy_loss(self, ratio_SB, advantage_SB):
+        raise MemoryError("there is no more of it")
+
+
+def test_a_process_that_dies_is_reported_with_its_last_words(store):
+    spec = RunSpec(Dies(steps=64, minibatches=2), "InvertedPendulum-v5", 1, 0)
+    with pytest.raises(TrainingError, match=r"Dies-InvertedPendulum-v5-seed0 .*there is no more of it"):
+        execute(planning.plan([spec], store), store, 1, lambda _: None)
+    assert not store.has(spec)
