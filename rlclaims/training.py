@@ -148,26 +148,29 @@ class Cohort:
 
     def _record(self, which: slice, agent: Agent, measured: Mapping[str, Floats], iteration: int) -> None:
         for i, record in enumerate(self.records[which]):
-            if record.failure is not None:
-                continue
-            values = {name: float(value_S[i]) for name, value_S in measured.items()}
             theta_P = agent.theta_SP[i].detach().numpy().copy()
-            broken = [name for name, value in values.items() if not np.isfinite(value)]
-            if self._simulator.unstable_S[which.start + i]:
-                record.failure = f"the simulation became unstable in iteration {iteration}"
-            elif not np.isfinite(theta_P).all():
-                record.failure = f"the policy's parameters are no longer finite after iteration {iteration}"
-            elif broken:
-                record.failure = f"{broken[0]} is not finite in iteration {iteration}"
+            values = {name: float(value_S[i]) for name, value_S in measured.items()}
+            if record.failure is None:
+                record.failure = self._failure(which.start + i, theta_P, values, iteration)
             if record.failure is not None:
-                # The failed run stays in the cohort at its first parameters, where it can do no harm; nothing more
-                # of it is recorded.
+                # A failed run stays in its cohort at its first parameters; nothing more of it is recorded.
                 with torch.no_grad():
                     agent.theta_SP[i] = torch.from_numpy(record.policy_parameters[0])
                 continue
             for name, value in values.items():
                 record.series.setdefault(name, []).append(value)
             record.policy_parameters.append(theta_P)
+
+    def _failure(self, run: int, theta_P: Floats32, values: Mapping[str, float], iteration: int) -> str | None:
+        """Why a run has failed in this iteration, or None."""
+        if self._simulator.unstable_S[run]:
+            return f"the simulation became unstable in iteration {iteration}"
+        if not np.isfinite(theta_P).all():
+            return f"the policy's parameters are no longer finite after iteration {iteration}"
+        for name, value in values.items():
+            if not np.isfinite(value):
+                return f"{name} is not finite in iteration {iteration}"
+        return None
 
     def _collect(self, simulator: Simulator, noise_rngs: Sequence[np.random.Generator], *, learning: bool) -> Rollout:
         """T steps of every seed with the current policies; `learning` moves statistics and counts episodes."""

@@ -1,6 +1,11 @@
 """The plugin in sessions of its own, on a small task and a store that the sessions share."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -250,8 +255,30 @@ def test_nothing_is_littered(session, pytester):
     assert {path.name for path in pytester.path.iterdir()} - before <= {"test_claims.py", "__pycache__", *PYTESTERS_OWN}
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_ctrl_c_stops_every_process_and_says_how_to_go_on(pytester, tmp_path):
+    pytester.makeconftest(CONFTEST.replace("iterations=2", "iterations=100_000"))
+    pytester.makepyfile(test_claims=HEADER + one_claim(SUPPORTED))
+    command = ("-m", "pytest", "--claims-seeds=5", "--claims-processes=2", f"--claims-store={tmp_path}")
+    session = pytester.popen([sys.executable, *command], stdin=subprocess.DEVNULL)
+    while b"rlclaims: training" not in (line := session.stdout.readline()):
+        assert line, "the session ended before it trained"
+    while len(workers := workers_of(session.pid)) < 2:
+        assert session.poll() is None, session.communicate()
+        time.sleep(0.1)
+    session.send_signal(signal.SIGINT)
+    out, _ = session.communicate()
+    assert session.returncode == pytest.ExitCode.INTERRUPTED
+    assert b"the same command goes on from there" in out
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+
+
+def workers_of(pid):
+    """Process ids of the training processes that a session has started (Linux)."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def test_a_project_without_claims_imports_nothing_heavy(pytester):
-    pytester.makepyfile(
-        "import sys\n\ndef test_light():\n    assert not {'torch', 'mujoco', 'scipy', 'gymnasium', 'rich'} & set(sys.modules)\n"
-    )
+    heavy = {"torch", "mujoco", "scipy", "numpy", "gymnasium", "rich"}
+    pytester.makepyfile(f"import sys\n\ndef test_light():\n    assert not {heavy} & set(sys.modules)\n")
     pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)

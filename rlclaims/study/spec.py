@@ -109,11 +109,11 @@ def _loaded(name: str, file: Path) -> ModuleType:
     if name in sys.modules:
         return sys.modules[name]
     try:
-        module = importlib.import_module(name)
-        if Path(module.__file__ or "") == file:
-            return module
-    except ImportError:
-        pass
+        found = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        found = None
+    if found is not None and found.origin == str(file):
+        return importlib.import_module(name)
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise SpecError(f"{file} cannot be imported as a Python module.")
