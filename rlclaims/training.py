@@ -14,6 +14,7 @@ length decides whether it is counted.
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -61,6 +62,20 @@ class RunRecord:
     """(first step, length, undiscounted return) of every episode started in training, in the order they ended."""
 
 
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    """Products and factorisations round by how many threads share them, so training gives torch one.
+
+    The cores are used by processes, each with a cohort of its own, and by the simulator's threads.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 class Actors:
     """All seeds of a cohort acting at once; neighbouring groups with the same network act as one."""
 
@@ -90,6 +105,7 @@ class Cohort:
         ValueError: there are no runs, or the algorithms' steps differ.
     """
 
+    @_one_torch_thread()
     def __init__(self, task: Task, groups: Sequence[Group], iterations: int, threads: int = 1) -> None:
         steps = {group.algorithm.steps for group in groups}
         if len(steps) != 1:
@@ -121,6 +137,7 @@ class Cohort:
         for record, theta_P in zip(self.records, self._parameters(), strict=True):
             record.policy_parameters.append(theta_P)
 
+    @_one_torch_thread()
     def train(self, on_iteration: Callable[[int], None] = lambda _: None) -> list[RunRecord]:
         """Train every run to its end, calling back after each iteration with the number done."""
         for iteration in range(self.iterations):

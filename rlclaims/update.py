@@ -6,8 +6,10 @@ Tensors lead with the seed axis S: S independent agents are one batched program.
 
 import math
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Protocol, Self
 
+import torch
 from torch import Tensor
 
 
@@ -94,3 +96,16 @@ class Update:
     old: Policy
     new: Policy
     batch: Batch
+
+    # Every measure asks both policies about the same states, and a policy answers once.
+    @cached_property
+    def old_actions(self) -> ActionDistribution:
+        """What the old policy says in the batch's states."""
+        with torch.no_grad():
+            return self.old(self.batch.observation_SBO)
+
+    @cached_property
+    def new_actions(self) -> ActionDistribution:
+        """What the new policy says in the batch's states."""
+        with torch.no_grad():
+            return self.new(self.batch.observation_SBO)

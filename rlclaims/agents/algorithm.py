@@ -4,6 +4,7 @@ An algorithm is a frozen dataclass of settings with a `learn` method. An `Agent`
 S seeds, each one row of every tensor.
 """
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rlclaims.agents.adam import Adam
 from rlclaims.agents.advantages import ReturnScaler, generalized_advantages
 from rlclaims.agents.networks import ACTIVATIONS, MLP, GaussianNetwork, GaussianPolicy
 from rlclaims.agents.settings import paper_settings
@@ -96,15 +98,15 @@ class Algorithm(ABC):
         Raises:
             ValueError: a setting is unknown or does not fit.
         """
-        known = {field.name: field for field in fields(cls)}
-        if unknown := sorted(changes.keys() - known.keys()):
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(changes.keys() - known):
             raise ValueError(f"{cls.__name__} has no setting {unknown[0]!r}; it has {', '.join(sorted(known))}.")
         for owner in cls.__mro__:
             found = paper_settings(owner.__name__, task) if owner.__module__.startswith("rlclaims.") else None
             if found is not None:
-                theirs = {field.name: field.default for field in fields(owner)}
-                found = {name: v for name, v in found.items() if known[name].default == theirs[name]}
-                return cls(**{**found, **changes})
+                subclasses = cls.__mro__[: cls.__mro__.index(owner)]
+                own = {name for subclass in subclasses for name in inspect.get_annotations(subclass)}
+                return cls(**{**{name: value for name, value in found.items() if name not in own}, **changes})
         return cls(**changes)
 
     @property
@@ -136,9 +138,8 @@ class Agent:
         self.phi_SP = self.value_network.initial(
             [torch_stream(s, Purpose.VALUE_INIT) for s in seeds], algorithm.initialization, head_gain=1.0
         ).requires_grad_()
-        # Fused Adam is one elementwise kernel over all seeds; it is their common clock, not a common state.
-        self.policy_adam = torch.optim.Adam([self.theta_SP], eps=algorithm.adam_epsilon, fused=True)
-        self.value_adam = torch.optim.Adam([self.phi_SP], eps=algorithm.adam_epsilon, fused=True)
+        self.policy_adam = Adam(self.theta_SP, algorithm.adam_epsilon)
+        self.value_adam = Adam(self.phi_SP, algorithm.adam_epsilon)
         self._scaler = ReturnScaler(len(seeds), algorithm.gamma, algorithm.reward_clip)
         self._minibatch_rngs = [stream(s, Purpose.MINIBATCHES) for s in seeds]
 
@@ -194,7 +195,7 @@ class Agent:
         its old prediction counts (MadryLab/implementation-matters `steps.py`, `value_loss_gae`).
         """
         algorithm = self.algorithm
-        self.value_adam.param_groups[0]["lr"] = self.annealed(algorithm.value_learning_rate)
+        learning_rate = self.annealed(algorithm.value_learning_rate)
         data = (observation_STO, old_value_ST, old_value_ST + advantage_ST)
         for observation_SBO, old_value_SB, target_SB in self.minibatches(algorithm.value_epochs, *data):
             value_SB = self.value_network(self.phi_SP, observation_SBO).squeeze(-1)
@@ -204,8 +205,8 @@ class Agent:
                 squared_error_SB = torch.maximum(squared_error_SB, (near_SB - target_SB).square())
             # A sum over seeds gives each seed the gradient of its own mean.
             loss = squared_error_SB.mean(1).sum()
-            (self.phi_SP.grad,) = torch.autograd.grad(loss, self.phi_SP)
-            self.value_adam.step()
+            (gradient_SP,) = torch.autograd.grad(loss, self.phi_SP)
+            self.value_adam.step(gradient_SP, learning_rate)
 
 
 def standardized(advantage_SB: Tensor) -> Tensor:

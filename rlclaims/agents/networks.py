@@ -42,9 +42,8 @@ class MLP:
         activation = ACTIVATIONS[self.activation]
         layers = self.layers(theta_SP)
         for weight_SIO, bias_S1O in layers[:-1]:
-            x_SBI = activation(torch.baddbmm(bias_S1O, x_SBI, weight_SIO))
-        weight_SIO, bias_S1O = layers[-1]
-        return torch.baddbmm(bias_S1O, x_SBI, weight_SIO)
+            x_SBI = activation(_affine(x_SBI, weight_SIO, bias_S1O))
+        return _affine(x_SBI, *layers[-1])
 
     def layers(self, theta_SP: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Weights (S, in, out) and biases (S, 1, out) of each layer, as views of the parameters."""
@@ -78,6 +77,19 @@ class MLP:
                 nn.init.xavier_uniform_(weight_OI, generator=generator)
             parts += [weight_OI.T.reshape(-1), torch.zeros(n_out)]
         return torch.cat(parts)
+
+
+def _affine(x_SBI: Tensor, weight_SIO: Tensor, bias_S1O: Tensor) -> Tensor:
+    """Products x W + b of each seed, with the same bits for a seed in any company.
+
+    A batch of one product takes other ways through the library than a batch of several (other kernels, and threads
+    inside the product), which round differently. So a lone seed is multiplied beside a copy of itself, which keeps
+    values and first derivatives alike.
+    """
+    if len(x_SBI) > 1:
+        return torch.baddbmm(bias_S1O, x_SBI, weight_SIO)
+    twice = (2, -1, -1)
+    return torch.baddbmm(bias_S1O.expand(twice), x_SBI.expand(twice), weight_SIO.expand(twice))[:1]
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ class PPO(Algorithm):
         with torch.no_grad():
             old_log_prob_ST = agent.policy()(observation_STO).log_prob(action_STA)
 
-        agent.policy_adam.param_groups[0]["lr"] = agent.annealed(self.learning_rate)
+        learning_rate = agent.annealed(self.learning_rate)
         data = (observation_STO, action_STA, old_log_prob_ST, advantage_ST)
         for observation_SBO, action_SBA, old_log_prob_SB, advantage_SB in agent.minibatches(self.epochs, *data):
             log_prob_SB = agent.network(agent.theta_SP, observation_SBO).log_prob(action_SBA)
@@ -57,8 +57,7 @@ class PPO(Algorithm):
             loss_S = self.policy_loss(ratio_SB, standardized(advantage_SB))
             # A sum over seeds gives each seed the gradient of its own loss.
             (gradient_SP,) = torch.autograd.grad(loss_S.sum(), agent.theta_SP)
-            agent.theta_SP.grad = self._clipped(gradient_SP)
-            agent.policy_adam.step()
+            agent.policy_adam.step(self._clipped(gradient_SP), learning_rate)
 
         agent.fit_values(observation_STO, value_ST, advantage_ST)
         return Batch(observation_STO, action_STA, advantage_ST)

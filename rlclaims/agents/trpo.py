@@ -100,15 +100,20 @@ class TRPO(Algorithm):
 
 def fisher_vector_product(agent: Agent, observation_SBO: Tensor, damping: float) -> Callable[[Tensor], Tensor]:
     """The map v -> (F + damping I) v of each seed, F the Hessian of mean KL(old || theta) at theta = old."""
+    n_seeds = len(agent.seeds)
+    # A lone seed is taken twice, so that its products round as they do in company (see `networks._affine`).
+    copies = 2 if n_seeds == 1 else 1
+    theta_SP = agent.theta_SP.detach().repeat(copies, 1).requires_grad_()
+    observation_SBO = observation_SBO.repeat(copies, 1, 1)
     with torch.no_grad():
-        old_actions = agent.network(agent.theta_SP, observation_SBO)
-    kl_S = old_actions.kl(agent.network(agent.theta_SP, observation_SBO)).mean(1)
-    (kl_gradient_SP,) = torch.autograd.grad(kl_S.sum(), agent.theta_SP, create_graph=True)
+        old_actions = agent.network(theta_SP, observation_SBO)
+    kl_S = old_actions.kl(agent.network(theta_SP, observation_SBO)).mean(1)
+    (kl_gradient_SP,) = torch.autograd.grad(kl_S.sum(), theta_SP, create_graph=True)
 
     def product(v_SP: Tensor) -> Tensor:
-        slope = (kl_gradient_SP * v_SP).sum()
-        (hessian_v_SP,) = torch.autograd.grad(slope, agent.theta_SP, retain_graph=True)
-        return hessian_v_SP + damping * v_SP
+        slope = (kl_gradient_SP * v_SP.repeat(copies, 1)).sum()
+        (hessian_v_SP,) = torch.autograd.grad(slope, theta_SP, retain_graph=True)
+        return hessian_v_SP[:n_seeds] + damping * v_SP
 
     return product
 

@@ -13,8 +13,7 @@ def kl_old_new(update: Update) -> Tensor:
     (1502.05477 eq. 14) and that of the papers' figures (MadryLab/implementation-matters `logging.py`).
     """
     with torch.no_grad():
-        observation_SBO = update.batch.observation_SBO
-        return update.old(observation_SBO).kl(update.new(observation_SBO)).double()
+        return update.old_actions.kl(update.new_actions).double()
 
 
 def mean_kl_old_new(update: Update) -> Tensor:

@@ -9,9 +9,8 @@ from rlclaims.update import Update
 def ratio(update: Update) -> Tensor:
     """pi_new(a|s) / pi_old(a|s) of each pair of the batch, (S, B), in double precision."""
     with torch.no_grad():
-        observation_SBO, action_SBA = update.batch.observation_SBO, update.batch.action_SBA
-        old_SB = update.old(observation_SBO).log_prob(action_SBA)
-        new_SB = update.new(observation_SBO).log_prob(action_SBA)
+        action_SBA = update.batch.action_SBA
+        old_SB, new_SB = update.old_actions.log_prob(action_SBA), update.new_actions.log_prob(action_SBA)
         return (new_SB.double() - old_SB.double()).exp()
 
 

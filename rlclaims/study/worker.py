@@ -9,8 +9,6 @@ import os
 import sys
 from pathlib import Path
 
-import torch
-
 from rlclaims.sim.tasks import task_named
 from rlclaims.study.plan import groups
 from rlclaims.study.spec import RunSpec
@@ -25,7 +23,6 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     sys.path[:] = job["sys_path"]
-    torch.set_num_threads(1)
     specs = [RunSpec.from_json(data) for data in job["runs"]]
     store = Store(Path(job["store"]))
 

@@ -1,0 +1,40 @@
+"""Adam for S seeds at once, with the same bits for a seed in any company."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+
+class Adam:
+    """Adam (Kingma and Ba 2015, 1412.6980, algorithm 1) on a tensor whose rows are seeds.
+
+    Every operation is elementwise and rounds by itself. torch's own Adam fuses operations, and rounds the last few
+    elements of a tensor otherwise than the rest, so that with it a seed's parameters would depend on the seeds it is
+    stacked with.
+
+    Args:
+        parameters: what to move, in place.
+        epsilon: added to the root of the second moment, after its bias is corrected.
+    """
+
+    def __init__(self, parameters: Tensor, epsilon: float, beta1: float = 0.9, beta2: float = 0.999) -> None:
+        self._parameters = parameters
+        self._epsilon, self._beta1, self._beta2 = epsilon, beta1, beta2
+        self._steps = 0
+        self._mean: npt.NDArray[np.floating] = np.zeros_like(parameters.detach().numpy())
+        self._square = np.zeros_like(self._mean)
+
+    def step(self, gradient: Tensor, learning_rate: float) -> None:
+        """Move the parameters down their gradient."""
+        self._steps += 1
+        g = gradient.numpy()
+        self._mean = self._beta1 * self._mean + (1 - self._beta1) * g
+        self._square = self._beta2 * self._square + (1 - self._beta2) * (g * g)
+        size = learning_rate / (1 - self._beta1**self._steps)
+        root = np.sqrt(self._square)
+        root *= 1 / math.sqrt(1 - self._beta2**self._steps)
+        root += self._epsilon
+        parameters = self._parameters.detach().numpy()
+        parameters -= size * (self._mean / root)
