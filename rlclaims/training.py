@@ -115,7 +115,8 @@ class Cohort:
         self.records = [RunRecord(algorithm, seed) for algorithm, seed in runs]
         self._seeds = [seed for _, seed in runs]
         self._simulator = Simulator(task, [stream(s, Purpose.TRAINING_RESETS) for s in self._seeds], threads)
-        self._held_out_task, self._threads = task, threads
+        self._task, self._threads = task, threads
+        self._unstable_S = np.zeros(len(runs), dtype=bool)
         n_observation, n_action = self._simulator.n_observation, self._simulator.n_action
         self._normalizer = ObservationNormalizer(
             n_observation,
@@ -148,6 +149,7 @@ class Cohort:
 
     def _iterate(self, iteration: int) -> None:
         rollout = self._collect(self._simulator, self._noise_rngs, learning=True)
+        self._unstable_S |= self._simulator.unstable_S
         held_out = self._collect_held_out(iteration) if iteration % HELD_OUT_EVERY == 0 else None
         for which, agent in self._agents:
             old = agent.policy()
@@ -180,7 +182,7 @@ class Cohort:
 
     def _failure(self, run: int, theta_P: Floats32, values: Mapping[str, float], iteration: int) -> str | None:
         """Why a run has failed in this iteration, or None."""
-        if self._simulator.unstable_S[run]:
+        if self._unstable_S[run]:
             return f"the simulation became unstable in iteration {iteration}"
         if not np.isfinite(theta_P).all():
             return f"the policy's parameters are no longer finite after iteration {iteration}"
@@ -239,8 +241,10 @@ class Cohort:
         def streams(purpose: Purpose) -> list[np.random.Generator]:
             return [stream(seed, purpose, iteration) for seed in self._seeds]
 
-        simulator = Simulator(self._held_out_task, streams(Purpose.HELD_OUT_RESETS), self._threads)
-        return self._collect(simulator, streams(Purpose.HELD_OUT_NOISE), learning=False)
+        simulator = Simulator(self._task, streams(Purpose.HELD_OUT_RESETS), self._threads)
+        rollout = self._collect(simulator, streams(Purpose.HELD_OUT_NOISE), learning=False)
+        self._unstable_S |= simulator.unstable_S
+        return rollout
 
     def _actors(self) -> "Actors":
         return Actors([(agent.network, agent.theta_SP.detach()) for _, agent in self._agents])
@@ -270,6 +274,9 @@ class Cohort:
             open_S &= ~done_S
             if done_S.any():
                 self._simulator.reset(np.flatnonzero(done_S))
+        for record, unstable in zip(self.records, self._simulator.unstable_S, strict=True):
+            if unstable and record.failure is None:
+                record.failure = "the simulation became unstable after the last iteration"
 
     def _parameters(self) -> Iterator[npt.NDArray[np.float32]]:
         for _, agent in self._agents:

@@ -25,7 +25,8 @@ class Simulator:
     """S simulations, each reset from its own random stream; what one does never depends on the others.
 
     The caller resets what has ended: `step` never does. The solver's warm start is part of MuJoCo's state, which is
-    why stepping in a batch gives Gymnasium's trajectories.
+    why stepping in a batch gives Gymnasium's trajectories; a reset clears it, as Gymnasium's does, and needs no
+    forward pass, since observations come from positions and velocities alone.
     """
 
     def __init__(self, task: Task, rngs: Sequence[np.random.Generator], threads: int = 1) -> None:
@@ -55,7 +56,7 @@ class Simulator:
         return int(self._batch.model.nu)
 
     def reset(self, which: npt.ArrayLike | None = None) -> Floats:
-        """Start new episodes in the given simulations (all by default); their observations, in that order."""
+        """Start new episodes in the given simulations (ascending; all by default); their observations."""
         which = np.arange(len(self._rngs)) if which is None else np.asarray(which)
         noise, model = self.task.reset_noise, self._batch.model
         qpos = np.stack([model.qpos0 + self._rngs[i].uniform(-noise, noise, model.nq) for i in which])
@@ -63,12 +64,10 @@ class Simulator:
         return self.set_state(which, qpos, qvel)
 
     def set_state(self, which: npt.NDArray[np.int_], qpos: Floats, qvel: Floats) -> Floats:
-        """Start new episodes in given states; observations of the given simulations."""
+        """Start new episodes in given states; observations of the given simulations (ascending)."""
         self._batch.reset(ids=which, stage=mujoco.mjtStage.mjSTAGE_NONE)
         self._qpos_SQ[which] = qpos
         self._qvel_SV[which] = qvel
-        # As Gymnasium does: the forward pass leaves the solver's first warm start.
-        self._batch.forward(ids=which)
         self._elapsed_S[which] = 0
         return self.task.observe(self._qpos_SQ[which], self._qvel_SV[which])
 

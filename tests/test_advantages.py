@@ -1,0 +1,130 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rlclaims.agents.advantages import ReturnScaler, generalized_advantages
+
+ENDINGS = st.lists(st.sampled_from(["goes on", "goes on", "terminated", "truncated"]), min_size=1, max_size=15)
+FRACTIONS = st.floats(0, 1)
+
+
+class Episodes:
+    """One seed's steps with the given endings, and random rewards and values."""
+
+    def __init__(self, endings, seed=0):
+        rng = np.random.default_rng(seed)
+        self.terminated = np.array([ending == "terminated" for ending in endings])
+        self.truncated = np.array([ending == "truncated" for ending in endings])
+        self.done = self.terminated | self.truncated
+        self.reward, self.value, self.next_value = rng.standard_normal((3, len(endings)))
+        # Inside an episode a step leads to where the next begins; at its end, to a state of its own.
+        inside = ~self.done[:-1]
+        self.next_value[:-1][inside] = self.value[1:][inside]
+
+    def advantages(self, gamma, lam):
+        steps = (self.reward, self.value, self.next_value, self.terminated, self.truncated)
+        return generalized_advantages(*(x[None] for x in steps), gamma=gamma, lam=lam)[0]
+
+    def errors(self, gamma):
+        """r + gamma V(next) - V, with nothing to come after a termination."""
+        return [
+            r + (0 if over else gamma * after) - v
+            for r, v, after, over in zip(self.reward, self.value, self.next_value, self.terminated, strict=True)
+        ]
+
+    def end_of_episode(self, t):
+        while t < len(self.done) - 1 and not self.done[t]:
+            t += 1
+        return t
+
+
+@settings(deadline=None)
+@given(ENDINGS, FRACTIONS, FRACTIONS, st.integers(0, 99))
+def test_advantages_are_the_discounted_errors_to_the_end_of_the_episode(endings, gamma, lam, seed):
+    steps = Episodes(endings, seed)
+    error = steps.errors(gamma)
+    expected = [
+        sum((gamma * lam) ** (k - t) * error[k] for k in range(t, steps.end_of_episode(t) + 1))
+        for t in range(len(endings))
+    ]
+    np.testing.assert_allclose(steps.advantages(gamma, lam), expected, rtol=1e-12, atol=1e-12)
+
+
+@settings(deadline=None)
+@given(ENDINGS, FRACTIONS)
+def test_lambda_one_gives_discounted_returns_less_the_value(endings, gamma):
+    steps = Episodes(endings)
+    expected = []
+    for t in range(len(endings)):
+        end = steps.end_of_episode(t)
+        total = sum(gamma ** (k - t) * steps.reward[k] for k in range(t, end + 1))
+        # Cut by the time limit or by the rollout's end: what was to come is worth the value of where it led.
+        if not steps.terminated[end]:
+            total += gamma ** (end + 1 - t) * steps.next_value[end]
+        expected.append(total - steps.value[t])
+    np.testing.assert_allclose(steps.advantages(gamma, 1.0), expected, rtol=1e-12, atol=1e-12)
+
+
+@settings(deadline=None)
+@given(ENDINGS, FRACTIONS)
+def test_lambda_zero_gives_one_step_errors(endings, gamma):
+    steps = Episodes(endings)
+    np.testing.assert_allclose(steps.advantages(gamma, 0.0), steps.errors(gamma), rtol=1e-12, atol=1e-12)
+
+
+def test_only_a_truncated_step_is_worth_where_it_led():
+    # Powers of two, so that every sum is exact.
+    args = {"gamma": 0.5, "lam": 0.5}
+    reward, value, next_value = np.array([[1.0, 2.0]]), np.array([[4.0, 8.0]]), np.array([[16.0, 32.0]])
+    ends, goes_on = np.array([[True, False]]), np.array([[False, False]])
+    last = 2 + 0.5 * 32 - 8
+    for terminated, truncated, first in (
+        (ends, goes_on, 1 - 4),
+        (goes_on, ends, 1 + 0.5 * 16 - 4),
+        (goes_on, goes_on, 1 + 0.5 * 16 - 4 + 0.25 * last),
+    ):
+        answer = generalized_advantages(reward, value, next_value, terminated, truncated, **args)
+        assert answer.tolist() == [[first, last]]
+
+
+def test_seeds_do_not_mix():
+    rng = np.random.default_rng(0)
+    reward, value, next_value = rng.standard_normal((3, 4, 30))
+    terminated, truncated = rng.random((2, 4, 30)) < 0.1
+    steps = (reward, value, next_value, terminated, truncated)
+    together = generalized_advantages(*steps, gamma=0.99, lam=0.95)
+    for i in range(4):
+        alone = generalized_advantages(*(x[[i]] for x in steps), gamma=0.99, lam=0.95)
+        assert np.array_equal(together[[i]], alone)
+
+
+def naively_scaled(reward_T, done_T, gamma, clip):
+    """Rewards over the standard deviation of the list of discounted returns so far."""
+    returns, scaled, discounted = [], [], 0.0
+    for reward, done in zip(reward_T, done_T, strict=True):
+        discounted = gamma * discounted + reward
+        returns.append(discounted)
+        std = np.std(returns, ddof=1) + 1e-8 if len(returns) > 1 else 1.0
+        scaled.append(np.clip(reward / std, -clip, clip))
+        if done:
+            discounted = 0.0
+    return np.array(scaled), std
+
+
+@pytest.mark.parametrize("clip", [None, 0.7])
+def test_rewards_are_divided_by_the_standard_deviation_of_the_returns_so_far(clip):
+    rng = np.random.default_rng(0)
+    reward_ST, done_ST = 3 + rng.standard_normal((2, 60)), rng.random((2, 60)) < 0.1
+    bound = np.inf if clip is None else clip
+    expected = [naively_scaled(r, d, 0.9, bound) for r, d in zip(reward_ST, done_ST, strict=True)]
+    scaler = ReturnScaler(2, 0.9, clip)
+    # The statistic and the running return go on from one rollout to the next.
+    scaled_ST = np.concatenate([scaler(reward_ST[:, t : t + 20], done_ST[:, t : t + 20]) for t in (0, 20, 40)], 1)
+    np.testing.assert_allclose(scaled_ST, [scaled for scaled, _ in expected], rtol=1e-12)
+    assert clip is None or (scaled_ST == clip).any()
+
+    other_ST = rng.standard_normal((2, 5))
+    for _ in range(2):  # frozen: the second answer is the first
+        std_S1 = np.array([[std] for _, std in expected])
+        np.testing.assert_allclose(scaler.frozen(other_ST), (other_ST / std_S1).clip(-bound, bound), rtol=1e-12)

@@ -1,0 +1,291 @@
+from dataclasses import dataclass, fields
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.distributions import Independent, Normal
+
+from rlclaims import PPO, PPOM, TRPO
+from rlclaims.agents.algorithm import Agent
+from rlclaims.randomness import Purpose, stream
+
+SIZES, N_ACTION, SEEDS = (5, 16, 16), 2, (3, 0, 11)
+SMALL = {"steps": 128, "minibatches": 4, "epochs": 3, "value_epochs": 3, "hidden": (16, 16)}
+
+
+class PlainPPO:
+    """PPO for one seed as a textbook has it: torch.nn, torch.optim, torch.distributions, and lists."""
+
+    def __init__(self, algorithm, seed, policy, log_std_A, value, iterations):
+        self.algorithm, self.policy, self.value, self.iterations = algorithm, policy, value, iterations
+        self.log_std_A = nn.Parameter(log_std_A.detach().clone())
+        self.policy_parameters = [*policy.parameters(), self.log_std_A]
+        self.policy_adam = torch.optim.Adam(self.policy_parameters, eps=algorithm.adam_epsilon)
+        self.value_adam = torch.optim.Adam(value.parameters(), eps=algorithm.adam_epsilon)
+        self.rng = stream(seed, Purpose.MINIBATCHES)
+        self.iteration, self.returns, self.discounted = 0, [], 0.0
+        self.clipped = {"ratio": False, "gradient": False, "value": False, "reward": False}
+
+    def learn(self, observation_TO, action_TA, reward_T, next_observation_TO, terminated_T, truncated_T):
+        left = 1 - self.iteration / self.iterations if self.algorithm.anneal_learning_rates else 1
+        self.policy_adam.param_groups[0]["lr"] = self.algorithm.learning_rate * left
+        self.value_adam.param_groups[0]["lr"] = self.algorithm.value_learning_rate * left
+        with torch.no_grad():
+            old_value_T = self.value(observation_TO)[:, 0]
+            next_value_T = self.value(next_observation_TO)[:, 0]
+            old_log_prob_T = self.log_prob(observation_TO, action_TA)
+        reward = self.scaled(reward_T.tolist(), (terminated_T | truncated_T).tolist())
+        advantage_T = self.advantages(reward, old_value_T, next_value_T, terminated_T, truncated_T)
+        for rows in self.minibatches(self.algorithm.epochs):
+            self.policy_step(observation_TO[rows], action_TA[rows], old_log_prob_T[rows], advantage_T[rows])
+        target_T = old_value_T + advantage_T
+        for rows in self.minibatches(self.algorithm.value_epochs):
+            self.value_step(observation_TO[rows], old_value_T[rows], target_T[rows])
+        self.iteration += 1
+
+    def log_prob(self, observation_BO, action_BA):
+        return Independent(Normal(self.policy(observation_BO), self.log_std_A.exp()), 1).log_prob(action_BA)
+
+    def minibatches(self, epochs):
+        size = self.algorithm.steps // self.algorithm.minibatches
+        for _ in range(epochs):
+            order = self.rng.permutation(self.algorithm.steps)
+            for first in range(0, self.algorithm.steps, size):
+                yield order[first : first + size]
+
+    def scaled(self, reward, done):
+        if not self.algorithm.scale_rewards:
+            return reward
+        bound, scaled = self.algorithm.reward_clip or np.inf, []
+        for r, over in zip(reward, done, strict=True):
+            self.discounted = self.algorithm.gamma * self.discounted + r
+            self.returns.append(self.discounted)
+            std = np.std(self.returns, ddof=1) + 1e-8 if len(self.returns) > 1 else 1.0
+            self.clipped["reward"] |= abs(r / std) > bound
+            scaled.append(min(max(r / std, -bound), bound))
+            self.discounted *= not over
+        return scaled
+
+    def advantages(self, reward, value_T, next_value_T, terminated_T, truncated_T):
+        value, next_value, steps = value_T.tolist(), next_value_T.tolist(), len(reward)
+        advantage = [0.0] * (steps + 1)
+        for t in reversed(range(steps)):
+            worth = reward[t] if terminated_T[t] else reward[t] + self.algorithm.gamma * next_value[t]
+            goes_on = not (terminated_T[t] or truncated_T[t])
+            decay = self.algorithm.gamma * self.algorithm.gae_lambda if goes_on else 0.0
+            advantage[t] = worth - value[t] + decay * advantage[t + 1]
+        return torch.tensor(advantage[:-1], dtype=torch.float32)  # kept in single precision
+
+    def policy_step(self, observation_BO, action_BA, old_log_prob_B, advantage_B):
+        advantage_B = (advantage_B - advantage_B.mean()) / (advantage_B.std() + 1e-8)
+        ratio_B = (self.log_prob(observation_BO, action_BA) - old_log_prob_B).exp()
+        loss_B = -ratio_B * advantage_B
+        if (epsilon := self.algorithm.clip_epsilon) is not None:
+            self.clipped["ratio"] |= bool(((ratio_B - 1).abs() > epsilon).any())
+            loss_B = torch.max(loss_B, -torch.clamp(ratio_B, 1 - epsilon, 1 + epsilon) * advantage_B)
+        self.policy_adam.zero_grad()
+        loss_B.mean().backward()
+        if (bound := self.algorithm.gradient_clip) is not None:
+            norm = nn.utils.clip_grad_norm_(self.policy_parameters, bound)
+            self.clipped["gradient"] |= bool(norm > bound)
+        self.policy_adam.step()
+
+    def value_step(self, observation_BO, old_value_B, target_B):
+        value_B = self.value(observation_BO)[:, 0]
+        loss_B = (value_B - target_B) ** 2
+        if (bound := self.algorithm.value_clip) is not None:
+            self.clipped["value"] |= bool(((value_B - old_value_B).abs() > bound).any())
+            near_B = old_value_B + torch.clamp(value_B - old_value_B, -bound, bound)
+            loss_B = torch.max(loss_B, (near_B - target_B) ** 2)
+        self.value_adam.zero_grad()
+        loss_B.mean().backward()
+        self.value_adam.step()
+
+
+# Learning rates and bounds under which so short a training meets every clip that is on.
+CASES = {
+    "PPO": (PPO(**SMALL, learning_rate=0.02, reward_clip=1.0), {"ratio", "reward"}),
+    "PPO with every clip": (
+        PPO(**SMALL, learning_rate=0.02, reward_clip=1.0, value_clip=5e-4, gradient_clip=0.05),
+        {"ratio", "gradient", "value", "reward"},
+    ),
+    "PPO without the ratio's clip": (PPO(**SMALL, learning_rate=0.02, clip_epsilon=None, reward_clip=None), set()),
+    "PPOM": (PPOM(**SMALL, learning_rate=0.02), {"ratio"}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_seeds_learn_together_what_each_learns_by_the_textbook(case, double_agent, make_rollout, as_module, flat):
+    algorithm, clips = CASES[case]
+    agent = double_agent(algorithm, SEEDS, SIZES[0], N_ACTION, iterations=3)
+    plain = [
+        PlainPPO(
+            algorithm,
+            seed,
+            as_module(agent.theta_SP[i, :-N_ACTION], (*SIZES, N_ACTION)),
+            agent.theta_SP[i, -N_ACTION:],
+            as_module(agent.phi_SP[i], (*SIZES, 1)),
+            iterations=3,
+        )
+        for i, seed in enumerate(SEEDS)
+    ]
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(2):
+        start_SP = agent.theta_SP.detach().clone()
+        rollout = make_rollout(agent, generator)
+        algorithm.learn(agent, rollout)
+        agent.iteration += 1
+        assert (agent.theta_SP - start_SP).norm(dim=1).min() > 0.01
+        for i, one in enumerate(plain):
+            one.learn(*(getattr(rollout, field.name)[i] for field in fields(rollout)))
+            theta_P = torch.cat([flat(one.policy), one.log_std_A.detach()])
+            torch.testing.assert_close(agent.theta_SP[i].detach(), theta_P, rtol=1e-9, atol=1e-9)
+            torch.testing.assert_close(agent.phi_SP[i].detach(), flat(one.value), rtol=1e-9, atol=1e-9)
+    for one in plain:
+        assert {name for name, met in one.clipped.items() if met} == clips
+
+
+def test_the_first_minibatch_has_ratios_of_exactly_one(make_rollout):
+    ratios = []
+
+    class Watched(PPO):
+        def policy_loss(self, ratio_SB, advantage_SB):
+            ratios.append(ratio_SB.detach())
+            return super().policy_loss(ratio_SB, advantage_SB)
+
+    algorithm = Watched(epochs=1, value_epochs=1)
+    agent = Agent(algorithm, (0, 1, 2), 11, 3, 1)
+    algorithm.learn(agent, make_rollout(agent, torch.Generator().manual_seed(0)))
+    assert len(ratios) == 32
+    assert ratios[0].shape == (3, 64) and (ratios[0] == 1).all()
+    assert (ratios[1] != 1).any(dim=1).all()
+
+
+def test_a_seed_learns_alike_wherever_it_stands_bit_for_bit(make_rollout):
+    algorithm = PPO(epochs=2, value_epochs=2)
+    # One rollout for all, so that only the company differs; three seeds' parameters are no multiple of a vector.
+    first, middle, last = (Agent(algorithm, seeds, 11, 3, 1) for seeds in ((3, 8, 8), (8, 3, 8), (8, 8, 3)))
+    rollout = make_rollout(first, torch.Generator().manual_seed(0))
+    rollout = type(rollout)(*(getattr(rollout, f.name)[[0, 0, 0]] for f in fields(rollout)))
+    for agent in (first, middle, last):
+        algorithm.learn(agent, rollout)
+    for one, other in ((first.theta_SP[0], middle.theta_SP[1]), (first.phi_SP[0], middle.phi_SP[1])):
+        assert torch.equal(one, other)
+    for one, other in ((first.theta_SP[0], last.theta_SP[2]), (first.phi_SP[0], last.phi_SP[2])):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("epsilon", [0.2, 0.5, None])
+def test_pairs_beyond_the_clip_in_the_direction_of_their_advantage_get_no_gradient(epsilon):
+    grid = torch.linspace(0.03, 2.98, 60).expand(2, -1)  # none of them on an edge of the clip
+    for sign in (1.0, -1.0):
+        ratio_SB = grid.clone().requires_grad_()
+        PPO(clip_epsilon=epsilon).policy_loss(ratio_SB, torch.full((2, 60), 1.5 * sign)).sum().backward()
+        for ratio, slope in zip(ratio_SB.flatten().tolist(), ratio_SB.grad.flatten().tolist(), strict=True):
+            off = epsilon is not None and (ratio > 1 + epsilon if sign > 0 else ratio < 1 - epsilon)
+            assert slope == (0 if off else pytest.approx(-1.5 * sign / 60))
+
+
+# MadryLab/implementation-matters at 5ee6ecb: configs/PPO.py, PPO-M.py and TRPO.py.
+PAPERS = [
+    (PPO, "Hopper-v5", {"learning_rate": 3e-4, "value_learning_rate": 2.5e-4, "value_clip": None}),
+    (PPO, "Walker2d-v5", {"learning_rate": 4e-4, "value_learning_rate": 3e-4, "value_clip": 0.2}),
+    (PPO, "Humanoid-v5", {"learning_rate": 1.5e-4, "value_learning_rate": 1e-4, "value_clip": 0.2}),
+    (PPOM, "Hopper-v5", {"learning_rate": 1.7e-4, "value_learning_rate": 4e-4, "value_clip": None}),
+    (PPOM, "Walker2d-v5", {"learning_rate": 1e-4, "value_learning_rate": 2e-4, "value_clip": None}),
+    (PPOM, "Humanoid-v5", {"learning_rate": 9e-5, "value_learning_rate": 4e-4, "value_clip": None}),
+    (TRPO, "Hopper-v5", {"delta": 0.13, "value_learning_rate": 2e-4}),
+    (TRPO, "Walker2d-v5", {"delta": 0.04, "value_learning_rate": 3e-4}),
+    (TRPO, "Humanoid-v5", {"delta": 0.07, "value_learning_rate": 3e-4}),
+]
+COMMON = {
+    "steps": 2048, "hidden": (64, 64), "value_epochs": 10, "minibatches": 32, "gamma": 0.99, "gae_lambda": 0.95,
+    "adam_epsilon": 1e-5, "normalize_observations": True, "activation": "tanh", "gradient_clip": None,
+}  # fmt: skip
+ON = {
+    "scale_rewards": True,
+    "initialization": "orthogonal",
+    "anneal_learning_rates": True,
+    "reward_clip": 10,
+    "observation_clip": 10,
+}
+OFF = {
+    "scale_rewards": False,
+    "initialization": "xavier",
+    "anneal_learning_rates": False,
+    "reward_clip": None,
+    "observation_clip": None,
+}
+PER_CLASS = {
+    PPO: {"epochs": 10, "clip_epsilon": 0.2, **ON},
+    PPOM: {"epochs": 10, "clip_epsilon": 0.2, **OFF},
+    TRPO: {"conjugate_gradient_steps": 10, "damping": 0.1, "fisher_fraction": 0.1, "backtracks": 10,
+           "accept_ratio": 0.1, **OFF, "value_clip": None},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("algorithm", "task", "theirs"), PAPERS)
+def test_settings_for_a_task_are_the_papers(algorithm, task, theirs):
+    expected = {**COMMON, **PER_CLASS[algorithm], **theirs}
+    ours = algorithm.for_task(task)
+    assert {field.name: getattr(ours, field.name) for field in fields(ours)} == expected
+
+
+@pytest.mark.parametrize("task", ["Hopper-v5", "Walker2d-v5", "Humanoid-v5"])
+def test_ppom_is_ppo_without_the_named_optimisations_and_with_its_own_learning_rates(task):
+    assert [f.name for f in fields(PPO)] == [f.name for f in fields(PPOM)]
+    ours, theirs = PPO.for_task(task), PPOM.for_task(task)
+    differing = {f.name for f in fields(PPO) if getattr(ours, f.name) != getattr(theirs, f.name)}
+    value_clip = set() if task == "Hopper-v5" else {"value_clip"}
+    assert differing == {*ON, "learning_rate", "value_learning_rate"} | value_clip
+
+
+def test_a_task_without_published_settings_gets_the_defaults():
+    for algorithm in (PPO, PPOM, TRPO):
+        assert algorithm.for_task("InvertedPendulum-v5") == algorithm()
+
+
+def test_changes_go_on_top_of_the_papers_settings():
+    changed = PPO.for_task("Walker2d-v5", learning_rate=1.0)
+    assert (changed.learning_rate, changed.value_clip) == (1.0, 0.2)
+
+
+@dataclass(frozen=True)
+class Faster(PPO):
+    learning_rate: float = 1e-3
+
+
+@dataclass(frozen=True)
+class AsOnHopper(PPO):
+    learning_rate: float = 3e-4  # which is PPO's own default, but set here
+
+
+@pytest.mark.parametrize("mine", [Faster, AsOnHopper])
+def test_a_default_that_a_subclass_sets_wins_over_the_papers_settings(mine):
+    ours = mine.for_task("Walker2d-v5")
+    assert ours.learning_rate == mine().learning_rate
+    assert (ours.value_learning_rate, ours.value_clip) == (3e-4, 0.2)
+
+
+def test_an_unknown_setting_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"PPO has no setting 'learning_rat'; it has .*learning_rate"):
+        PPO.for_task("Hopper-v5", learning_rat=1.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"steps": 100}, r"steps \(100\) must be a multiple of minibatches \(32\)"),
+        ({"steps": 0}, "must be positive"),
+        ({"gamma": 1.1}, "must lie in"),
+        ({"initialization": "zeros"}, "not 'zeros'"),
+        ({"activation": "gelu"}, "not 'gelu'"),
+        ({"scale_rewards": False}, "needs scale_rewards=True"),
+        ({"value_clip": 0.0}, "value_clip must be positive"),
+        ({"gradient_clip": -1.0}, "gradient_clip must be positive"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(changes, sentence):
+    with pytest.raises(ValueError, match=f"PPO: .*{sentence}"):
+        PPO(**changes)

@@ -1,0 +1,175 @@
+import contextlib
+from dataclasses import replace
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+
+from rlclaims.randomness import Purpose, stream
+from rlclaims.sim.simulator import Simulator
+from rlclaims.sim.tasks import TASKS, task_named
+
+
+@pytest.fixture(params=sorted(TASKS))
+def task(request):
+    return task_named(request.param)
+
+
+@pytest.fixture
+def make_env():
+    with contextlib.ExitStack() as stack:
+        yield lambda task_id: stack.enter_context(contextlib.closing(gymnasium.make(task_id)))
+
+
+def start_where_it_starts(simulator, which, env, seed=None):
+    """Reset Gymnasium's environment, and put one simulation into the same state."""
+    observation, _ = env.reset(seed=seed)
+    data = env.unwrapped.data
+    assert np.array_equal(simulator.set_state(np.array([which]), data.qpos[None], data.qvel[None])[0], observation)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_every_step_is_gymnasiums_bit_for_bit(task, dtype, make_env):
+    envs = [make_env(task.id) for _ in range(4)]
+    simulator = Simulator(task, [np.random.default_rng(i) for i in range(4)], threads=2)
+    rng = np.random.default_rng(0)
+    for i, env in enumerate(envs):
+        start_where_it_starts(simulator, i, env, seed=i)
+    episodes = 0
+    for _ in range(1000):
+        # Half of these lie outside the control range: the simulator clips them, the reward must not.
+        actions = (1.5 * envs[0].action_space.high * rng.standard_normal((4, simulator.n_action))).astype(dtype)
+        ours = simulator.step(actions)
+        for i, env in enumerate(envs):
+            observation, reward, terminated, truncated, _ = env.step(actions[i])
+            assert np.array_equal(ours.observation_SO[i], observation)
+            assert ours.reward_S[i] == reward
+            assert (ours.terminated_S[i], ours.truncated_S[i]) == (terminated, truncated)
+            if terminated or truncated:
+                start_where_it_starts(simulator, i, env)
+                episodes += 1
+    assert episodes > 100
+
+
+def test_a_step_from_any_state_is_gymnasiums_bit_for_bit(task, make_env):
+    env, simulator = make_env(task.id), Simulator(task, [np.random.default_rng(0)])
+    rng = np.random.default_rng(0)
+    fastest = 0
+    for _ in range(300):
+        # Deep in the ground and faster than an observation may say, as often as not.
+        env.reset()
+        qpos = env.unwrapped.init_qpos + 0.2 * rng.standard_normal(env.unwrapped.model.nq)
+        qvel = 8 * rng.standard_normal(env.unwrapped.model.nv)
+        env.unwrapped.set_state(qpos, qvel)
+        action = rng.standard_normal(simulator.n_action)
+        simulator.set_state(np.array([0]), qpos[None], qvel[None])
+        for _ in range(3):
+            ours = simulator.step(action[None])
+            observation, reward, terminated, truncated, _ = env.step(action)
+            assert np.array_equal(ours.observation_SO[0], observation)
+            assert ours.reward_S[0] == reward
+            assert (ours.terminated_S[0], ours.truncated_S[0]) == (terminated, truncated)
+            fastest = max(fastest, np.abs(env.unwrapped.data.qvel).max())
+    assert fastest > 10
+
+
+def test_an_episode_is_truncated_when_gymnasium_truncates_it(make_env):
+    balance = np.array([0.5, 20, 1, 3])  # found by hand; keeps the pole up
+    env, task = make_env("InvertedPendulum-v5"), task_named("InvertedPendulum-v5")
+    simulator = Simulator(task, [np.random.default_rng(0)])
+    start_where_it_starts(simulator, 0, env, seed=0)
+    action = np.zeros(1)
+    for t in range(1, 1001):
+        ours = simulator.step(action[None])
+        observation, reward, terminated, truncated, _ = env.step(action)
+        assert np.array_equal(ours.observation_SO[0], observation) and ours.reward_S[0] == reward == 1
+        assert ours.terminated_S[0] == terminated == False  # noqa: E712
+        assert ours.truncated_S[0] == truncated == (t == 1000)
+        action = np.array([balance @ observation])
+    simulator.reset()
+    assert not simulator.step(action[None]).truncated_S[0]
+
+
+def test_a_reset_draws_what_gymnasium_would_draw_from_the_same_stream(task, make_env):
+    seeds = (3, 8)
+    simulator = Simulator(task, [stream(seed, Purpose.TRAINING_RESETS) for seed in seeds])
+    envs = [make_env(task.id) for _ in seeds]
+    for env, seed in zip(envs, seeds, strict=True):
+        env.unwrapped.np_random = stream(seed, Purpose.TRAINING_RESETS)
+    for which in ([0, 1], [1], [0, 1], [0], [1]):
+        ours = simulator.reset(which)
+        theirs = np.stack([envs[i].reset()[0] for i in which])
+        assert np.array_equal(ours, theirs)
+
+
+def test_reset_noise_fills_gymnasiums_range(task, make_env):
+    env = make_env(task.id).unwrapped
+    low, high = -env._reset_noise_scale, env._reset_noise_scale
+    simulator = Simulator(task, [np.random.default_rng(0)])
+    resets = np.concatenate([simulator.reset() for _ in range(500)])
+    still = np.concatenate((env.init_qpos, env.init_qvel))[-resets.shape[1] :]
+    noise = resets - still
+    assert low <= noise.min() < 0.98 * low and 0.98 * high < noise.max() <= high
+
+
+def play(simulator, action_TSA):
+    """All that the simulations answer, ended episodes restarted, as one array (T, S, ...)."""
+    answers = [np.column_stack((simulator.reset(), np.zeros((action_TSA.shape[1], 3))))]
+    for action_SA in action_TSA:
+        step = simulator.step(action_SA)
+        answers.append(np.column_stack(step))
+        if (done_S := step.terminated_S | step.truncated_S).any():
+            answers[-1][done_S, : step.observation_SO.shape[1]] = simulator.reset(np.flatnonzero(done_S))
+    return np.stack(answers)
+
+
+def test_a_simulation_is_the_same_alone_among_others_and_on_any_number_of_threads(task):
+    task = replace(task, time_limit=12)  # short, so that endings of both kinds come at different times
+    n_action = Simulator(task, [np.random.default_rng(0)]).n_action
+    action_TSA = np.random.default_rng(0).standard_normal((200, 6, n_action))
+
+    def simulator(seeds, threads):
+        return Simulator(task, [stream(s, Purpose.TRAINING_RESETS) for s in seeds], threads)
+
+    together = play(simulator(range(6), 1), action_TSA)
+    assert np.array_equal(together, play(simulator(range(6), 2), action_TSA))
+    for i in range(6):
+        assert np.array_equal(together[:, [i]], play(simulator([i], 1), action_TSA[:, [i]]))
+
+
+@pytest.mark.parametrize("poison", [np.nan, np.inf])
+def test_an_action_that_is_no_number_spoils_its_own_simulation_only(task, poison, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    spoilt, clean = (Simulator(task, [np.random.default_rng(i) for i in range(3)]) for _ in range(2))
+    assert np.array_equal(spoilt.reset(), clean.reset())
+    actions = np.full((3, spoilt.n_action), 0.1)
+    poisoned = actions.copy()
+    poisoned[1, 0] = poison
+    for _ in range(3):
+        ours, theirs = spoilt.step(poisoned), clean.step(actions)
+        for mine, other in zip(ours, theirs, strict=True):
+            assert np.array_equal(mine[[0, 2]], other[[0, 2]])
+    assert spoilt.unstable_S.tolist() == [False, True, False]
+    assert not clean.unstable_S.any()
+    assert not Path("MUJOCO_LOG.TXT").exists()
+
+
+def test_a_simulation_that_diverges_is_noticed_and_spoils_no_other(task, make_env, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # where MuJoCo's own handler of warnings would write its log
+    diverging, clean = (Simulator(task, [np.random.default_rng(i) for i in range(3)]) for _ in range(2))
+    assert np.array_equal(diverging.reset(), clean.reset())
+    model = make_env(task.id).unwrapped.model
+    diverging.set_state(np.array([1]), model.qpos0[None], np.full((1, model.nv), 1e12))
+    actions = np.full((3, model.nu), 0.1)
+    ours, theirs = diverging.step(actions), clean.step(actions)
+    for mine, other in zip(ours, theirs, strict=True):
+        assert np.array_equal(mine[[0, 2]], other[[0, 2]])
+    assert diverging.unstable_S.tolist() == [False, True, False]
+    assert not clean.unstable_S.any()
+    assert not Path("MUJOCO_LOG.TXT").exists()
+
+
+def test_an_unknown_task_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match=r"no task 'Hoper-v5'; there are Hopper-v5, InvertedPendulum-v5"):
+        task_named("Hoper-v5")

@@ -1,0 +1,218 @@
+import math
+from dataclasses import dataclass, replace
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+
+from rlclaims import PPO, PPOM, TRPO, training
+from rlclaims.randomness import Purpose, stream
+from rlclaims.sim.simulator import Simulator
+from rlclaims.sim.tasks import task_named
+from rlclaims.training import Cohort, Group
+
+# A rollout and minibatches of the real size, whose matrix products are the ones that matter; few passes.
+REAL = {"steps": 2048, "minibatches": 32, "value_epochs": 2}
+SMALL = {"steps": 256, "minibatches": 8, "value_epochs": 2}
+
+
+def algorithms(sizes):
+    return PPO(**sizes, epochs=2), PPOM(**sizes, epochs=2), TRPO(**sizes)
+
+
+def train(task, groups, iterations=2, threads=1):
+    task = task_named(task) if isinstance(task, str) else task
+    return Cohort(task, [Group(algorithm, tuple(seeds)) for algorithm, seeds in groups], iterations, threads).train()
+
+
+def assert_same_run(one, other):
+    """Bit for bit, and not because there is nothing in it."""
+    assert (one.algorithm, one.seed, one.failure) == (other.algorithm, other.seed, None)
+    assert len(one.policy_parameters) == 3
+    assert np.array_equal(one.policy_parameters, other.policy_parameters)
+    assert len(one.series) == 14 and one.series == other.series
+    assert one.episodes and one.episodes == other.episodes
+
+
+@pytest.mark.parametrize(("task", "sizes"), [("Hopper-v5", REAL), ("InvertedPendulum-v5", SMALL)])
+def test_a_run_is_the_same_alone_and_in_any_company(task, sizes):
+    ppo, ppom, trpo = algorithms(sizes)
+    # Each of three runs stands at another place each time: alone, in the middle or last, next to other algorithms.
+    of_30 = train(task, [(trpo, range(10)), (ppo, range(8, 18)), (ppom, range(10))], threads=2)
+    of_10 = train(task, [(ppom, range(2)), (ppo, [3, 9, 12]), (trpo, range(5))])
+    alone = [train(task, [(algorithm, [seed])])[0] for algorithm, seed in ((ppo, 9), (ppom, 1), (trpo, 4))]
+    for lone, in_10, in_30 in zip(alone, (3, 1, 9), (11, 21, 4), strict=True):
+        assert_same_run(of_10[in_10], of_30[in_30])
+        assert_same_run(lone, of_30[in_30])
+    assert not np.array_equal(of_30[10].policy_parameters, of_30[11].policy_parameters)
+
+
+def test_a_run_is_the_same_run_again():
+    groups = [(algorithm, [5, 2]) for algorithm in algorithms(SMALL)]
+    for one, other in zip(train("Hopper-v5", groups), train("Hopper-v5", groups), strict=True):
+        assert_same_run(one, other)
+
+
+def test_a_run_is_the_same_on_any_number_of_threads(torch_threads):
+    groups = [(algorithm, [5, 2]) for algorithm in algorithms(REAL)]
+    one_thread = train("Hopper-v5", groups, threads=1)
+    torch_threads(2)
+    for one, other in zip(one_thread, train("Hopper-v5", groups, threads=2), strict=True):
+        assert_same_run(one, other)
+    assert torch.get_num_threads() == 2  # training leaves it as it was
+
+
+def test_measuring_leaves_training_as_it_is(monkeypatch):
+    groups = [(algorithm, [5, 2]) for algorithm in algorithms(SMALL)]
+    monkeypatch.setattr(training, "HELD_OUT_EVERY", 1)
+    always = train("Hopper-v5", groups)
+    monkeypatch.setattr(training, "HELD_OUT_EVERY", math.nan)  # no iteration is a multiple of it, nor is the first
+    never = train("Hopper-v5", groups)
+    for one, other in zip(always, never, strict=True):
+        assert np.array_equal(one.policy_parameters, other.policy_parameters)
+        assert one.episodes == other.episodes
+        assert len(one.series) == 14
+        assert other.series == {name: s for name, s in one.series.items() if name.endswith("/training")}
+
+
+def test_fresh_pairs_are_measured_at_the_first_iteration_and_every_tenth(monkeypatch):
+    (record,) = train("InvertedPendulum-v5", [(PPO(steps=32, minibatches=1, epochs=1, value_epochs=1), [0])], 12)
+    for name, series in record.series.items():
+        assert len(series) == (12 if name.endswith("/training") else 2)
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    """All that a training simulator answered, in order; nothing else is simulated."""
+    steps, original = [], Simulator.step
+    monkeypatch.setattr(training, "HELD_OUT_EVERY", math.nan)
+    monkeypatch.setattr(Simulator, "step", lambda self, action: steps.append(original(self, action)) or steps[-1])
+    return steps
+
+
+def episodes_of(steps, i, trained):
+    """One seed's episodes that began within the trained steps, counted by hand."""
+    episodes, start, total = [], 0, 0.0
+    for t, step in enumerate(steps):
+        total += step.reward_S[i]
+        if step.terminated_S[i] or step.truncated_S[i]:
+            if start < trained:
+                episodes.append((start, t + 1 - start, total))
+            start, total = t + 1, 0.0
+    return episodes
+
+
+# 1000 is the tasks' own limit. No pole or hopper falls in 4 steps: episodes then end exactly with training.
+@pytest.mark.parametrize("time_limit", [1000, 4])
+@pytest.mark.parametrize("name", ["Hopper-v5", "InvertedPendulum-v5"])
+def test_every_episode_that_training_starts_is_counted_once_and_to_its_end(name, time_limit, watched):
+    task = replace(task_named(name), time_limit=time_limit)
+    records = train(task, [(algorithm, [5, 2]) for algorithm in algorithms(SMALL)])
+    ends = []
+    for i, record in enumerate(records):
+        assert record.episodes == episodes_of(watched, i, trained=2 * 256)
+        # They tile the steps from the first on, without a gap, and the last reaches the end of training.
+        starts, lengths, returns = (np.array(column) for column in zip(*record.episodes, strict=True))
+        assert np.array_equal(starts, np.cumsum([0, *lengths[:-1]]))
+        assert starts[-1] < 2 * 256 <= starts[-1] + lengths[-1]
+        assert lengths.max() <= time_limit
+        if name == "InvertedPendulum-v5":
+            # A reward of 1 for every step that does not terminate: all but the last, unless time ran out.
+            assert ((returns == lengths - 1) | ((returns == lengths) & (lengths == time_limit))).all()
+        ends.append(starts[-1] + lengths[-1])
+    # Nothing is simulated for longer than the last open episode needs.
+    assert len(watched) == max(ends)
+
+
+@pytest.fixture
+def rollouts(monkeypatch):
+    """What an algorithm's `learn` is given, and the parameters it is given them at."""
+    given, original = [], PPO.learn
+
+    def learn(self, agent, rollout):
+        given.append((agent.theta_SP.detach().clone(), rollout))
+        return original(self, agent, rollout)
+
+    monkeypatch.setattr(PPO, "learn", learn)
+    return given
+
+
+def normalised(observation_O, seen):
+    """By the mean and standard deviation of all observations so far, this one among them; clipped at 10."""
+    seen.append(observation_O)
+    std_O = np.std(seen, axis=0, ddof=1) + 1e-8 if len(seen) > 1 else 1.0
+    return np.clip((observation_O - np.mean(seen, axis=0)) / std_O, -10, 10)
+
+
+@pytest.mark.parametrize("name", ["Hopper-v5", "InvertedPendulum-v5"])
+def test_rollouts_are_what_gymnasium_answers_to_the_same_actions(name, rollouts, as_module):
+    limit, seeds, steps = 13, (5, 2), 256
+    train(replace(task_named(name), time_limit=limit), [(PPO(**SMALL, epochs=2), seeds)])
+    for i, seed in enumerate(seeds):
+        env = gymnasium.make(name, max_episode_steps=limit)
+        env.unwrapped.np_random = stream(seed, Purpose.TRAINING_RESETS)
+        noise_rng, seen, endings = stream(seed, Purpose.TRAINING_NOISE), [], set()
+        observation = normalised(env.reset()[0], seen)
+        n_action = env.action_space.shape[0]
+        for theta_SP, rollout in rollouts:
+            noise_TA = noise_rng.standard_normal((steps, n_action), np.float32)
+            sizes = (len(observation), 64, 64, n_action)
+            mean_TA = as_module(theta_SP[i, :-n_action], sizes)(rollout.observation_STO[i]).detach()
+            expected_TA = mean_TA + theta_SP[i, -n_action:].exp() * torch.from_numpy(noise_TA)
+            # Two routes in single precision through sums of 64 terms of order 1.
+            torch.testing.assert_close(rollout.action_STA[i], expected_TA, rtol=1e-5, atol=1e-5)
+            for t in range(steps):
+                np.testing.assert_allclose(rollout.observation_STO[i, t], observation, rtol=1e-5, atol=1e-6)
+                observation, reward, terminated, truncated, _ = env.step(rollout.action_STA[i, t].numpy())
+                # At an ending too, the step led where the episode ended, not where the next began.
+                observation = normalised(observation, seen)
+                np.testing.assert_allclose(rollout.next_observation_STO[i, t], observation, rtol=1e-5, atol=1e-6)
+                assert rollout.reward_ST[i, t] == reward
+                assert (rollout.terminated_ST[i, t], rollout.truncated_ST[i, t]) == (terminated, truncated)
+                if terminated or truncated:
+                    endings.add("terminated" if terminated else "truncated")
+                    observation = normalised(env.reset()[0], seen)
+        assert endings == {"terminated", "truncated"}
+        env.close()
+
+
+@dataclass(frozen=True)
+class Breaking(PPO):
+    """Breaks its second seed in the second iteration, and once or for good."""
+
+    for_good: bool = False
+
+    def learn(self, agent, rollout):
+        batch = super().learn(agent, rollout)
+        if agent.iteration == 1 or (self.for_good and agent.iteration > 1):
+            with torch.no_grad():
+                agent.theta_SP[1] = math.nan
+        return batch
+
+
+@pytest.mark.parametrize("for_good", [False, True])
+def test_a_run_that_breaks_is_recorded_and_disturbs_no_other(for_good):
+    ppo, ppom, trpo = algorithms(SMALL)
+    breaking = Breaking(**SMALL, epochs=2, for_good=for_good)
+    records = train("Hopper-v5", [(trpo, [0]), (breaking, [4, 7, 9]), (ppom, [1])], iterations=3)
+    clean = train("Hopper-v5", [(trpo, [0]), (ppo, [4, 7, 9]), (ppom, [1])], iterations=3)
+    broken = records.pop(2)
+    whole = clean.pop(2)
+    for one, other in zip(records, clean, strict=True):
+        assert one.failure is None and len(one.policy_parameters) == 4
+        assert np.array_equal(one.policy_parameters, other.policy_parameters)
+        assert one.series == other.series
+        assert one.episodes == other.episodes
+    assert broken.failure == "the policy's parameters are no longer finite after iteration 1"
+    assert np.array_equal(broken.policy_parameters, whole.policy_parameters[:2])
+    assert broken.series == {name: series[:1] for name, series in whole.series.items()}
+    # Its episodes up to the break are those of the whole run.
+    assert broken.episodes == [e for e in whole.episodes if e[0] + e[1] <= 2 * 256]
+
+
+def test_a_cohort_needs_runs_that_take_the_same_number_of_steps():
+    with pytest.raises(ValueError, match=r"not \[256, 2048\]"):
+        train("Hopper-v5", [(PPO(), [0]), (TRPO(**SMALL), [0])])
+    with pytest.raises(ValueError, match=r"not \[\]"):
+        train("Hopper-v5", [])
