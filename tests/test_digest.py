@@ -1,4 +1,5 @@
 import dataclasses
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,13 @@ class Mine(PPO):
     def policy_loss(self, ratio_SB, advantage_SB):
         return -(ratio_SB * advantage_SB - self.weight * square(ratio_SB - 1)).mean(1)
 """
+
+
+@dataclasses.dataclass(frozen=True)
+class Odd(PPO):
+    extra: object = None
+
+
 SPEC = RunSpec(PPO(), "Hopper-v5", 100, 0)
 
 
@@ -142,7 +150,8 @@ def test_another_process_gives_the_same_names():
         (dataclasses.replace(SPEC, task="Hoper-v5"), "no task 'Hoper-v5'"),
         (dataclasses.replace(SPEC, iterations=0), "at least 1 iteration"),
         (dataclasses.replace(SPEC, seed=-1), "from 0 up"),
-        (dataclasses.replace(SPEC, algorithm=PPO(hidden=[64])), "hidden is a list"),
+        (dataclasses.replace(SPEC, algorithm=Odd(extra=[1])), r"extra is \[1\]"),
+        (dataclasses.replace(SPEC, algorithm=Odd(extra=math.nan)), "extra is nan"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_in_a_sentence(spec, sentence):

@@ -189,6 +189,10 @@ def test_mine(mine):
         ("rlclaims.runs('PPO')", "*takes an algorithm*not 'PPO'*"),
         ("rlclaims.runs(rlclaims.PPO(), steps=64)", "*an instance has its own*"),
         ("rlclaims.runs(rlclaims.PPO, iterations=0)", "*at least 1 iteration*"),
+        ("rlclaims.runs(rlclaims.PPO, learning_rate='fast')", "*learning_rate must be a positive number, not 'fast'*"),
+        ("rlclaims.runs(rlclaims.PPO, clip_epsilon=-1)", "*clip_epsilon must be a positive number, or None for off*"),
+        ("rlclaims.runs(rlclaims.TRPO, delta=float('nan'))", "*delta must be a positive number, not nan*"),
+        ("rlclaims.runs(rlclaims.PPO, steps=64.0)", "*steps must be a positive whole number, not 64.0*"),
     ],
 )
 def test_runs_that_cannot_be_made_are_refused_before_training(session, runs, sentence):
@@ -205,7 +209,8 @@ def test_runs_that_cannot_be_made_are_refused_before_training(session, runs, sen
         ("--claims-first-seed=-1", "*from 0 up*"),
         ("--claims-processes=0", "*from 1 up*"),
         ("--claims-profile=paper", "*no profile 'paper'*standard*"),
-        ("--claims-store=conftest.py", "*conftest.py cannot be written*"),
+        ("--claims-store=conftest.py", "*store conftest.py cannot be written*"),
+        ("--claims-report=conftest.py", "*report folder conftest.py cannot be written*"),
     ],
 )
 def test_options_that_make_no_sense_are_refused_before_training(session, option, sentence):

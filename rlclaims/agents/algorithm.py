@@ -5,6 +5,7 @@ S seeds, each one row of every tensor.
 """
 
 import inspect
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -63,12 +64,24 @@ class Algorithm(ABC):
     """Optimisation 9: bound on the l2 norm of the policy's gradient (off in every config of the papers' code)."""
 
     def __post_init__(self) -> None:
-        self._require(self.steps > 0 and self.minibatches > 0, "steps and minibatches must be positive")
+        for name in ("steps", "minibatches", "value_epochs"):
+            self._require_positive(name, int)
+        for name in ("value_learning_rate", "adam_epsilon"):
+            self._require_positive(name)
+        for name in ("value_clip", "reward_clip", "observation_clip", "gradient_clip"):
+            if getattr(self, name) is not None:
+                self._require_positive(name)
+        for name in ("gamma", "gae_lambda"):
+            value = getattr(self, name)
+            self._require(_is_number(value) and 0 <= value <= 1, f"{name} must lie in [0, 1], not {value!r}")
         self._require(
             self.steps % self.minibatches == 0,
             f"steps ({self.steps}) must be a multiple of minibatches ({self.minibatches})",
         )
-        self._require(0 <= self.gamma <= 1 and 0 <= self.gae_lambda <= 1, "gamma and gae_lambda must lie in [0, 1]")
+        self._require(
+            isinstance(self.hidden, tuple) and all(isinstance(width, int) and width > 0 for width in self.hidden),
+            f"hidden must be a tuple of positive widths, not {self.hidden!r}",
+        )
         self._require(
             self.initialization in ("orthogonal", "xavier"),
             f"initialization must be 'orthogonal' or 'xavier', not {self.initialization!r}",
@@ -81,13 +94,17 @@ class Algorithm(ABC):
             self.reward_clip is None or self.scale_rewards,
             "reward_clip bounds scaled rewards and needs scale_rewards=True",
         )
-        for name in ("value_clip", "reward_clip", "observation_clip", "gradient_clip"):
-            value = getattr(self, name)
-            self._require(value is None or value > 0, f"{name} must be positive, or None for off, not {value}")
 
     def _require(self, condition: bool, sentence: str) -> None:
         if not condition:
             raise ValueError(f"{type(self).__name__}: {sentence}.")
+
+    def _require_positive(self, name: str, kind: type = float) -> None:
+        value = getattr(self, name)
+        fits = isinstance(value, int) and not isinstance(value, bool) if kind is int else _is_number(value)
+        number = "whole number" if kind is int else "number"
+        off = ", or None for off" if "None" in str(type(self).__dataclass_fields__[name].type) else ""
+        self._require(fits and 0 < value < math.inf, f"{name} must be a positive {number}{off}, not {value!r}")
 
     @classmethod
     def for_task(cls, task: str, **changes: Any) -> Self:
@@ -207,6 +224,10 @@ class Agent:
             loss = squared_error_SB.mean(1).sum()
             (gradient_SP,) = torch.autograd.grad(loss, self.phi_SP)
             self.value_adam.step(gradient_SP, learning_rate)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def standardized(advantage_SB: Tensor) -> Tensor:

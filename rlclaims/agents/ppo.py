@@ -37,6 +37,13 @@ class PPO(Algorithm):
     reward_clip: float | None = 10.0
     observation_clip: float | None = 10.0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_positive("learning_rate")
+        self._require_positive("epochs", int)
+        if self.clip_epsilon is not None:
+            self._require_positive("clip_epsilon")
+
     @property
     def ratio_epsilon(self) -> float:
         """The clip's own eps, or .2 where there is no clip."""

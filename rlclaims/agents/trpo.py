@@ -37,6 +37,13 @@ class TRPO(Algorithm):
     accept_ratio: float = 0.1
     """Least gain in the surrogate, as a share of what its gradient promises for the step."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("delta", "damping", "fisher_fraction", "accept_ratio"):
+            self._require_positive(name)
+        for name in ("conjugate_gradient_steps", "backtracks"):
+            self._require_positive(name, int)
+
     def learn(self, agent: Agent, rollout: Rollout) -> Batch:
         """One iteration of the algorithm box: advantages, natural gradient, line search, value regression."""
         value_ST, advantage_ST = agent.estimate(rollout)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import tempfile
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -74,13 +75,16 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
         from rlclaims.study.executor import TrainingError
 
         try:
-            _session(config).prepare(session.items, _progress(config))
+            wanted = _session(config).wanted(session.items)
+            _report_folder(config)
+            _session(config).train(wanted, _progress(config))
         except TrainingError as error:
             pytest.exit(str(error), returncode=pytest.ExitCode.INTERNAL_ERROR)
         except KeyboardInterrupt:
-            _reporter(config).write_line(
-                "rlclaims: stopped. Cohorts that were finished are in the store; the same command goes on from there."
-            )
+            if (reporter := _reporter(config)) is not None:
+                reporter.write_line(
+                    "rlclaims: stopped. Finished cohorts are in the store; the same command goes on from there."
+                )
             raise
     return (yield)
 
@@ -152,6 +156,8 @@ def pytest_runtest_makereport(
     from rlclaims.pytest_plugin.outcomes import ContradictedError, UndecidedError, describe
 
     judged = item.stash.get(JUDGED, None) if call.when == "call" else None
+    if judged is None and report.skipped:  # by the user: pytest.skip, xfail
+        return report
     if judged is not None:
         outcome = judged.to_json()
     else:
@@ -188,6 +194,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         return
     from rlclaims.pytest_plugin.terminal import table
 
+    reports.sort(key=lambda report: report.start)
     results = [cast("dict[str, Any]", report.rlclaims) for report in reports]
     terminalreporter.section("claims")
     table(results, terminalreporter._tw._file, terminalreporter._tw.fullwidth)
@@ -197,8 +204,6 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 def _write_report(config: pytest.Config, results: list[dict[str, Any]]) -> Path:
     session = _session(config)
-    folder = Path(config.option.claims_report) if config.option.claims_report else _default_report(config)
-    folder.mkdir(parents=True, exist_ok=True)
     document = {
         "format": 1,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -207,12 +212,28 @@ def _write_report(config: pytest.Config, results: list[dict[str, Any]]) -> Path:
         "rlclaims": version("rlclaims"),
         "claims": results,
     }
-    path = folder / "claims.json"
+    path = _report_folder(config) / "claims.json"
     path.write_text(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
     return path
 
 
-def _default_report(config: pytest.Config) -> Path:
-    """`reports/latest` in a project that has a `reports` folder, else in the store."""
-    reports = config.rootpath / "reports"
-    return (reports if reports.is_dir() else _session(config).store.root / "reports") / "latest"
+def _report_folder(config: pytest.Config) -> Path:
+    """`--claims-report`, or `reports/latest` in a project that has a `reports` folder, or else in the store.
+
+    Raises:
+        pytest.UsageError: it cannot be written.
+    """
+    if config.option.claims_report:
+        folder = Path(config.option.claims_report)
+    else:
+        reports = config.rootpath / "reports"
+        folder = (reports if reports.is_dir() else _session(config).store.root / "reports") / "latest"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise pytest.UsageError(
+            f"The report folder {folder} cannot be written ({error.strerror or error}); choose another with "
+            "--claims-report DIR."
+        ) from None

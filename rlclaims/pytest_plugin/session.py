@@ -77,7 +77,7 @@ def runs_of(item: pytest.Item) -> dict[str, RunsSpec]:
 
 
 class ClaimSession:
-    """Claims of one session: `prepare` makes the runs they need, `runs` hands them out."""
+    """Claims of one session: what they want, training it, and handing it out."""
 
     def __init__(self, profile: Profile, first_seed: int, store_root: Path | None, processes: int | None) -> None:
         self.profile, self.first_seed = profile, first_seed
@@ -98,21 +98,13 @@ class ClaimSession:
 
         return Store(self._store_root or default_store())
 
-    def prepare(self, items: Sequence[pytest.Item], show_progress: ShowProgress) -> None:
-        """Train what the items' claims need and the store lacks.
+    def wanted(self, items: Sequence[pytest.Item]) -> list["RunSpec"]:
+        """The runs that the items need, once it is sure that they can be made and kept.
 
         Raises:
-            pytest.UsageError: something asked for cannot be made; nothing was trained.
-            TrainingError: training broke off; what was finished is stored.
+            pytest.UsageError: they can not.
         """
-        needed = [spec for item in items for spec in runs_of(item).values()]
-        if not needed:
-            return
-        from filelock import FileLock
-
         from rlclaims.stats.intervals import MIN_SEEDS
-        from rlclaims.study.executor import TrainingError, cores, execute
-        from rlclaims.study.plan import plan
         from rlclaims.study.spec import SpecError
 
         if self.profile.seeds < MIN_SEEDS:
@@ -123,23 +115,35 @@ class ClaimSession:
             raise pytest.UsageError(f"--claims-first-seed is a number from 0 up, not {self.first_seed}.")
         if self._processes is not None and self._processes < 1:
             raise pytest.UsageError(f"--claims-processes is a number from 1 up, not {self._processes}.")
-        store = self.store
         try:
-            wanted = [run for spec in needed for run in self._run_specs(spec)]
-            store.prepare()
-            # Another session on this store may be training the same runs: wait, and find them made.
-            with FileLock(store.root / "training.lock"):
-                training = plan(wanted, store)
-                if training.missing:
-                    with show_progress(training) as on_progress:
-                        execute(training, store, self._processes or cores(), on_progress)
-                    if left := plan(wanted, store).missing:
-                        raise TrainingError(
-                            f"{left[0].name} was trained under another name than planned: its source was edited "
-                            "while training started. Run the same command again."
-                        )
+            self.store.prepare()
+            return [run for item in items for spec in runs_of(item).values() for run in self._run_specs(spec)]
         except SpecError as error:
             raise pytest.UsageError(str(error)) from None
+
+    def train(self, wanted: Sequence["RunSpec"], show_progress: ShowProgress) -> None:
+        """Make those of the runs that the store lacks.
+
+        Raises:
+            TrainingError: training broke off; what was finished is stored.
+        """
+        from filelock import FileLock
+
+        from rlclaims.study.executor import TrainingError, cores, execute
+        from rlclaims.study.plan import plan
+
+        store = self.store
+        # Another session on this store may be training the same runs: wait, and find them made.
+        with FileLock(store.root / "training.lock"):
+            training = plan(wanted, store)
+            if training.missing:
+                with show_progress(training) as on_progress:
+                    execute(training, store, self._processes or cores(), on_progress)
+                if left := plan(wanted, store).missing:
+                    raise TrainingError(
+                        f"{left[0].name} was trained under another name than planned: its source was edited while "
+                        "training started. Run the same command again."
+                    )
 
     def runs(self, spec: RunsSpec) -> Runs:
         """The finished runs that a fixture stands for."""

@@ -82,8 +82,9 @@ def _clock(seconds: float) -> str:
 
 
 def table(results: Sequence[dict[str, Any]], file: TextIO, width: int) -> None:
-    """Claim, verdict, estimate, interval, n: one row a claim."""
+    """Claim, verdict, estimate, interval, n: one row a claim, under the section its id names."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     grid = Table(box=None, pad_edge=False, header_style="bold")
@@ -92,17 +93,23 @@ def table(results: Sequence[dict[str, Any]], file: TextIO, width: int) -> None:
     grid.add_column("estimate", justify="right", no_wrap=True)
     grid.add_column("interval", no_wrap=True)
     grid.add_column("n", justify="right", no_wrap=True)
+    section = None
     for result in results:
+        head, slash, name = result["name"].partition("/")
+        if slash and head != section:
+            section = head
+            grid.add_row(f"[bold]{escape(head)}[/bold]")
+        name = f"  {escape(name)}" if slash else escape(head)
         verdict, evidence = result["verdict"], result["evidence"] or {}
         decided = verdict in ("supported", "refuted")
         style = ("green" if verdict == result["expected"] else "red") if decided else STYLES[verdict]
         mark = "*" if result["expected"] == "refuted" else ""
         shown = f"[{style}]{verdict}{mark}[/{style}]"
         if evidence.get("estimate") is None:
-            grid.add_row(result["name"], shown, "", evidence.get("reason") or "", str(evidence.get("n", "")))
+            grid.add_row(name, shown, "", evidence.get("reason") or "", str(evidence.get("n", "")))
             continue
         bounds = ", ".join(_number(evidence[side]) for side in ("lower", "upper"))
-        grid.add_row(result["name"], shown, _number(evidence["estimate"]), f"\\[{bounds}]", str(evidence["n"]))
+        grid.add_row(name, shown, _number(evidence["estimate"]), f"\\[{bounds}]", str(evidence["n"]))
     console = Console(file=file, width=max(width, 80))
     console.print(grid)
     if any(result["expected"] == "refuted" for result in results):

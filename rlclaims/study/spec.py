@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import math
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -80,8 +81,8 @@ def checked(spec: RunSpec) -> RunSpec:
     for name, value in asdict(spec.algorithm).items():
         if not _plain(value):
             raise SpecError(
-                f"{cls.__name__}.{name} is a {type(value).__name__}; settings are numbers, strings, booleans, None or "
-                "tuples of them, so that a run can be named by them."
+                f"{cls.__name__}.{name} is {value!r}; settings are finite numbers, strings, booleans, None or tuples "
+                "of them, so that a run can be named by them."
             )
     return spec
 
@@ -101,7 +102,9 @@ def source_file(cls: type) -> Path:
 def _plain(value: object) -> bool:
     if isinstance(value, tuple):
         return all(_plain(entry) for entry in value)
-    return value is None or isinstance(value, bool | int | float | str)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, bool | int | str)
 
 
 def _loaded(name: str, file: Path) -> ModuleType:
