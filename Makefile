@@ -4,7 +4,8 @@ PYTHON ?= python3
 ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+VERSION := $(shell "$(PYTHON)" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null)
+READY := $(VENV)/.ready-$(VERSION)
 
 .PHONY: test claims check bench clean
 
@@ -25,13 +26,14 @@ bench: $(READY)
 	$(BIN)/python benchmarks/training.py $(ARGS)
 
 $(READY): pyproject.toml constraints.txt
-	@command -v "$(PYTHON)" >/dev/null || { \
-	  echo "rlclaims needs Python 3.11 or newer, and there is no '$(PYTHON)' here; name one: make PYTHON=python3.12" >&2; exit 2; }
+	@test -n "$(VERSION)" || { \
+	  echo "rlclaims needs Python 3.11 or newer, and '$(PYTHON)' is none; name one: make PYTHON=python3.12" >&2; exit 2; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "rlclaims needs Python 3.11 or newer, and $(PYTHON) is $$("$(PYTHON)" -V 2>&1); name another: make PYTHON=python3.12" >&2; exit 2; }
+	  echo "rlclaims needs Python 3.11 or newer, and $(PYTHON) is $(VERSION); name another: make PYTHON=python3.12" >&2; exit 2; }
 	@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || { \
 	  echo "$(PYTHON) has no venv module; install it (Debian and Ubuntu: apt install python3-venv)" >&2; exit 2; }
-	"$(PYTHON)" -m venv $(VENV)
+	@$(BIN)/python -c 'import sys; sys.exit("%d.%d.%d" % sys.version_info[:3] != "$(VERSION)")' 2>/dev/null \
+	  || "$(PYTHON)" -m venv --clear $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 

@@ -6,11 +6,13 @@ delta, and the ratio new/old of the probabilities of the actions taken, which PP
 
 "Keeps" is claimed twice, as a level and as a trend. A level alone says little: Hopper's delta of .13 lies far above
 the KL of any PPO update with the papers' settings. So each "keeps" also has a claim that the KL does not grow, and the
-post's contrast of PPO and PPO-M is judged on the ratio of their KLs. Where the post and the paper's camera-ready
-version disagree, on PPO-M's KL, both sentences are claims.
+post's contrast of PPO and PPO-M is judged on the ratio of their KLs. PPO's learning rate falls to 0 over training and
+PPO-M's does not, so that PPO's smaller steps late in training are in part that setting's doing: the post's sentences
+are about algorithms with their settings, not about what in them causes what. Where the post and the paper's
+camera-ready version disagree, on PPO-M's KL, both sentences are claims.
 
 Held out means on fresh pairs of the old policy, which the update did not see. Late and early are the last and the
-first quarter of the iterations measured.
+first quarter of the iterations measured, rounded up: of the ten held-out ones, three.
 """
 
 from rlclaims import Runs, claim, source
@@ -80,7 +82,7 @@ def test_ppo_mean_kl_does_not_grow(ppo: Runs) -> None:
     says="PPO with optimizations does quite well at maintaining a KL trust region, but PPO-M does not.",
     means="the mean over seeds of PPO-M's late held-out mean KL(old||new) is above TRPO's delta on the task",
     expected="refuted",
-    evidence="development seeds 10000 to 10009, Hopper-v5, 204,800 steps: .0101, 90% interval [.0093, .0109]",
+    evidence="development seeds 10000 to 10009, Hopper-v5, 204,800 steps: .0103, 90% interval [.0096, .0111]",
 )
 def test_ppo_m_leaves_mean_kl(ppo_m: Runs) -> None:
     assert ppo_m.kl_old_new.mean.held_out.last(0.25) > DELTA
@@ -102,8 +104,8 @@ def test_ppo_m_keeps_mean_kl(ppo_m: Runs) -> None:
     says="PPO-M's mean KL trends upward over training.",
     means="the geometric mean over seeds of PPO-M's late over early held-out mean KL(old||new) is above 1",
     expected="refuted",
-    evidence="seeds 0 to 9, Hopper-v5, 204,800 steps: .824, 90% interval [.773, .879]; the development seeds 10000 to "
-    "10009 were inconclusive: .92 [.83, 1.03]",
+    evidence="seeds 0 to 9, Hopper-v5, 204,800 steps: .850, 90% interval [.797, .906]; the development seeds 10000 to "
+    "10009 were inconclusive: .987 [.901, 1.081]",
 )
 def test_ppo_m_mean_kl_grows(ppo_m: Runs) -> None:
     kl = ppo_m.kl_old_new.mean.held_out
@@ -126,7 +128,7 @@ def test_ppo_m_mean_kl_exceeds_ppos(ppo: Runs, ppo_m: Runs) -> None:
     says="our two varieties of the PPO algorithm paint a drastically different picture",
     means="the geometric mean over seeds of PPO-M's over PPO's late held-out mean KL(old||new) is above 2",
     expected="refuted",
-    evidence="development seeds 10000 to 10009, Hopper-v5, 204,800 steps: 1.68, 90% interval [1.51, 1.88], against 2",
+    evidence="development seeds 10000 to 10009, Hopper-v5, 204,800 steps: 1.63, 90% interval [1.48, 1.79], against 2",
 )
 def test_ppo_m_mean_kl_is_twice_ppos(ppo: Runs, ppo_m: Runs) -> None:
     assert ppo_m.kl_old_new.mean.held_out.last(0.25) / ppo.kl_old_new.mean.held_out.last(0.25) > TWICE

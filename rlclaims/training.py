@@ -154,13 +154,14 @@ class Cohort:
         for which, agent in self._agents:
             old = agent.policy()
             fresh = None if held_out is None else held_out.of_seeds(which)
-            # Advantages of the fresh pairs are the old values' business, so they come before learning.
-            fresh_advantage = None if fresh is None else agent.estimate(fresh, frozen=True)[1]
+            # The old values judge the fresh pairs, in the units of reward that the update learns from.
+            fresh_values = None if fresh is None else agent.values(fresh)
             batch = agent.algorithm.learn(agent, rollout.of_seeds(which))
             agent.iteration += 1
             new = agent.policy()
             measured = measure(Update(old, new, batch), agent.algorithm, "training")
-            if fresh is not None and fresh_advantage is not None:
+            if fresh is not None and fresh_values is not None:
+                fresh_advantage = agent.advantages(fresh, *fresh_values, frozen=True)
                 fresh_batch = Batch(fresh.observation_STO, fresh.action_STA, fresh_advantage)
                 measured |= measure(Update(old, new, fresh_batch), agent.algorithm, "held_out")
             self._record(which, agent, measured, iteration)
@@ -268,15 +269,15 @@ class Cohort:
             raw_SO, reward_S, terminated_S, truncated_S = self._simulator.step(action_SA)
             self._observation_SO = self._normalizer.frozen(raw_SO)
             self._step += 1
+            for i in np.flatnonzero(open_S & self._simulator.unstable_S):
+                failure = "the simulation became unstable after the last iteration"
+                self.records[i].failure = self.records[i].failure or failure
             self._episode_return_S += reward_S
             done_S = terminated_S | truncated_S
             self._count_episodes(np.flatnonzero(done_S & open_S))
             open_S &= ~done_S
             if done_S.any():
                 self._simulator.reset(np.flatnonzero(done_S))
-        for record, unstable in zip(self.records, self._simulator.unstable_S, strict=True):
-            if unstable and record.failure is None:
-                record.failure = "the simulation became unstable after the last iteration"
 
     def _parameters(self) -> Iterator[npt.NDArray[np.float32]]:
         for _, agent in self._agents:

@@ -77,7 +77,7 @@ def written(store, name="latest"):
 def test_supported_passes_and_the_numbers_are_written_down(session, store):
     result = session(one_claim(SUPPORTED))
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["*section/claim*supported*5", "*90% intervals*claims.json"])
+    result.stdout.fnmatch_lines(["section*", "  claim*supported*5", "*90% intervals*claims.json"])
     (claim,) = written(store)["claims"]
     assert (claim["id"], claim["verdict"], claim["means"]) == ("section/claim", "supported", "The number is so.")
     evidence = claim["evidence"]
@@ -101,7 +101,7 @@ def test_inconclusive_is_neither_passed_nor_failed(session):
     result = session(one_claim(INCONCLUSIVE))
     assert result.parseoutcomes() == {"inconclusive": 1}
     assert result.ret == pytest.ExitCode.OK
-    result.stdout.fnmatch_lines(["*section/claim*inconclusive*", "*1 inconclusive*"])
+    result.stdout.fnmatch_lines(["  claim*inconclusive*", "*1 inconclusive*"])
 
 
 def test_a_claim_that_ships_as_refuted_passes_while_it_is(session):
@@ -122,6 +122,10 @@ def test_a_claim_that_ships_as_refuted_passes_while_it_is(session):
         (REFUTED.replace("assert", "assert not"), "ended well though its evidence is refuted"),
         (SUPPORTED.replace("assert", "assert not"), "failed though its evidence is supported"),
         (f"{SUPPORTED}\n    assert False", "failed though its evidence is supported"),
+        (SUPPORTED.replace("assert ", ""), "compares and does not assert"),
+        (f"import pytest\n    {SUPPORTED}\n    pytest.skip('never mind')", "given up after it had judged"),
+        ("assert ppo.ratio.max.training.overall() > float('nan')", "compared with a finite number"),
+        ("assert ppo.ratio.max.training.overall() > 'x'", "compared with a finite number"),
         ("assert ppo.ratio.max.training.overall() == 1", "never equal"),
         ("assert ppo.ratio.max.training.overall()", "neither true nor false"),
     ],
@@ -130,7 +134,7 @@ def test_what_is_not_one_judgement_is_an_error_in_one_sentence(session, body, se
     result = session(one_claim(body), *options)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines([f"*{sentence}*"])
-    result.stdout.fnmatch_lines(["*section/claim*error*"])
+    result.stdout.fnmatch_lines(["  claim*error*"])
 
 
 def test_a_second_session_trains_nothing(session):
@@ -188,7 +192,11 @@ def test_mine(mine):
         ("rlclaims.runs(rlclaims.PPO, steps=100)", "*must be a multiple of minibatches*"),
         ("rlclaims.runs('PPO')", "*takes an algorithm*not 'PPO'*"),
         ("rlclaims.runs(rlclaims.PPO(), steps=64)", "*an instance has its own*"),
-        ("rlclaims.runs(rlclaims.PPO, iterations=0)", "*at least 1 iteration*"),
+        ("rlclaims.runs(rlclaims.PPO, iterations=0)", "*iterations from 1 up, not 0*"),
+        ("rlclaims.runs(rlclaims.PPO, iterations='3')", "*iterations from 1 up, not '3'*"),
+        ("rlclaims.runs(rlclaims.PPO, 5)", "A task is the name*not 5*"),
+        ("rlclaims.runs(rlclaims.PPO, scale_rewards='no')", "*scale_rewards must be True or False, not 'no'*"),
+        ("rlclaims.runs(rlclaims.PPO, steps=32)", "*a multiple of minibatches (32), and more than one*"),
         ("rlclaims.runs(rlclaims.PPO, learning_rate='fast')", "*learning_rate must be a positive number, not 'fast'*"),
         ("rlclaims.runs(rlclaims.PPO, clip_epsilon=-1)", "*clip_epsilon must be a positive number, or None for off*"),
         ("rlclaims.runs(rlclaims.TRPO, delta=float('nan'))", "*delta must be a positive number, not nan*"),
@@ -224,6 +232,12 @@ def test_options_that_make_no_sense_are_refused_before_training(session, option,
     [
         (one_claim(SUPPORTED) + one_claim(SUPPORTED).replace("test_claim", "test_again"), "Two claims have the id*"),
         (one_claim(SUPPORTED, parameters="ppo, tmp_path"), "*takes 'tmp_path', and a claim takes only runs*"),
+        ("\nimport pytest\n\n@pytest.mark.xfail" + one_claim(SUPPORTED), "*marked xfail*expected='refuted'*"),
+        (
+            "\nimport unittest\n\nclass TestIt(unittest.TestCase):\n"
+            "    @declared('section/claim')\n    def test_claim(self):\n        pass\n",
+            "*unittest.TestCase*",
+        ),
     ],
 )
 def test_what_is_not_written_as_a_claim_is_refused_at_collection(session, body, sentence):
@@ -241,6 +255,62 @@ def test_a_claim_says_something_and_means_something(session, missing):
     )
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines([f"*needs {missing}=*"])
+
+
+SUBCLASS = """
+from dataclasses import dataclass
+import rlclaims
+
+{}
+
+mine = rlclaims.runs(Mine, "InvertedPendulum-v5", iterations=2)
+
+@declared("section/mine")
+def test_mine(mine):
+    assert mine.kl_old_new.mean.training.overall() > -1
+"""
+
+
+@pytest.mark.parametrize(
+    ("definition", "sentence"),
+    [
+        (
+            "class Mine(rlclaims.PPO):\n    def policy_loss(self, ratio_SB, advantage_SB):\n"
+            "        return -(ratio_SB * advantage_SB).mean()",
+            "*must give one loss per seed*and gave shape ()*end it with .mean(1)*",
+        ),
+        (
+            "class Mine(rlclaims.PPO):\n    def policy_loss(self, ratio_SB, advantage_SB):\n        return undefined",
+            "*Mine.policy_loss fails*NameError: name 'undefined'*",
+        ),
+        (
+            "class Mine(rlclaims.PPO):\n    learning_rate: float = 1.0",
+            "Mine has settings of its own and needs @dataclass*",
+        ),
+        ("@dataclass(frozen=True)\nclass Mine(rlclaims.PPO):\n    epochs = 1", "Mine.epochs needs a type*"),
+        ("def make():\n    class Mine(rlclaims.PPO): pass\n    return Mine\nMine = make()", "*at the top of a file*"),
+    ],
+)
+def test_a_subclass_that_would_not_do_as_it_says_is_refused_before_training(session, definition, sentence):
+    result = session(SUBCLASS.format(definition))
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {sentence}"])
+
+
+def test_two_modules_of_one_name_are_not_mixed_up(pytester, store):
+    for folder, rate in (("a", 1e-3), ("b", 1e-4)):
+        pytester.mkdir(folder).joinpath("conftest.py").write_text(
+            CONFTEST + f"\nclass Mine(PPO):\n    pass\n\nmine = rlclaims.runs(Mine, learning_rate={rate}, **SMALL)\n"
+        )
+        body = HEADER + one_claim(SUPPORTED.replace("ppo", "mine"), "mine").replace("section", folder)
+        (pytester.path / folder / f"test_{folder}.py").write_text(body)
+    result = pytester.runpytest_subprocess(f"--claims-store={store}", "--claims-seeds=5")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: Mine of module 'conftest' cannot be told from another*"])
+
+
+def test_runs_can_be_looked_at_outside_of_claims(session):
+    session("\ndef test_looks(ppo):\n    assert ppo.settings.epochs == 1\n").assert_outcomes(passed=1)
 
 
 def test_junit_has_the_verdict(session, pytester):

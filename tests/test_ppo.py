@@ -277,13 +277,13 @@ def test_an_unknown_setting_is_refused_by_name():
     ("changes", "sentence"),
     [
         ({"steps": 100}, r"steps \(100\) must be a multiple of minibatches \(32\)"),
-        ({"steps": 0}, "must be positive"),
+        ({"steps": 0}, "steps must be a positive"),
         ({"gamma": 1.1}, "must lie in"),
         ({"initialization": "zeros"}, "not 'zeros'"),
         ({"activation": "gelu"}, "not 'gelu'"),
         ({"scale_rewards": False}, "needs scale_rewards=True"),
-        ({"value_clip": 0.0}, "value_clip must be positive"),
-        ({"gradient_clip": -1.0}, "gradient_clip must be positive"),
+        ({"value_clip": 0.0}, "value_clip must be a positive"),
+        ({"gradient_clip": -1.0}, "gradient_clip must be a positive"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(changes, sentence):

@@ -100,6 +100,11 @@ def test_parts_of_training_are_means_over_its_iterations():
     assert series.highest().values == (7.0, 17.0)
 
 
+def test_a_quarter_of_ten_iterations_is_three():
+    series = runs(range(10)).kl_old_new.mean.training
+    assert (series.first(0.25).values, series.last(0.25).values) == ((1.0,), (8.0,))
+
+
 def test_what_a_failed_run_measured_before_it_failed_is_not_used():
     last = runs(range(8), failure="it broke").kl_old_new.mean.training.last(0.25)
     assert last.values[0] == 6.5 and math.isnan(last.values[1])

@@ -7,6 +7,7 @@ import safetensors.numpy
 
 from rlclaims.agents.ppo import PPO
 from rlclaims.study import plan as planning
+from rlclaims.study.digest import run_digest
 from rlclaims.study.executor import TrainingError, execute
 from rlclaims.study.spec import RunSpec, SpecError
 from rlclaims.study.store import Store
@@ -76,8 +77,23 @@ def test_a_write_that_breaks_off_leaves_no_run(store, monkeypatch):
     assert list((store.root / "runs").iterdir()) == []
 
 
-def test_git_ignores_the_store(store):
+def test_git_ignores_a_store_of_our_making_and_sees_what_was_there_before(store, tmp_path):
     assert (store.root / ".gitignore").read_text() == "*\n"
+    Store(tmp_path).prepare()
+    assert not (tmp_path / ".gitignore").exists()
+
+
+def test_a_broken_measurement_is_no_measurement_and_is_made_again(store):
+    store.put(SPEC, record())
+    store.measurements(SPEC).write_text('{"failure": nu')
+    assert not store.has(SPEC)
+    store.put(SPEC, record())
+    assert store.measured(SPEC).series == SERIES
+
+
+def test_equal_settings_name_one_run():
+    one, other = (dataclasses.replace(SPEC, algorithm=PPO(reward_clip=clip)) for clip in (10, 10.0))
+    assert run_digest(one) == run_digest(other)
 
 
 def test_a_store_that_is_a_file_is_one_sentence(tmp_path):

@@ -5,7 +5,6 @@ S seeds, each one row of every tensor.
 """
 
 import inspect
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -75,11 +74,14 @@ class Algorithm(ABC):
             value = getattr(self, name)
             self._require(_is_number(value) and 0 <= value <= 1, f"{name} must lie in [0, 1], not {value!r}")
         self._require(
-            self.steps % self.minibatches == 0,
-            f"steps ({self.steps}) must be a multiple of minibatches ({self.minibatches})",
+            self.steps % self.minibatches == 0 and self.steps > self.minibatches,
+            f"steps ({self.steps}) must be a multiple of minibatches ({self.minibatches}), and more than one",
         )
+        for name in ("scale_rewards", "anneal_learning_rates", "normalize_observations"):
+            value = getattr(self, name)
+            self._require(isinstance(value, bool), f"{name} must be True or False, not {value!r}")
         self._require(
-            isinstance(self.hidden, tuple) and all(isinstance(width, int) and width > 0 for width in self.hidden),
+            isinstance(self.hidden, tuple) and all(type(width) is int and width > 0 for width in self.hidden),
             f"hidden must be a tuple of positive widths, not {self.hidden!r}",
         )
         self._require(
@@ -87,13 +89,32 @@ class Algorithm(ABC):
             f"initialization must be 'orthogonal' or 'xavier', not {self.initialization!r}",
         )
         self._require(
-            self.activation in ACTIVATIONS,
+            self.activation in list(ACTIVATIONS),
             f"activation must be one of {', '.join(sorted(ACTIVATIONS))}, not {self.activation!r}",
         )
         self._require(
             self.reward_clip is None or self.scale_rewards,
             "reward_clip bounds scaled rewards and needs scale_rewards=True",
         )
+        for field in fields(self):
+            value = getattr(self, field.name)
+            # 10 and 10.0 are one setting, and must name one run.
+            if "float" in str(field.type) and _is_number(value):
+                object.__setattr__(self, field.name, float(value) + 0.0)
+
+    def check(self) -> None:
+        """Try what can be tried without training.
+
+        Raises:
+            ValueError: the class is not written as an algorithm.
+        """
+        for cls in type(self).__mro__[: type(self).__mro__.index(Algorithm)]:
+            known = {field.name for field in fields(cls)}
+            annotated = set(inspect.get_annotations(cls))
+            if annotated and "__dataclass_fields__" not in vars(cls):
+                raise ValueError(f"{cls.__name__} has settings of its own and needs @dataclass(frozen=True) above it.")
+            if bare := sorted(known.intersection(vars(cls)) - annotated):
+                raise ValueError(f"{cls.__name__}.{bare[0]} needs a type, or it sets nothing: {bare[0]}: float = ...")
 
     def _require(self, condition: bool, sentence: str) -> None:
         if not condition:
@@ -104,7 +125,7 @@ class Algorithm(ABC):
         fits = isinstance(value, int) and not isinstance(value, bool) if kind is int else _is_number(value)
         number = "whole number" if kind is int else "number"
         off = ", or None for off" if "None" in str(type(self).__dataclass_fields__[name].type) else ""
-        self._require(fits and 0 < value < math.inf, f"{name} must be a positive {number}{off}, not {value!r}")
+        self._require(fits and 0 < value < 1e300, f"{name} must be a positive {number}{off}, not {value!r}")
 
     @classmethod
     def for_task(cls, task: str, **changes: Any) -> Self:
@@ -169,22 +190,25 @@ class Agent:
         left = 1 - self.iteration / self.iterations if self.algorithm.anneal_learning_rates else 1.0
         return learning_rate * left
 
-    def estimate(self, rollout: Rollout, *, frozen: bool = False) -> tuple[Tensor, Tensor]:
-        """Values and generalised advantages of a rollout, (S, T) each, by the current value network.
+    def estimate(self, rollout: Rollout) -> tuple[Tensor, Tensor]:
+        """Values and generalised advantages of a rollout to learn from, (S, T) each; moves the reward statistic."""
+        value_ST, next_value_ST = self.values(rollout)
+        return value_ST, self.advantages(rollout, value_ST, next_value_ST)
 
-        Args:
-            rollout: steps of the current policy.
-            frozen: leave the reward statistic as it is, for measuring.
-        """
-        algorithm = self.algorithm
+    def values(self, rollout: Rollout) -> tuple[Tensor, Tensor]:
+        """What the value network says of each step's state and of the state it led to, (S, T) each."""
         with torch.no_grad():
             value_ST = self.value_network(self.phi_SP, rollout.observation_STO).squeeze(-1)
             next_value_ST = self.value_network(self.phi_SP, rollout.next_observation_STO).squeeze(-1)
+        return value_ST, next_value_ST
+
+    def advantages(self, rollout: Rollout, value_ST: Tensor, next_value_ST: Tensor, *, frozen: bool = False) -> Tensor:
+        """Generalised advantages, (S, T); with `frozen` the reward statistic stays as it is, for measuring."""
+        algorithm, scaler = self.algorithm, self._scaler
         reward_ST, terminated_ST, truncated_ST = (
             x.numpy() for x in (rollout.reward_ST, rollout.terminated_ST, rollout.truncated_ST)
         )
         if algorithm.scale_rewards:
-            scaler = self._scaler
             reward_ST = scaler.frozen(reward_ST) if frozen else scaler(reward_ST, terminated_ST | truncated_ST)
         advantage_ST = generalized_advantages(
             reward_ST,
@@ -195,7 +219,7 @@ class Agent:
             gamma=algorithm.gamma,
             lam=algorithm.gae_lambda,
         )
-        return value_ST, torch.from_numpy(advantage_ST).float()
+        return torch.from_numpy(advantage_ST).float()
 
     def minibatches(self, epochs: int, *data: Tensor) -> Iterator[tuple[Tensor, ...]]:
         """Each seed's own shuffles of (S, T, ...) tensors, cut into minibatches (S, B, ...)."""

@@ -44,6 +44,29 @@ class PPO(Algorithm):
         if self.clip_epsilon is not None:
             self._require_positive("clip_epsilon")
 
+    def check(self) -> None:
+        """Try the objective on four pairs of two seeds.
+
+        Raises:
+            ValueError: it fails, or does not give each seed a loss of its own that the ratio can lower.
+        """
+        super().check()
+        ratio_SB = torch.tensor([[0.7, 0.9, 1.1, 1.5], [0.5, 1.0, 1.05, 1.3]], requires_grad=True)
+        advantage_SB = torch.tensor([[1.0, -1.0, 0.5, -0.5], [-1.0, 1.0, -0.5, 0.5]])
+        name = f"{type(self).__name__}.policy_loss"
+        try:
+            loss_S = self.policy_loss(ratio_SB, advantage_SB)
+        except Exception as error:
+            raise ValueError(f"{name} fails on ratios of shape (2, 4): {type(error).__name__}: {error}") from error
+        if not isinstance(loss_S, Tensor) or loss_S.shape != (2,):
+            got = f"shape {tuple(loss_S.shape)}" if isinstance(loss_S, Tensor) else repr(loss_S)
+            raise ValueError(
+                f"{name} must give one loss per seed, shape (2,) for ratios of shape (2, 4), and gave {got}; "
+                "end it with .mean(1)."
+            )
+        if not loss_S.requires_grad:
+            raise ValueError(f"{name} must depend on the ratio, and its gradient does not reach it.")
+
     @property
     def ratio_epsilon(self) -> float:
         """The clip's own eps, or .2 where there is no clip."""

@@ -1,5 +1,6 @@
 """A claim: a test function with an id, where its sentence stands, what it says, and what that means here."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeVar, get_args
@@ -82,6 +83,8 @@ def claim(
     declared = Claim(id, source, says, means, expected, evidence)
 
     def mark(function: TestFunction) -> TestFunction:
+        if not inspect.isfunction(function) or inspect.iscoroutinefunction(function):
+            raise ClaimError(f"The claim {id!r} must be a plain function, neither a class nor async.")
         function.__rlclaims_claim__ = declared  # type: ignore[attr-defined]
         return function
 

@@ -29,6 +29,8 @@ class Recorder:
     """What a claim has judged so far."""
 
     evidence: list["Evidence"] = field(default_factory=list)
+    asserted: bool = False
+    """Whether some of it was truth-tested."""
 
 
 _current: ContextVar[Recorder | None] = ContextVar("rlclaims_recorder", default=None)
@@ -89,7 +91,9 @@ class Evidence:
         return len(self.seeds)
 
     def __bool__(self) -> bool:
-        if _current.get() is None and self.verdict is Verdict.INCONCLUSIVE:
+        if (recorder := _current.get()) is not None:
+            recorder.asserted = True
+        elif self.verdict is Verdict.INCONCLUSIVE:
             raise InconclusiveError(f"Outside a claim, inconclusive evidence is neither true nor false: {self}")
         return self.verdict is not Verdict.REFUTED
 

@@ -87,6 +87,8 @@ class Sample:
     def _judge(self, relation: Literal["<", "<=", ">", ">="], other: Sample | float) -> Evidence:
         if isinstance(other, Sample):
             return (self - other)._judge(relation, 0.0)
+        if isinstance(other, bool) or not isinstance(other, int | float) or not math.isfinite(other):
+            raise ClaimError(f"{self.quantity} is compared with a finite number or another sample, not {other!r}.")
         if self.log_scale and other <= 0:
             raise ClaimError(f"A ratio of positive quantities is compared with a positive number, not {other:g}.")
         to_scale: Callable[[float], float] = math.log if self.log_scale else float

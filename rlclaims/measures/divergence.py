@@ -7,7 +7,7 @@ from rlclaims.update import Update
 
 
 def kl_old_new(update: Update) -> Tensor:
-    """KL(old || new) in each state of the batch, (S, B), in nats, in double precision.
+    """KL(old || new) in each state of the batch, (S, B), in nats (float64, from float32 policies).
 
     Of the parameters alone: both policies see the same normalised observations. The direction is TRPO's constraint's
     (1502.05477 eq. 14) and that of the papers' figures (MadryLab/implementation-matters `logging.py`).

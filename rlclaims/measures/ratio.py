@@ -7,7 +7,7 @@ from rlclaims.update import Update
 
 
 def ratio(update: Update) -> Tensor:
-    """pi_new(a|s) / pi_old(a|s) of each pair of the batch, (S, B), in double precision."""
+    """pi_new(a|s) / pi_old(a|s) of each pair of the batch, (S, B) (float64, from float32 log densities)."""
     with torch.no_grad():
         action_SBA = update.batch.action_SBA
         old_SB, new_SB = update.old_actions.log_prob(action_SBA), update.new_actions.log_prob(action_SBA)

@@ -58,6 +58,12 @@ def _has_claims(items: list[pytest.Item]) -> bool:
     return any(hasattr(getattr(item, "function", None), "__rlclaims_claim__") for item in items)
 
 
+def _takes_runs(item: pytest.Item) -> bool:
+    definitions = getattr(item, "_fixtureinfo", None)
+    found = definitions.name2fixturedefs.values() if definitions is not None else ()
+    return any(hasattr(same_name[-1].func, "__rlclaims_runs__") for same_name in found)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Refuse what is not written as a claim, before anything runs."""
     if _has_claims(items):
@@ -71,7 +77,7 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     """Train what the selected claims need, all at once, before the first of them runs."""
     config = session.config
     broken = session.testsfailed and not config.option.continue_on_collection_errors
-    if _has_claims(session.items) and not config.option.collectonly and not broken:
+    if any(map(_takes_runs, session.items)) and not config.option.collectonly and not broken:
         from rlclaims.study.executor import TrainingError
 
         try:
@@ -123,11 +129,11 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     from rlclaims.stats.verdict import Verdict
 
     result: object = None
-    raised: Exception | None = None
+    raised: BaseException | None = None
     with recording() as recorder:
         try:
             result = yield
-        except Exception as error:
+        except (Exception, pytest.skip.Exception, pytest.xfail.Exception) as error:
             raised = error
     judged = settle(declared, _name(pyfuncitem), recorder, raised)
     pyfuncitem.stash[JUDGED] = judged

@@ -72,9 +72,15 @@ def settle(declared: Claim, name: str, recorder: Recorder, raised: BaseException
         BaseException: whatever the function raised that is no failed assertion.
     """
     if raised is not None and not isinstance(raised, AssertionError):
+        if recorder.evidence and not isinstance(raised, Exception):  # pytest's own ways to end a test
+            raise ClaimError(f"The claim {name!r} was given up after it had judged; let its evidence stand.") from None
         raise raised
     if not recorder.evidence:
-        raise ClaimError(f"The claim {name!r} judged nothing: assert one comparison of its runs.") from raised
+        raise ClaimError(
+            f"The claim {name!r} judged nothing: assert one comparison of its runs (python -O leaves asserts out)."
+        ) from raised
+    if not recorder.asserted:
+        raise ClaimError(f"The claim {name!r} compares and does not assert: write assert before the comparison.")
     if len(recorder.evidence) > 1:
         raise ClaimError(f"The claim {name!r} judged {len(recorder.evidence)} times: a claim makes one judgement.")
     evidence = recorder.evidence[0]

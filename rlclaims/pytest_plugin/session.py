@@ -1,5 +1,6 @@
 """One pytest session's claims: what they need, training it, and handing out the finished runs."""
 
+import unittest
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -55,6 +56,14 @@ def check_claims(items: Iterable[pytest.Item]) -> None:
             continue
         if seen.setdefault(declared.id, item.function.__code__) is not item.function.__code__:
             raise pytest.UsageError(f"Two claims have the id {declared.id!r}; give {item.nodeid} another.")
+        if item.cls is not None and issubclass(item.cls, unittest.TestCase):
+            raise pytest.UsageError(
+                f"The claim {declared.id!r} is in a unittest.TestCase, which takes no runs; use a plain function."
+            )
+        if item.get_closest_marker("xfail") is not None:
+            raise pytest.UsageError(
+                f"The claim {declared.id!r} is marked xfail; say expected='refuted' and on what evidence instead."
+            )
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
         needs = runs_of(item)
         for name in item._fixtureinfo.argnames:
@@ -166,6 +175,8 @@ class ClaimSession:
         from rlclaims.study.spec import RunSpec, SpecError, checked
 
         task = self.profile.task if spec.task is None else spec.task
+        if not isinstance(task, str):
+            raise SpecError(f"A task is the name of an environment, such as 'Hopper-v5', not {task!r}.")
         iterations = self.profile.iterations if spec.iterations is None else spec.iterations
         if isinstance(spec.algorithm, Algorithm):
             if spec.changes:

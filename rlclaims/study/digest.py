@@ -2,7 +2,8 @@
 
 A run's digest covers its settings, task, seed and iterations, the versions of the libraries that compute, and the
 syntax trees of every first-party module that training executes: rlclaims' own and, for an algorithm of yours, your
-module and whatever it imports from your project. Comments and docstrings do not count. Measurements have a digest of
+module and whatever its import statements name in your project (not what it imports by a computed name). Comments and
+docstrings do not count. Measurements have a digest of
 their own on top, from the modules that measure.
 """
 
@@ -11,7 +12,6 @@ import hashlib
 import importlib.util
 import json
 import sys
-import sysconfig
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -32,7 +32,7 @@ def run_digest(spec: RunSpec) -> str:
         data["algorithm"]["module"],
     )  # where the code lies is no part of what it says
     libraries = {name: version(name) for name in LIBRARIES}
-    return _digest({"run": data, "libraries": libraries, "code": training_code(type(spec.algorithm))})
+    return _digest({"run": data, "libraries": libraries, "code": sorted(training_code(type(spec.algorithm)).values())})
 
 
 def measurement_digest(spec: RunSpec) -> str:
@@ -54,10 +54,13 @@ def training_code(algorithm: type) -> dict[str, str]:
     todo = [("rlclaims.training", _TRAINING), *own]
     while todo:
         name, file = todo.pop()
-        if name in found or _MEASURES in file.parents or not _is_first_party(name, file, packages):
+        # rlclaims' __init__ is a table of names and computes nothing.
+        if name in found or name == "rlclaims" or file.suffix != ".py" or _MEASURES in file.parents:
             continue
         found[name] = _syntax_digest(file)
-        todo += [(n, f) for n in _imports(file, name) if (f := _file_of(n)) is not None]
+        todo += [
+            (n, f) for n in _imports(file, name) if not _is_library(n, packages) and (f := _file_of(n)) is not None
+        ]
     return found
 
 
@@ -85,7 +88,7 @@ def _file_of(name: str) -> Path | None:
         return Path(file) if file else None
     try:
         spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError):
+    except Exception:  # it imports parents, which may do anything; a name that is no module ends here too
         return None
     return Path(spec.origin) if spec is not None and spec.origin and spec.has_location else None
 
@@ -94,15 +97,15 @@ def _is_standard(cls: type) -> bool:
     return cls.__module__.partition(".")[0] in sys.stdlib_module_names
 
 
-def _is_first_party(name: str, file: Path, packages: set[str]) -> bool:
-    """Whether a module is rlclaims', the algorithm's own package's, or lies outside every library folder."""
-    # rlclaims' __init__ is a table of names and computes nothing.
-    if name == "rlclaims" or file.suffix != ".py":
+def _is_library(name: str, packages: set[str]) -> bool:
+    """Whether a module belongs to the standard library or to an installed package other than the given ones."""
+    top = name.partition(".")[0]
+    if top in packages:
         return False
-    if name.partition(".")[0] in packages:
+    if top in sys.stdlib_module_names:
         return True
-    libraries = {Path(sysconfig.get_path(key)).resolve() for key in ("stdlib", "platstdlib", "purelib", "platlib")}
-    return not libraries.intersection(file.resolve().parents)
+    file = _file_of(top)
+    return file is not None and not {"site-packages", "dist-packages"}.isdisjoint(file.parts)
 
 
 @cache

@@ -89,7 +89,7 @@ def _steps(specs: Sequence[RunSpec], iterations: int) -> int:
 def _start(specs: tuple[RunSpec, ...], store: Store, lines: "Queue[tuple[_Worker, str | None]]") -> _Worker:
     log = tempfile.TemporaryFile()  # noqa: SIM115  (closed when the process has ended)
     process = subprocess.Popen(
-        [sys.executable, "-m", "rlclaims.study.worker"],
+        [sys.executable, "-P", "-m", "rlclaims.study.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=log,
@@ -124,7 +124,8 @@ def _close(worker: _Worker) -> None:
     worker.log.close()
     if code != 0 or not worker.stored:
         names = ", ".join(spec.name for spec in worker.specs[:3]) + (", ..." if len(worker.specs) > 3 else "")
-        said = f" Its last words: {last_words[-1]}" if last_words else ""
+        where = [line.strip() for line in last_words if line.strip().startswith("File ")][-1:]
+        said = f" Its last words: {'; '.join([*last_words[-1:], *where])}." if last_words else ""
         raise TrainingError(
             f"The process that trained {names} ended with exit status {code}.{said} "
             "What was finished before is stored; run the same command again to go on."

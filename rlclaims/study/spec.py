@@ -68,8 +68,8 @@ def checked(spec: RunSpec) -> RunSpec:
         task_named(spec.task)
     except ValueError as error:
         raise SpecError(str(error)) from None
-    if spec.iterations < 1:
-        raise SpecError(f"{cls.__name__} needs at least 1 iteration, not {spec.iterations}.")
+    if type(spec.iterations) is not int or spec.iterations < 1:
+        raise SpecError(f"{cls.__name__} needs a whole number of iterations from 1 up, not {spec.iterations!r}.")
     if spec.seed < 0:
         raise SpecError(f"A seed is a number from 0 up, not {spec.seed}.")
     if "." in cls.__qualname__:
@@ -78,6 +78,15 @@ def checked(spec: RunSpec) -> RunSpec:
             "training processes can import it."
         )
     source_file(cls)
+    if getattr(sys.modules[cls.__module__], cls.__name__, None) is not cls:
+        raise SpecError(
+            f"{cls.__name__} of module {cls.__module__!r} cannot be told from another: a second module of that name "
+            "was loaded since. Define it in a module with a name of its own."
+        )
+    try:
+        spec.algorithm.check()
+    except ValueError as error:
+        raise SpecError(str(error)) from None
     for name, value in asdict(spec.algorithm).items():
         if not _plain(value):
             raise SpecError(

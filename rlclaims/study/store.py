@@ -44,7 +44,7 @@ class Store:
     """A folder of finished runs."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        self.root = root.expanduser()
 
     def prepare(self) -> None:
         """Make the store's folder and see that it can be written.
@@ -53,12 +53,12 @@ class Store:
             SpecError: it can not.
         """
         try:
+            new = not self.root.exists()
             (self.root / "runs").mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.root / "runs"):
                 pass
-            ignore = self.root / ".gitignore"
-            if not ignore.exists():
-                ignore.write_text("*\n")
+            if new:  # in a folder that was there, git may have other things to see
+                (self.root / ".gitignore").write_text("*\n")
         except OSError as error:
             raise SpecError(
                 f"The store {self.root} cannot be written ({error.strerror or error}); choose another folder with "
@@ -74,8 +74,12 @@ class Store:
         return self.folder(spec) / f"measured-{measurement_digest(spec)[:32]}.json"
 
     def has(self, spec: RunSpec) -> bool:
-        """Whether the run and today's measurements of it are here."""
-        return self.measurements(spec).exists()
+        """Whether the run and today's measurements of it are here, and can be read."""
+        try:
+            self.measured(spec)
+        except (OSError, ValueError, KeyError):
+            return False
+        return True
 
     def measured(self, spec: RunSpec) -> Measured:
         """The measurements of a run that is here."""
@@ -102,9 +106,9 @@ class Store:
             safetensors.numpy.save_file(arrays, temporary / "run.safetensors")
             _write_json(temporary / self.measurements(spec).name, measured)
             temporary.rename(folder)
-        except OSError:
+        except BaseException as error:
             shutil.rmtree(temporary, ignore_errors=True)
-            if not folder.exists():  # unless another process was faster with the same run
+            if not (isinstance(error, OSError) and folder.exists()):  # else another process was faster with the run
                 raise
 
     def _description(self, spec: RunSpec, record: RunRecord) -> dict[str, Any]:
