@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -335,14 +336,19 @@ def test_ctrl_c_stops_every_process_and_says_how_to_go_on(pytester, tmp_path):
     pytester.makeconftest(CONFTEST.replace("iterations=2", "iterations=100_000"))
     pytester.makepyfile(test_claims=HEADER + one_claim(SUPPORTED))
     command = ("-m", "pytest", "--claims-seeds=5", "--claims-processes=2", f"--claims-store={tmp_path}")
-    session = pytester.popen([sys.executable, *command], stdin=subprocess.DEVNULL)
+    # A shell starts its background jobs, and so perhaps these tests, deaf to SIGINT.
+    hear = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    session = pytester.popen([sys.executable, *command], stdin=subprocess.DEVNULL, preexec_fn=hear)
     while b"rlclaims: training" not in (line := session.stdout.readline()):
         assert line, "the session ended before it trained"
     while len(workers := workers_of(session.pid)) < 2:
         assert session.poll() is None, session.communicate()
         time.sleep(0.1)
     session.send_signal(signal.SIGINT)
-    out, _ = session.communicate()
+    try:
+        out, _ = session.communicate(timeout=120)
+    finally:
+        session.kill()
     assert session.returncode == pytest.ExitCode.INTERRUPTED
     assert b"the same command goes on from there" in out
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers)

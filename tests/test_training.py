@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rlclaims import PPO, PPOM, TRPO, training
+from rlclaims import PPO, PPOM, TRPO, Agent, training
 from rlclaims.randomness import Purpose, stream
 from rlclaims.sim.simulator import Simulator
 from rlclaims.sim.tasks import task_named
@@ -216,3 +216,18 @@ def test_a_cohort_needs_runs_that_take_the_same_number_of_steps():
         train("Hopper-v5", [(PPO(), [0]), (TRPO(**SMALL), [0])])
     with pytest.raises(ValueError, match=r"not \[\]"):
         train("Hopper-v5", [])
+
+
+def test_fresh_pairs_are_judged_in_the_units_of_reward_that_the_update_learns_from(monkeypatch):
+    # The reward statistic must have taken in the rollout, as it has when the update's own advantages are made.
+    seen = []
+    original = Agent.advantages
+
+    def spy(self, *arguments, frozen=False):
+        advantage_ST = original(self, *arguments, frozen=frozen)
+        seen.append((frozen, self._scaler._count))
+        return advantage_ST
+
+    monkeypatch.setattr(Agent, "advantages", spy)
+    train("InvertedPendulum-v5", [(PPO(**SMALL, epochs=1), [0])], iterations=1)
+    assert seen == [(False, SMALL["steps"]), (True, SMALL["steps"])]
