@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from rlclaims.agents.ppo import PPO
+from rlclaims.agents.ppo import PPO, PPOM
+from rlclaims.agents.trpo import TRPO
 from rlclaims.study import plan as planning
 from rlclaims.study.digest import run_digest
 from rlclaims.study.executor import TrainingError, execute
@@ -114,14 +115,30 @@ def test_a_plan_holds_each_run_once_and_only_what_is_missing(store):
     assert made.environment_steps == 7 * 2 * 2048
 
 
-def test_cohorts_share_task_length_and_steps_and_split_every_algorithm_evenly():
+def test_cohorts_share_task_length_and_steps_and_leave_no_run_out():
     other = specs(4, algorithm=PPO(clip_epsilon=0.1))
     apart = specs(2, task="InvertedPendulum-v5")
     cohorts = planning.cohorts([*specs(4), *other, *apart], processes=2)
     assert sorted(len(cohort) for cohort in cohorts) == [1, 1, 4, 4]
-    for cohort in cohorts[:2]:
-        assert [spec.algorithm.clip_epsilon for spec in cohort] == [0.2, 0.2, 0.1, 0.1]
-    assert {spec for cohort in cohorts for spec in cohort} == {*specs(4), *other, *apart}
+    assert sorted(spec.seed for cohort in cohorts for spec in cohort) == sorted([*range(4), *range(4), *range(2)])
+    for cohort in cohorts:
+        assert len({(spec.task, spec.algorithm) for spec in cohort}) == 1
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 4, 16, 40])
+def test_cohorts_are_of_equal_size_however_many_processes(processes):
+    missing = [*specs(10), *specs(10, algorithm=TRPO()), *specs(10, algorithm=PPOM())]
+    cohorts = planning.cohorts(missing, processes)
+    sizes = [len(cohort) for cohort in cohorts]
+    assert len(cohorts) == min(processes, 30) and max(sizes) - min(sizes) <= 1
+    assert sorted(map(repr, missing)) == sorted(repr(spec) for cohort in cohorts for spec in cohort)
+
+
+def test_two_processes_get_equal_work_of_the_suites_algorithms():
+    # Ten runs of either PPO each, whose updates cost most, and five of TRPO.
+    for cohort in planning.cohorts([*specs(10), *specs(10, algorithm=PPOM()), *specs(10, algorithm=TRPO())], 2):
+        names = [type(spec.algorithm).__name__ for spec in cohort]
+        assert names.count("TRPO") == 5 and {names.count("PPO"), names.count("PPOM")} == {0, 10}
 
 
 @dataclasses.dataclass(frozen=True)

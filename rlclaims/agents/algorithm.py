@@ -148,6 +148,11 @@ class Algorithm(ABC):
         return cls(**changes)
 
     @property
+    def gradient_steps(self) -> int:
+        """Minibatch steps of an iteration: what its learning costs, roughly, whatever the number of seeds."""
+        return self.value_epochs * self.minibatches
+
+    @property
     def ratio_epsilon(self) -> float:
         """The eps of the interval [1 - eps, 1 + eps] that ratios are held against; .2, as the papers draw it."""
         return 0.2

@@ -68,6 +68,11 @@ class PPO(Algorithm):
             raise ValueError(f"{name} must depend on the ratio, and its gradient does not reach it.")
 
     @property
+    def gradient_steps(self) -> int:
+        """Those of the policy and those of the values."""
+        return self.epochs * self.minibatches + super().gradient_steps
+
+    @property
     def ratio_epsilon(self) -> float:
         """The clip's own eps, or .2 where there is no clip."""
         return 0.2 if self.clip_epsilon is None else self.clip_epsilon

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from rlclaims.agents.algorithm import Algorithm
 from rlclaims.study.spec import RunSpec
@@ -29,15 +30,21 @@ def plan(wanted: Sequence[RunSpec], store: Store) -> Plan:
 
 
 def cohorts(missing: Sequence[RunSpec], processes: int) -> list[tuple[RunSpec, ...]]:
-    """Missing runs, split so that each process gets an equal share of every algorithm.
+    """Missing runs, split into as many equal cohorts as there are processes.
 
-    Runs step together if they share a task, a length and the number of steps between updates. Runs do not depend on
-    their company, so how they are split changes no number.
+    Runs step together if they share a task, a length and the number of steps between updates. An update costs much the
+    same for one seed as for ten, so a cohort gets as few algorithms as can be: the runs are cut into consecutive parts,
+    the costliest algorithms outermost, where the parts balance. Runs do not depend on their company, so how they are
+    split changes no number.
     """
     shares: list[tuple[RunSpec, ...]] = []
     for key in dict.fromkeys(_lockstep(spec) for spec in missing):
         together = [spec for spec in missing if _lockstep(spec) == key]
-        shares += [share for first in range(processes) if (share := tuple(together[first::processes]))]
+        costliest_first = sorted(dict.fromkeys(s.algorithm for s in together), key=lambda a: -a.gradient_steps)
+        order = [*costliest_first[::2], *reversed(costliest_first[1::2])]
+        row = sorted(together, key=lambda spec: order.index(spec.algorithm))
+        cuts = [round(len(row) * k / processes) for k in range(processes + 1)]
+        shares += [tuple(row[first:end]) for first, end in pairwise(cuts) if end > first]
     return shares
 
 
