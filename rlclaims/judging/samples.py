@@ -92,13 +92,12 @@ class Sample:
         if self.log_scale and other <= 0:
             raise ClaimError(f"A ratio of positive quantities is compared with a positive number, not {other:g}.")
         to_scale: Callable[[float], float] = math.log if self.log_scale else float
+        average = "geometric mean" if self.log_scale and self.statistic == "mean" else self.statistic
         judgement = judge(self.values, HalfLine(relation, to_scale(other)), alpha=ALPHA, statistic=self.statistic)
         if self.log_scale and judgement.interval is not None:
             judgement = replace(judgement, interval=judgement.interval.mapped(math.exp))
         return Evidence(
-            quantity=f"{self.statistic} over seeds of {self.quantity}".replace(
-                "mean over", "geometric mean over" if self.log_scale else "mean over", 1
-            ),
+            quantity=f"{average} over seeds of {self.quantity}",
             region=HalfLine(relation, float(other)),
             judgement=judgement,
             values=tuple(math.exp(v) for v in self.values) if self.log_scale else self.values,

@@ -27,10 +27,8 @@ _MEASURES = _OWN_PACKAGE / "measures"
 def run_digest(spec: RunSpec) -> str:
     """The digest of a run, 64 hexadecimal characters."""
     data = spec.to_json()
-    del (
-        data["algorithm"]["file"],
-        data["algorithm"]["module"],
-    )  # where the code lies is no part of what it says
+    for place in ("file", "module"):  # what the code says counts, not where it lies
+        del data["algorithm"][place]
     libraries = {name: version(name) for name in LIBRARIES}
     return _digest({"run": data, "libraries": libraries, "code": sorted(training_code(type(spec.algorithm)).values())})
 
@@ -48,7 +46,7 @@ def training_code(algorithm: type) -> dict[str, str]:
     That is: training itself, the modules of the algorithm's class and its bases, and whatever these import, except
     the standard library, other installed packages, and the measures.
     """
-    own = [(c.__module__, source_file(c)) for c in algorithm.__mro__ if not _is_standard(c)]
+    own = [(c.__module__, source_file(c)) for c in algorithm.__mro__ if not _is_standard(c.__module__)]
     packages = {name.partition(".")[0] for name, _ in own} | {"rlclaims"}
     found: dict[str, str] = {}
     todo = [("rlclaims.training", _TRAINING), *own]
@@ -93,8 +91,8 @@ def _file_of(name: str) -> Path | None:
     return Path(spec.origin) if spec is not None and spec.origin and spec.has_location else None
 
 
-def _is_standard(cls: type) -> bool:
-    return cls.__module__.partition(".")[0] in sys.stdlib_module_names
+def _is_standard(name: str) -> bool:
+    return name.partition(".")[0] in sys.stdlib_module_names
 
 
 def _is_library(name: str, packages: set[str]) -> bool:
@@ -102,7 +100,7 @@ def _is_library(name: str, packages: set[str]) -> bool:
     top = name.partition(".")[0]
     if top in packages:
         return False
-    if top in sys.stdlib_module_names:
+    if _is_standard(top):
         return True
     file = _file_of(top)
     return file is not None and not {"site-packages", "dist-packages"}.isdisjoint(file.parts)
