@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from rlclaims.agents.algorithm import Agent, Algorithm
     from rlclaims.agents.ppo import PPO, PPOM
     from rlclaims.agents.trpo import TRPO
-    from rlclaims.judging.claim import Claim, Source, claim, source
-    from rlclaims.judging.evidence import ClaimError, Evidence
+    from rlclaims.judging.claim import Claim, Source, claim, family, source
+    from rlclaims.judging.evidence import ClaimError, Evidence, all_of, any_of
     from rlclaims.judging.runs import Runs
     from rlclaims.judging.samples import Sample
     from rlclaims.pytest_plugin.fixtures import runs
@@ -32,14 +32,17 @@ _HOME = {
     "Source": "judging.claim",
     "TRPO": "agents.trpo",
     "Update": "update",
+    "all_of": "judging.evidence",
+    "any_of": "judging.evidence",
     "claim": "judging.claim",
+    "family": "judging.claim",
     "runs": "pytest_plugin.fixtures",
     "source": "judging.claim",
 }
 
 __all__ = [
     "PPO", "PPOM", "TRPO", "Agent", "Algorithm", "Batch", "Claim", "ClaimError", "Evidence", "Rollout", "Runs",
-    "Sample", "Source", "Update", "claim", "runs", "source",
+    "Sample", "Source", "Update", "all_of", "any_of", "claim", "family", "runs", "source",
 ]  # fmt: skip
 
 

@@ -5,9 +5,10 @@ import pytest
 from scipy import stats
 
 from rlclaims.agents.ppo import PPO
-from rlclaims.judging.evidence import ClaimError, InconclusiveError, recording
+from rlclaims.judging.evidence import ClaimError, InconclusiveError, all_of, any_of, recording
 from rlclaims.judging.runs import Runs
 from rlclaims.judging.samples import Sample
+from rlclaims.judging.terms import Pilot, Terms
 from rlclaims.stats.verdict import Reason, Verdict
 from rlclaims.study.store import Measured
 
@@ -32,14 +33,127 @@ def test_a_ratio_is_judged_on_the_log_scale_and_reported_on_its_own():
     theirs = stats.ttest_1samp(np.log(B / A), 0).confidence_interval(0.90)
     assert evidence.interval.estimate == pytest.approx(stats.gmean(B / A))
     assert (evidence.interval.lower, evidence.interval.upper) == pytest.approx(tuple(np.exp(theirs)))
-    assert evidence.values == pytest.approx(tuple(B / A))
+    assert evidence.values[0] == pytest.approx(tuple(B / A))
     assert evidence.quantity.startswith("geometric mean")
 
 
 def test_the_median_of_a_ratio_is_judged_by_the_sign_test():
     evidence = (sample(B) / sample(A)).median > 1
-    assert "sign test" in evidence.interval.method
+    assert evidence.method.name == "sign test"
     assert evidence.interval.estimate == pytest.approx(np.exp(np.median(np.log(B / A))))
+
+
+def test_samples_on_other_seeds_are_two_groups():
+    x, y = sample(A), sample(B[:8], first_seed=100)
+    evidence = x < y
+    theirs = stats.ttest_ind(A, B[:8], equal_var=False).confidence_interval(0.90)
+    assert (evidence.interval.lower, evidence.interval.upper) == pytest.approx((theirs.low, theirs.high))
+    assert evidence.method.name == "Welch's t"
+    assert evidence.seeds == (tuple(range(10)), tuple(range(100, 108)))
+    ratio = x / y < 1
+    theirs = stats.ttest_ind(np.log(A), np.log(B[:8]), equal_var=False).confidence_interval(0.90)
+    assert (ratio.interval.lower, ratio.interval.upper) == pytest.approx(tuple(np.exp(theirs)))
+
+
+def test_a_mean_can_be_judged_by_the_methods_that_fit_it():
+    difference = sample(A) - sample(B)
+    assert (difference.by("sign flips") < 0).interval.estimate == pytest.approx(np.mean(A - B))
+    assert (difference.by("bootstrap-t") < 0).method.guarantee == "asymptotic"
+    share = sample(A / 10, bounds=(0.0, 1.0)).by("betting")
+    assert (share < 0.9).method.assumption == "any distribution on [0, 1]"
+    between = sample(A / 10, bounds=(0.0, 1.0)) - sample(B / 100, bounds=(0.0, 1.0))
+    assert (between.by("betting") < 1).method.assumption == "any distribution on [-1, 1]"
+    assert ((sample(A) - sample(B, first_seed=50)).by("permutations") < 0).method.name == "permutations"
+
+
+def test_the_probability_of_an_event_is_judged_by_the_seeds_on_which_it_happened():
+    above = float(np.sort(A)[2]) + 1e-9  # seven of ten are above
+    evidence = sample(A).chance_above(above) > 0.3
+    theirs = stats.binomtest(7, 10).proportion_ci(0.90, method="exact")
+    assert (evidence.interval.lower, evidence.interval.upper) == pytest.approx((theirs.low, theirs.high))
+    assert (sample(A).chance_below(above) > 0.3).interval.estimate == pytest.approx(0.3)
+
+
+def test_within_is_an_interval_of_numbers_or_of_factors():
+    assert (sample(A) - sample(A + 0.01 * np.arange(10))).within(-1, 1).verdict is Verdict.SUPPORTED
+    evidence = (sample(A) / sample(B)).within(0.1, 0.9)
+    assert str(evidence.shown_region) == "in [0.1, 0.9]"
+    assert evidence.verdict is Verdict.SUPPORTED
+    assert (sample(A) / sample(B)).within(1.5, 2.5).verdict is Verdict.REFUTED
+
+
+TRUE, FALSE = (lambda: sample(A) < 1e9), (lambda: sample(A) > 1e9)
+OPEN = lambda: sample(A) < float(np.mean(A))  # noqa: E731
+
+
+@pytest.mark.parametrize(
+    ("join", "parts", "verdict"),
+    [
+        (all_of, (TRUE, TRUE), "supported"),
+        (all_of, (TRUE, OPEN), "inconclusive"),
+        (all_of, (OPEN, FALSE, TRUE), "refuted"),
+        (any_of, (FALSE, FALSE), "refuted"),
+        (any_of, (FALSE, OPEN), "inconclusive"),
+        (any_of, (OPEN, TRUE, FALSE), "supported"),
+    ],
+)
+def test_several_comparisons_are_one_judgement(join, parts, verdict):
+    with recording() as recorder:
+        joined = join(*(part() for part in parts))
+        assert bool(joined) is (verdict != "refuted")
+    assert [id(evidence) for evidence in recorder.evidence] == [id(joined)]
+    assert joined.verdict == verdict
+
+
+def test_joining_splits_the_error_rate_that_it_multiplies_and_no_other():
+    with recording(Terms(alpha_support=0.04, alpha_refute=0.02)):
+        both = all_of(TRUE(), any_of(TRUE(), FALSE(), OPEN()))
+    first, *others = (comparison.design for comparison in both.comparisons)
+    assert (first.alpha_support, first.alpha_refute) == (0.04, 0.01)
+    for design in others:
+        assert (design.alpha_support, design.alpha_refute) == (pytest.approx(0.04 / 3), 0.01)
+
+
+def test_a_pilot_tells_the_effect_that_can_be_detected_in_the_claims_own_units():
+    pilot = Pilot(0.5, tuple(range(10_000, 10_010)), "mean over seeds of the quantity", "the scope")
+    with recording(Terms(margin=0.2, pilot=pilot)):
+        evidence = sample(A) < 1
+    # 80% bound of a standard deviation from ten seeds; one look by t at n = 10.
+    deviation = 0.5 * math.sqrt(9 / stats.chi2.ppf(0.2, 9))
+    detectable = evidence.to_json()["mde"] / deviation
+    assert stats.nct.sf(stats.t.isf(0.05, 9), 9, detectable * math.sqrt(10)) == pytest.approx(0.8, abs=0.02)
+    needed = evidence.seeds_needed
+    reached = [
+        stats.nct.sf(stats.t.isf(0.05, n - 1), n - 1, 0.2 / deviation * math.sqrt(n)) for n in (needed - 1, needed)
+    ]
+    assert reached[0] < 0.8 <= reached[1]
+    assert f"needs n = {needed}" in str(evidence)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seeds": (3, 10_000)},
+        {"quantity": "mean over seeds of another quantity"},
+        {"setting": "another scope"},
+    ],
+)
+def test_a_pilot_on_the_judging_seeds_or_of_something_else_is_not_used(changes):
+    fitting = {"seeds": (10_000, 10_001), "quantity": "mean over seeds of the quantity", "setting": "the scope"}
+    with recording(Terms(margin=0.2, pilot=Pilot(0.5, **{**fitting, **changes}))):
+        assert (sample(A) < 1).to_json()["mde"] is None
+
+
+def test_a_ratios_margin_is_a_factor():
+    with recording(Terms(margin=0.5)), pytest.raises(ClaimError, match="a factor above 1"):
+        _ = sample(A) / sample(B) < 1
+
+
+def test_evidence_in_a_claim_is_judged_at_the_claims_looks():
+    with recording(Terms(looks=(6, 8, 10), alpha_support=0.05, alpha_refute=0.001)):
+        evidence = sample(A) < 1e9
+    assert (evidence.n, evidence.look) == (6, 1)
+    assert "look 1 of 3" in str(evidence)
 
 
 def test_a_ratio_with_a_zero_decides_nothing():
@@ -58,8 +172,19 @@ def test_the_ratio_of_a_failed_seed_is_a_failed_seed():
         (lambda: sample(A) == 1.0, "never equal"),
         (lambda: sample(A) != sample(B), "never equal"),
         (lambda: bool(sample(A)), "neither true nor false"),
-        (lambda: sample(A) < sample(B, first_seed=1), "different seeds"),
-        (lambda: sample(A) / sample(B, first_seed=1), "different seeds"),
+        (lambda: sample(A) < sample(B, first_seed=1), "share the seed 1 and not all"),
+        (lambda: sample(A) / sample(B, first_seed=1), "share the seed 1 and not all"),
+        (lambda: sample(A).median - sample(B), "combine the samples first"),
+        (lambda: sample(A).by("bootstrap"), "no method 'bootstrap' for a mean; there are 't', 'bootstrap-t'"),
+        (lambda: sample(A).by("permutations"), "permutations is not for one number per seed"),
+        (lambda: (sample(A) - sample(B, first_seed=50)).by("sign flips"), "not for runs on different seeds"),
+        (lambda: (sample(A) - sample(B, first_seed=50)).median, "which a quantile is not for"),
+        (lambda: sample(A).by("betting"), "has no bounds of its own"),
+        (lambda: sample(A).quantile(1.0), "lies between 0 and 1"),
+        (lambda: sample(A).within(2, 1), "the first end must be below"),
+        (lambda: (sample(A) / sample(B)).within(-1, 1), "compared with a positive number"),
+        (lambda: all_of(), "at least one"),
+        (lambda: any_of(sample(A) < 1, True), "joins comparisons"),
         (lambda: sample(A) / 2.0, "both sides must be samples"),
         (lambda: (sample(A) / sample(B)) / sample(A), "a ratio already"),
         (lambda: sample(A) / sample(B) < 0, "compared with a positive number"),

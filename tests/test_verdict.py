@@ -1,78 +1,199 @@
 import math
+import operator
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy import stats
+from statsmodels.stats.weightstats import ttost_ind, ttost_paired
 
-from rlclaims.stats.verdict import HalfLine, Reason, Verdict, judge
+from rlclaims.stats.distribution_free import Betting, ClopperPearson, Quantile
+from rlclaims.stats.mean import BootstrapT, SignFlip, StudentT
+from rlclaims.stats.two_groups import Permutation, Welch
+from rlclaims.stats.verdict import Decisions, Design, Reason, Region, Verdict, decide, judge
 
 NEAR_ONE = [0.9, 1.0, 1.1, 1.05, 0.95, 1.02]
+ONE_GROUP = [StudentT(), BootstrapT(), SignFlip(), Quantile()]
 
 
-def verdict(values, relation, bound, statistic="mean"):
-    return judge(values, HalfLine(relation, bound), alpha=0.05, statistic=statistic).verdict
+def judged(values, relation, bound, method=None, **changes):
+    design = Design((len(values),), **changes)
+    return judge(method or StudentT(), (values,), Region.of(relation, bound), design)
 
 
-@pytest.mark.parametrize("statistic", ["mean", "median"])
-def test_an_interval_inside_the_region_supports_and_outside_refutes(statistic):
-    assert verdict(NEAR_ONE, "<=", 2, statistic) is Verdict.SUPPORTED
-    assert verdict(NEAR_ONE, ">", 2, statistic) is Verdict.REFUTED
-    assert verdict(NEAR_ONE, ">=", 0, statistic) is Verdict.SUPPORTED
-    assert verdict(NEAR_ONE, "<", 0, statistic) is Verdict.REFUTED
+@pytest.mark.parametrize("method", ONE_GROUP)
+def test_an_interval_inside_the_region_supports_and_outside_refutes(method):
+    assert judged(NEAR_ONE, "<=", 2, method).verdict is Verdict.SUPPORTED
+    assert judged(NEAR_ONE, ">", 2, method).verdict is Verdict.REFUTED
+    assert judged(NEAR_ONE, ">=", 0, method).verdict is Verdict.SUPPORTED
+    assert judged(NEAR_ONE, "<", 0, method).verdict is Verdict.REFUTED
 
 
 def test_an_interval_across_the_bound_decides_nothing_and_says_so():
-    judged = judge(NEAR_ONE, HalfLine("<=", 1.0), alpha=0.05, statistic="mean")
-    assert (judged.verdict, judged.reason) == (Verdict.INCONCLUSIVE, Reason.UNDERPOWERED)
-    assert judged.interval.lower < 1.0 < judged.interval.upper
+    judgement = judged(NEAR_ONE, "<=", 1.0)
+    assert (judgement.verdict, judgement.reason) == (Verdict.INCONCLUSIVE, Reason.UNDERPOWERED)
+    assert judgement.interval.lower < 1.0 < judgement.interval.upper
 
 
-@pytest.mark.parametrize("statistic", ["mean", "median"])
-def test_a_failed_seed_is_never_left_out(statistic):
-    judged = judge([*NEAR_ONE, math.nan], HalfLine("<=", 2.0), alpha=0.05, statistic=statistic)
-    assert (judged.verdict, judged.reason) == (Verdict.INCONCLUSIVE, Reason.RUN_FAILED)
+def test_an_interval_within_the_margin_says_that_it_is_at_the_boundary():
+    judgement = judge(StudentT(), (NEAR_ONE,), Region.of("<=", 1.0), Design((6,)), margin=0.5)
+    assert judgement.reason is Reason.AT_BOUNDARY
+
+
+@pytest.mark.parametrize("method", [StudentT(), BootstrapT(), SignFlip()])
+def test_a_failed_seed_is_never_left_out_of_a_mean(method):
+    judgement = judged([*NEAR_ONE, math.nan], "<=", 2.0, method)
+    assert (judgement.verdict, judgement.reason) == (Verdict.INCONCLUSIVE, Reason.RUN_FAILED)
+
+
+def test_a_failed_seed_takes_the_worst_rank_for_a_median():
+    good = [1.0 + i / 100 for i in range(11)]
+    assert judged([*good, math.nan], "<=", 2.0, Quantile()).verdict is Verdict.SUPPORTED
+    few = good[:4] + [math.nan] * 2
+    judgement = judged(few, "<=", 2.0, Quantile())
+    assert (judgement.verdict, judgement.reason) == (Verdict.INCONCLUSIVE, Reason.RUN_FAILED)
 
 
 def test_four_seeds_are_too_few():
-    judged = judge(NEAR_ONE[:4], HalfLine("<=", 2.0), alpha=0.05, statistic="mean")
-    assert (judged.verdict, judged.reason) == (Verdict.INCONCLUSIVE, Reason.BELOW_MIN_N)
+    judgement = judged(NEAR_ONE[:4], "<=", 2.0)
+    assert (judgement.verdict, judgement.reason) == (Verdict.INCONCLUSIVE, Reason.BELOW_MIN_N)
 
 
-def test_constant_seeds_never_support_by_an_interval_without_width():
-    judged = judge([0.0] * 10, HalfLine("<=", 1.0), alpha=0.05, statistic="mean")
-    assert (judged.verdict, judged.reason) == (Verdict.INCONCLUSIVE, Reason.ASSUMPTION_FAILED)
+@pytest.mark.parametrize("method", [StudentT(), BootstrapT(), SignFlip()])
+@pytest.mark.parametrize("values", [[0.0] * 10, [0.3] * 7, [0.1 + 0.2, 0.3, 0.3, 0.3, 0.3]])
+def test_equal_seeds_say_nothing_of_spread(method, values):
+    judgement = judged(values, "<=", 1.0, method)
+    assert (judgement.verdict, judgement.reason) == (Verdict.INCONCLUSIVE, Reason.ASSUMPTION_FAILED)
 
 
-def test_constant_seeds_have_an_exact_median():
-    assert verdict([0.0] * 10, "<=", 1.0, "median") is Verdict.SUPPORTED
+@pytest.mark.parametrize("method", [Welch(), Permutation()])
+def test_two_groups_of_equal_seeds_do_neither(method):
+    judgement = judge(method, ([1.0] * 6, [2.0] * 6), Region.of("<", 0.0), Design((6,)))
+    assert (judgement.verdict, judgement.reason) == (Verdict.INCONCLUSIVE, Reason.ASSUMPTION_FAILED)
 
 
-def test_a_seed_at_infinity_decides_nothing():
-    judged = judge([*NEAR_ONE, math.inf], HalfLine(">", 0.0), alpha=0.05, statistic="median")
-    assert (judged.verdict, judged.reason) == (Verdict.INCONCLUSIVE, Reason.ASSUMPTION_FAILED)
+def test_equal_seeds_have_an_exact_median():
+    assert judged([0.0] * 10, "<=", 1.0, Quantile()).verdict is Verdict.SUPPORTED
 
 
-values = st.lists(st.floats(-100, 100), min_size=5, max_size=12)
+def test_a_seed_at_infinity_has_no_mean_but_a_rank():
+    values = [*NEAR_ONE, math.inf, 1.0]
+    judgement = judged(values, ">", 0.0)
+    assert (judgement.verdict, judgement.reason) == (Verdict.INCONCLUSIVE, Reason.ASSUMPTION_FAILED)
+    assert judged(values, ">", 0.0, Quantile()).verdict is Verdict.SUPPORTED
+
+
+def test_equivalence_is_two_one_sided_tests():
+    x, y = (np.random.default_rng(i).normal(0.1 * i, 0.4, 12) for i in range(2))
+    region = Region(-0.5, 0.5)
+    paired = judge(StudentT(), (x - y,), region, Design((12,)))
+    p = ttost_paired(x, y, -0.5, 0.5)[0]
+    assert paired.p_value == pytest.approx(p)
+    assert (paired.verdict is Verdict.SUPPORTED) == (p <= 0.05)
+    unpaired = judge(Welch(), (x, y), region, Design((12,)))
+    assert unpaired.p_value == pytest.approx(ttost_ind(x, y, -0.5, 0.5, usevar="unequal")[0])
+
+
+def test_a_region_with_two_ends_is_left_at_half_the_error_rate_on_either_side():
+    x = np.random.default_rng(0).normal(-0.5, 1, size=10)
+    t = x.mean() / (x.std(ddof=1) / math.sqrt(10))
+    p = stats.t.cdf(t, 9)
+    design = Design((10,), alpha_refute=1.5 * p)
+    assert judge(StudentT(), (x,), Region(0.0, 10.0), design).verdict is Verdict.INCONCLUSIVE
+    assert judge(StudentT(), (x,), Region.of(">=", 0.0), design).verdict is Verdict.REFUTED
+    assert judge(StudentT(), (x,), Region(0.0, 10.0), Design((10,), alpha_refute=2.1 * p)).verdict is Verdict.REFUTED
+
+
+@pytest.mark.parametrize("n_looks", [1, 2, 4])
+def test_a_verdict_is_frozen_at_the_first_look_that_gives_one(n_looks):
+    looks = (6, 8, 10, 12)
+    first = [5.0, 5.1, 4.9, 5.05, 4.95, 5.02]
+    later = [-100.0] * 6
+    judgement = judge(StudentT(), ((first + later)[: looks[n_looks - 1]],), Region.of(">", 0.0), Design(looks))
+    assert judgement.verdict is Verdict.SUPPORTED
+    assert [look.n for look in judgement.looks] == [6]
+
+
+def test_looks_without_seeds_are_not_taken():
+    values = [0.5, -0.4, 0.3, -0.2, 0.1, -0.3, 0.2, -0.1, 0.6]
+    judgement = judge(StudentT(), (values,), Region.of(">", 0.0), Design((6, 8, 10)))
+    assert [look.n for look in judgement.looks] == [6, 8]
+    assert judgement.verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("looks", [(), (1,), (8, 6), (6, 6)])
+def test_looks_ascend(looks):
+    with pytest.raises(ValueError, match="ascending"):
+        Design(looks)
+
+
+def test_deciding_many_at_once_is_deciding_each():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(0.4, 1, (60, 12)), rng.normal(0, 1, (60, 12))
+    for method in (*ONE_GROUP, Welch(), Permutation(), Betting(-9, 9)):
+        groups = (x, y) if method.n_groups == 2 else (x,)
+        design, region = Design((6, 8, 12)), Region.of(">", 0.0)
+        together = decide(method, groups, region, design)
+        assert isinstance(together, Decisions)
+        for r in range(60):
+            alone = judge(method, [group[r] for group in groups], region, design)
+            assert together.supported[r] == (alone.verdict is Verdict.SUPPORTED)
+            assert together.refuted[r] == (alone.verdict is Verdict.REFUTED)
+            assert together.look[r] == len(alone.looks) - 1
+
+
+values = st.lists(st.floats(-100, 100, allow_subnormal=False), min_size=5, max_size=12)
 relations = st.sampled_from(["<", "<=", ">", ">="])
-statistics = st.sampled_from(["mean", "median"])
+methods = st.sampled_from([StudentT(), Quantile(), SignFlip(), Betting(-100, 100)])
 OPPOSITE = {Verdict.SUPPORTED: Verdict.REFUTED, Verdict.REFUTED: Verdict.SUPPORTED}
+NEGATION = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
+COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
 
-@given(values, relations, st.floats(-100, 100), statistics)
-def test_a_claim_is_supported_exactly_when_its_negation_is_refuted(seeds, relation, bound, statistic):
-    negation = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}[relation]
-    one, other = verdict(seeds, relation, bound, statistic), verdict(seeds, negation, bound, statistic)
+@settings(deadline=None)
+@given(values, relations, st.floats(-100, 100), methods)
+def test_a_claim_is_supported_exactly_when_its_negation_is_refuted(seeds, relation, bound, method):
+    one = judged(seeds, relation, bound, method).verdict
+    other = judged(seeds, NEGATION[relation], bound, method).verdict
     assert other is OPPOSITE.get(one, one)
 
 
-@given(values, st.floats(-100, 100), st.floats(0, 50), statistics)
-def test_a_looser_bound_never_turns_supported_into_anything_else(seeds, bound, slack, statistic):
-    if verdict(seeds, "<=", bound, statistic) is Verdict.SUPPORTED:
-        assert verdict(seeds, "<=", bound + slack, statistic) is Verdict.SUPPORTED
+@settings(deadline=None)
+@given(values, st.floats(-100, 100), st.floats(0, 50), methods)
+def test_a_looser_bound_never_turns_supported_into_anything_else(seeds, bound, slack, method):
+    if judged(seeds, "<=", bound, method).verdict is Verdict.SUPPORTED:
+        assert judged(seeds, "<=", bound + slack, method).verdict is Verdict.SUPPORTED
 
 
-@given(values, relations, st.floats(-100, 100), statistics)
-def test_what_a_smaller_alpha_decides_a_larger_one_decides_alike(seeds, relation, bound, statistic):
-    strict = judge(seeds, HalfLine(relation, bound), alpha=0.01, statistic=statistic).verdict
+@settings(deadline=None)
+@given(values, relations, st.floats(-100, 100), methods)
+def test_what_a_smaller_alpha_decides_a_larger_one_decides_alike(seeds, relation, bound, method):
+    strict = judged(seeds, relation, bound, method, alpha_support=0.01, alpha_refute=0.01).verdict
     if strict is not Verdict.INCONCLUSIVE:
-        assert judge(seeds, HalfLine(relation, bound), alpha=0.05, statistic=statistic).verdict is strict
+        assert judged(seeds, relation, bound, method).verdict is strict
+
+
+@settings(deadline=None)
+@given(st.floats(-100, 100), st.integers(5, 20), relations, st.floats(-100, 100))
+def test_equal_seeds_never_decide_a_mean(value, n, relation, bound):
+    assert judged([value] * n, relation, bound).verdict is Verdict.INCONCLUSIVE
+
+
+@settings(deadline=None)
+@given(values, relations, st.floats(-100, 100), methods)
+def test_a_verdict_agrees_with_the_estimate_and_its_p_value_is_within_its_level(seeds, relation, bound, method):
+    assume(np.ptp(seeds) > 1e-3)
+    judgement = judged(seeds, relation, bound, method)
+    if judgement.verdict is Verdict.INCONCLUSIVE or abs(judgement.interval.estimate - bound) < 1e-3:
+        return
+    inside = COMPARE[relation](judgement.interval.estimate, bound)
+    assert inside == (judgement.verdict is Verdict.SUPPORTED)
+    assert judgement.p_value <= judgement.level * (1 + 1e-6)
+
+
+def test_an_event_that_happened_at_every_seed_supports_that_it_is_likely():
+    always = [1.0] * 10
+    assert judged(always, ">=", 0.7, ClopperPearson()).verdict is Verdict.SUPPORTED
+    assert judged(always, ">=", 0.75, ClopperPearson()).verdict is Verdict.INCONCLUSIVE  # .05^(1/10) = .741
+    assert judged(always, "<=", 0.7, ClopperPearson()).verdict is Verdict.REFUTED

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar, get_args
 
 from rlclaims.judging.evidence import ClaimError
+from rlclaims.judging.terms import FAMILY_RATE, Family
 
 TestFunction = TypeVar("TestFunction", bound=Callable[..., None])
 
@@ -32,6 +33,27 @@ def source(where: str, work: str = SEED_POST) -> Source:
     return Source(where, work)
 
 
+def family(name: str, *, size: int, rate: float = FAMILY_RATE) -> Family:
+    """Claims, in one file or several, that share the rate at which a build goes red by chance.
+
+    Args:
+        name: the same in every file.
+        size: shares that the rate is split into, whether taken or not: one for each claim, and another for each that is
+            expected to be refuted. Room for claims to come keeps their verdicts from changing those of others.
+        rate: probability that any of the family turns red though its sentence is as it ships.
+
+    Raises:
+        ClaimError: a part makes no sense.
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise ClaimError(f"A family needs a name, a text that is not empty, unlike {name!r}.")
+    if type(size) is not int or size < 1:
+        raise ClaimError(f"The family {name!r} has a whole number of shares, 1 or more, not {size!r}.")
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < 0.5:
+        raise ClaimError(f"The family {name!r} has an error rate between 0 and .5, not {rate!r}.")
+    return Family(name, size, rate)
+
+
 @dataclass(frozen=True)
 class Claim:
     """What a claim declares about itself."""
@@ -47,6 +69,15 @@ class Claim:
     """The verdict that the suite ships the claim with; any other decided verdict turns it red."""
     evidence: str | None = None
     """For a claim that is expected to be refuted: the data that say so."""
+    margin: float | None = None
+    """The distance from the bound that starts to matter; a factor above 1 for a ratio."""
+    family: Family | None = None
+    """The claims it shares an error rate with; by default those of its file."""
+
+    @property
+    def shares(self) -> int:
+        """Shares of its family's error rate: one to be refuted, one to be supported against expectation."""
+        return 2 if self.expected == "refuted" else 1
 
 
 def claim(
@@ -57,6 +88,8 @@ def claim(
     means: str,
     expected: Expected = "supported",
     evidence: str | None = None,
+    margin: float | None = None,
+    family: Family | None = None,
 ) -> Callable[[TestFunction], TestFunction]:
     """Mark a test function as a claim.
 
@@ -67,6 +100,9 @@ def claim(
         means: its operational definition, written before the data.
         expected: "refuted" for a sentence that data have turned against; it then passes while it is refuted.
         evidence: those data, in words; only with `expected="refuted"`.
+        margin: the distance from the claim's bound that starts to matter, set before the data: in the quantity's units,
+            or a factor above 1 for a ratio. Shown next to what the design can detect.
+        family: the claims that share a rate of going red by chance, from `rlclaims.family`; by default the file's.
 
     Raises:
         ClaimError: a part is missing.
@@ -80,7 +116,11 @@ def claim(
         raise ClaimError(f"The claim {id!r} is expected to be 'supported' or 'refuted', not {expected!r}.")
     if (expected == "refuted") != bool(evidence):
         raise ClaimError(f"The claim {id!r} needs evidence= exactly if it says expected='refuted'.")
-    declared = Claim(id, source, says, means, expected, evidence)
+    if margin is not None and (isinstance(margin, bool) or not isinstance(margin, int | float) or not margin > 0):
+        raise ClaimError(f"The claim {id!r} has a positive number as its margin, not {margin!r}.")
+    if family is not None and not isinstance(family, Family):
+        raise ClaimError(f"The claim {id!r} has a family from rlclaims.family, not {family!r}.")
+    declared = Claim(id, source, says, means, expected, evidence, margin, family)
 
     def mark(function: TestFunction) -> TestFunction:
         if not inspect.isfunction(function) or inspect.iscoroutinefunction(function):

@@ -6,14 +6,18 @@ verdict, so there it raises.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal, NoReturn
 
-from rlclaims.stats.intervals import Interval
-from rlclaims.stats.verdict import HalfLine, Judgement, Reason, Verdict
+from rlclaims.judging.terms import Terms
+from rlclaims.stats.method import Method
+from rlclaims.stats.power import minimal_detectable_effect, seeds_needed
+from rlclaims.stats.verdict import Design, Interval, Judgement, Reason, Region, Verdict, judge
 
 
 class ClaimError(Exception):
@@ -26,8 +30,9 @@ class InconclusiveError(Exception):
 
 @dataclass
 class Recorder:
-    """What a claim has judged so far."""
+    """What a claim has judged so far, and the terms it is judged on."""
 
+    terms: Terms = field(default_factory=Terms)
     evidence: list["Evidence"] = field(default_factory=list)
     asserted: bool = False
     """Whether some of it was truth-tested."""
@@ -37,9 +42,9 @@ _current: ContextVar[Recorder | None] = ContextVar("rlclaims_recorder", default=
 
 
 @contextmanager
-def recording() -> Iterator[Recorder]:
-    """Collect the evidence that a claim makes while it runs."""
-    recorder = Recorder()
+def recording(terms: Terms | None = None) -> Iterator[Recorder]:
+    """Collect the evidence that a claim makes while it runs, judged on the given terms."""
+    recorder = Recorder(terms or Terms())
     token = _current.set(recorder)
     try:
         yield recorder
@@ -47,48 +52,36 @@ def recording() -> Iterator[Recorder]:
         _current.reset(token)
 
 
-@dataclass(frozen=True, eq=False)
-class Evidence:
-    """A judged comparison."""
-
-    quantity: str
-    """What was estimated, in words."""
-    region: HalfLine
-    """Where the claim says that it lies."""
-    judgement: Judgement
-    values: tuple[float, ...]
-    """The seeds' numbers, NaN for a seed that failed."""
-    seeds: tuple[int, ...]
-    alpha: float
-    """Error rate of each one-sided bound."""
-    scope: str
-    """Task, steps and seeds that the verdict is about."""
-    failures: tuple[str, ...] = ()
-    """The failed runs and why they failed."""
-
-    def __post_init__(self) -> None:
-        if (recorder := _current.get()) is not None:
-            recorder.evidence.append(self)
+class Evidence(ABC):
+    """A judged sentence."""
 
     @property
+    @abstractmethod
     def verdict(self) -> Verdict:
         """Supported, refuted or inconclusive."""
-        return self.judgement.verdict
 
     @property
+    @abstractmethod
     def reason(self) -> Reason | None:
         """Why it is inconclusive, or None."""
-        return self.judgement.reason
 
     @property
-    def interval(self) -> Interval | None:
-        """Estimate and bounds, or None where none could be computed."""
-        return self.judgement.interval
-
-    @property
+    @abstractmethod
     def n(self) -> int:
-        """Seeds."""
-        return len(self.seeds)
+        """Seeds of each group that the verdict rests on."""
+
+    @property
+    @abstractmethod
+    def comparisons(self) -> tuple["Comparison", ...]:
+        """The comparisons it is made of, itself if it is one."""
+
+    @abstractmethod
+    def rejudged(self, terms: Terms) -> "Evidence":
+        """The same sentence, judged on other terms."""
+
+    @abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """As plain data."""
 
     def __bool__(self) -> bool:
         if (recorder := _current.get()) is not None:
@@ -103,36 +96,320 @@ class Evidence:
     def __hash__(self) -> int:
         return id(self)
 
-    def __str__(self) -> str:
-        head = f"{self.verdict}: {self.quantity} {self.region}"
-        if self.interval is not None:
-            i = self.interval
-            head += (
-                f"; estimate {i.estimate:.4g}, {100 * (1 - 2 * self.alpha):g}% interval "
-                f"[{i.lower:.4g}, {i.upper:.4g}] by {i.method} ({i.guarantee}), n = {self.n}"
-            )
-        if self.reason is not None:
-            head += f"; {self.reason}: {self.judgement.detail}"
-        return "; ".join([head, *self.failures, self.scope])
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain data."""
-        i = self.interval
+@dataclass(frozen=True, eq=False)
+class Comparison(Evidence):
+    """One estimand, held against one region."""
+
+    quantity: str
+    """What was estimated, in words."""
+    region: Region
+    """Where the claim says that it lies, on the scale it is judged on."""
+    method: Method
+    groups: tuple[tuple[float, ...], ...]
+    """The seeds' numbers on that scale, in one group or two; NaN for a seed that failed."""
+    seeds: tuple[tuple[int, ...], ...]
+    """Their seeds, group by group."""
+    log_scale: bool
+    """Whether it is judged on logarithms of what is reported."""
+    scope: str
+    """Task, steps and seeds that the verdict is about."""
+    failures: tuple[str, ...] = ()
+    """The failed runs and why they failed."""
+    terms: Terms = field(default_factory=lambda: terms_now())
+
+    @cached_property
+    def design(self) -> Design:
+        """Looks and error rates: the terms' own looks, or all seeds at once."""
+        return self.terms.design(min(map(len, self.groups)))
+
+    @cached_property
+    def judgement(self) -> Judgement:
+        """The verdict and what it rests on, on the scale it is judged on."""
+        return judge(self.method, self.groups, self.region, self.design, self._margin)
+
+    @property
+    def verdict(self) -> Verdict:  # noqa: D102
+        return self.judgement.verdict
+
+    @property
+    def reason(self) -> Reason | None:  # noqa: D102
+        return self.judgement.reason
+
+    @property
+    def n(self) -> int:  # noqa: D102
+        return self.judgement.looks[-1].n if self.judgement.looks else min(map(len, self.groups))
+
+    @property
+    def comparisons(self) -> tuple["Comparison", ...]:  # noqa: D102
+        return (self,)
+
+    @property
+    def look(self) -> int:
+        """The number of the look that the verdict is from, from 1; 0 if none was taken."""
+        return len(self.judgement.looks)
+
+    @property
+    def interval(self) -> Interval | None:
+        """Estimate and bounds as reported, or None where none could be computed."""
+        return self._shown(self.judgement.interval)
+
+    @property
+    def shown_region(self) -> Region:
+        """Where the claim says that the estimand lies, as reported."""
+        return replace(self.region, lower=self._unscaled(self.region.lower), upper=self._unscaled(self.region.upper))
+
+    @property
+    def values(self) -> tuple[tuple[float, ...], ...]:
+        """The seeds' numbers as reported."""
+        return tuple(tuple(self._unscaled(v) for v in group) for group in self.groups)
+
+    @cached_property
+    def detectable(self) -> tuple[float | None, float | None]:
+        """Minimal detectable effects, in standard deviations of a seed: by supporting, and by refuting."""
+        support = minimal_detectable_effect(self.method, self.design, "support")
+        return support, minimal_detectable_effect(self.method, self.design, "refute")
+
+    def rejudged(self, terms: Terms) -> "Comparison":  # noqa: D102
+        with recording():  # apart from the claim's own record
+            return replace(self, terms=terms)
+
+    def __post_init__(self) -> None:
+        if self.log_scale and self.terms.margin is not None and self.terms.margin <= 1:
+            raise ClaimError(f"The margin of a ratio is a factor above 1, unlike {self.terms.margin:g}.")
+        if (recorder := _current.get()) is not None:
+            recorder.evidence.append(self)
+
+    def __str__(self) -> str:
+        judgement = self.judgement
+        parts = [f"{self.verdict}: {self.quantity} {self.shown_region}"]
+        if (i := self.interval) is not None:
+            kind = "repeated interval" if len(self.design.looks) > 1 else "interval"
+            parts.append(
+                f"estimate {number(i.estimate)}, {kind} [{number(i.lower)}, {number(i.upper)}] by {self.method.name} "
+                f"({self.method.guarantee}: {self.method.assumption}), n = {self.n}"
+            )
+            parts.append(f"p = {judgement.p_value:.2g} against {judgement.level:.2g}")
+        if len(self.design.looks) > 1 and self.look:
+            looks = [
+                f"{look.n}: " + ("none" if shown is None else f"[{number(shown.lower)}, {number(shown.upper)}]")
+                for look in judgement.looks
+                for shown in [self._shown(look.interval)]
+            ]
+            parts.append(f"look {self.look} of {len(self.design.looks)} (seeds and interval: {', '.join(looks)})")
+        if self.reason is not None:
+            parts.append(f"{self.reason}: {judgement.detail}")
+        parts.append(self.sensitivity)
+        return "; ".join([*filter(None, parts), *self.failures, self.scope])
+
+    @cached_property
+    def sensitivity(self) -> str:
+        """What the design can detect, next to the margin, in words; empty where the method has no such unit."""
+        support, refute = self.detectable
+        if support is None:
+            return ""
+        if (deviation := self._deviation) is None:
+            refuting = "" if refute is None else f", refutes {refute:.2g}"
+            return f"detects {support:.2g} standard deviations of a seed{refuting}"
+        told = f"MDE {self._distance(support * deviation)}"
+        if (margin := self._margin) is not None and self.terms.margin is not None:
+            told += f", margin {number(self.terms.margin)}"
+            if support * deviation > margin:
+                told += f", needs n = {self.seeds_needed or 'over 1000'}"
+        if refute is not None:
+            told += f"; refutes from {self._distance(refute * deviation)}"
+        return told
+
+    def to_json(self) -> dict[str, Any]:  # noqa: D102
+        judgement, i = self.judgement, self.interval
+        region, (support, refute) = self.shown_region, self.detectable
         return {
             "quantity": self.quantity,
-            "region": str(self.region),
+            "region": str(region),
             "verdict": str(self.verdict),
             "reason": None if self.reason is None else str(self.reason),
-            "detail": self.judgement.detail,
-            "estimate": None if i is None else i.estimate,
-            "lower": None if i is None or math.isinf(i.lower) else i.lower,
-            "upper": None if i is None or math.isinf(i.upper) else i.upper,
-            "one_sided_alpha": self.alpha,
-            "method": None if i is None else i.method,
-            "guarantee": None if i is None else i.guarantee,
+            "detail": judgement.detail,
+            "estimate": None if i is None else _finite(i.estimate),
+            "lower": None if i is None else _finite(i.lower),
+            "upper": None if i is None else _finite(i.upper),
+            "log_scale": self.log_scale,
+            "method": self.method.name,
+            "guarantee": str(self.method.guarantee),
+            "assumption": self.method.assumption,
+            "p_value": judgement.p_value,
+            "level": judgement.level,
+            "alpha_support": self.design.alpha_support,
+            "alpha_refute": self.design.alpha_refute,
+            "planned_looks": list(self.design.looks),
+            "looks": [
+                {
+                    "n": look.n,
+                    "estimate": None if shown is None else _finite(shown.estimate),
+                    "lower": None if shown is None else _finite(shown.lower),
+                    "upper": None if shown is None else _finite(shown.upper),
+                }
+                for look in judgement.looks
+                for shown in [self._shown(look.interval)]
+            ],
             "n": self.n,
-            "seeds": list(self.seeds),
-            "values": [value if math.isfinite(value) else None for value in self.values],
+            "margin": self.terms.margin,
+            "detects_in_sd": support,
+            "refutes_in_sd": refute,
+            "mde": self._in_units(support),
+            "mde_refuting": self._in_units(refute),
+            "n_needed": self.seeds_needed,
+            "seeds": [list(group) for group in self.seeds],
+            "values": [[_finite(value) for value in group] for group in self.values],
             "failures": list(self.failures),
             "scope": self.scope,
         }
+
+    @property
+    def seeds_needed(self) -> int | None:
+        """The seeds with which one look by t would detect the margin, by the pilot; None without either."""
+        if self._deviation is None or self._margin is None:
+            return None
+        return seeds_needed(self._margin / self._deviation, self.design.alpha_support)
+
+    @property
+    def _deviation(self) -> float | None:
+        """The standard deviation of a seed, by the pilot if there is one for this evidence."""
+        pilot, seeds = self.terms.pilot, tuple(seed for group in self.seeds for seed in group)
+        fits = pilot is not None and pilot.fits(self.quantity, self.scope, seeds)
+        return pilot.standard_deviation_bound if pilot is not None and fits else None
+
+    def _in_units(self, effect: float | None) -> float | None:
+        """An effect in standard deviations, as a distance or a factor."""
+        if effect is None or self._deviation is None:
+            return None
+        distance = effect * self._deviation
+        return math.exp(distance) if self.log_scale else distance
+
+    @property
+    def _margin(self) -> float | None:
+        """The claim's margin on the scale it is judged on; a factor, for a ratio."""
+        margin = self.terms.margin
+        return math.log(margin) if margin is not None and self.log_scale else margin
+
+    def _distance(self, x: float) -> str:
+        return f"a factor of {number(math.exp(x))}" if self.log_scale else number(x)
+
+    def _unscaled(self, x: float) -> float:
+        if not self.log_scale:
+            return x
+        return math.exp(x) if x < 700 else math.inf
+
+    def _shown(self, interval: Interval | None) -> Interval | None:
+        if interval is None:
+            return None
+        return Interval(*map(self._unscaled, (interval.estimate, interval.lower, interval.upper)))
+
+
+@dataclass(frozen=True, eq=False)
+class Combination(Evidence):
+    """Several sentences joined by "and" or by "or".
+
+    All of them hold exactly if each does, so supporting it takes the support of every part and nothing extra
+    (intersection-union), while each refutation may end it and has its share of the error rate. For any of them it is
+    the other way round. Each part has looks and a verdict of its own.
+    """
+
+    operator: Literal["all", "any"]
+    parts: tuple[Evidence, ...]
+
+    @property
+    def verdict(self) -> Verdict:  # noqa: D102
+        one, every = Verdict.REFUTED, Verdict.SUPPORTED
+        if self.operator == "any":
+            one, every = every, one
+        verdicts = [part.verdict for part in self.parts]
+        if one in verdicts:
+            return one
+        return every if set(verdicts) == {every} else Verdict.INCONCLUSIVE
+
+    @property
+    def reason(self) -> Reason | None:  # noqa: D102
+        if self.verdict is not Verdict.INCONCLUSIVE:
+            return None
+        return next(part.reason for part in self.parts if part.reason is not None)
+
+    @property
+    def n(self) -> int:  # noqa: D102
+        return max(part.n for part in self.parts)
+
+    @property
+    def comparisons(self) -> tuple[Comparison, ...]:  # noqa: D102
+        return tuple(comparison for part in self.parts for comparison in part.comparisons)
+
+    def rejudged(self, terms: Terms) -> "Combination":  # noqa: D102
+        return combined(self.operator, self.parts, terms)
+
+    def __str__(self) -> str:
+        parts = "".join(f"\n    {part}" for part in self.parts)
+        return f"{self.verdict}: {self.operator} of{parts}"
+
+    def to_json(self) -> dict[str, Any]:  # noqa: D102
+        return {
+            "operator": self.operator,
+            "verdict": str(self.verdict),
+            "reason": None if self.reason is None else str(self.reason),
+            "n": self.n,
+            "parts": [part.to_json() for part in self.parts],
+        }
+
+
+def combined(operator: Literal["all", "any"], parts: tuple[Evidence, ...], terms: Terms) -> Combination:
+    """The parts, each judged on its share of the terms, as one sentence."""
+    share = terms.split(refute=len(parts)) if operator == "all" else terms.split(support=len(parts))
+    with recording():
+        return Combination(operator, tuple(part.rejudged(share) for part in parts))
+
+
+def all_of(*sentences: Evidence) -> Evidence:
+    """One judgement that all of the given comparisons hold.
+
+    Raises:
+        ClaimError: there are none, or one is no comparison.
+    """
+    return _joined("all", sentences)
+
+
+def any_of(*sentences: Evidence) -> Evidence:
+    """One judgement that at least one of the given comparisons holds.
+
+    That the largest of some quantities exceeds the largest of others needs no estimate of a maximum:
+    `any_of(*(all_of(*(a > b for b in others)) for a in some))`.
+
+    Raises:
+        ClaimError: there are none, or one is no comparison.
+    """
+    return _joined("any", sentences)
+
+
+def _joined(operator: Literal["all", "any"], sentences: tuple[Evidence, ...]) -> Evidence:
+    if not sentences:
+        raise ClaimError(f"{operator}_of needs at least one comparison.")
+    for sentence in sentences:
+        if not isinstance(sentence, Evidence):
+            raise ClaimError(f"{operator}_of joins comparisons of samples, such as x < 1, not {sentence!r}.")
+    joined = combined(operator, sentences, terms_now())
+    if (recorder := _current.get()) is not None:
+        given = set(map(id, sentences))
+        recorder.evidence[:] = [e for e in recorder.evidence if id(e) not in given]
+        recorder.evidence.append(joined)
+    return joined
+
+
+def terms_now() -> Terms:
+    """The terms of the claim that is running, or those of one look at 5% on either side."""
+    recorder = _current.get()
+    return Terms() if recorder is None else recorder.terms
+
+
+def number(x: float) -> str:
+    """A number as a person reads it; no bound is "none"."""
+    return f"{x:.4g}" if math.isfinite(x) else "none"
+
+
+def _finite(x: float) -> float | None:
+    return x if math.isfinite(x) else None

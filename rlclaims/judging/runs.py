@@ -42,6 +42,8 @@ class Series:
     seeds: tuple[int, ...]
     scope: str
     failures: tuple[str, ...]
+    bounds: tuple[float, float] | None = None
+    """The interval that the values lie in by their nature, or None."""
 
     def first(self, fraction: float) -> Sample:
         """Mean over the first part of the measured iterations, per seed."""
@@ -72,7 +74,7 @@ class Series:
 
     def _sample(self, quantity: str, summary: Callable[[tuple[float, ...]], float]) -> Sample:
         values = tuple(summary(row) if row else math.nan for row in self.rows)
-        return Sample(quantity, values, self.seeds, self.scope, self.failures)
+        return Sample(quantity, values, self.seeds, self.scope, self.failures, bounds=self.bounds)
 
 
 @dataclass(frozen=True)
@@ -82,16 +84,17 @@ class Measure:
     _runs: "Runs"
     _name: str
     _words: str
+    _bounds: tuple[float, float] | None = None
 
     @property
     def training(self) -> Series:
         """On the rollout that the update learned from, at every iteration."""
-        return self._runs._series(f"{self._name}/training", f"{self._words} (training batch)")
+        return self._runs._series(f"{self._name}/training", f"{self._words} (training batch)", self._bounds)
 
     @property
     def held_out(self) -> Series:
         """On as many fresh pairs of the old policy, at every tenth iteration from the first."""
-        return self._runs._series(f"{self._name}/held_out", f"{self._words} (held out)")
+        return self._runs._series(f"{self._name}/held_out", f"{self._words} (held out)", self._bounds)
 
 
 @dataclass(frozen=True)
@@ -173,6 +176,7 @@ class Runs:
                 self,
                 "ratio/exceedance",
                 f"{self.name}'s share of ratios off 1±{self.settings.ratio_epsilon:g}",
+                (0.0, 1.0),
             ),
         )
 
@@ -184,6 +188,6 @@ class Runs:
             Measure(self, "surrogate/new", f"{self.name}'s surrogate after"),
         )
 
-    def _series(self, name: str, words: str) -> Series:
+    def _series(self, name: str, words: str, bounds: tuple[float, float] | None) -> Series:
         rows = tuple(() if m.failure else tuple(m.series[name]) for m in self._measured)
-        return Series(words, rows, self.seeds, self.scope, self.failures)
+        return Series(words, rows, self.seeds, self.scope, self.failures, bounds)

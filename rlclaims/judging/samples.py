@@ -1,7 +1,8 @@
 """One number per seed, and the comparisons that judge it.
 
-A `Sample` is compared with a number, divided by or subtracted from another sample on the same seeds (which pairs
-them), and yields `Evidence`. Only `<`, `<=`, `>` and `>=` judge; an estimate is never equal to anything.
+A `Sample` is compared with a number, or divided by or subtracted from another sample, and yields `Evidence`. Samples
+on the same seeds are paired, samples on different seeds are two groups; a mixture is refused. Only `<`, `<=`, `>`, `>=`
+and `within` judge; an estimate is never equal to anything.
 """
 
 from __future__ import annotations
@@ -9,13 +10,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, NoReturn
+from typing import NoReturn
 
-from rlclaims.judging.evidence import ClaimError, Evidence
-from rlclaims.stats.verdict import HalfLine, Statistic, judge
+from rlclaims.judging.evidence import ClaimError, Comparison, Evidence
+from rlclaims.stats.distribution_free import Betting, ClopperPearson, Quantile
+from rlclaims.stats.mean import BootstrapT, SignFlip, StudentT
+from rlclaims.stats.method import Method
+from rlclaims.stats.two_groups import Permutation, Welch
+from rlclaims.stats.verdict import Region, Relation
 
-ALPHA = 0.05
-"""Error rate of each one-sided bound; the printed two-sided interval is a 90% one."""
+MEAN_BY_T = StudentT()
+METHODS: dict[str, Method] = {
+    method.name: method for method in (MEAN_BY_T, BootstrapT(), SignFlip(), Welch(), Permutation())
+}
+"""Ways to judge a mean, by name; "betting", for quantities with known bounds, is another."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,41 +33,111 @@ class Sample:
     quantity: str
     """What the numbers are, in words."""
     values: tuple[float, ...]
-    """One per seed; NaN where the run failed."""
+    """One per seed; NaN where the run failed or the number does not exist."""
     seeds: tuple[int, ...]
     scope: str
     failures: tuple[str, ...] = ()
-    statistic: Statistic = "mean"
-    """What is estimated over seeds: the mean (by t) or the median (by the exact sign test)."""
+    method: Method = MEAN_BY_T
+    """What is estimated over seeds, and how: by default the mean by t."""
     log_scale: bool = False
     """Whether the values are logarithms of what is reported (ratios of positive quantities)."""
+    bounds: tuple[float, float] | None = None
+    """The interval that the numbers lie in by their nature, or None."""
+    others: tuple[float, ...] = ()
+    """Of a difference between runs on different seeds, the numbers that are subtracted."""
+    other_seeds: tuple[int, ...] = ()
 
     @property
     def median(self) -> Sample:
         """The same numbers, judged by their median over seeds: exact, and at ease with heavy tails."""
-        return replace(self, statistic="median")
+        return self.quantile(0.5)
 
-    def __truediv__(self, other: Sample) -> Sample:
-        """Ratio to a positive sample on the same seeds: paired, and judged on the log scale.
-
-        Its mean is a geometric mean over seeds. A seed with a value that is not positive has no ratio, and leaves the
-        verdict inconclusive.
+    def quantile(self, q: float) -> Sample:
+        """The same numbers, judged by a quantile over seeds: exact.
 
         Raises:
-            ClaimError: the other is no sample or has other seeds.
+            ClaimError: q does not lie between 0 and 1, or the runs are on different seeds.
         """
-        self._paired(other, "/")
-        logs = tuple(_log_ratio(a, b) for a, b in zip(self.values, other.values, strict=True))
-        return self._combined(other, f"({self.quantity}) / ({other.quantity})", logs, log_scale=True)
+        if not 0 < q < 1:
+            raise ClaimError(f"{self.quantity}: a quantile lies between 0 and 1, unlike {q!r}.")
+        self._one_group("a quantile")
+        return replace(self, method=Quantile(q))
+
+    def by(self, method: str) -> Sample:
+        """The same mean, judged by another method, each with assumptions of its own.
+
+        Args:
+            method: "t" (normal seeds), "bootstrap-t" (skewed ones), "sign flips" (symmetric ones: paired differences),
+                "betting" (quantities with known bounds); between runs on different seeds "Welch's t" or "permutations".
+
+        Raises:
+            ClaimError: there is no such method, or it is not for these numbers.
+        """
+        if method == "betting":
+            self._one_group("betting")
+            if self.bounds is None:
+                raise ClaimError(f"{self.quantity} has no bounds of its own, which betting needs.")
+            return replace(self, method=Betting(*self.bounds))
+        if method not in METHODS:
+            names = ", ".join(map(repr, [*METHODS, "betting"]))
+            raise ClaimError(f"There is no method {method!r} for a mean; there are {names}.")
+        chosen, groups = METHODS[method], 2 if self.others else 1
+        if chosen.n_groups != groups:
+            seeds = "runs on different seeds" if groups == 2 else "one number per seed"
+            raise ClaimError(f"{self.quantity}: {method} is not for {seeds}.")
+        return replace(self, method=chosen)
+
+    def chance_above(self, bound: float) -> Sample:
+        """The probability over seeds of a number above the bound, judged exactly."""
+        return self._chance(bound, ">", lambda value: value > bound)
+
+    def chance_below(self, bound: float) -> Sample:
+        """The probability over seeds of a number below the bound, judged exactly."""
+        return self._chance(bound, "<", lambda value: value < bound)
+
+    def within(self, low: float, high: float) -> Evidence:
+        """Judge that the estimand lies in [low, high]: equivalence, if the interval is about no difference.
+
+        Raises:
+            ClaimError: the ends are not finite numbers in ascending order.
+        """
+        self._finite_number(low)
+        self._finite_number(high)
+        if not low < high:
+            raise ClaimError(f"{self.quantity}.within({low:g}, {high:g}): the first end must be below the second.")
+        return self._evidence(Region(self._scaled(low), self._scaled(high)))
+
+    def __truediv__(self, other: Sample) -> Sample:
+        """Ratio to a positive sample, judged on the log scale; paired on the same seeds.
+
+        Its mean is a geometric mean over seeds. A seed with a negative number has no ratio.
+
+        Raises:
+            ClaimError: the other is no sample, or shares some of the seeds but not all.
+        """
+        self._comparable(other, "/")
+        if self.seeds == other.seeds:
+            logs = tuple(_log_ratio(a, b) for a, b in zip(self.values, other.values, strict=True))
+            return self._combined(other, "/", logs, log_scale=True)
+        values, others = (tuple(_log_ratio(v, 1.0) for v in group) for group in (self.values, other.values))
+        return self._unpaired(other, "/", values, others, log_scale=True)
 
     def __sub__(self, other: Sample | float) -> Sample:
-        """Difference from a sample on the same seeds (paired), or from a number."""
+        """Difference from a number or from another sample; paired on the same seeds.
+
+        Raises:
+            ClaimError: the other sample shares some of the seeds but not all.
+        """
         if isinstance(other, int | float):
-            self._not_a_ratio("-")
-            return replace(self, quantity=f"{self.quantity} - {other:g}", values=tuple(a - other for a in self.values))
-        self._paired(other, "-")
-        differences = tuple(a - b for a, b in zip(self.values, other.values, strict=True))
-        return self._combined(other, f"({self.quantity}) - ({other.quantity})", differences, log_scale=False)
+            self._plain("-")
+            shifted = tuple(a - other for a in self.values)
+            bounds = None if self.bounds is None else (self.bounds[0] - other, self.bounds[1] - other)
+            return replace(self, quantity=f"{self.quantity} - {other:g}", values=shifted, bounds=bounds)
+        self._comparable(other, "-")
+        if self.seeds == other.seeds:
+            differences = tuple(a - b for a, b in zip(self.values, other.values, strict=True))
+            return self._combined(other, "-", differences, log_scale=False)
+        return self._unpaired(other, "-", self.values, other.values, log_scale=False)
 
     def __lt__(self, other: Sample | float) -> Evidence:
         return self._judge("<", other)
@@ -74,70 +152,119 @@ class Sample:
         return self._judge(">=", other)
 
     def __eq__(self, other: object) -> NoReturn:
-        raise ClaimError("An estimate is never equal to a number; claim a bound with <, <=, > or >=.")
+        raise ClaimError("An estimate is never equal to a number; claim a bound with <, <=, >, >= or within(...).")
 
     def __ne__(self, other: object) -> NoReturn:
-        raise ClaimError("An estimate is never equal to a number; claim a bound with <, <=, > or >=.")
+        raise ClaimError("An estimate is never equal to a number; claim a bound with <, <=, >, >= or within(...).")
 
     def __bool__(self) -> NoReturn:
         raise ClaimError(f"{self.quantity} is a sample, which is neither true nor false; compare it with something.")
 
     __hash__ = None  # type: ignore[assignment]
 
-    def _judge(self, relation: Literal["<", "<=", ">", ">="], other: Sample | float) -> Evidence:
+    def _judge(self, relation: Relation, other: Sample | float) -> Evidence:
         if isinstance(other, Sample):
             return (self - other)._judge(relation, 0.0)
-        if isinstance(other, bool) or not isinstance(other, int | float) or not math.isfinite(other):
-            raise ClaimError(f"{self.quantity} is compared with a finite number or another sample, not {other!r}.")
-        if self.log_scale and other <= 0:
-            raise ClaimError(f"A ratio of positive quantities is compared with a positive number, not {other:g}.")
-        to_scale: Callable[[float], float] = math.log if self.log_scale else float
-        average = "geometric mean" if self.log_scale and self.statistic == "mean" else self.statistic
-        judgement = judge(self.values, HalfLine(relation, to_scale(other)), alpha=ALPHA, statistic=self.statistic)
-        if self.log_scale and judgement.interval is not None:
-            judgement = replace(judgement, interval=judgement.interval.mapped(math.exp))
-        return Evidence(
-            quantity=f"{average} over seeds of {self.quantity}",
-            region=HalfLine(relation, float(other)),
-            judgement=judgement,
-            values=tuple(math.exp(v) for v in self.values) if self.log_scale else self.values,
-            seeds=self.seeds,
-            alpha=ALPHA,
+        self._finite_number(other)
+        return self._evidence(Region.of(relation, self._scaled(other)))
+
+    def _evidence(self, region: Region) -> Evidence:
+        return Comparison(
+            quantity=f"{self._estimand} of {self.quantity}",
+            region=region,
+            method=self.method,
+            groups=(self.values, self.others) if self.others else (self.values,),
+            seeds=(self.seeds, self.other_seeds) if self.others else (self.seeds,),
+            log_scale=self.log_scale,
             scope=self.scope,
             failures=self.failures,
         )
 
-    def _combined(self, other: Sample, quantity: str, values: tuple[float, ...], *, log_scale: bool) -> Sample:
-        scope = self.scope if self.scope == other.scope else f"{self.scope}; {other.scope}"
-        return Sample(
-            quantity,
-            values,
-            self.seeds,
-            scope,
-            tuple(dict.fromkeys(self.failures + other.failures)),
-            "median" if "median" in (self.statistic, other.statistic) else "mean",
-            log_scale,
+    @property
+    def _estimand(self) -> str:
+        match self.method:
+            case Quantile(q=0.5):
+                return "median over seeds"
+            case Quantile(q=q):
+                return f"{q:g}-quantile over seeds"
+            case ClopperPearson():
+                return "probability over seeds"
+        return "geometric mean over seeds" if self.log_scale else "mean over seeds"
+
+    def _scaled(self, bound: float) -> float:
+        if self.log_scale and bound <= 0:
+            raise ClaimError(f"A ratio of positive quantities is compared with a positive number, not {bound:g}.")
+        return math.log(bound) if self.log_scale else float(bound)
+
+    def _finite_number(self, x: object) -> None:
+        if isinstance(x, bool) or not isinstance(x, int | float) or not math.isfinite(x):
+            raise ClaimError(f"{self.quantity} is compared with a finite number or another sample, not {x!r}.")
+
+    def _chance(self, bound: float, sign: str, event: Callable[[float], bool]) -> Sample:
+        self._finite_number(bound)
+        self._one_group("a probability")
+        self._plain("a probability")
+        values = tuple(math.nan if math.isnan(value) else float(event(value)) for value in self.values)
+        quantity = f"{self.quantity} {sign} {bound:g}"
+        return replace(self, quantity=quantity, values=values, method=ClopperPearson(), bounds=(0.0, 1.0))
+
+    def _combined(self, other: Sample, operator: str, values: tuple[float, ...], *, log_scale: bool) -> Sample:
+        """One number per seed, judged as both sides are where they agree."""
+        bounds = None
+        if operator == "-" and self.bounds is not None and other.bounds is not None:
+            bounds = self.bounds[0] - other.bounds[1], self.bounds[1] - other.bounds[0]
+        return replace(
+            self,
+            quantity=f"({self.quantity}) {operator} ({other.quantity})",
+            values=values,
+            scope=_both(self.scope, other.scope),
+            failures=tuple(dict.fromkeys(self.failures + other.failures)),
+            log_scale=log_scale,
+            bounds=bounds,
         )
 
-    def _paired(self, other: object, operator: str) -> None:
+    def _unpaired(
+        self, other: Sample, operator: str, values: tuple[float, ...], others: tuple[float, ...], *, log_scale: bool
+    ) -> Sample:
+        combined = self._combined(other, operator, values, log_scale=log_scale)
+        return replace(combined, method=Welch(), bounds=None, others=others, other_seeds=other.seeds)
+
+    def _comparable(self, other: object, operator: str) -> None:
         if not isinstance(other, Sample):
             raise ClaimError(f"{self.quantity} {operator} {other!r}: both sides must be samples of runs.")
-        if self.seeds != other.seeds:
+        for side in (self, other):
+            side._plain(operator)
+        if self.method != other.method or self.method != MEAN_BY_T:
             raise ClaimError(
-                f"{self.quantity} and {other.quantity} have different seeds, and only runs on the same seeds can be "
-                "compared."
+                f"{self.quantity} {operator} {other.quantity}: combine the samples first, then say how it is judged: "
+                f"(a {operator} b).median, say."
             )
-        self._not_a_ratio(operator)
-        other._not_a_ratio(operator)
+        if self.seeds != other.seeds and (shared := set(self.seeds) & set(other.seeds)):
+            raise ClaimError(
+                f"{self.quantity} and {other.quantity} share the seed {min(shared)} and not all seeds: compare runs on "
+                "the same seeds, which are paired, or on entirely different ones."
+            )
 
-    def _not_a_ratio(self, operator: str) -> None:
-        if self.log_scale:
+    def _one_group(self, what: str) -> None:
+        if self.others:
+            raise ClaimError(f"{self.quantity} is between runs on different seeds, which {what} is not for.")
+
+    def _plain(self, operator: str) -> None:
+        if self.log_scale or self.others:
+            kind = "a ratio" if self.log_scale else "a difference between runs on different seeds"
             raise ClaimError(
-                f"{self.quantity} is a ratio already; compare it with a number instead of using {operator}."
+                f"{self.quantity} is {kind} already; compare it with a number instead of using {operator}."
             )
+
+
+def _both(one: str, other: str) -> str:
+    return one if one == other else f"{one}; {other}"
 
 
 def _log_ratio(a: float, b: float) -> float:
-    if math.isnan(a) or math.isnan(b):
+    """log(a / b) of numbers that are not negative, NaN where there is none."""
+    if not (a >= 0 and b >= 0) or (a == 0 and b == 0):
         return math.nan
-    return math.log(a) - math.log(b) if a > 0 and b > 0 else math.inf
+    if a == 0 or b == 0:
+        return -math.inf if a == 0 else math.inf
+    return math.log(a) - math.log(b)

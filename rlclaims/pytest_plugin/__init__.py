@@ -24,7 +24,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Options are plain types, for xdist."""
     group = parser.getgroup("rlclaims", "claims about reinforcement-learning algorithms")
     group.addoption("--claims-profile", default="standard", metavar="NAME", help="budget of the suite: standard")
-    group.addoption("--claims-seeds", type=int, metavar="N", help="runs per algorithm (default: the profile's, 10)")
+    group.addoption(
+        "--claims-seeds",
+        type=int,
+        metavar="N",
+        help="runs per algorithm, looked at once (default: the profile's looks)",
+    )
     group.addoption(
         "--claims-first-seed",
         type=int,
@@ -34,6 +39,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--claims-store", metavar="DIR", help="finished runs (default: RLCLAIMS_STORE, or .rlclaims)")
     group.addoption("--claims-report", metavar="DIR", help="where claims.json goes (default: reports/latest)")
+    group.addoption(
+        "--claims-write-pilots",
+        action="store_true",
+        help="write what development seeds say of the spread into pilots.json beside the claims",
+    )
     group.addoption("--claims-processes", type=int, metavar="N", help="training processes (default: one per core)")
 
 
@@ -48,9 +58,15 @@ def _session(config: pytest.Config) -> "ClaimSession":
             )
         profile = PROFILES[option.claims_profile]
         if option.claims_seeds is not None:
-            profile = dataclasses.replace(profile, seeds=option.claims_seeds)
+            profile = dataclasses.replace(profile, looks=(option.claims_seeds,))
         store = None if option.claims_store is None else Path(option.claims_store)
-        config.stash[SESSION] = ClaimSession(profile, option.claims_first_seed, store, option.claims_processes)
+        config.stash[SESSION] = ClaimSession(
+            profile,
+            option.claims_first_seed,
+            store,
+            option.claims_processes,
+            writes_pilots=option.claims_write_pilots,
+        )
     return config.stash[SESSION]
 
 
@@ -64,12 +80,15 @@ def _takes_runs(item: pytest.Item) -> bool:
     return any(hasattr(same_name[-1].func, "__rlclaims_runs__") for same_name in found)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse what is not written as a claim, before anything runs."""
+@pytest.hookimpl(tryfirst=True)  # before claims are deselected
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse what is not written as a claim, before anything runs, and see how large each family is."""
     if _has_claims(items):
+        from rlclaims.pytest_plugin.families import families
         from rlclaims.pytest_plugin.session import check_claims
 
         check_claims(items)
+        _session(config).families = families(items)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -130,7 +149,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
 
     result: object = None
     raised: BaseException | None = None
-    with recording() as recorder:
+    with recording(_session(pyfuncitem.config).terms(pyfuncitem, _name(pyfuncitem))) as recorder:
         try:
             result = yield
         except (Exception, pytest.skip.Exception, pytest.xfail.Exception) as error:
@@ -198,23 +217,33 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     reports = [r for reports in terminalreporter.stats.values() for r in reports if hasattr(r, "rlclaims")]
     if not reports:
         return
-    from rlclaims.pytest_plugin.terminal import table
+    from rlclaims.pytest_plugin.pilots import write_pilots
+    from rlclaims.pytest_plugin.terminal import promises, table
 
     reports.sort(key=lambda report: report.start)
     results = [cast("dict[str, Any]", report.rlclaims) for report in reports]
+    session = _session(config)
     terminalreporter.section("claims")
     table(results, terminalreporter._tw._file, terminalreporter._tw.fullwidth)
+    for sentence in promises(session.families[result["id"]] for result in results):
+        terminalreporter.write_line(sentence)
     path = _write_report(config, results)
-    terminalreporter.write_line(f"Two-sided 90% intervals over seeds; everything else is in {path}")
+    terminalreporter.write_line(f"Intervals are over seeds, each side at its own error rate; everything is in {path}")
+    if config.option.claims_write_pilots:
+        for pilots in write_pilots(reports, config.rootpath):
+            terminalreporter.write_line(f"What these seeds say of the spread is in {pilots}")
 
 
 def _write_report(config: pytest.Config, results: list[dict[str, Any]]) -> Path:
     session = _session(config)
     document = {
-        "format": 1,
+        "format": 2,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "profile": dataclasses.asdict(session.profile),
         "first_seed": session.first_seed,
+        "families": [
+            dataclasses.asdict(family) for family in {session.families[result["id"]]: None for result in results}
+        ],
         "rlclaims": version("rlclaims"),
         "claims": results,
     }

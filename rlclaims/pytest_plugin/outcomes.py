@@ -61,6 +61,7 @@ def describe(declared: Claim, name: str) -> dict[str, Any]:
         "means": declared.means,
         "expected": declared.expected,
         "expected_evidence": declared.evidence,
+        "margin": declared.margin,
     }
 
 

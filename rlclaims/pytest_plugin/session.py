@@ -11,6 +11,8 @@ import pytest
 
 from rlclaims.judging.claim import Claim
 from rlclaims.judging.runs import Runs, RunsSpec
+from rlclaims.judging.terms import ALPHA, Family, Terms
+from rlclaims.pytest_plugin.pilots import DEVELOPMENT_SEEDS_FROM, read_pilots
 
 if TYPE_CHECKING:
     from rlclaims.study.executor import Progress
@@ -28,11 +30,16 @@ class Profile:
     """Task of the runs that name none."""
     iterations: int
     """Updates of the runs that name no number."""
-    seeds: int
-    """Runs per algorithm."""
+    looks: tuple[int, ...]
+    """Runs per algorithm at which the data are looked at."""
+
+    @property
+    def seeds(self) -> int:
+        """Runs per algorithm."""
+        return self.looks[-1]
 
 
-PROFILES = {"standard": Profile("standard", task="Hopper-v5", iterations=100, seeds=10)}
+PROFILES = {"standard": Profile("standard", task="Hopper-v5", iterations=100, looks=(6, 8, 10, 12))}
 
 ShowProgress = Callable[["Plan"], AbstractContextManager[Callable[["Progress"], None]]]
 
@@ -88,16 +95,40 @@ def runs_of(item: pytest.Item) -> dict[str, RunsSpec]:
 class ClaimSession:
     """Claims of one session: what they want, training it, and handing it out."""
 
-    def __init__(self, profile: Profile, first_seed: int, store_root: Path | None, processes: int | None) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        first_seed: int,
+        store_root: Path | None,
+        processes: int | None,
+        *,
+        writes_pilots: bool = False,
+    ) -> None:
         self.profile, self.first_seed = profile, first_seed
-        self._store_root, self._processes = store_root, processes
+        self._store_root, self._processes, self._writes_pilots = store_root, processes, writes_pilots
         self._runs: dict[int, Runs] = {}
         self._specs: list[RunsSpec] = []
+        self.families: dict[str, Family] = {}
+        """The family of each claim, by the claim's id."""
 
     @property
     def seeds(self) -> tuple[int, ...]:
         """The seeds of every run of this session."""
         return tuple(range(self.first_seed, self.first_seed + self.profile.seeds))
+
+    def terms(self, item: pytest.Item, name: str) -> Terms:
+        """What a claim is judged on: the profile's looks, its family's error rates, its margin and its pilot."""
+        declared = claim_of(item)
+        assert declared is not None
+        share = self.families[declared.id].share
+        return Terms(
+            self.profile.looks,
+            # Support against expectation turns a build red as a refutation does.
+            alpha_support=share if declared.expected == "refuted" else ALPHA,
+            alpha_refute=share,
+            margin=declared.margin,
+            pilot=read_pilots(item.path.parent).get(name),
+        )
 
     @property
     def store(self) -> "Store":
@@ -113,7 +144,7 @@ class ClaimSession:
         Raises:
             pytest.UsageError: they can not.
         """
-        from rlclaims.stats.intervals import MIN_SEEDS
+        from rlclaims.stats.verdict import MIN_SEEDS
         from rlclaims.study.spec import SpecError
 
         if self.profile.seeds < MIN_SEEDS:
@@ -122,6 +153,11 @@ class ClaimSession:
             )
         if self.first_seed < 0:
             raise pytest.UsageError(f"--claims-first-seed is a number from 0 up, not {self.first_seed}.")
+        if self._writes_pilots and self.first_seed < DEVELOPMENT_SEEDS_FROM:
+            raise pytest.UsageError(
+                "A pilot is made on development seeds, which are not those that judge: add --claims-first-seed "
+                f"{DEVELOPMENT_SEEDS_FROM} to --claims-write-pilots."
+            )
         if self._processes is not None and self._processes < 1:
             raise pytest.UsageError(f"--claims-processes is a number from 1 up, not {self._processes}.")
         try:

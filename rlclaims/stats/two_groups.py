@@ -1,0 +1,118 @@
+"""The difference of two means, of runs on different seeds: Welch's t, and permutations."""
+
+import itertools
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy import stats
+
+from rlclaims.stats.mean import ENUMERATED_UP_TO, RESAMPLES
+from rlclaims.stats.method import Floats, Groups, Guarantee, Method, by_blocks, kth_smallest
+
+
+@dataclass(frozen=True)
+class Welch(Method):
+    """Welch's t for the difference of two means, with variances of their own."""
+
+    @property
+    def name(self) -> str:  # noqa: D102
+        return "Welch's t"
+
+    @property
+    def guarantee(self) -> Guarantee:  # noqa: D102
+        return Guarantee.MODEL
+
+    @property
+    def assumption(self) -> str:  # noqa: D102
+        return "normal seeds; its degrees of freedom are an approximation"
+
+    @property
+    def n_groups(self) -> int:  # noqa: D102
+        return 2
+
+    def estimate(self, data: Groups) -> Floats:  # noqa: D102
+        return np.asarray(data[0].mean(-1) - data[1].mean(-1))
+
+    def lower(self, data: Groups, alpha: float) -> Floats:  # noqa: D102
+        standard_error_R, df_R = _welch(data)
+        return np.asarray(self.estimate(data) - stats.t.isf(alpha, df_R) * standard_error_R)
+
+    def p_value(self, data: Groups, null: float) -> Floats:  # noqa: D102
+        standard_error_R, df_R = _welch(data)
+        return np.asarray(stats.t.sf((self.estimate(data) - null) / standard_error_R, df_R))
+
+
+def _welch(data: Groups) -> tuple[Floats, Floats]:
+    """Standard error of the difference and Satterthwaite's degrees of freedom, (R,) each."""
+    variances = [x.var(-1, ddof=1) / x.shape[-1] for x in data]
+    total_R = variances[0] + variances[1]
+    df_R = total_R**2 / sum(v**2 / (x.shape[-1] - 1) for v, x in zip(variances, data, strict=True))
+    return np.sqrt(total_R), df_R
+
+
+@dataclass(frozen=True)
+class Permutation(Method):
+    """Permutations of two groups whose distributions are equal but for a shift.
+
+    Swapping some seeds of one group for as many of the other lowers the difference of means exactly if the shift is
+    below the difference of the swapped subsets' means. So the bounds are order statistics of those differences.
+    """
+
+    @property
+    def name(self) -> str:  # noqa: D102
+        return "permutations"
+
+    @property
+    def guarantee(self) -> Guarantee:  # noqa: D102
+        return Guarantee.EXACT
+
+    @property
+    def assumption(self) -> str:  # noqa: D102
+        return "equal distributions but for a shift"
+
+    @property
+    def n_groups(self) -> int:  # noqa: D102
+        return 2
+
+    @property
+    def rearranges(self) -> bool:  # noqa: D102
+        return True
+
+    def estimate(self, data: Groups) -> Floats:  # noqa: D102
+        return np.asarray(data[0].mean(-1) - data[1].mean(-1))
+
+    def lower(self, data: Groups, alpha: float) -> Floats:  # noqa: D102
+        first_NB, second_MB = _swap_weights(data[0].shape[-1], data[1].shape[-1])
+        n_permutations = first_NB.shape[1] + 1  # and the sample as it is
+        k = math.floor(alpha * n_permutations * (1 + 1e-12))
+
+        def bound(block: Groups) -> Floats:
+            return kth_smallest(block[0] @ first_NB - block[1] @ second_MB, k)
+
+        return by_blocks(data, n_permutations, bound)
+
+    def p_value(self, data: Groups, null: float) -> Floats:  # noqa: D102
+        first_NB, second_MB = _swap_weights(data[0].shape[-1], data[1].shape[-1])
+
+        def p(block: Groups) -> Floats:
+            shifts_RB = block[0] @ first_NB - block[1] @ second_MB
+            return np.asarray((1 + (shifts_RB <= null).sum(-1)) / (shifts_RB.shape[1] + 1))
+
+        return by_blocks(data, first_NB.shape[1], p)
+
+
+@lru_cache(maxsize=32)
+def _swap_weights(n: int, m: int) -> tuple[Floats, Floats]:
+    """Subsets of equal size that are swapped, as weights of their means, (n, B) and (m, B): all, or a draw."""
+    if math.comb(n + m, n) <= ENUMERATED_UP_TO:
+        first = np.array([np.isin(np.arange(n + m), c) for c in itertools.combinations(range(n + m), n)])
+    else:
+        order = np.random.default_rng([n, m, 3]).permuted(np.tile(np.arange(n + m), (RESAMPLES, 1)), axis=1)
+        first = order < n  # which of the pooled seeds are called the first group
+    out_BN, in_BM = ~first[:, :n], first[:, n:]
+    swaps = out_BN.any(1)  # all but the sample as it is
+    out_BN, in_BM = out_BN[swaps], in_BM[swaps]
+    size_B1 = out_BN.sum(1, keepdims=True)
+    return np.ascontiguousarray((out_BN / size_B1).T), np.ascontiguousarray((in_BM / size_B1).T)
