@@ -16,7 +16,7 @@ from typing import Any, Literal, NoReturn
 
 from rlclaims.judging.terms import Terms
 from rlclaims.stats.method import Method
-from rlclaims.stats.power import minimal_detectable_effect, seeds_needed
+from rlclaims.stats.power import MOST_SEEDS, minimal_detectable_effect, seeds_needed
 from rlclaims.stats.verdict import Design, Interval, Judgement, Reason, Region, Verdict, judge
 
 
@@ -215,7 +215,7 @@ class Comparison(Evidence):
         if (margin := self._margin) is not None and self.terms.margin is not None:
             told += f", margin {number(self.terms.margin)}"
             if support * deviation > margin:
-                told += f", needs n = {self.seeds_needed or 'over 1000'}"
+                told += f", needs n = {self.seeds_needed or f'more than {MOST_SEEDS}'}"
         if refute is not None:
             told += f"; refutes from {self._distance(refute * deviation)}"
         return told
@@ -266,10 +266,10 @@ class Comparison(Evidence):
 
     @property
     def seeds_needed(self) -> int | None:
-        """The seeds with which one look by t would detect the margin, by the pilot; None without either."""
+        """The seeds with which one look would detect the margin, by the pilot; None without either or if too many."""
         if self._deviation is None or self._margin is None:
             return None
-        return seeds_needed(self._margin / self._deviation, self.design.alpha_support)
+        return seeds_needed(self.method, self._margin / self._deviation, self.design.alpha_support)
 
     @property
     def _deviation(self) -> float | None:

@@ -218,15 +218,14 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if not reports:
         return
     from rlclaims.pytest_plugin.pilots import write_pilots
-    from rlclaims.pytest_plugin.terminal import promises, table
+    from rlclaims.pytest_plugin.terminal import table
 
     reports.sort(key=lambda report: report.start)
     results = [cast("dict[str, Any]", report.rlclaims) for report in reports]
     session = _session(config)
     terminalreporter.section("claims")
-    table(results, terminalreporter._tw._file, terminalreporter._tw.fullwidth)
-    for sentence in promises(session.families[result["id"]] for result in results):
-        terminalreporter.write_line(sentence)
+    families = [session.families[result["id"]] for result in results]
+    table(results, families, terminalreporter._tw._file, terminalreporter._tw.fullwidth)
     path = _write_report(config, results)
     terminalreporter.write_line(f"Intervals are over seeds, each side at its own error rate; everything is in {path}")
     if config.option.claims_write_pilots:

@@ -48,8 +48,11 @@ def write_pilots(reports: Iterable[Any], root: Path) -> Iterator[Path]:
     for folder, pilots in by_folder.items():
         path = folder / FILE
         before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        document = json.dumps(dict(sorted({**before, **pilots}.items())), indent=1, ensure_ascii=False)
-        path.write_text(document + "\n", encoding="utf-8")
+        lines = [
+            f" {json.dumps(name)}: {json.dumps(pilot, ensure_ascii=False)}"
+            for name, pilot in sorted({**before, **pilots}.items())
+        ]
+        path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
         yield path
 
 

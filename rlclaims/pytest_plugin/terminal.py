@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rlclaims.judging.terms import ALPHA
+from rlclaims.stats.power import MOST_SEEDS
 
 if TYPE_CHECKING:
     from rlclaims.judging.terms import Family
@@ -84,13 +85,13 @@ def _clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
-def table(results: Sequence[dict[str, Any]], file: TextIO, width: int) -> None:
-    """What each claim came to, and below it how: one row a claim, under the section its id names."""
+def table(results: Sequence[dict[str, Any]], families: "Iterable[Family]", file: TextIO, width: int) -> None:
+    """What each claim came to, and below it how and what that is worth: one row a claim, in its id's section."""
     from rich.console import Console
 
     console = Console(file=file, width=max(width, 80))
     verdicts = _grid("claim", "verdict", "estimate>", "interval", "n>")
-    methods = _grid("claim", "method", "guarantee", "look", "MDE, margin", "refutes")
+    methods = _grid("claim", "method", "look", "MDE>", "margin>", "needs n>", "refutes>")
     for grid, cells in ((verdicts, _verdict_cells), (methods, _method_cells)):
         section = None
         for result in results:
@@ -104,15 +105,17 @@ def table(results: Sequence[dict[str, Any]], file: TextIO, width: int) -> None:
         console.print("* expected to be refuted: the claim says on what evidence", highlight=False)
     console.print()
     console.print(methods)
+    for sentence in (*_legend(results), "", *_promises(families)):
+        console.print(sentence, highlight=False, markup=False)
 
 
-def promises(families: "Iterable[Family]") -> Iterator[str]:
+def _promises(families: "Iterable[Family]") -> Iterator[str]:
     """What each family's verdicts are worth, in a sentence."""
     for family in dict.fromkeys(families):
         yield (
-            f"Family {family.name!r}, {family.size} shares: if every sentence is as it ships, the build goes red with "
-            f"probability at most {family.rate:.2g}; a false sentence is declared supported with probability at most "
-            f"{ALPHA:.2g}; each up to its method's guarantee."
+            f"Family {family.name!r}, of {family.size} shares: if every sentence is as it ships, the build goes red "
+            f"with probability at most {family.rate:.0%}; a false sentence is declared supported with probability at "
+            f"most {ALPHA:.0%}; each up to its method's guarantee."
         )
 
 
@@ -151,20 +154,31 @@ def _method_cells(result: dict[str, Any]) -> tuple[Any, ...]:
     if "method" not in evidence:
         return ("",)
     look = f"{len(evidence['looks'])}/{len(evidence['planned_looks'])}"
-    times = "x" if evidence["log_scale"] else ""
-    detects, margin = evidence["mde"], evidence["margin"]
-    if detects is None:
-        deviations, refuting = evidence["detects_in_sd"], evidence["refutes_in_sd"]
-        told = "" if deviations is None else f"{deviations:.2g} sd"
-        refutes = "" if refuting is None else f"{refuting:.2g} sd"
-    else:
-        told = f"{times}{_number(detects)}"
-        refutes = "" if evidence["mde_refuting"] is None else f"{times}{_number(evidence['mde_refuting'])}"
-        if margin is not None and detects <= margin:
-            told += f" <= {times}{_number(margin)}"
-        elif margin is not None:
-            told += f", needs n = {evidence['n_needed'] or 'over 1000'}"
-    return evidence["method"], evidence["guarantee"], look, told, refutes
+    times, sd = "x" if evidence["log_scale"] else "", "{:.2g} sd"
+    detects, margin, refutes = (
+        "" if evidence[key] is None else f"{times}{_number(evidence[key])}" for key in ("mde", "margin", "mde_refuting")
+    )
+    if evidence["mde"] is None:  # no pilot
+        detects, refutes = (
+            "" if evidence[key] is None else sd.format(evidence[key]) for key in ("detects_in_sd", "refutes_in_sd")
+        )
+    needed = ""
+    if evidence["mde"] is not None and evidence["margin"] is not None:
+        needed = str(evidence["n_needed"] or f"> {MOST_SEEDS}")
+    return evidence["method"], look, detects, margin, needed, refutes
+
+
+def _legend(results: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """What the methods in use guarantee, and what the columns say."""
+    used = [e for result in results if (e := result["evidence"]) is not None and "method" in e]
+    for method, guarantee, assumption in dict.fromkeys((e["method"], e["guarantee"], e["assumption"]) for e in used):
+        yield f"{method}: {guarantee} ({assumption})"
+    if used:
+        yield (
+            "MDE: the distance from the bound that is detected with probability .8 over all looks, refutes: the same "
+            "on the far side, by the spread in pilots.json (else in standard deviations of a seed); needs n: the seeds "
+            "with which one look detects the margin"
+        )
 
 
 def _escaped(text: str, style: str = "") -> Any:

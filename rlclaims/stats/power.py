@@ -7,12 +7,15 @@ from typing import Literal
 import numpy as np
 from scipy import optimize, stats
 
+from rlclaims.stats.distribution_free import Quantile
 from rlclaims.stats.mean import BootstrapT, StudentT
 from rlclaims.stats.method import Groups, Method
 from rlclaims.stats.verdict import MIN_SEEDS, Design, Region, decide
 
 POWER = 0.8
 """Probability of detecting the minimal detectable effect."""
+MOST_SEEDS = 1000
+"""Designs beyond it are not looked for."""
 REPETITIONS = 4000
 """Simulated samples behind a power: its standard error at .8 is .6 points, and 1.8 for methods that rearrange."""
 
@@ -27,7 +30,9 @@ def power(method: Method, design: Design, effect: float, side: Side) -> float:
     """
     method = StudentT() if isinstance(method, BootstrapT) else method
     noise = _standard_normal(method.n_groups, REPETITIONS // (8 if method.rearranges else 1), design.looks[-1])
-    groups = tuple(x + (effect if i == 0 else 0.0) for i, x in enumerate(noise))
+    # Shifted so that the estimand itself is the effect.
+    shift = effect - (stats.norm.ppf(method.q) if isinstance(method, Quantile) else 0.0)
+    groups = tuple(x + (shift if i == 0 else 0.0) for i, x in enumerate(noise))
     # Support of "> 0" and refutation of "<= 0" are one event, each with its own error rate.
     region = Region.of(">", 0.0) if side == "support" else Region.of("<=", 0.0)
     decisions = decide(method, groups, region, design)
@@ -52,10 +57,22 @@ def minimal_detectable_effect(method: Method, design: Design, side: Side) -> flo
 
 
 @lru_cache(maxsize=256)
-def seeds_needed(effect: float, alpha: float) -> int | None:
-    """Seeds for which one look by t detects an effect, in standard deviations, with probability `POWER`; up to 1000."""
-    for n in range(MIN_SEEDS, 1001):
-        if stats.nct.sf(stats.t.isf(alpha, n - 1), n - 1, effect * math.sqrt(n)) >= POWER:
+def seeds_needed(method: Method, effect: float, alpha: float) -> int | None:
+    """Seeds, in each group, for which one look detects an effect with probability `POWER`; None above `MOST_SEEDS`.
+
+    By theory, for normal seeds and an effect in their standard deviations: the binomial distribution for quantiles,
+    noncentral t for all others.
+    """
+    for n in range(MIN_SEEDS, MOST_SEEDS + 1):
+        if isinstance(method, Quantile):
+            # Rejects when so few seeds are at most the null as P(Binomial(n, q) <= r) <= alpha allows.
+            r = int(stats.binom.ppf(alpha, n, method.q))
+            r -= stats.binom.cdf(r, n, method.q) > alpha
+            reached = stats.binom.cdf(r, n, stats.norm.cdf(stats.norm.ppf(method.q) - effect))
+        else:
+            df = method.n_groups * (n - 1)
+            reached = stats.nct.sf(stats.t.isf(alpha, df), df, effect * math.sqrt(n / method.n_groups))
+        if reached >= POWER:
             return n
     return None
 

@@ -1,0 +1,72 @@
+import math
+
+import pytest
+from scipy import stats
+
+from rlclaims.stats.distribution_free import Betting, ClopperPearson, Quantile
+from rlclaims.stats.mean import StudentT
+from rlclaims.stats.power import minimal_detectable_effect, pilot_bound, power, seeds_needed
+from rlclaims.stats.two_groups import Welch
+from rlclaims.stats.verdict import Design
+
+
+@pytest.mark.parametrize("n", [5, 10, 20])
+def test_at_one_look_by_t_the_detectable_effect_is_noncentral_ts(n):
+    effect = minimal_detectable_effect(StudentT(), Design((n,)), "support")
+    reached = stats.nct.sf(stats.t.isf(0.05, n - 1), n - 1, effect * math.sqrt(n))
+    assert reached == pytest.approx(0.8, abs=0.02)
+
+
+def test_each_side_has_its_own_error_rate():
+    design = Design((10,), alpha_support=0.05, alpha_refute=0.001)
+    effect = minimal_detectable_effect(StudentT(), design, "refute")
+    assert stats.nct.sf(stats.t.isf(0.001, 9), 9, effect * math.sqrt(10)) == pytest.approx(0.8, abs=0.02)
+    assert effect > minimal_detectable_effect(StudentT(), design, "support")
+
+
+def test_two_groups_need_a_larger_difference():
+    one = minimal_detectable_effect(StudentT(), Design((10,)), "support")
+    two = minimal_detectable_effect(Welch(), Design((10,)), "support")
+    assert two / one == pytest.approx(math.sqrt(2), rel=0.1)
+
+
+def test_the_median_of_five_seeds_is_detected_when_all_five_are_above():
+    effect = minimal_detectable_effect(Quantile(), Design((5,)), "support")
+    assert stats.norm.cdf(effect) ** 5 == pytest.approx(0.8, abs=0.02)
+
+
+def test_an_error_rate_out_of_reach_detects_nothing():
+    assert minimal_detectable_effect(Quantile(), Design((5,), alpha_refute=0.01), "refute") is None
+
+
+@pytest.mark.parametrize("method", [Betting(), ClopperPearson()])
+def test_probabilities_have_no_standard_deviations(method):
+    assert minimal_detectable_effect(method, Design((10,)), "support") is None
+
+
+def test_looks_are_part_of_the_power():
+    # What is known of four looks at up to 20 seeds: a standard deviation is nearly always seen.
+    assert power(StudentT(), Design((6, 10, 14, 20)), 1.0, "support") >= 0.98
+
+
+def test_seeds_needed_are_the_fewest_that_reach_the_power():
+    n = seeds_needed(StudentT(), 0.7, 0.05)
+    reached = [stats.nct.sf(stats.t.isf(0.05, m - 1), m - 1, 0.7 * math.sqrt(m)) for m in (n - 1, n)]
+    assert reached[0] < 0.8 <= reached[1]
+
+
+@pytest.mark.parametrize("method", [StudentT(), Welch(), Quantile(), Quantile(0.25)])
+def test_seeds_needed_are_those_whose_simulated_design_detects_the_effect(method):
+    n = seeds_needed(method, 0.9, 0.05)
+    assert power(method, Design((n,)), 0.9, "support") >= 0.8 - 0.025
+    assert power(method, Design((n - 1,)), 0.9, "support") < 0.8 + 0.025
+
+
+def test_no_thousand_seeds_see_an_effect_of_a_hundredth():
+    assert seeds_needed(StudentT(), 0.01, 0.05) is None
+
+
+def test_a_pilots_deviation_is_taken_at_its_upper_bound():
+    # A deviation below its 80% bound divided by itself is chi-square's lower fifth.
+    bound = pilot_bound(2.0, 10)
+    assert stats.chi2.cdf(9 * (2.0 / bound) ** 2, 9) == pytest.approx(0.2)
