@@ -363,3 +363,114 @@ def test_a_project_without_claims_imports_nothing_heavy(pytester):
     heavy = {"torch", "mujoco", "scipy", "numpy", "gymnasium", "rich"}
     pytester.makepyfile(f"import sys\n\ndef test_light():\n    assert not {heavy} & set(sys.modules)\n")
     pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+
+
+def levels(store):
+    """The refuting and supporting error rates of the claims in the last report, by name."""
+    return {
+        claim["name"]: (claim["evidence"]["alpha_refute"], claim["evidence"]["alpha_support"])
+        for claim in written(store)["claims"]
+    }
+
+
+FOUR_SHARES = (
+    one_claim(SUPPORTED)
+    + "\n@declared('section/other', expected='refuted', evidence='earlier')\ndef test_other(ppo):\n    "
+    + REFUTED
+    + "\n\nclass TestMore:\n    @declared('section/more')\n    def test_more(self, ppo):\n        "
+    + SUPPORTED
+    + "\n"
+)
+
+
+@pytest.mark.parametrize("options", [(), ("-k", "test_claim or test_other")])
+def test_refutations_share_their_files_error_rate_whatever_is_selected(session, store, options):
+    session(FOUR_SHARES, *options).stdout.fnmatch_lines(["Family 'test_claims', of 4 shares: *"])
+    assert levels(store)["section/claim"] == (pytest.approx(0.05 / 4), 0.05)
+    # To be supported against expectation turns a build red too.
+    assert levels(store)["section/other"] == (pytest.approx(0.05 / 4), pytest.approx(0.05 / 4))
+
+
+def test_each_parameter_is_a_claim_of_the_family(session, store, pytester):
+    body = (
+        "\nimport pytest\n\n@pytest.mark.parametrize('bound', [-1, -2, -3])\n@declared('section/claim')\n"
+        "def test_claim(ppo, bound):\n    assert ppo.kl_old_new.mean.training.overall() > bound\n"
+    )
+    session(body)
+    assert set(levels(store).values()) == {(0.05 / 3, 0.05)}
+    pytester.runpytest_inprocess(f"--claims-store={store}", "--claims-seeds=5", "test_claims.py::test_claim[-2]")
+    assert set(levels(store).values()) == {(0.05 / 3, 0.05)}
+
+
+NAMED = one_claim(SUPPORTED).replace("'section/claim'", "'section/claim', family=rlclaims.family('all', {})")
+
+
+def test_a_named_family_has_the_shares_it_says(session, store):
+    session("\nimport rlclaims\n" + NAMED.format("size=20, rate=0.1"))
+    assert levels(store)["section/claim"] == (pytest.approx(0.1 / 20), 0.05)
+    assert written(store)["families"] == [{"name": "all", "size": 20, "rate": 0.1}]
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (
+            FOUR_SHARES.replace("'section/other'", "'section/other', family=rlclaims.family('all', size=1)"),
+            "*take 2; *",
+        ),
+        (
+            NAMED.format("size=2") + NAMED.format("size=3").replace("section/", "other/").replace("test_", "test_2"),
+            "*declared with 2 shares at a rate of 0.05 and with 3*",
+        ),
+    ],
+)
+def test_a_family_that_does_not_add_up_is_refused(session, body, sentence):
+    result = session("\nimport rlclaims\n" + body)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {sentence}"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [("size=0", "*whole number of shares*not 0*"), ("size=3, rate=2", "*error rate between 0 and .5, not 2*")],
+)
+def test_a_family_needs_shares_and_a_rate(session, arguments, sentence):
+    result = session("\nimport rlclaims\n" + NAMED.format(arguments))
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([sentence])
+
+
+def test_a_pilot_on_development_seeds_tells_what_can_be_detected(session, store, pytester):
+    claim = one_claim(SUPPORTED, margin=0.001)
+    result = session(claim, "--claims-write-pilots", "--claims-first-seed=10000")
+    result.stdout.fnmatch_lines(["*pilots.json"])
+    session(claim)
+    evidence = written(store)["claims"][0]["evidence"]
+    (pilot,) = json.loads((pytester.path / "pilots.json").read_text()).values()
+    assert pilot["seeds"] == [10000, 10001, 10002, 10003, 10004]
+    assert evidence["mde"] > 0 and evidence["n_needed"] is not None
+    # The seeds that are judged are no pilot for themselves.
+    session(claim, "--claims-first-seed=10000")
+    assert written(store)["claims"][0]["evidence"]["mde"] is None
+
+
+def test_a_pilot_on_the_suites_own_seeds_is_refused(session):
+    result = session(one_claim(SUPPORTED), "--claims-write-pilots")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: A pilot is made on development seeds*"])
+
+
+def test_a_broken_file_of_pilots_is_one_sentence(session, pytester):
+    (pytester.path / "pilots.json").write_text('{"section/claim": {"sd": 1}}')
+    result = session(one_claim(SUPPORTED))
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: *pilots.json is no file of pilots*"])
+
+
+def test_several_comparisons_are_one_row(session, store):
+    joined = SUPPORTED.replace("assert ", "assert rlclaims.all_of(") + ", trpo.ratio.max.training.overall() > 0)"
+    result = session("\nimport rlclaims\n" + one_claim(joined, parameters="ppo, trpo"))
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["  claim*supported*all of 2*5"])
+    parts = written(store)["claims"][0]["evidence"]["parts"]
+    assert [part["alpha_refute"] for part in parts] == [pytest.approx(0.025)] * 2

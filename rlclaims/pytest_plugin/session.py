@@ -1,7 +1,7 @@
 """One pytest session's claims: what they need, training it, and handing out the finished runs."""
 
 import unittest
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ import pytest
 
 from rlclaims.judging.claim import Claim
 from rlclaims.judging.runs import Runs, RunsSpec
-from rlclaims.judging.terms import ALPHA, Family, Terms
+from rlclaims.judging.terms import ALPHA, Family, Pilot, Terms
 from rlclaims.pytest_plugin.pilots import DEVELOPMENT_SEEDS_FROM, read_pilots
 
 if TYPE_CHECKING:
@@ -110,6 +110,7 @@ class ClaimSession:
         self._specs: list[RunsSpec] = []
         self.families: dict[str, Family] = {}
         """The family of each claim, by the claim's id."""
+        self._pilots: dict[Path, Mapping[str, Pilot]] = {}
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -127,7 +128,7 @@ class ClaimSession:
             alpha_support=share if declared.expected == "refuted" else ALPHA,
             alpha_refute=share,
             margin=declared.margin,
-            pilot=read_pilots(item.path.parent).get(name),
+            pilot=self._pilots[item.path.parent].get(name),
         )
 
     @property
@@ -161,6 +162,7 @@ class ClaimSession:
         if self._processes is not None and self._processes < 1:
             raise pytest.UsageError(f"--claims-processes is a number from 1 up, not {self._processes}.")
         try:
+            self._pilots = {folder: read_pilots(folder) for folder in {item.path.parent for item in items}}
             self.store.prepare()
             return [run for item in items for spec in runs_of(item).values() for run in self._run_specs(spec)]
         except SpecError as error:
