@@ -113,8 +113,8 @@ def kth_smallest(values: Floats, k: int) -> Floats:
 
 
 def by_blocks(rows: Groups, width: int, function: Callable[[Groups], Floats]) -> Floats:
-    """Apply a function of groups to blocks of repetitions that make tables of at most some 10^7 numbers."""
-    size = max(1, 10_000_000 // width)
+    """Apply a function of groups to blocks of repetitions that make tables small enough for a processor cache."""
+    size = max(1, 500_000 // width)
     n = len(rows[0])
     return np.concatenate([function(tuple(x[i : i + size] for x in rows)) for i in range(0, n, size)])
 

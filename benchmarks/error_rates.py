@@ -1,0 +1,370 @@
+"""How often verdicts are wrong: nominal against actual error rates, through the very path that judges claims.
+
+    python benchmarks/error_rates.py            (some minutes on two cores)
+    python benchmarks/error_rates.py --quick    (a tenth of the repetitions)
+
+Every table draws thousands of samples whose truth is known, hands them to `rlclaims.stats.verdict.decide`, and counts
+wrong verdicts, each tail by itself: "too high" is a lower bound above the truth, "too low" an upper bound below it.
+Where a method promises an error rate, a rate that contradicts the promise is flagged. All flags of a table together
+appear by chance with probability at most 1%. Where a method promises nothing, at few seeds or outside of its class, the
+rate is shown without a judgement: that is what its guarantee class warns of.
+
+The last table are negative controls: procedures that are known to be wrong, which must be flagged.
+"""
+
+import argparse
+import itertools
+import math
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+# The cores are used by processes. This must come before numpy does.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from rlclaims.stats.distribution_free import Betting, ClopperPearson, Quantile
+from rlclaims.stats.mean import BootstrapT, SignFlip, StudentT
+from rlclaims.stats.method import Floats, Groups, Method
+from rlclaims.stats.two_groups import Permutation, Welch
+from rlclaims.stats.verdict import Design, Region, decide
+
+ALPHA = 0.05
+FLAGGED_BY_CHANCE = 0.01
+"""Probability that a table of methods that keep their promises shows any flag."""
+SEEDS = (3, 5, 6, 10, 14, 20)
+LOOKS = ((6, 8, 10, 12), (6, 10, 14, 20))
+
+Sampler = Callable[[np.random.Generator, tuple[int, ...]], Floats]
+Promise = Literal["nominal", "at most", "none"]
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """Where seeds come from."""
+
+    name: str
+    sample: Sampler
+    mean: float
+    median: float
+    bounded: bool = False
+    """On [0, 1]."""
+    symmetric: bool = False
+
+
+def _contaminated(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+    return rng.normal(size=shape) - 10.0 * (rng.random(shape) < 0.05)
+
+
+def _contaminated_median() -> float:
+    # The root of .95 Phi(x) + .05 Phi(x + 10) = 1/2, where the second Phi is 1 but for 10^-20.
+    return float(stats.norm.ppf((0.5 - 0.05) / 0.95))
+
+
+NORMAL = Distribution("normal", lambda rng, n: rng.normal(size=n), 0.0, 0.0, symmetric=True)
+DISTRIBUTIONS = (
+    NORMAL,
+    Distribution("uniform", lambda rng, n: rng.random(n), 0.5, 0.5, bounded=True, symmetric=True),
+    Distribution("lognormal", lambda rng, n: rng.lognormal(0, 0.69, n), math.exp(0.69**2 / 2), 1.0),
+    Distribution("exponential", lambda rng, n: rng.exponential(size=n), 1.0, math.log(2)),
+    Distribution("contaminated", _contaminated, -0.5, _contaminated_median()),
+    Distribution("Beta(.5, 10)", lambda rng, n: rng.beta(0.5, 10, n), 0.5 / 10.5, stats.beta.median(0.5, 10), True),
+    Distribution("Bernoulli(.1)", lambda rng, n: (rng.random(n) < 0.1) * 1.0, 0.1, 0.0, True),
+    Distribution("Bernoulli(.5)", lambda rng, n: (rng.random(n) < 0.5) * 1.0, 0.5, 0.0, True),
+    Distribution("0 or .05 .. 1", lambda rng, n: np.where(rng.random(n) < 0.97, 0.05, 1.0), 0.0785, 0.05, True),
+)
+
+
+@dataclass(frozen=True)
+class Rate:
+    """One cell: how often something that should rarely happen did."""
+
+    label: tuple[str, ...]
+    wrong: int
+    repetitions: int
+    nominal: float
+    promise: Promise
+
+    @property
+    def actual(self) -> float:
+        """The share of repetitions."""
+        return self.wrong / self.repetitions
+
+    def p_value(self) -> float:
+        """Of the promise, by the exact binomial test."""
+        if self.promise == "none":
+            return 1.0
+        side = "two-sided" if self.promise == "nominal" else "greater"
+        return float(stats.binomtest(self.wrong, self.repetitions, self.nominal, alternative=side).pvalue)
+
+
+def flags(rates: Sequence[Rate]) -> list[Rate]:
+    """Rates that contradict their promise, at a chance of `FLAGGED_BY_CHANCE` over all of them (Bonferroni)."""
+    promised = [rate for rate in rates if rate.promise != "none"]
+    return [rate for rate in promised if rate.p_value() < FLAGGED_BY_CHANCE / len(promised)]
+
+
+def count(supported: npt.NDArray[np.bool_], label: tuple[str, ...], nominal: float, promise: Promise) -> Rate:
+    return Rate(label, int(supported.sum()), len(supported), nominal, promise)
+
+
+def tails(
+    method: Method, data: Groups, truth: float, design: Design, label: tuple[str, ...], promise: Promise
+) -> Iterator[Rate]:
+    """Wrong verdicts at the boundary: the region just beyond the truth is false, the one that holds it true."""
+    for tail, false, true in (("too high", ">", "<="), ("too low", "<", ">=")):
+        wrong = decide(method, data, Region.of(false, truth), design).supported
+        yield count(wrong, (*label, tail, "supports"), design.alpha_support, promise)
+        if len(design.looks) > 1:  # with one look it is the same event
+            wrong = decide(method, data, Region.of(true, truth), design).refuted
+            yield count(wrong, (*label, tail, "refutes"), design.alpha_refute, promise)
+
+
+def promise_of(method: Method, distribution: Distribution) -> Promise | None:
+    """What a method promises of a distribution; None if it is not for it at all."""
+    match method:
+        case StudentT() | Welch():
+            return "nominal" if distribution is NORMAL and isinstance(method, StudentT) else "none"
+        case SignFlip():
+            return "at most" if distribution.symmetric else "none"
+        case Permutation() | Quantile():
+            return "at most"
+        case Betting():
+            return "at most" if distribution.bounded else None
+        case ClopperPearson():
+            return "at most" if distribution.name.startswith("Bernoulli") else None
+    return "none"
+
+
+METHODS = (StudentT(), BootstrapT(), SignFlip(), Quantile(), ClopperPearson(), Betting(), Welch(), Permutation())
+
+
+def fixed(
+    repetitions: int,
+    rng: np.random.Generator,
+    methods: Sequence[Method] = METHODS,
+    distributions: int = len(DISTRIBUTIONS),
+) -> Iterator[Rate]:
+    """One look: methods, the first so many distributions, and numbers of seeds."""
+    for method, distribution, n in itertools.product(methods, DISTRIBUTIONS[:distributions], SEEDS):
+        if (promise := promise_of(method, distribution)) is None:
+            continue
+        fewer = repetitions // (5 if method.rearranges or isinstance(method, BootstrapT) else 1)
+        data = tuple(distribution.sample(rng, (fewer, n)) for _ in range(method.n_groups))
+        truth = distribution.median if isinstance(method, Quantile) else distribution.mean
+        label = (method.name, distribution.name, f"n = {n}")
+        yield from tails(method, data, 0.0 if len(data) == 2 else truth, Design((n,)), label, promise)
+    for n in SEEDS if Welch() in methods else ():  # variances and group sizes of their own
+        data = rng.normal(size=(repetitions, n)), 3 * rng.normal(size=(repetitions, 2 * n))
+        yield from tails(Welch(), data, 0.0, Design((n,)), ("Welch's t", "normal, 1 : 3", f"n = {n}, {2 * n}"), "none")
+
+
+def sequential(repetitions: int, rng: np.random.Generator) -> Iterator[Rate]:
+    """All looks, each side with an error rate of its own, at the boundary and a margin beyond it."""
+    for looks in LOOKS:
+        design = Design(looks, alpha_support=0.05, alpha_refute=0.01)
+        cases = [
+            (StudentT(), NORMAL, "nominal"),
+            (Quantile(), DISTRIBUTIONS[2], "at most"),
+            (ClopperPearson(), DISTRIBUTIONS[6], "at most"),
+            (Betting(), DISTRIBUTIONS[5], "at most"),
+            (SignFlip(), NORMAL, "at most"),
+            (Welch(), NORMAL, "at most"),
+            (Permutation(), NORMAL, "at most"),
+            (BootstrapT(), DISTRIBUTIONS[2], "none"),
+        ]
+        for method, distribution, promise in cases:
+            fewer = repetitions // (10 if method.rearranges or isinstance(method, BootstrapT) else 1)
+            truth = distribution.median if isinstance(method, Quantile) else distribution.mean
+            data = tuple(distribution.sample(rng, (fewer, looks[-1])) for _ in range(method.n_groups))
+            label = (method.name, distribution.name, f"looks {looks}")
+            yield from tails(method, data, 0.0 if len(data) == 2 else truth, design, label, promise)
+        for margin in (0.2, -0.2):  # deeper inside or outside: only one verdict is wrong, and it is rarer
+            x = rng.normal(size=(repetitions, looks[-1])) + margin
+            decisions = decide(StudentT(), (x,), Region.of("<=", 0.0), design)
+            wrong = decisions.supported if margin > 0 else decisions.refuted
+            nominal = design.alpha_support if margin > 0 else design.alpha_refute
+            yield count(wrong, ("t", f"normal, truth at the bound {margin:+g}", f"looks {looks}"), nominal, "at most")
+        x = rng.normal(size=(repetitions, looks[-1]))
+        for region in (
+            Region(0.0, 0.5),
+            Region(-0.5, 0.0),
+            Region(-0.2, 0.2),
+        ):  # that the truth is in, at an end or not
+            refuted = decide(StudentT(), (x,), region, design).refuted
+            yield count(refuted, ("t", f"normal {region}", f"looks {looks}", "refutes"), 0.01, "at most")
+        for region in (Region(0.0, 2.0, closed=False), Region(-2.0, 0.0, closed=False)):  # that it is just outside of
+            supported = decide(StudentT(), (x,), region, design).supported
+            yield count(supported, ("t", f"normal {region}, open", f"looks {looks}", "supports"), 0.05, "at most")
+
+
+def families(repetitions: int, rng: np.random.Generator, share: Callable[[int], float] | None = None) -> Iterator[Rate]:
+    """Any wrong refutation among m claims whose estimands are on their bounds, the seeds' numbers correlated."""
+    looks = LOOKS[0]
+    for m in (2, 5, 20):
+        for correlation in (0.0, 0.5):
+            design = Design(looks, alpha_refute=share(m) if share else ALPHA / m)
+            common = rng.normal(size=(repetitions, looks[-1]))
+            red = np.zeros(repetitions, bool)
+            for _ in range(m):
+                own = rng.normal(size=common.shape)
+                x = math.sqrt(correlation) * common + math.sqrt(1 - correlation) * own
+                red |= decide(StudentT(), (x,), Region.of("<=", 0.0), design).refuted
+            yield count(red, (f"{m} claims", f"correlation {correlation:g}", f"looks {looks}"), ALPHA, "at most")
+
+
+def joined(repetitions: int, rng: np.random.Generator) -> Iterator[Rate]:
+    """`all_of`, `any_of` and the largest of three against the largest of three, at their least favourable truths."""
+    n, false, true = 10, Region.of(">", 0.0), Region.of("<=", 0.0)
+    sure = rng.normal(5, 1, (repetitions, n))
+    edge = [rng.normal(size=(repetitions, n)) for _ in range(6)]
+
+    def supported(x: Floats, alpha: float) -> npt.NDArray[np.bool_]:
+        return decide(StudentT(), (x,), false, Design((n,), alpha_support=alpha)).supported
+
+    def refuted(x: Floats, alpha: float) -> npt.NDArray[np.bool_]:
+        return decide(StudentT(), (x,), true, Design((n,), alpha_refute=alpha)).refuted
+
+    wrong = supported(sure, ALPHA) & supported(edge[0], ALPHA)
+    yield count(wrong, ("all of 2", "one true, one on the edge", "supports"), ALPHA, "at most")
+    wrong = refuted(edge[0], ALPHA / 2) | refuted(edge[1], ALPHA / 2)
+    yield count(wrong, ("all of 2", "both on the edge", "refutes"), ALPHA, "at most")
+    wrong = supported(edge[0], ALPHA / 2) | supported(edge[1], ALPHA / 2)
+    yield count(wrong, ("any of 2", "both on the edge", "supports"), ALPHA, "at most")
+    wrong = refuted(edge[0], ALPHA) & refuted(sure, ALPHA)
+    yield count(wrong, ("any of 2", "one false, one on the edge", "refutes"), ALPHA, "at most")
+    # Six equal means: that the largest of three exceeds the largest of the others is false, and as near as can be.
+    wrong = np.zeros(repetitions, bool)
+    for x in edge[:3]:
+        wrong |= np.all([supported(x - y, ALPHA / 3) for y in edge[3:]], axis=0)
+    yield count(wrong, ("largest of 3 > largest of 3", "all six equal", "supports"), ALPHA, "at most")
+
+
+class PercentileBootstrap(StudentT):
+    """A negative control: quantiles of the resampled means as bounds."""
+
+    def lower(self, data: Groups, alpha: float) -> Floats:  # noqa: D102
+        (x_RN,) = data
+        n = x_RN.shape[-1]
+        weights_NB = np.random.default_rng(n).multinomial(n, np.full(n, 1 / n), size=999).T / n
+        return np.quantile(x_RN @ weights_NB, alpha, axis=-1)
+
+
+class NaiveLooks(StudentT):
+    """A negative control: every look at the full level."""
+
+    def levels(self, looks: tuple[int, ...], spent: tuple[float, ...]) -> tuple[float, ...]:  # noqa: D102
+        return (spent[-1],) * len(looks)
+
+
+class UnsignedPermutation(Permutation):
+    """A negative control: the absolute difference held against the quantile of signed ones."""
+
+    def p_value(self, data: Groups, null: float) -> Floats:  # noqa: D102
+        signed = super().p_value(data, null)
+        return np.minimum(signed, super().p_value(data[::-1], -null))
+
+
+def controls(repetitions: int, rng: np.random.Generator) -> Iterator[tuple[str, list[Rate]]]:
+    """Procedures that are wrong, each with the rates by which the study must find out."""
+    x = rng.normal(size=(repetitions, 20))
+    five = (x[:, :5],)
+    yield (
+        "percentile bootstrap at n = 5",
+        list(tails(PercentileBootstrap(), five, 0.0, Design((5,)), ("percentile bootstrap", "normal"), "at most")),
+    )
+    yield (
+        "t at full level at each of four looks",
+        list(tails(NaiveLooks(), (x,), 0.0, Design(LOOKS[1]), ("naive t", "normal"), "at most")),
+    )
+    data = rng.normal(size=(repetitions // 5, 5)), rng.normal(size=(repetitions // 5, 5))
+    p = UnsignedPermutation().p_value(data, 0.0)
+    label = ("|difference| against signed quantiles", "normal")
+    yield "a two-sided statistic against signed quantiles", [count(p <= ALPHA, label, ALPHA, "at most")]
+    # Confidence .95 + .05 / m in place of 1 - .05 / m.
+    yield "a correction that divides the wrong thing", list(families(repetitions, rng, lambda m: ALPHA - ALPHA / m))
+
+
+@dataclass(frozen=True)
+class Efficiency:
+    """What a design makes of an effect, by t at an error rate of 5% on either side."""
+
+    looks: tuple[int, ...]
+    effect: float
+    """In standard deviations of a seed."""
+    supported: float
+    refuted: float
+    seeds: float
+    """Used, on average."""
+
+
+def efficiency(repetitions: int, rng: np.random.Generator) -> Iterator[Efficiency]:
+    """What looks cost and save."""
+    for looks in LOOKS:
+        design = Design(looks)
+        for effect in (0.0, 0.5, 1.0, 1.5):
+            x = rng.normal(effect, 1, (repetitions, looks[-1]))
+            decisions = decide(StudentT(), (x,), Region.of(">", 0.0), design)
+            seeds = float(np.array(looks)[decisions.look].mean())
+            supported, refuted = float(decisions.supported.mean()), float(decisions.refuted.mean())
+            yield Efficiency(looks, effect, supported, refuted, seeds)
+
+
+def show(title: str, rates: Sequence[Rate]) -> None:
+    promised = sum(rate.promise != "none" for rate in rates)
+    flagged = flags(rates)
+    print(f"\n{title}: {len(rates)} rates, {promised} of them promised, {len(flagged)} flagged")
+    print(f"{'':72}{'nominal':>9}{'actual':>9}  promise")
+    for rate in rates:
+        mark = "  FLAG" if rate in flagged else ""
+        print(f"{', '.join(rate.label)[:71]:72}{rate.nominal:9.4g}{rate.actual:9.4f}  {rate.promise}{mark}")
+
+
+def part(number: int, repetitions: int) -> tuple[str, list[Rate]]:
+    """A piece of a table, and the table's title: what one process does at a time."""
+    rng = np.random.default_rng([1, number])
+    if number < len(METHODS):
+        return "One look", list(fixed(repetitions, rng, METHODS[number : number + 1]))
+    title, table = (("All looks", sequential), ("Families", families), ("Joined", joined))[number - len(METHODS)]
+    return title, list(table(repetitions, rng))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="a tenth of the repetitions")
+    repetitions = 1_000 if parser.parse_args().quick else 10_000
+    begin = time.perf_counter()
+    failed = False
+    tables: dict[str, list[Rate]] = {}
+    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as processes:
+        for title, rates in processes.map(part, range(len(METHODS) + 3), itertools.repeat(repetitions)):
+            tables.setdefault(title, []).extend(rates)
+    for title, rates in tables.items():
+        show(title, rates)
+        failed |= bool(flags(rates))
+    print("\nNegative controls, which must be flagged")
+    for name, rates in controls(repetitions, np.random.default_rng(2)):
+        caught = bool(flags(rates))
+        failed |= not caught
+        worst = max(rates, key=lambda rate: rate.actual / rate.nominal)
+        print(f"  {name:50} {worst.actual:.3f} against {worst.nominal:.3f}: {'caught' if caught else 'NOT CAUGHT'}")
+    print("\nWhat looks cost and save")
+    for e in efficiency(repetitions, np.random.default_rng(3)):
+        print(
+            f"  looks {e.looks!s:16} effect {e.effect:3.1f} sd: supported {e.supported:.3f}, refuted {e.refuted:.3f}, "
+            f"seeds {e.seeds:.1f} of {e.looks[-1]}"
+        )
+    print(f"\n{repetitions:,} repetitions, {time.perf_counter() - begin:.0f} s")
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""A fast part of the studies in benchmarks/: error rates are as promised, and the study would see if they were not.
+
+Repetitions are few, so that flags here mean gross errors; the published tables have ten thousand.
+"""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(f"benchmarks_{name}", BENCHMARKS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look their annotations up
+    spec.loader.exec_module(module)
+    return module
+
+
+study, instrument = load("error_rates"), load("instrument")
+
+
+@pytest.mark.parametrize(
+    ("table", "repetitions"),
+    [(study.fixed, 200), (study.sequential, 500), (study.families, 2000), (study.joined, 4000)],
+)
+def test_no_promised_error_rate_is_contradicted(table, repetitions):
+    rates = list(table(repetitions, np.random.default_rng(11)))
+    assert sum(rate.promise != "none" for rate in rates) >= 5
+    assert study.flags(rates) == []
+
+
+@pytest.mark.parametrize("which", range(4))
+def test_procedures_that_are_known_to_be_wrong_are_flagged(which):
+    name, rates = list(study.controls(4000, np.random.default_rng(12)))[which]
+    assert study.flags(rates), name
+
+
+def test_four_looks_decide_a_standard_deviation_early_and_nearly_always():
+    every = study.efficiency(4000, np.random.default_rng(13))
+    (one,) = (e for e in every if e.looks == (6, 10, 14, 20) and e.effect == 1.0)
+    assert one.supported >= 0.98
+    assert one.seeds <= 10.5
+
+
+def test_suites_about_nothing_rarely_turn_red():
+    null = instrument.null_suites(600, np.random.default_rng(14))
+    assert null.claims > 40
+    # Three standard errors of 5% at 600 suites are 2.7 points.
+    assert null.red <= 0.05 + 0.027
+    exact = [
+        rate
+        for name, rate in null.false_support.items()
+        if "median" in name or "permutations" in name or "betting" in name
+    ]
+    assert max(exact) <= 0.05 + 0.035
+
+
+def test_closed_forms_of_the_known_worlds_are_what_is_simulated():
+    rng = np.random.default_rng(15)
+    cost, expected = instrument.linear_quadratic(0.8, 500, 20, rng.normal(size=(500, 20, 50)))
+    assert cost.mean() == pytest.approx(expected, abs=4 * cost.std() / np.sqrt(cost.size))
+    value, expected = instrument.chain(0.6, 500, 10, rng.random((500, 10, 4, 60)))
+    assert value.mean() == pytest.approx(expected, abs=4 * value.std() / np.sqrt(value.size))
+
+
+def test_verdicts_in_known_worlds_follow_the_truth():
+    for _, distance, supported, refuted, _ in instrument.confusion(400, np.random.default_rng(16)):
+        if distance > 0:
+            assert supported > 0.45 and refuted <= 0.05
+        if distance < 0:
+            assert refuted > 0.45 and supported <= 0.05
