@@ -1,0 +1,70 @@
+"""What a verdict costs: one comparison of 20 seeds, by each method, and a thousand claims in a row.
+
+    python benchmarks/verdicts.py
+
+The data are inconclusive, so that all four looks are taken. A claim is everything between a sample and the line that
+is printed: comparison, verdict, detectable effect, message, plain data. The first verdict of a design also finds
+its levels and its detectable effects, which are kept; it is timed apart.
+"""
+
+import time
+from statistics import median
+
+import numpy as np
+
+from rlclaims.judging.evidence import recording
+from rlclaims.judging.samples import Sample
+from rlclaims.judging.terms import Terms
+
+TERMS = Terms(looks=(6, 10, 14, 20), alpha_refute=0.0005, margin=0.1)
+ROUNDS = 20
+BETWEEN = 0.5
+
+
+def samples() -> dict[str, tuple[Sample, float]]:
+    """A sample for each method, and a bound in the midst of it."""
+    rng = np.random.default_rng(0)
+
+    def sample(first_seed: int = 0) -> Sample:
+        values = tuple(float(x) for x in np.tile([0.1, 0.9], 10) + 0.05 * rng.random(20))
+        return Sample("a share", values, tuple(range(first_seed, first_seed + 20)), "a task", bounds=(0.0, 1.0))
+
+    one, other = sample(), sample(100)
+    return {
+        "t": (one, BETWEEN),
+        "bootstrap-t": (one.by("bootstrap-t"), BETWEEN),
+        "sign flips": ((one - BETWEEN).by("sign flips"), 0.0),
+        "sign test": (one.median, BETWEEN),
+        "Clopper-Pearson": (one.chance_above(BETWEEN), 0.5),
+        "betting": (one.by("betting"), BETWEEN),
+        "Welch's t": (one - other, 0.0),
+        "permutations": ((one - other).by("permutations"), 0.0),
+    }
+
+
+def seconds(sample: Sample, bound: float) -> float:
+    """One claim, from the comparison to what is printed and written."""
+    begin = time.perf_counter()
+    with recording(TERMS):
+        evidence = sample <= bound
+        str(evidence)
+        looks = len(evidence.to_json()["looks"])
+    elapsed = time.perf_counter() - begin
+    assert looks == len(TERMS.looks), "the benchmark means to take every look"
+    return elapsed
+
+
+def main() -> None:
+    print(f"{'':18}{'a verdict, ms':>14}{'the first, ms':>15}")
+    for name, (sample, bound) in samples().items():
+        first = seconds(sample, bound)
+        print(f"{name:18}{1e3 * median(seconds(sample, bound) for _ in range(ROUNDS)):14.2f}{1e3 * first:15.0f}")
+    sample, _ = samples()["t"]
+    begin = time.perf_counter()
+    for i in range(1000):
+        seconds(sample, BETWEEN + 1e-6 * i)
+    print(f"\n1,000 claims by t: {time.perf_counter() - begin:.2f} s")
+
+
+if __name__ == "__main__":
+    main()
