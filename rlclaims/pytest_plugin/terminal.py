@@ -122,7 +122,8 @@ def _promises(families: "Iterable[Family]") -> Iterator[str]:
 def _grid(*columns: str) -> Any:
     from rich.table import Table
 
-    grid = Table(box=None, pad_edge=False, header_style="bold")
+    # Names of claims are long, and terminals 80 columns wide.
+    grid = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for column in columns:
         right = column.endswith(">")
         first = column == "claim"
