@@ -66,7 +66,7 @@ def test_bootstrap_t_has_no_bound_where_resamples_are_too_few():
     assert bounds(BootstrapT(), skewed(5), alpha=1e-4) == (-np.inf, np.inf)
 
 
-@pytest.mark.parametrize("n", [5, 8, 11])
+@pytest.mark.parametrize("n", range(5, 13))
 def test_sign_flips_err_at_most_alpha_and_are_the_tightest_that_do(n):
     # All 2^n signs are equally likely, so the rate at which the bound passes the centre, 0, can be counted.
     size = skewed(n)
@@ -74,13 +74,23 @@ def test_sign_flips_err_at_most_alpha_and_are_the_tightest_that_do(n):
     lower = SignFlip().lower((signs * size,), 0.05)
     rate = np.mean(lower > 0)
     assert rate <= 0.05 < rate + 2 / 2**n
-    theirs = stats.permutation_test(
-        (size,), np.mean, permutation_type="samples", alternative="greater", n_resamples=np.inf
-    )
-    assert SignFlip().p_value(rows(size), 0.0)[0] == pytest.approx(theirs.pvalue)
 
 
-@pytest.mark.parametrize(("n", "m"), [(4, 4), (5, 3), (6, 6)])
+@pytest.mark.parametrize("n", [5, 10, 14])
+def test_sign_flips_are_scipys(n):
+    x = skewed(n) - 1
+    theirs = stats.permutation_test((x,), np.mean, permutation_type="samples", alternative="greater", n_resamples=2**n)
+    assert SignFlip().p_value(rows(x), 0.0)[0] == pytest.approx(theirs.pvalue)
+
+
+@pytest.mark.parametrize("n", [15, 20])
+def test_drawn_sign_flips_err_at_most_alpha(n):
+    # Too many signs to look at all of them: of 4,000 at random, three standard errors of 5% are 1.03 points.
+    signs = np.random.default_rng(n).choice([-1, 1], size=(4000, n))
+    assert np.mean(SignFlip().lower((signs * skewed(n),), 0.05) > 0) <= 0.05 + 0.0103
+
+
+@pytest.mark.parametrize(("n", "m"), [(4, 4), (5, 3), (5, 5), (9, 3), (6, 6), (7, 7)])
 def test_permutations_err_at_most_alpha_and_are_the_tightest_that_do(n, m):
     # Every choice of n from the pooled seeds is equally likely to be the first group.
     pooled = skewed(n + m)
@@ -89,6 +99,13 @@ def test_permutations_err_at_most_alpha_and_are_the_tightest_that_do(n, m):
     y = np.array([pooled[~c] for c in chosen])
     rate = np.mean(Permutation().lower((x, y), 0.05) > 0)
     assert rate <= 0.05 < rate + 1.5 / len(chosen)
+
+
+@pytest.mark.parametrize("n", [8, 9, 10, 20])
+def test_permutations_of_larger_groups_err_at_most_alpha(n):
+    # Of 2,000 choices of the first group at random, three standard errors of 5% are 1.5 points.
+    pooled = np.random.default_rng(n).permuted(np.tile(skewed(2 * n), (2000, 1)), axis=1)
+    assert np.mean(Permutation().lower((pooled[:, :n], pooled[:, n:]), 0.05) > 0) <= 0.05 + 0.015
 
 
 @pytest.mark.parametrize("n", [6, 10])
