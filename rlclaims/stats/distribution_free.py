@@ -27,17 +27,9 @@ class Quantile(Method):
     def name(self) -> str:  # noqa: D102
         return "sign test" if self.q == 0.5 else "binomial test"
 
-    @property
-    def guarantee(self) -> Guarantee:  # noqa: D102
-        return Guarantee.EXACT
-
-    @property
-    def takes_any_value(self) -> bool:  # noqa: D102
-        return True
-
-    @property
-    def assumption(self) -> str:  # noqa: D102
-        return "any distribution"
+    guarantee = Guarantee.EXACT
+    takes_any_value = True
+    assumption = "any distribution"
 
     def estimate(self, data: Groups) -> Floats:
         """The sample's quantile; NaN if it hangs on seeds that failed."""
@@ -70,28 +62,11 @@ class ClopperPearson(Method):
     never: float = 0.0
     """The value of a seed where it did not happen; `never` + 1 where it did."""
 
-    @property
-    def name(self) -> str:  # noqa: D102
-        return "Clopper-Pearson"
-
-    @property
-    def guarantee(self) -> Guarantee:  # noqa: D102
-        return Guarantee.EXACT
-
-    @property
-    def takes_any_value(self) -> bool:  # noqa: D102
-        return True
-
-    @property
-    def assumption(self) -> str:  # noqa: D102
-        return "any probability"
-
-    @property
-    def in_standard_deviations(self) -> bool:  # noqa: D102
-        return False
-
-    def estimate(self, data: Groups) -> Floats:  # noqa: D102
-        return np.asarray(data[0].mean(-1))
+    name = "Clopper-Pearson"
+    guarantee = Guarantee.EXACT
+    takes_any_value = True
+    assumption = "any probability"
+    in_standard_deviations = False
 
     def lower(self, data: Groups, alpha: float) -> Floats:  # noqa: D102
         happened_R, n = self._counts(data)
@@ -128,28 +103,15 @@ class Betting(Method):
     low: float = 0.0
     high: float = 1.0
 
-    @property
-    def name(self) -> str:  # noqa: D102
-        return "betting"
-
-    @property
-    def guarantee(self) -> Guarantee:  # noqa: D102
-        return Guarantee.BOUNDED
-
-    @property
-    def takes_any_value(self) -> bool:  # noqa: D102
-        return True
+    name = "betting"
+    guarantee = Guarantee.BOUNDED
+    takes_any_value = True
 
     @property
     def assumption(self) -> str:  # noqa: D102
         return f"any distribution on [{self.low:g}, {self.high:g}]"
 
-    @property
-    def in_standard_deviations(self) -> bool:  # noqa: D102
-        return False
-
-    def estimate(self, data: Groups) -> Floats:  # noqa: D102
-        return np.asarray(data[0].mean(-1))
+    in_standard_deviations = False
 
     def lower(self, data: Groups, alpha: float) -> Floats:  # noqa: D102
         x_RN = self._scaled(data)

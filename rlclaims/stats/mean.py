@@ -20,20 +20,9 @@ ENUMERATED_UP_TO = 20_000
 class StudentT(Method):
     """Student's t for the mean of one group."""
 
-    @property
-    def name(self) -> str:  # noqa: D102
-        return "t"
-
-    @property
-    def guarantee(self) -> Guarantee:  # noqa: D102
-        return Guarantee.MODEL
-
-    @property
-    def assumption(self) -> str:  # noqa: D102
-        return "normal seeds"
-
-    def estimate(self, data: Groups) -> Floats:  # noqa: D102
-        return np.asarray(data[0].mean(-1))
+    name = "t"
+    guarantee = Guarantee.MODEL
+    assumption = "normal seeds"
 
     def lower(self, data: Groups, alpha: float) -> Floats:  # noqa: D102
         (x_RN,) = data
@@ -60,20 +49,9 @@ class BootstrapT(Method):
     2015, 1411.5279). Resamples are the same for every sample of a size, so a verdict is a function of its numbers.
     """
 
-    @property
-    def name(self) -> str:  # noqa: D102
-        return "bootstrap-t"
-
-    @property
-    def guarantee(self) -> Guarantee:  # noqa: D102
-        return Guarantee.ASYMPTOTIC
-
-    @property
-    def assumption(self) -> str:  # noqa: D102
-        return "many seeds, with a variance"
-
-    def estimate(self, data: Groups) -> Floats:  # noqa: D102
-        return np.asarray(data[0].mean(-1))
+    name = "bootstrap-t"
+    guarantee = Guarantee.ASYMPTOTIC
+    assumption = "many seeds, with a variance"
 
     def lower(self, data: Groups, alpha: float) -> Floats:  # noqa: D102
         # The quantile is taken from above, so that it errs on the safe side, and is infinite beyond the resamples.
@@ -125,24 +103,10 @@ class SignFlip(Method):
     bounds are order statistics of the means of all subsets ("typical values", Hartigan 1969).
     """
 
-    @property
-    def name(self) -> str:  # noqa: D102
-        return "sign flips"
-
-    @property
-    def guarantee(self) -> Guarantee:  # noqa: D102
-        return Guarantee.EXACT
-
-    @property
-    def assumption(self) -> str:  # noqa: D102
-        return "symmetric about the centre"
-
-    @property
-    def rearranges(self) -> bool:  # noqa: D102
-        return True
-
-    def estimate(self, data: Groups) -> Floats:  # noqa: D102
-        return np.asarray(data[0].mean(-1))
+    name = "sign flips"
+    guarantee = Guarantee.EXACT
+    assumption = "symmetric about the centre"
+    rearranges = True
 
     def lower(self, data: Groups, alpha: float) -> Floats:  # noqa: D102
         weights_NB = _subset_weights(data[0].shape[-1])

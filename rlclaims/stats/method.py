@@ -69,9 +69,10 @@ class Method(ABC):
         """Whether distances of its estimand can be told in standard deviations of a seed."""
         return True
 
-    @abstractmethod
     def estimate(self, data: Groups) -> Floats:
-        """Point estimates (R,); NaN where there is none."""
+        """Point estimates (R,), NaN where there is none; by default the mean, or the difference of two."""
+        means = [x.mean(-1) for x in data]
+        return np.asarray(means[0] - means[1] if len(means) == 2 else means[0])
 
     @abstractmethod
     def lower(self, data: Groups, alpha: float) -> Floats:

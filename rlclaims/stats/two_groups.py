@@ -16,24 +16,10 @@ from rlclaims.stats.method import Floats, Groups, Guarantee, Method, by_blocks, 
 class Welch(Method):
     """Welch's t for the difference of two means, with variances of their own."""
 
-    @property
-    def name(self) -> str:  # noqa: D102
-        return "Welch's t"
-
-    @property
-    def guarantee(self) -> Guarantee:  # noqa: D102
-        return Guarantee.MODEL
-
-    @property
-    def assumption(self) -> str:  # noqa: D102
-        return "normal seeds; its degrees of freedom are an approximation"
-
-    @property
-    def n_groups(self) -> int:  # noqa: D102
-        return 2
-
-    def estimate(self, data: Groups) -> Floats:  # noqa: D102
-        return np.asarray(data[0].mean(-1) - data[1].mean(-1))
+    name = "Welch's t"
+    guarantee = Guarantee.MODEL
+    assumption = "normal seeds; its degrees of freedom are an approximation"
+    n_groups = 2
 
     def lower(self, data: Groups, alpha: float) -> Floats:  # noqa: D102
         standard_error_R, df_R = _welch(data)
@@ -60,28 +46,11 @@ class Permutation(Method):
     below the difference of the swapped subsets' means. So the bounds are order statistics of those differences.
     """
 
-    @property
-    def name(self) -> str:  # noqa: D102
-        return "permutations"
-
-    @property
-    def guarantee(self) -> Guarantee:  # noqa: D102
-        return Guarantee.EXACT
-
-    @property
-    def assumption(self) -> str:  # noqa: D102
-        return "equal distributions but for a shift"
-
-    @property
-    def n_groups(self) -> int:  # noqa: D102
-        return 2
-
-    @property
-    def rearranges(self) -> bool:  # noqa: D102
-        return True
-
-    def estimate(self, data: Groups) -> Floats:  # noqa: D102
-        return np.asarray(data[0].mean(-1) - data[1].mean(-1))
+    name = "permutations"
+    guarantee = Guarantee.EXACT
+    assumption = "equal distributions but for a shift"
+    n_groups = 2
+    rearranges = True
 
     def lower(self, data: Groups, alpha: float) -> Floats:  # noqa: D102
         first_NB, second_MB = _swap_weights(data[0].shape[-1], data[1].shape[-1])
