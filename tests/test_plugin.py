@@ -385,7 +385,7 @@ FOUR_SHARES = (
 
 @pytest.mark.parametrize("options", [(), ("-k", "test_claim or test_other")])
 def test_refutations_share_their_files_error_rate_whatever_is_selected(session, store, options):
-    session(FOUR_SHARES, *options).stdout.fnmatch_lines(["Family 'test_claims', of 4 shares: *"])
+    session(FOUR_SHARES, *options).stdout.fnmatch_lines(["Family 'test_claims.py', of 4 shares: *"])
     assert levels(store)["section/claim"] == (pytest.approx(0.05 / 4), 0.05)
     # To be supported against expectation turns a build red too.
     assert levels(store)["section/other"] == (pytest.approx(0.05 / 4), pytest.approx(0.05 / 4))
@@ -420,7 +420,7 @@ def test_a_named_family_has_the_shares_it_says(session, store):
         ),
         (
             NAMED.format("size=2") + NAMED.format("size=3").replace("section/", "other/").replace("test_", "test_2"),
-            "*declared with 2 shares at a rate of 0.05 and with 3*",
+            "*is declared with * shares *; make them one.",
         ),
     ],
 )
@@ -474,3 +474,134 @@ def test_several_comparisons_are_one_row(session, store):
     result.stdout.fnmatch_lines(["  claim*supported*all of 2*5"])
     parts = written(store)["claims"][0]["evidence"]["parts"]
     assert [part["alpha_refute"] for part in parts] == [pytest.approx(0.025)] * 2
+
+
+PARAMETRIZED = """
+import pytest
+
+{}
+@declared('section/claim')
+def test_claim(ppo, bound):
+    assert ppo.kl_old_new.mean.training.overall() > bound
+"""
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        "@pytest.mark.parametrize('bound', (-i for i in range(1, 4)))",
+        "@pytest.fixture(params=[-1, -2])\ndef bound(request):\n    return request.param\n",
+        "def pytest_generate_tests(metafunc):\n    metafunc.parametrize('bound', [-1, -2])\n",
+    ],
+)
+def test_parameters_that_a_file_does_not_tell_are_refused(session, parameters):
+    result = session(PARAMETRIZED.format(parameters))
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: *in a way that its file does not tell*"])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        one_claim(SUPPORTED) + "\ntest_again = test_claim\n",
+        "\nclass Base:\n    @declared('section/claim')\n    def test_claim(self, ppo):\n        "
+        + SUPPORTED
+        + "\n\nclass TestA(Base): pass\nclass TestB(Base): pass\n",
+        "\ndef make(bound):\n    @declared('section/claim')\n    def test(ppo):\n"
+        "        assert ppo.ratio.max.training.overall() > bound\n    return test\n\n"
+        "test_1, test_2 = make(1), make(2)\n",
+    ],
+)
+def test_one_id_in_several_places_is_refused(session, body):
+    result = session(body)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: Two claims have the id 'section/claim': *"])
+
+
+def test_a_claim_imported_from_another_file_is_refused(session, pytester):
+    pytester.makepyfile(other_claims=HEADER + one_claim(SUPPORTED))
+    result = session("\nfrom other_claims import test_claim\n")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: *is written in other_claims and collected from test_claims.py*"])
+
+
+def test_claims_in_nested_classes_are_of_the_family(session, store):
+    session(
+        "\nclass TestOuter:\n    class TestInner:\n"
+        "        @declared('section/inner')\n        def test_it(self, ppo):\n"
+        f"            {SUPPORTED}\n" + one_claim(SUPPORTED)
+    ).assert_outcomes(passed=2)
+    assert {refute for refute, _ in levels(store).values()} == {0.025}
+
+
+@pytest.mark.parametrize(
+    "assertion",
+    [
+        "assert kl > -1 and kl > -2",
+        "assert kl > 5 or kl > -1",
+        "assert -1 < kl < 1",
+        "assert all(kl > b for b in (-1, -2))",
+        "assert not (kl > -1 and kl > -2)",
+    ],
+)
+def test_comparisons_that_python_may_skip_are_refused(session, assertion):
+    result = session(one_claim(f"kl = ppo.kl_old_new.mean.training.overall()\n    {assertion}"))
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: *of which Python may skip some*all_of*"])
+
+
+def test_a_part_of_what_was_joined_is_no_judgement(session):
+    body = (
+        "kl = ppo.kl_old_new.mean.training.overall()\n    a = kl > -1\n    b = rlclaims.any_of(a, kl > 9)\n    assert a"
+    )
+    result = session("\nimport rlclaims\n" + one_claim(body))
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*asserts a part of what it joined*"])
+
+
+def test_a_loose_family_does_not_loosen_what_is_supported(session, store):
+    loose = "expected='refuted', evidence='earlier', family=rlclaims.family('loose', size=2, rate=0.4)"
+    session("\nimport rlclaims\n" + one_claim(REFUTED).replace("'section/claim'", f"'section/claim', {loose}"))
+    assert levels(store)["section/claim"] == (0.2, 0.05)
+
+
+def test_runs_of_another_block_are_another_group(session, store):
+    body = (
+        "\nimport rlclaims\nfrom conftest import SMALL\n"
+        "other = rlclaims.runs(rlclaims.PPO, 'InvertedPendulum-v5', block=1, epochs=1, **SMALL)\n"
+    )
+    comparison = "assert ppo.ratio.max.training.overall() / other.ratio.max.training.overall() < 99"
+    session(body + one_claim(comparison, "ppo, other")).assert_outcomes(passed=1)
+    evidence = written(store)["claims"][0]["evidence"]
+    assert evidence["method"] == "Welch's t"
+    assert evidence["seeds"] == [[0, 1, 2, 3, 4], [1000, 1001, 1002, 1003, 1004]]
+
+
+def test_seeds_that_do_not_vary_are_no_pilot(session, pytester):
+    claim = one_claim("assert ppo.ratio.exceedance.training.overall().median < 0.9", margin=0.1)
+    session(claim, "--claims-write-pilots", "--claims-first-seed=10000").assert_outcomes(passed=1)
+    assert not (pytester.path / "pilots.json").exists()
+    session(claim).assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    "pilot",
+    [
+        {"standard_deviation": 0.0},
+        {"standard_deviation": "a"},
+        {"standard_deviation": float("nan")},
+        {"seeds": [10000]},
+        {"seeds": "abc"},
+        {"quantity": 3},
+    ],
+)
+def test_a_pilot_that_is_none_is_refused(session, pytester, pilot):
+    good = {"standard_deviation": 1.0, "seeds": [10000, 10001], "quantity": "x", "setting": "y"}
+    (pytester.path / "pilots.json").write_text(json.dumps({"section/claim": {**good, **pilot}}))
+    result = session(one_claim(SUPPORTED))
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: *pilots.json is no file of pilots*"])
+
+
+def test_an_inconclusive_claim_says_why(session):
+    session(one_claim(INCONCLUSIVE)).stdout.fnmatch_lines(["section/claim is inconclusive, underpowered: *"])

@@ -146,7 +146,7 @@ def test_a_pilot_on_the_judging_seeds_or_of_something_else_is_not_used(changes):
 
 def test_a_ratios_margin_is_a_factor():
     with recording(Terms(margin=0.5)), pytest.raises(ClaimError, match="a factor above 1"):
-        _ = sample(A) / sample(B) < 1
+        bool(sample(A) / sample(B) < 1)
 
 
 def test_evidence_in_a_claim_is_judged_at_the_claims_looks():
@@ -154,6 +154,36 @@ def test_evidence_in_a_claim_is_judged_at_the_claims_looks():
         evidence = sample(A) < 1e9
     assert (evidence.n, evidence.look) == (6, 1)
     assert "look 1 of 3" in str(evidence)
+
+
+def test_a_shifted_sample_keeps_its_bounds_where_they_are():
+    share = sample(A / 10, bounds=(0.0, 1.0))
+    shifted = (share - 0.5).by("betting") < 0
+    straight = share.by("betting") < 0.5
+    assert shifted.interval.lower == pytest.approx(straight.interval.lower - 0.5)
+
+
+def test_numbers_of_numpys_are_numbers():
+    assert sample(A) < np.int64(1000)
+    assert sample(A) < np.float32(1000)
+
+
+def test_what_a_quantile_can_detect_depends_on_the_side_it_is_bounded_from():
+    # Twelve seeds bound the .9-quantile from below, and would need to be 29 to bound it from above.
+    above, below = sample(A).quantile(0.9) > 0, sample(A).quantile(0.9) < 100
+    assert above.detectable[0] is not None and below.detectable[0] is None
+    assert above.detectable[1] is None and below.detectable[1] is not None
+
+
+def test_the_median_of_ratios_with_zeros_is_a_median():
+    evidence = (sample([0.0] * 6 + [1.0] * 4) / sample(B[:10] * 0 + 1)).median < 2
+    assert (evidence.verdict, evidence.interval.estimate) == (Verdict.SUPPORTED, 0.0)
+
+
+def test_runs_with_settings_of_their_own_are_named_by_them():
+    usual = Runs(PPO(), "Hopper-v5", 8, (), ())
+    changed = Runs(PPO(learning_rate=0.01), "Hopper-v5", 8, (), ())
+    assert (usual.name, changed.name) == ("PPO", "PPO(learning_rate=0.01)")
 
 
 def test_a_ratio_with_a_zero_decides_nothing():
@@ -174,13 +204,26 @@ def test_the_ratio_of_a_failed_seed_is_a_failed_seed():
         (lambda: bool(sample(A)), "neither true nor false"),
         (lambda: sample(A) < sample(B, first_seed=1), "share the seed 1 and not all"),
         (lambda: sample(A) / sample(B, first_seed=1), "share the seed 1 and not all"),
-        (lambda: sample(A).median - sample(B), "combine the samples first"),
+        (lambda: sample(A).median - sample(B), "combine samples first"),
         (lambda: sample(A).by("bootstrap"), "no method 'bootstrap' for a mean; there are 't', 'bootstrap-t'"),
         (lambda: sample(A).by("permutations"), "permutations is not for one number per seed"),
         (lambda: (sample(A) - sample(B, first_seed=50)).by("sign flips"), "not for runs on different seeds"),
         (lambda: (sample(A) - sample(B, first_seed=50)).median, "which a quantile is not for"),
         (lambda: sample(A).by("betting"), "has no bounds of its own"),
         (lambda: sample(A).quantile(1.0), "lies between 0 and 1"),
+        (lambda: sample(A).quantile("a"), "lies between 0 and 1"),
+        (lambda: sample(A).by([]), "no method"),
+        (lambda: sample(A).median.by("t"), "already: combine samples first"),
+        (lambda: sample(A).chance_above(1).median, "already: combine samples first"),
+        (lambda: sample(A).chance_above(1) - 0.5, "already: combine samples first"),
+        (lambda: sample(A, bounds=(0.0, 99.0)).by("betting") - 0.5, "already: combine samples first"),
+        (lambda: sample(A) - math.nan, "compared with a finite number"),
+        (lambda: sample(A) < 10**400, "compared with a finite number"),
+        (lambda: 1 - sample(A), "no other arithmetic"),
+        (lambda: 2 * sample(A), "no other arithmetic"),
+        (lambda: -sample(A), "no other arithmetic"),
+        (lambda: runs(range(8)).kl_old_new.mean.training < 3, "is a series"),
+        (lambda: runs(range(8)).kl_old_new.mean.training.last("a"), "fraction of training"),
         (lambda: sample(A).within(2, 1), "the first end must be below"),
         (lambda: (sample(A) / sample(B)).within(-1, 1), "compared with a positive number"),
         (lambda: all_of(), "at least one"),

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeVar, get_args
 
-from rlclaims.judging.evidence import ClaimError
+from rlclaims.judging.evidence import ClaimError, is_number
 from rlclaims.judging.terms import FAMILY_RATE, Family
 
 TestFunction = TypeVar("TestFunction", bound=Callable[..., None])
@@ -47,9 +47,9 @@ def family(name: str, *, size: int, rate: float = FAMILY_RATE) -> Family:
     """
     if not isinstance(name, str) or not name.strip():
         raise ClaimError(f"A family needs a name, a text that is not empty, unlike {name!r}.")
-    if type(size) is not int or size < 1:
+    if type(size) is not int or not 1 <= size <= 10**9:
         raise ClaimError(f"The family {name!r} has a whole number of shares, 1 or more, not {size!r}.")
-    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < 0.5:
+    if not is_number(rate) or not 0 < rate < 0.5:
         raise ClaimError(f"The family {name!r} has an error rate between 0 and .5, not {rate!r}.")
     return Family(name, size, rate)
 
@@ -116,15 +116,19 @@ def claim(
         raise ClaimError(f"The claim {id!r} is expected to be 'supported' or 'refuted', not {expected!r}.")
     if (expected == "refuted") != bool(evidence):
         raise ClaimError(f"The claim {id!r} needs evidence= exactly if it says expected='refuted'.")
-    if margin is not None and (isinstance(margin, bool) or not isinstance(margin, int | float) or not margin > 0):
+    if evidence is not None and (not isinstance(evidence, str) or not evidence.strip()):
+        raise ClaimError(f"The claim {id!r} has its evidence= in words, not {evidence!r}.")
+    if margin is not None and (not is_number(margin) or not 0 < margin < 1e300):
         raise ClaimError(f"The claim {id!r} has a positive number as its margin, not {margin!r}.")
     if family is not None and not isinstance(family, Family):
         raise ClaimError(f"The claim {id!r} has a family from rlclaims.family, not {family!r}.")
-    declared = Claim(id, source, says, means, expected, evidence, margin, family)
+    declared = Claim(id, source, says, means, expected, evidence, None if margin is None else float(margin), family)
 
     def mark(function: TestFunction) -> TestFunction:
         if not inspect.isfunction(function) or inspect.iscoroutinefunction(function):
             raise ClaimError(f"The claim {id!r} must be a plain function, neither a class nor async.")
+        if hasattr(function, "__rlclaims_claim__"):
+            raise ClaimError(f"The function of the claim {id!r} is a claim already: one function, one claim.")
         function.__rlclaims_claim__ = declared  # type: ignore[attr-defined]
         return function
 

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, NoReturn
+from numbers import Real
+from typing import Any, Literal, NoReturn, TypeGuard
 
 from rlclaims.judging.terms import Terms
 from rlclaims.stats.method import Method
@@ -34,8 +35,8 @@ class Recorder:
 
     terms: Terms = field(default_factory=Terms)
     evidence: list["Evidence"] = field(default_factory=list)
-    asserted: bool = False
-    """Whether some of it was truth-tested."""
+    asserted: list["Evidence"] = field(default_factory=list)
+    """What was truth-tested."""
 
 
 _current: ContextVar[Recorder | None] = ContextVar("rlclaims_recorder", default=None)
@@ -85,7 +86,7 @@ class Evidence(ABC):
 
     def __bool__(self) -> bool:
         if (recorder := _current.get()) is not None:
-            recorder.asserted = True
+            recorder.asserted.append(self)
         elif self.verdict is Verdict.INCONCLUSIVE:
             raise InconclusiveError(f"Outside a claim, inconclusive evidence is neither true nor false: {self}")
         return self.verdict is not Verdict.REFUTED
@@ -167,16 +168,23 @@ class Comparison(Evidence):
     @cached_property
     def detectable(self) -> tuple[float | None, float | None]:
         """Minimal detectable effects, in standard deviations of a seed: by supporting, and by refuting."""
-        support = minimal_detectable_effect(self.method, self.design, "support")
-        return support, minimal_detectable_effect(self.method, self.design, "refute")
+        if len(self.region.ends) == 2:  # what can be detected depends on where in the region the truth is
+            return None, None
+        supports, refutes = self._one_sided
+        support = minimal_detectable_effect(supports, self.design, "support")
+        return support, minimal_detectable_effect(refutes, self.design, "refute")
+
+    @property
+    def _one_sided(self) -> tuple[Method, Method]:
+        """The methods whose lower bounds support and refute: mirrored, where the upper bound does."""
+        sides = self.method, self.method.mirrored()
+        return sides if math.isfinite(self.region.lower) else sides[::-1]
 
     def rejudged(self, terms: Terms) -> "Comparison":  # noqa: D102
         with recording():  # apart from the claim's own record
             return replace(self, terms=terms)
 
     def __post_init__(self) -> None:
-        if self.log_scale and self.terms.margin is not None and self.terms.margin <= 1:
-            raise ClaimError(f"The margin of a ratio is a factor above 1, unlike {self.terms.margin:g}.")
         if (recorder := _current.get()) is not None:
             recorder.evidence.append(self)
 
@@ -267,9 +275,9 @@ class Comparison(Evidence):
     @property
     def seeds_needed(self) -> int | None:
         """The seeds with which one look would detect the margin, by the pilot; None without either or if too many."""
-        if self._deviation is None or self._margin is None:
+        if self._deviation is None or self._margin is None or len(self.region.ends) == 2:
             return None
-        return seeds_needed(self.method, self._margin / self._deviation, self.design.alpha_support)
+        return seeds_needed(self._one_sided[0], self._margin / self._deviation, self.design.alpha_support)
 
     @property
     def _deviation(self) -> float | None:
@@ -282,17 +290,20 @@ class Comparison(Evidence):
         """An effect in standard deviations, as a distance or a factor."""
         if effect is None or self._deviation is None:
             return None
-        distance = effect * self._deviation
-        return math.exp(distance) if self.log_scale else distance
+        return self._unscaled(effect * self._deviation)
 
     @property
     def _margin(self) -> float | None:
         """The claim's margin on the scale it is judged on; a factor, for a ratio."""
         margin = self.terms.margin
-        return math.log(margin) if margin is not None and self.log_scale else margin
+        if margin is None or not self.log_scale:
+            return margin
+        if margin <= 1:
+            raise ClaimError(f"The margin of a ratio is a factor above 1, unlike {margin:g}.")
+        return math.log(margin)
 
     def _distance(self, x: float) -> str:
-        return f"a factor of {number(math.exp(x))}" if self.log_scale else number(x)
+        return f"a factor of {number(self._unscaled(x))}" if self.log_scale else number(x)
 
     def _unscaled(self, x: float) -> float:
         if not self.log_scale:
@@ -404,6 +415,19 @@ def terms_now() -> Terms:
     """The terms of the claim that is running, or those of one look at 5% on either side."""
     recorder = _current.get()
     return Terms() if recorder is None else recorder.terms
+
+
+def is_number(x: object) -> TypeGuard[int | float]:
+    """Whether it is a real number, a numpy one included."""
+    return isinstance(x, Real) and not isinstance(x, bool)
+
+
+def is_finite(x: float) -> bool:
+    """Whether a number can be had as a float."""
+    try:
+        return math.isfinite(float(x))
+    except OverflowError:
+        return False
 
 
 def number(x: float) -> str:

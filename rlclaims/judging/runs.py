@@ -7,10 +7,10 @@ trpo.kl_old_new.mean.held_out.last(0.25)
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from rlclaims.judging.evidence import ClaimError
+from rlclaims.judging.evidence import ClaimError, is_number
 from rlclaims.judging.samples import Sample
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ class RunsSpec:
     """Updates per run, or None for the profile's."""
     changes: tuple[tuple[str, Any], ...] = ()
     """Settings that differ from the papers'."""
+    block: int = 0
+    """Which block of seeds it takes; runs of different blocks are never paired."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,14 @@ class Series:
         """Largest value over all measured iterations, per seed; it grows with their number."""
         return self._sample(f"{self.quantity}, highest of training", max)
 
+    def _no_comparison(self, _: object) -> NoReturn:
+        raise ClaimError(f"{self.quantity} is a series; say which part of training is compared: .last(0.25), say.")
+
+    __lt__ = __le__ = __gt__ = __ge__ = _no_comparison
+
     def _part(self, which: str, fraction: float, part: Callable[[tuple[float, ...], int], tuple[float, ...]]) -> Sample:
-        if not 0 < fraction <= 1:
-            raise ClaimError(f"{which}({fraction}): the fraction of training lies in (0, 1].")
+        if not is_number(fraction) or not 0 < fraction <= 1:
+            raise ClaimError(f"{which}({fraction!r}): the fraction of training lies in (0, 1].")
 
         def mean(row: tuple[float, ...]) -> float:
             # The fewest iterations that are at least the fraction; the offset is for .1 * 30 = 3.0000000000000004.
@@ -142,7 +149,8 @@ class Runs:
     ) -> None:
         self.settings: Any = algorithm
         """The algorithm, a frozen dataclass of its settings."""
-        self.name = type(algorithm).__name__
+        self.name = _named(algorithm, task)
+        """The algorithm's class, with the settings that differ from the papers' for the task."""
         self.task = task
         self.seeds = seeds
         self._measured = measured
@@ -191,3 +199,13 @@ class Runs:
     def _series(self, name: str, words: str, bounds: tuple[float, float] | None) -> Series:
         rows = tuple(() if m.failure else tuple(m.series[name]) for m in self._measured)
         return Series(words, rows, self.seeds, self.scope, self.failures, bounds)
+
+
+def _named(algorithm: "Algorithm", task: str) -> str:
+    usual = type(algorithm).for_task(task)
+    changed = [
+        f"{field.name}={getattr(algorithm, field.name)!r}"
+        for field in fields(algorithm)
+        if getattr(algorithm, field.name) != getattr(usual, field.name)
+    ]
+    return type(algorithm).__name__ + (f"({', '.join(changed)})" if changed else "")

@@ -12,16 +12,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
-from rlclaims.judging.evidence import ClaimError, Comparison, Evidence
+from rlclaims.judging.evidence import ClaimError, Comparison, Evidence, is_finite, is_number
 from rlclaims.stats.distribution_free import Betting, ClopperPearson, Quantile
 from rlclaims.stats.mean import BootstrapT, SignFlip, StudentT
 from rlclaims.stats.method import Method
 from rlclaims.stats.two_groups import Permutation, Welch
 from rlclaims.stats.verdict import Region, Relation
 
-MEAN_BY_T = StudentT()
+MEAN_BY_T, WELCH = StudentT(), Welch()
 METHODS: dict[str, Method] = {
-    method.name: method for method in (MEAN_BY_T, BootstrapT(), SignFlip(), Welch(), Permutation())
+    method.name: method for method in (MEAN_BY_T, BootstrapT(), SignFlip(), WELCH, Permutation())
 }
 """Ways to judge a mean, by name; "betting", for quantities with known bounds, is another."""
 
@@ -58,9 +58,10 @@ class Sample:
         Raises:
             ClaimError: q does not lie between 0 and 1, or the runs are on different seeds.
         """
-        if not 0 < q < 1:
+        if not is_number(q) or not 0 < q < 1:
             raise ClaimError(f"{self.quantity}: a quantile lies between 0 and 1, unlike {q!r}.")
         self._one_group("a quantile")
+        self._not_judged_yet()
         return replace(self, method=Quantile(q))
 
     def by(self, method: str) -> Sample:
@@ -73,12 +74,13 @@ class Sample:
         Raises:
             ClaimError: there is no such method, or it is not for these numbers.
         """
+        self._not_judged_yet()
         if method == "betting":
             self._one_group("betting")
             if self.bounds is None:
                 raise ClaimError(f"{self.quantity} has no bounds of its own, which betting needs.")
             return replace(self, method=Betting(*self.bounds))
-        if method not in METHODS:
+        if not isinstance(method, str) or method not in METHODS:
             names = ", ".join(map(repr, [*METHODS, "betting"]))
             raise ClaimError(f"There is no method {method!r} for a mean; there are {names}.")
         chosen, groups = METHODS[method], 2 if self.others else 1
@@ -115,7 +117,7 @@ class Sample:
         Raises:
             ClaimError: the other is no sample, or shares some of the seeds but not all.
         """
-        self._comparable(other, "/")
+        other = self._comparable(other, "/")
         if self.seeds == other.seeds:
             logs = tuple(_log_ratio(a, b) for a, b in zip(self.values, other.values, strict=True))
             return self._combined(other, "/", logs, log_scale=True)
@@ -128,12 +130,14 @@ class Sample:
         Raises:
             ClaimError: the other sample shares some of the seeds but not all.
         """
-        if isinstance(other, int | float):
+        if not isinstance(other, Sample) and is_number(other):
+            self._finite_number(other)
             self._plain("-")
-            shifted = tuple(a - other for a in self.values)
+            self._not_judged_yet()
+            shifted = tuple(a - float(other) for a in self.values)
             bounds = None if self.bounds is None else (self.bounds[0] - other, self.bounds[1] - other)
             return replace(self, quantity=f"{self.quantity} - {other:g}", values=shifted, bounds=bounds)
-        self._comparable(other, "-")
+        other = self._comparable(other, "-")
         if self.seeds == other.seeds:
             differences = tuple(a - b for a, b in zip(self.values, other.values, strict=True))
             return self._combined(other, "-", differences, log_scale=False)
@@ -156,6 +160,14 @@ class Sample:
 
     def __ne__(self, other: object) -> NoReturn:
         raise ClaimError("An estimate is never equal to a number; claim a bound with <, <=, >, >= or within(...).")
+
+    def _no_arithmetic(self, *_: object) -> NoReturn:
+        raise ClaimError(
+            f"{self.quantity} can be divided by another sample, and another sample or a number can be subtracted from "
+            "it; there is no other arithmetic."
+        )
+
+    __add__ = __radd__ = __mul__ = __rmul__ = __neg__ = __rsub__ = __rtruediv__ = __pow__ = _no_arithmetic
 
     def __bool__(self) -> NoReturn:
         raise ClaimError(f"{self.quantity} is a sample, which is neither true nor false; compare it with something.")
@@ -197,13 +209,14 @@ class Sample:
         return math.log(bound) if self.log_scale else float(bound)
 
     def _finite_number(self, x: object) -> None:
-        if isinstance(x, bool) or not isinstance(x, int | float) or not math.isfinite(x):
+        if not is_number(x) or not is_finite(x):
             raise ClaimError(f"{self.quantity} is compared with a finite number or another sample, not {x!r}.")
 
     def _chance(self, bound: float, sign: str, event: Callable[[float], bool]) -> Sample:
         self._finite_number(bound)
         self._one_group("a probability")
         self._plain("a probability")
+        self._not_judged_yet()
         values = tuple(math.nan if math.isnan(value) else float(event(value)) for value in self.values)
         quantity = f"{self.quantity} {sign} {bound:g}"
         return replace(self, quantity=quantity, values=values, method=ClopperPearson(), bounds=(0.0, 1.0))
@@ -227,22 +240,27 @@ class Sample:
         self, other: Sample, operator: str, values: tuple[float, ...], others: tuple[float, ...], *, log_scale: bool
     ) -> Sample:
         combined = self._combined(other, operator, values, log_scale=log_scale)
-        return replace(combined, method=Welch(), bounds=None, others=others, other_seeds=other.seeds)
+        return replace(combined, method=WELCH, bounds=None, others=others, other_seeds=other.seeds)
 
-    def _comparable(self, other: object, operator: str) -> None:
+    def _comparable(self, other: object, operator: str) -> Sample:
         if not isinstance(other, Sample):
             raise ClaimError(f"{self.quantity} {operator} {other!r}: both sides must be samples of runs.")
         for side in (self, other):
             side._plain(operator)
-        if self.method != other.method or self.method != MEAN_BY_T:
-            raise ClaimError(
-                f"{self.quantity} {operator} {other.quantity}: combine the samples first, then say how it is judged: "
-                f"(a {operator} b).median, say."
-            )
+            side._not_judged_yet()
         if self.seeds != other.seeds and (shared := set(self.seeds) & set(other.seeds)):
             raise ClaimError(
                 f"{self.quantity} and {other.quantity} share the seed {min(shared)} and not all seeds: compare runs on "
                 "the same seeds, which are paired, or on entirely different ones."
+            )
+        return other
+
+    def _not_judged_yet(self) -> None:
+        # A difference that has no method yet is one between other seeds, by Welch's t.
+        if self.method not in (MEAN_BY_T, WELCH):
+            raise ClaimError(
+                f"{self.quantity} is to be judged as {self._estimand} by {self.method.name} already: combine samples "
+                "first, and say how to judge them last and once: (a - b).median, say."
             )
 
     def _one_group(self, what: str) -> None:

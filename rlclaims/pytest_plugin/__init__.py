@@ -196,7 +196,8 @@ def pytest_runtest_makereport(
     elif isinstance(error, ContradictedError | ClaimError):
         report.longrepr = str(error)
     # Plain data, which survives the way from an xdist worker.
-    report.rlclaims = outcome  # type: ignore[attr-defined]
+    report.rlclaims = {**outcome, "family": _session(item.config).families[declared.id].name}  # type: ignore[attr-defined]
+    report.rlclaims_folder = str(item.path.parent)  # type: ignore[attr-defined]
     # JUnit's writer takes properties from the item, at its teardown.
     item.user_properties += [("claim", outcome["name"]), ("verdict", outcome["verdict"])]
     return report
@@ -229,7 +230,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     path = _write_report(config, results)
     terminalreporter.write_line(f"Intervals are over seeds, each side at its own error rate; everything is in {path}")
     if config.option.claims_write_pilots:
-        for pilots in write_pilots(reports, config.rootpath):
+        for pilots in write_pilots(reports):
             terminalreporter.write_line(f"What these seeds say of the spread is in {pilots}")
 
 

@@ -1,7 +1,8 @@
 """Which error rates a claim is judged at: those of its family, whose size no selection of claims changes."""
 
 import inspect
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -33,52 +34,73 @@ def families(items: Iterable[pytest.Item]) -> dict[str, Family]:
     can be selected in any way.
 
     Raises:
-        pytest.UsageError: a family is declared in two ways, or its claims take more shares than it has.
+        pytest.UsageError: a family is declared in two ways, its claims take more shares than it has, or a file does not
+            tell how many claims it has.
     """
-    files = {str(item.path): item.module for item in items if isinstance(item, pytest.Function) and item.module}
-    declared = {path: list(_declared(module)) for path, module in files.items()}
+    functions = [item for item in items if isinstance(item, pytest.Function) and item.module]
+    files = {item.nodeid.partition("::")[0]: item.module for item in functions}
     found: dict[str, Family] = {}
-    named: dict[str, Family] = {}
-    taken: dict[str, dict[str, int]] = {}
-    for path, claims in declared.items():
-        own = [d for d in claims if d.claim.family is None]
-        of_file = Family(_name(files[path]), max(1, sum(d.shares for d in own)))
-        for d in claims:
-            family = d.claim.family or of_file
-            if d.claim.family is not None and named.setdefault(family.name, family) != family:
-                raise pytest.UsageError(
-                    f"The family {family.name!r} is declared with {named[family.name].size} shares at a rate of "
-                    f"{named[family.name].rate:g} and with {family.size} at {family.rate:g}; make them one."
-                )
-            found[d.claim.id] = family
-            taken.setdefault(family.name, {})[d.claim.id] = d.shares
-    for name, family in named.items():
-        if (needed := sum(taken[name].values())) > family.size:
+    named: dict[Family, int] = {}
+    instances: dict[str, int] = {}
+    for path, module in files.items():
+        claims = {d.claim.id: d for d in _declared(module, module)}
+        instances |= {name: d.instances for name, d in claims.items()}
+        of_file = Family(path, max(1, sum(d.shares for d in claims.values() if d.claim.family is None)))
+        for name, d in claims.items():
+            found[name] = d.claim.family or of_file
+            if d.claim.family is not None:
+                named[d.claim.family] = named.get(d.claim.family, 0) + d.shares
+    _check_named(named)
+    collected = Counter(item.function.__rlclaims_claim__.id for item in functions if is_claim(item))
+    for name, n in collected.items():
+        if n > instances.get(name, 0):
             raise pytest.UsageError(
-                f"The family {name!r} has {family.size} shares and its claims take {needed}; raise its size."
+                f"The claim {name!r} becomes {n} claims in a way that its file does not tell, so that the size of its "
+                "family would depend on what is selected: give parameters as a list to pytest.mark.parametrize."
             )
     return found
 
 
-def _declared(module: ModuleType) -> Iterator[Declared]:
-    marks = _marks(module)
-    for value in vars(module).values():
-        if inspect.isclass(value):
-            for method in vars(value).values():
-                yield from _if_claim(method, [*marks, *_marks(value)])
-        else:
-            yield from _if_claim(value, marks)
+def is_claim(item: pytest.Function) -> bool:
+    """Whether an item is a claim."""
+    return hasattr(item.function, "__rlclaims_claim__")
 
 
-def _if_claim(function: object, marks: list[pytest.Mark]) -> Iterator[Declared]:
-    declared = vars(function).get("__rlclaims_claim__") if inspect.isfunction(function) else None
-    if isinstance(declared, Claim):
-        instances = 1
-        for mark in [*marks, *_marks(function)]:
-            if mark.name == "parametrize":
-                values: Any = mark.args[1] if len(mark.args) > 1 else mark.kwargs.get("argvalues")
-                instances *= len(values) if hasattr(values, "__len__") else 1
-        yield Declared(declared, instances)
+def _check_named(named: Mapping[Family, int]) -> None:
+    first: dict[str, Family] = {}
+    for family, taken in named.items():
+        other = first.setdefault(family.name, family)
+        if other != family:
+            raise pytest.UsageError(
+                f"The family {family.name!r} is declared with {other.size} shares at a rate of {other.rate:g} and with "
+                f"{family.size} at {family.rate:g}; make them one."
+            )
+        if taken > family.size:
+            raise pytest.UsageError(
+                f"The family {family.name!r} has {family.size} shares and its claims take {taken}; raise its size."
+            )
+
+
+def _declared(owner: ModuleType | type, module: ModuleType, marks: Sequence[pytest.Mark] = ()) -> Iterator[Declared]:
+    """The claims of a module or a class in it, inherited ones and those of nested classes included."""
+    marks = [*marks, *_marks(owner)]
+    for name in dir(owner):
+        value = getattr(owner, name, None)
+        if inspect.isclass(value) and value.__module__ == module.__name__ and value is not owner:
+            if name != "__class__":
+                yield from _declared(value, module, marks)
+        elif inspect.isfunction(value) and isinstance(declared := vars(value).get("__rlclaims_claim__"), Claim):
+            yield Declared(declared, _instances([*marks, *_marks(value)]))
+
+
+def _instances(marks: Sequence[pytest.Mark]) -> int:
+    """How many claims the parameters given by marks make of one."""
+    instances = 1
+    for mark in marks:
+        if mark.name == "parametrize":
+            values: Any = mark.args[1] if len(mark.args) > 1 else mark.kwargs.get("argvalues")
+            instances *= len(values) if hasattr(values, "__len__") else 1
+    return instances
 
 
 def _marks(owner: object) -> list[pytest.Mark]:
@@ -86,7 +108,3 @@ def _marks(owner: object) -> list[pytest.Mark]:
     marks: Any = getattr(owner, "pytestmark", [])
     listed = marks if isinstance(marks, list) else [marks]
     return [mark.mark if isinstance(mark, pytest.MarkDecorator) else mark for mark in listed]
-
-
-def _name(module: ModuleType) -> str:
-    return module.__name__.rpartition(".")[2]

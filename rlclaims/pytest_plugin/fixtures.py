@@ -16,6 +16,7 @@ def runs(
     task: str | None = None,
     *,
     iterations: int | None = None,
+    block: int = 0,
     **settings: Any,
 ) -> Any:
     """A session fixture: the runs of an algorithm on a task, over the seeds of the profile.
@@ -24,13 +25,15 @@ def runs(
         algorithm: a class, for the papers' settings of the task, or an instance with settings of its own.
         task: Gymnasium's id; by default the profile's task.
         iterations: updates per run; by default the profile's.
+        block: block k takes seeds that lie 1,000 k further on. Runs of one block are paired by their seeds; runs of
+            different blocks share nothing, and are compared as two groups.
         **settings: settings that differ from the papers', for a class.
 
     Returns:
         What to assign to the fixture's name: `ppo = rlclaims.runs(PPO)`. Mistakes in it are reported once, in one
         sentence, when the claims that use it have been collected.
     """
-    spec = RunsSpec(algorithm, task, iterations, tuple(settings.items()))
+    spec = RunsSpec(algorithm, task, iterations, tuple(settings.items()), block)
 
     def fixture(request: pytest.FixtureRequest) -> Runs:
         return request.config.stash[SESSION].runs(spec)

@@ -85,6 +85,8 @@ def settle(declared: Claim, name: str, recorder: Recorder, raised: BaseException
     if len(recorder.evidence) > 1:
         raise ClaimError(f"The claim {name!r} judged {len(recorder.evidence)} times: a claim makes one judgement.")
     evidence = recorder.evidence[0]
+    if not any(asserted is evidence for asserted in recorder.asserted):
+        raise ClaimError(f"The claim {name!r} asserts a part of what it joined: assert the joined comparison itself.")
     if evidence.verdict is Verdict.REFUTED and raised is None:
         raise ClaimError(
             f"The claim {name!r} ended well though its evidence is refuted: assert the comparison itself, neither "

@@ -12,9 +12,12 @@ from typing import Any
 
 import pytest
 
+from rlclaims.judging.evidence import is_number
 from rlclaims.judging.terms import Pilot, setting_of
 
 FILE = "pilots.json"
+MOST = 1e100
+"""A standard deviation beyond it is none."""
 DEVELOPMENT_SEEDS_FROM = 10_000
 """Seeds that judge are below, seeds to look at beforehand from here up."""
 
@@ -29,22 +32,32 @@ def read_pilots(folder: Path) -> Mapping[str, Pilot]:
     if not path.exists():
         return {}
     try:
-        return {
-            name: Pilot(**{**pilot, "seeds": tuple(pilot["seeds"])})
-            for name, pilot in json.loads(path.read_text(encoding="utf-8")).items()
-        }
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        return {name: _read(pilot) for name, pilot in json.loads(path.read_text(encoding="utf-8")).items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise pytest.UsageError(f"{path} is no file of pilots ({error}); --claims-write-pilots makes one.") from None
 
 
-def write_pilots(reports: Iterable[Any], root: Path) -> Iterator[Path]:
-    """Write the spread of each judged claim beside its file; claims that were not run keep what they had."""
+def _read(pilot: dict[str, Any]) -> Pilot:
+    read = Pilot(**{**pilot, "seeds": tuple(pilot["seeds"])})
+    if not (is_number(read.standard_deviation) and 0 < read.standard_deviation < MOST):
+        raise ValueError(f"a standard deviation of {read.standard_deviation!r}")
+    if len(read.seeds) < 2 or not all(type(seed) is int for seed in read.seeds):
+        raise ValueError(f"seeds {pilot['seeds']!r}")
+    if not isinstance(read.quantity, str) or not isinstance(read.setting, str):
+        raise ValueError("a quantity or a setting that is no text")
+    return read
+
+
+def write_pilots(reports: Iterable[Any]) -> Iterator[Path]:
+    """Write the spread of each judged claim beside its file; others keep what they had.
+
+    A claim has none if it joins several comparisons, if a seed has no finite value, or if all seeds are equal.
+    """
     by_folder: dict[Path, dict[str, Any]] = {}
     for report in reports:
-        evidence = report.rlclaims["evidence"] or {}
-        if "values" in evidence and not any(value is None for group in evidence["values"] for value in group):
-            folder = (root / report.nodeid.partition("::")[0]).parent
-            by_folder.setdefault(folder, {})[report.rlclaims["name"]] = _pilot(evidence)
+        pilot = _pilot(report.rlclaims["evidence"] or {})
+        if pilot is not None:
+            by_folder.setdefault(Path(report.rlclaims_folder), {})[report.rlclaims["name"]] = pilot
     for folder, pilots in by_folder.items():
         path = folder / FILE
         before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
@@ -56,13 +69,21 @@ def write_pilots(reports: Iterable[Any], root: Path) -> Iterator[Path]:
         yield path
 
 
-def _pilot(evidence: Mapping[str, Any]) -> dict[str, Any]:
+def _pilot(evidence: Mapping[str, Any]) -> dict[str, Any] | None:
+    groups = evidence.get("values", [[None]])
+    least = 0.0 if evidence.get("log_scale") else -math.inf
+    if any(value is None or value <= least for group in groups for value in group):
+        return None
     # Of two groups, the spread of the one that spreads more.
     scale = math.log if evidence["log_scale"] else float
-    deviation = max(statistics.stdev(map(scale, group)) for group in evidence["values"])
-    return {
-        "standard_deviation": float(f"{deviation:.4g}"),
-        "seeds": [seed for group in evidence["seeds"] for seed in group],
-        "quantity": evidence["quantity"],
-        "setting": setting_of(evidence["scope"]),
-    }
+    deviation = max(statistics.stdev(map(scale, group)) for group in groups)
+    return (
+        None
+        if deviation == 0 or deviation >= MOST
+        else {
+            "standard_deviation": float(f"{deviation:.4g}"),
+            "seeds": [seed for group in evidence["seeds"] for seed in group],
+            "quantity": evidence["quantity"],
+            "setting": setting_of(evidence["scope"]),
+        }
+    )

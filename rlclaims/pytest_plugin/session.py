@@ -1,5 +1,8 @@
 """One pytest session's claims: what they need, training it, and handing out the finished runs."""
 
+import ast
+import inspect
+import textwrap
 import unittest
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -56,13 +59,20 @@ def check_claims(items: Iterable[pytest.Item]) -> None:
     Raises:
         pytest.UsageError: two claims share an id, or one takes what is neither runs nor a parameter.
     """
-    seen: dict[str, object] = {}
+    seen: dict[str, str] = {}
     for item in items:
         declared = claim_of(item)
         if declared is None or not isinstance(item, pytest.Function):
             continue
-        if seen.setdefault(declared.id, item.function.__code__) is not item.function.__code__:
-            raise pytest.UsageError(f"Two claims have the id {declared.id!r}; give {item.nodeid} another.")
+        place = item.nodeid.partition("[")[0]
+        if seen.setdefault(declared.id, place) != place:
+            raise pytest.UsageError(f"Two claims have the id {declared.id!r}: {seen[declared.id]} and {place}.")
+        if item.function.__module__ != item.module.__name__:
+            raise pytest.UsageError(
+                f"The claim {declared.id!r} is written in {item.function.__module__} and collected from "
+                f"{item.path.name} too: a claim is judged in the file it is written in, with the family of that file."
+            )
+        _check_assertions(item.function, declared)
         if item.cls is not None and issubclass(item.cls, unittest.TestCase):
             raise pytest.UsageError(
                 f"The claim {declared.id!r} is in a unittest.TestCase, which takes no runs; use a plain function."
@@ -78,6 +88,27 @@ def check_claims(items: Iterable[pytest.Item]) -> None:
                 raise pytest.UsageError(
                     f"The claim {declared.id!r} takes {name!r}, and a claim takes only runs "
                     "(fixtures made by rlclaims.runs) and parameters."
+                )
+
+
+def _check_assertions(function: Callable[..., object], declared: Claim) -> None:
+    """Refuse what Python itself decides half of, and so hides from the record.
+
+    Raises:
+        pytest.UsageError: an assertion negates, or joins comparisons with and, or, a chain, all() or any().
+    """
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, SyntaxError):  # written where no source is kept
+        return
+    for statement in ast.walk(tree):
+        for node in ast.walk(statement.test) if isinstance(statement, ast.Assert) else ():
+            chained = isinstance(node, ast.Compare) and len(node.ops) > 1
+            called = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+            if chained or called in ("all", "any") or isinstance(node, ast.BoolOp):
+                raise pytest.UsageError(
+                    f"The claim {declared.id!r} asserts several comparisons at once, of which Python may skip some: "
+                    "join them with rlclaims.all_of(...) or any_of(...), or use .within(low, high)."
                 )
 
 
@@ -112,10 +143,10 @@ class ClaimSession:
         """The family of each claim, by the claim's id."""
         self._pilots: dict[Path, Mapping[str, Pilot]] = {}
 
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """The seeds of every run of this session."""
-        return tuple(range(self.first_seed, self.first_seed + self.profile.seeds))
+    def seeds(self, block: int) -> tuple[int, ...]:
+        """The seeds of the runs of a block."""
+        first = self.first_seed + 1000 * block
+        return tuple(range(first, first + self.profile.seeds))
 
     def terms(self, item: pytest.Item, name: str) -> Terms:
         """What a claim is judged on: the profile's looks, its family's error rates, its margin and its pilot."""
@@ -125,10 +156,10 @@ class ClaimSession:
         return Terms(
             self.profile.looks,
             # Support against expectation turns a build red as a refutation does.
-            alpha_support=share if declared.expected == "refuted" else ALPHA,
+            alpha_support=min(share, ALPHA) if declared.expected == "refuted" else ALPHA,
             alpha_refute=share,
             margin=declared.margin,
-            pilot=self._pilots[item.path.parent].get(name),
+            pilot=self._pilots.get(item.path.parent, {}).get(name),
         )
 
     @property
@@ -203,7 +234,7 @@ class ClaimSession:
                 first.algorithm,
                 first.task,
                 first.iterations,
-                self.seeds,
+                self.seeds(spec.block),
                 tuple(store.measured(r) for r in run_specs),
             )
         return self._runs[id(spec)]
@@ -215,6 +246,8 @@ class ClaimSession:
         task = self.profile.task if spec.task is None else spec.task
         if not isinstance(task, str):
             raise SpecError(f"A task is the name of an environment, such as 'Hopper-v5', not {task!r}.")
+        if type(spec.block) is not int or not 0 <= spec.block < 10:
+            raise SpecError(f"A block of seeds is a number from 0 to 9, not {spec.block!r}.")
         iterations = self.profile.iterations if spec.iterations is None else spec.iterations
         if isinstance(spec.algorithm, Algorithm):
             if spec.changes:
@@ -229,7 +262,7 @@ class ClaimSession:
             raise SpecError(
                 f"rlclaims.runs takes an algorithm, such as rlclaims.PPO or a subclass of it, not {spec.algorithm!r}."
             )
-        return [checked(RunSpec(algorithm, task, iterations, seed)) for seed in self.seeds]
+        return [checked(RunSpec(algorithm, task, iterations, seed)) for seed in self.seeds(spec.block)]
 
 
 SESSION = pytest.StashKey[ClaimSession]()

@@ -103,6 +103,10 @@ def table(results: Sequence[dict[str, Any]], families: "Iterable[Family]", file:
     console.print(verdicts)
     if any(result["expected"] == "refuted" for result in results):
         console.print("* expected to be refuted: the claim says on what evidence", highlight=False)
+    for result in results:
+        if (evidence := result["evidence"]) is not None and evidence["reason"] is not None:
+            why = f"{evidence['reason']}: {evidence['detail']}" if "detail" in evidence else evidence["reason"]
+            console.print(f"{result['name']} is inconclusive, {why}", highlight=False, markup=False)
     console.print()
     console.print(methods)
     for sentence in (*_legend(results), "", *_promises(families)):
@@ -114,8 +118,8 @@ def _promises(families: "Iterable[Family]") -> Iterator[str]:
     for family in dict.fromkeys(families):
         yield (
             f"Family {family.name!r}, of {family.size} shares: if every sentence is as it ships, the build goes red "
-            f"with probability at most {family.rate:.0%}; a false sentence is declared supported with probability at "
-            f"most {ALPHA:.0%}; each up to its method's guarantee."
+            f"with probability at most {100 * family.rate:.3g}%; a false sentence is declared supported with "
+            f"probability at most {100 * ALPHA:.3g}%; each up to its method's guarantee."
         )
 
 
@@ -144,10 +148,11 @@ def _verdict_cells(result: dict[str, Any]) -> tuple[Any, ...]:
     n = str(evidence.get("n", ""))
     if "parts" in evidence:
         return shown, "", f"{evidence['operator']} of {len(evidence['parts'])}", n
-    if evidence.get("estimate") is None:
-        return shown, "", evidence.get("reason") or "", n
+    if not evidence or all(evidence[part] is None for part in ("estimate", "lower", "upper")):
+        return shown, "", "", n
     bounds = ", ".join(_number(evidence[side]) for side in ("lower", "upper"))
-    return shown, _number(evidence["estimate"]), _escaped(f"[{bounds}]"), n
+    estimate = "" if evidence["estimate"] is None else _number(evidence["estimate"])
+    return shown, estimate, _escaped(f"[{bounds}]"), n
 
 
 def _method_cells(result: dict[str, Any]) -> tuple[Any, ...]:

@@ -11,6 +11,9 @@ from scipy import stats
 from rlclaims.stats.method import Floats, Groups, Guarantee, Method
 from rlclaims.stats.sequential import binomial_levels
 
+HUGE = 1e300
+"""Stands in for infinity where that would make NaN."""
+
 
 @dataclass(frozen=True)
 class Quantile(Method):
@@ -33,8 +36,12 @@ class Quantile(Method):
 
     def estimate(self, data: Groups) -> Floats:
         """The sample's quantile; NaN if it hangs on seeds that failed."""
-        low_R, high_R = (np.quantile(_filled(data, worst), self.q, axis=-1) for worst in (-np.inf, np.inf))
-        return np.where(low_R == high_R, low_R, np.nan)
+        # numpy interpolates between two seeds, which infinite ones do not allow.
+        low_R, high_R = (
+            np.quantile(_filled(data, worst).clip(-HUGE, HUGE), self.q, axis=-1) for worst in (-HUGE, HUGE)
+        )
+        infinite_R = np.where(np.abs(low_R) > HUGE / 1e3, np.copysign(np.inf, low_R), low_R)
+        return np.where(low_R == high_R, infinite_R, np.nan)
 
     def lower(self, data: Groups, alpha: float) -> Floats:  # noqa: D102
         x_RN = np.sort(_filled(data, -np.inf), axis=-1)

@@ -149,7 +149,9 @@ def decide(method: Method, data: Groups, region: Region, design: Design) -> Deci
         look = np.where(open_R, k, look)
         supported |= open_R & region.holds(*support)
         refuted |= open_R & ~supported & region.excludes(*refute)
-        shown = [np.where(refuted, r, s) for r, s in zip(refute, support, strict=True)]
+        # An interval that is outside at the supporting levels alone has refuted nothing: the other one tells why.
+        outside = refuted | region.excludes(*support)
+        shown = [np.where(outside, r, s) for r, s in zip(refute, support, strict=True)]
         lowers.append(shown[0])
         uppers.append(shown[1])
     return Decisions(supported, refuted, look, tuple(lowers), tuple(uppers))
