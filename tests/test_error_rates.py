@@ -5,6 +5,7 @@ Repetitions are few, so that flags here mean gross errors; the published tables 
 
 import importlib.util
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,13 @@ study, instrument = load("error_rates"), load("instrument")
 
 @pytest.mark.parametrize(
     ("table", "repetitions"),
-    [(study.fixed, 200), (study.sequential, 500), (study.families, 2000), (study.joined, 4000)],
+    [
+        (partial(study.fixed, methods=[m for m in study.METHODS if not m.rearranges]), 600),
+        (partial(study.fixed, methods=[m for m in study.METHODS if m.rearranges], distributions=2), 1000),
+        (study.sequential, 500),
+        (study.families, 2000),
+        (study.joined, 4000),
+    ],
 )
 def test_no_promised_error_rate_is_contradicted(table, repetitions):
     rates = list(table(repetitions, np.random.default_rng(11)))
@@ -48,16 +55,14 @@ def test_four_looks_decide_a_standard_deviation_early_and_nearly_always():
 
 
 def test_suites_about_nothing_rarely_turn_red():
-    null = instrument.null_suites(600, np.random.default_rng(14))
-    assert null.claims > 40
-    # Three standard errors of 5% at 600 suites are 2.7 points.
-    assert null.red <= 0.05 + 0.027
-    exact = [
-        rate
-        for name, rate in null.false_support.items()
-        if "median" in name or "permutations" in name or "betting" in name
-    ]
-    assert max(exact) <= 0.05 + 0.035
+    null = instrument.null_suites(300, np.random.default_rng(14))
+    assert null.claims > 80
+    # Three standard errors of 5% at 300 suites are 3.8 points.
+    assert null.red <= 0.05 + 0.038
+    for name, rates in null.false_support.items():
+        exact = any(method in name for method in ("median", "permutations", "betting", "sign flips"))
+        # Four standard errors, as there are many; t and bootstrap-t err more on the tail of skewed measures.
+        assert max(rates) <= (0.05 + 0.05 if exact else 0.18), name
 
 
 def test_closed_forms_of_the_known_worlds_are_what_is_simulated():
@@ -69,7 +74,9 @@ def test_closed_forms_of_the_known_worlds_are_what_is_simulated():
 
 
 def test_verdicts_in_known_worlds_follow_the_truth():
-    for _, distance, supported, refuted, _ in instrument.confusion(400, np.random.default_rng(16)):
+    for label, distance, supported, refuted, _ in instrument.confusion(400, np.random.default_rng(16)):
+        if distance == 0:  # three standard errors of 5% at 400 repetitions; paired differences of these are skewed
+            assert max(supported, refuted) <= (0.05 + 0.033 if "Welch" in label else 0.15)
         if distance > 0:
             assert supported > 0.45 and refuted <= 0.05
         if distance < 0:

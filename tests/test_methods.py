@@ -90,6 +90,41 @@ def test_drawn_sign_flips_err_at_most_alpha(n):
     assert np.mean(SignFlip().lower((signs * skewed(n),), 0.05) > 0) <= 0.05 + 0.0103
 
 
+def test_drawn_sign_flips_are_all_of_them_up_to_the_draw():
+    x = skewed(16) - 1.5
+    member = (np.arange(1, 2**16)[:, None] >> np.arange(16)) & 1
+    means = np.sort(member @ x / member.sum(1))
+    lower = bounds(SignFlip(), x)[0]
+    # Three standard errors of a share of 5% at 9,999 draws are .7 points.
+    assert np.mean(means <= lower) == pytest.approx(0.05, abs=0.007)
+    assert SignFlip().p_value(rows(x), -0.2)[0] == pytest.approx(np.mean(means <= -0.2), abs=0.015)
+
+
+def test_drawn_permutations_are_all_of_them_up_to_the_draw():
+    x, y = skewed(9), skewed(9, 1)
+    chosen = np.array([np.isin(np.arange(18), c) for c in itertools.combinations(range(18), 9)])
+    # With the shift at the bound, 5% of all choices have a difference of means no smaller than the observed one.
+    lower = bounds(Permutation(), x, y)[0]
+    shifted = np.concatenate([x - lower, y])
+    differences = (np.where(chosen, shifted, 0).sum(1) - np.where(chosen, 0, shifted).sum(1)) / 9
+    observed = (x - lower).mean() - y.mean()
+    assert np.mean(differences >= observed - 1e-9) == pytest.approx(0.05, abs=0.007)
+
+
+@pytest.mark.parametrize("centre", [0.3, 0.7])
+def test_rounding_does_not_unbalance_sign_flips_of_values_on_a_lattice(centre):
+    # Seeds at multiples of a tenth from the centre: many subsets have the centre as their mean, up to rounding.
+    size = np.array([0.1, 0.1, 0.2, 0.2, 0.3, 0.3, 0.4, 0.5])
+    signs = np.array(list(itertools.product((-1, 1), repeat=8)))
+    for alpha in (0.02, 0.05, 0.1):
+        assert np.mean(SignFlip().lower((centre + signs * size,), alpha) > centre) <= alpha
+        assert np.mean(SignFlip().p_value((centre + signs * size,), centre) <= alpha) <= alpha
+
+
+def test_methods_without_levels_of_their_own_share_what_is_spent_between_looks():
+    assert ClopperPearson().levels((6, 8, 10), (0.01, 0.03, 0.05)) == pytest.approx((0.01, 0.02, 0.02))
+
+
 @pytest.mark.parametrize(("n", "m"), [(4, 4), (5, 3), (5, 5), (9, 3), (6, 6), (7, 7)])
 def test_permutations_err_at_most_alpha_and_are_the_tightest_that_do(n, m):
     # Every choice of n from the pooled seeds is equally likely to be the first group.

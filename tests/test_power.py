@@ -36,7 +36,7 @@ def test_the_median_of_five_seeds_is_detected_when_all_five_are_above():
 
 
 def test_an_error_rate_out_of_reach_detects_nothing():
-    assert minimal_detectable_effect(Quantile(), Design((5,), alpha_refute=0.01), "refute") is None
+    assert minimal_detectable_effect(Quantile(), Design((5,), alpha_refute=0.01), "refute") == math.inf
 
 
 @pytest.mark.parametrize("method", [Betting(), ClopperPearson()])

@@ -115,6 +115,39 @@ def test_a_verdict_is_frozen_at_the_first_look_that_gives_one(n_looks):
     assert [look.n for look in judgement.looks] == [6]
 
 
+def test_what_supported_at_a_look_is_not_refuted_at_a_later_one():
+    x = np.array([[5.0, 5.1, 4.9, 5.05, 4.95, 5.02, -1000.0, -1000.1, -1000.2, -1000.0, -999.9, -1000.3]])
+    for region in (Region.of(">", 0.0), Region.of("<", 0.0)):
+        decisions = decide(StudentT(), (x,), region, Design((6, 12)))
+        assert decisions.supported[0] != decisions.refuted[0]
+        assert decisions.look[0] == 0
+
+
+def test_support_is_spent_early_and_refutation_late():
+    looks, x = (6, 12), [-5.0, -5.1, -4.9, -5.05, -4.95, -5.02]
+    design = Design(looks, alpha_support=0.05, alpha_refute=0.05)
+    supported = judge(StudentT(), (x,), Region.of("<", 0.0), design)
+    refuted = judge(StudentT(), (x,), Region.of(">", 0.0), design)
+    assert supported.level == pytest.approx(0.05 * math.log1p((math.e - 1) / 2))
+    assert refuted.level == pytest.approx(0.05 / 8)
+
+
+def test_outside_of_an_interval_the_p_value_is_that_of_the_end_that_was_passed():
+    x = np.random.default_rng(0).normal(3, 1, size=10)
+    judgement = judge(StudentT(), (x,), Region(0.0, 1.0), Design((10,)))
+    theirs = stats.ttest_1samp(x, 1.0, alternative="greater").pvalue
+    assert judgement.verdict is Verdict.REFUTED
+    assert (judgement.p_value, judgement.level) == (pytest.approx(theirs), pytest.approx(0.025))
+
+
+def test_an_interval_that_is_shown_agrees_with_the_verdict():
+    # Just outside by the bounds that support, not by those that refute.
+    x = 1.2 + 0.1 * np.array([-1, 1, -0.5, 0.5, 0.3, -0.3, 0.9, -0.9, 0.1, -0.1])
+    judgement = judge(StudentT(), (x,), Region(-1.0, 1.12), Design((10,), alpha_refute=0.0005))
+    assert judgement.verdict is Verdict.INCONCLUSIVE
+    assert judgement.interval.lower < 1.12
+
+
 def test_looks_without_seeds_are_not_taken():
     values = [0.5, -0.4, 0.3, -0.2, 0.1, -0.3, 0.2, -0.1, 0.6]
     judgement = judge(StudentT(), (values,), Region.of(">", 0.0), Design((6, 8, 10)))

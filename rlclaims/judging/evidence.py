@@ -216,9 +216,11 @@ class Comparison(Evidence):
         support, refute = self.detectable
         if support is None:
             return ""
+        never = [verb for verb, effect in (("support", support), ("refute", refute)) if effect == math.inf]
+        if never:
+            return f"at its error rates the design can never {' or '.join(never)}"
         if (deviation := self._deviation) is None:
-            refuting = "" if refute is None else f", refutes {refute:.2g}"
-            return f"detects {support:.2g} standard deviations of a seed{refuting}"
+            return f"detects {support:.2g} standard deviations of a seed, refutes {refute:.2g}"
         told = f"MDE {self._distance(support * deviation)}"
         if (margin := self._margin) is not None and self.terms.margin is not None:
             told += f", margin {number(self.terms.margin)}"
@@ -261,8 +263,10 @@ class Comparison(Evidence):
             ],
             "n": self.n,
             "margin": self.terms.margin,
-            "detects_in_sd": support,
-            "refutes_in_sd": refute,
+            "can_support": None if support is None else support < math.inf,
+            "can_refute": None if refute is None else refute < math.inf,
+            "detects_in_sd": None if support is None else _finite(support),
+            "refutes_in_sd": None if refute is None else _finite(refute),
             "mde": self._in_units(support),
             "mde_refuting": self._in_units(refute),
             "n_needed": self.seeds_needed,
@@ -288,7 +292,7 @@ class Comparison(Evidence):
 
     def _in_units(self, effect: float | None) -> float | None:
         """An effect in standard deviations, as a distance or a factor."""
-        if effect is None or self._deviation is None:
+        if effect is None or effect == math.inf or self._deviation is None:
             return None
         return self._unscaled(effect * self._deviation)
 
@@ -313,7 +317,9 @@ class Comparison(Evidence):
     def _shown(self, interval: Interval | None) -> Interval | None:
         if interval is None:
             return None
-        return Interval(*map(self._unscaled, (interval.estimate, interval.lower, interval.upper)))
+        # That a ratio is above 0 is no bound.
+        lower = interval.lower if interval.lower == -math.inf else self._unscaled(interval.lower)
+        return Interval(self._unscaled(interval.estimate), lower, self._unscaled(interval.upper))
 
 
 @dataclass(frozen=True, eq=False)

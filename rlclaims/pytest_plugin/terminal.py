@@ -117,7 +117,7 @@ def _promises(families: "Iterable[Family]") -> Iterator[str]:
     """What each family's verdicts are worth, in a sentence."""
     for family in dict.fromkeys(families):
         yield (
-            f"Family {family.name!r}, of {family.size} shares: if every sentence is as it ships, the build goes red "
+            f"Family {family.name!r}, of {family.size} shares: if every sentence is as it ships, its claims turn red "
             f"with probability at most {100 * family.rate:.3g}%; a false sentence is declared supported with "
             f"probability at most {100 * ALPHA:.3g}%; each up to its method's guarantee."
         )
@@ -168,6 +168,10 @@ def _method_cells(result: dict[str, Any]) -> tuple[Any, ...]:
         detects, refutes = (
             "" if evidence[key] is None else sd.format(evidence[key]) for key in ("detects_in_sd", "refutes_in_sd")
         )
+    if evidence["can_support"] is False:
+        detects = "never"
+    if evidence["can_refute"] is False:
+        refutes = "never"
     needed = ""
     if evidence["mde"] is not None and evidence["margin"] is not None:
         needed = str(evidence["n_needed"] or f"> {MOST_SEEDS}")
@@ -182,8 +186,8 @@ def _legend(results: Sequence[dict[str, Any]]) -> Iterator[str]:
     if used:
         yield (
             "MDE: the distance from the bound that is detected with probability .8 over all looks, refutes: the same "
-            "on the far side, by the spread in pilots.json (else in standard deviations of a seed); needs n: the seeds "
-            "with which one look detects the margin"
+            "on the far side, for normal seeds by the spread in pilots.json (else in standard deviations of a seed); "
+            "needs n: the seeds with which one look, at the same error rate, detects the margin"
         )
 
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import stats
 
-from rlclaims.stats.method import Floats, Groups, Guarantee, Method, by_blocks, kth_smallest
+from rlclaims.stats.method import Floats, Groups, Guarantee, Method, by_blocks, kth_smallest, rounding
 from rlclaims.stats.sequential import t_levels
 
 RESAMPLES = 9999
@@ -50,6 +50,7 @@ class BootstrapT(Method):
     """
 
     name = "bootstrap-t"
+    rearranges = True
     guarantee = Guarantee.ASYMPTOTIC
     assumption = "many seeds, with a variance"
 
@@ -114,7 +115,7 @@ class SignFlip(Method):
         k = math.floor(alpha * n_flips * (1 + 1e-12))
 
         def bound(block: Groups) -> Floats:
-            return kth_smallest(block[0] @ weights_NB, k)
+            return kth_smallest(block[0] @ weights_NB, k) - rounding(block)
 
         return by_blocks(data, n_flips, bound)
 
@@ -122,7 +123,8 @@ class SignFlip(Method):
         weights_NB = _subset_weights(data[0].shape[-1])
 
         def p(block: Groups) -> Floats:
-            return np.asarray((1 + (block[0] @ weights_NB <= null).sum(-1)) / (weights_NB.shape[1] + 1))
+            at_most_RB = block[0] @ weights_NB <= null + rounding(block)[:, None]
+            return np.asarray((1 + at_most_RB.sum(-1)) / (weights_NB.shape[1] + 1))
 
         return by_blocks(data, weights_NB.shape[1], p)
 

@@ -113,6 +113,12 @@ def kth_smallest(values: Floats, k: int) -> Floats:
     return smallest
 
 
+def rounding(data: Groups) -> Floats:
+    """How far means of some of the seeds may be off by rounding, (R,): what is so close counts as equal."""
+    size_R: Floats = np.max([np.abs(x).max(-1) for x in data], axis=0)
+    return 1e-12 * size_R
+
+
 def by_blocks(rows: Groups, width: int, function: Callable[[Groups], Floats]) -> Floats:
     """Apply a function of groups to blocks of repetitions that make tables small enough for a processor cache."""
     size = max(1, 500_000 // width)

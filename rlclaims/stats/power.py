@@ -8,8 +8,9 @@ import numpy as np
 from scipy import optimize, stats
 
 from rlclaims.stats.distribution_free import Quantile
-from rlclaims.stats.mean import BootstrapT, StudentT
+from rlclaims.stats.mean import StudentT
 from rlclaims.stats.method import Groups, Method
+from rlclaims.stats.two_groups import Welch
 from rlclaims.stats.verdict import MIN_SEEDS, Design, Region, decide
 
 POWER = 0.8
@@ -25,10 +26,9 @@ Side = Literal["support", "refute"]
 def power(method: Method, design: Design, effect: float, side: Side) -> float:
     """Probability of a verdict when the estimand is `effect` standard deviations inside or outside the region.
 
-    Seeds are normal; with two groups, `effect` is the difference of their means. For bootstrap-t it is that of t, which
-    is close on normal seeds.
+    Seeds are normal; with two groups, `effect` is the difference of their means. The lower bound decides: for what the
+    upper bound decides, ask for `method.mirrored()`.
     """
-    method = StudentT() if isinstance(method, BootstrapT) else method
     noise = _standard_normal(method.n_groups, REPETITIONS // (8 if method.rearranges else 1), design.looks[-1])
     # Shifted so that the estimand itself is the effect.
     shift = effect - (stats.norm.ppf(method.q) if isinstance(method, Quantile) else 0.0)
@@ -43,7 +43,7 @@ def power(method: Method, design: Design, effect: float, side: Side) -> float:
 def minimal_detectable_effect(method: Method, design: Design, side: Side) -> float | None:
     """The effect, in standard deviations of a seed, that the design detects with probability `POWER`.
 
-    None where the method's estimand has no such unit (a probability, a bounded mean) or no effect suffices.
+    None where the method's estimand has no such unit (a probability, a bounded mean), inf where no effect suffices.
     """
     if not method.in_standard_deviations:
         return None
@@ -51,7 +51,7 @@ def minimal_detectable_effect(method: Method, design: Design, side: Side) -> flo
     while power(method, design, high, side) < POWER:
         high *= 2
         if high > 100:
-            return None
+            return math.inf
     found: float = optimize.brentq(lambda d: power(method, design, d, side) - POWER, 0.0, high, xtol=2e-3)
     return found
 
@@ -61,8 +61,14 @@ def seeds_needed(method: Method, effect: float, alpha: float) -> int | None:
     """Seeds, in each group, for which one look detects an effect with probability `POWER`; None above `MOST_SEEDS`.
 
     By theory, for normal seeds and an effect in their standard deviations: the binomial distribution for quantiles,
-    noncentral t for all others.
+    noncentral t for t and Welch's; methods that rearrange are simulated, from the seeds that t would need.
     """
+    if method.rearranges:
+        simplest = seeds_needed(Welch() if method.n_groups == 2 else StudentT(), effect, alpha)
+        designs = [] if simplest is None else [Design((n,), alpha_support=alpha) for n in range(simplest, 2 * simplest)]
+        enough = (d.looks[0] for d in designs if power(method, d, effect, "support") >= POWER)
+        return next(enough, None)
+    needed = None
     for n in range(MIN_SEEDS, MOST_SEEDS + 1):
         if isinstance(method, Quantile):
             # Rejects when so few seeds are at most the null as P(Binomial(n, q) <= r) <= alpha allows.
@@ -72,8 +78,10 @@ def seeds_needed(method: Method, effect: float, alpha: float) -> int | None:
         else:
             df = method.n_groups * (n - 1)
             reached = stats.nct.sf(stats.t.isf(alpha, df), df, effect * math.sqrt(n / method.n_groups))
-        if reached >= POWER:
-            return n
+        # A binomial test's power falls where its critical number does not rise: the seeds from which it stays above.
+        needed = (needed or n) if reached >= POWER else None
+        if needed is not None and n >= needed + (10 if isinstance(method, Quantile) else 0):
+            return needed
     return None
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from rlclaims.stats.mean import ENUMERATED_UP_TO, RESAMPLES
-from rlclaims.stats.method import Floats, Groups, Guarantee, Method, by_blocks, kth_smallest
+from rlclaims.stats.method import Floats, Groups, Guarantee, Method, by_blocks, kth_smallest, rounding
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,8 @@ class Welch(Method):
     """Welch's t for the difference of two means, with variances of their own."""
 
     name = "Welch's t"
-    guarantee = Guarantee.MODEL
-    assumption = "normal seeds; its degrees of freedom are an approximation"
+    guarantee = Guarantee.ASYMPTOTIC
+    assumption = "many seeds, or normal ones of like spread"
     n_groups = 2
 
     def lower(self, data: Groups, alpha: float) -> Floats:  # noqa: D102
@@ -58,7 +58,7 @@ class Permutation(Method):
         k = math.floor(alpha * n_permutations * (1 + 1e-12))
 
         def bound(block: Groups) -> Floats:
-            return kth_smallest(block[0] @ first_NB - block[1] @ second_MB, k)
+            return kth_smallest(block[0] @ first_NB - block[1] @ second_MB, k) - rounding(block)
 
         return by_blocks(data, n_permutations, bound)
 
@@ -67,7 +67,8 @@ class Permutation(Method):
 
         def p(block: Groups) -> Floats:
             shifts_RB = block[0] @ first_NB - block[1] @ second_MB
-            return np.asarray((1 + (shifts_RB <= null).sum(-1)) / (shifts_RB.shape[1] + 1))
+            at_most_RB = shifts_RB <= null + rounding(block)[:, None]
+            return np.asarray((1 + at_most_RB.sum(-1)) / (shifts_RB.shape[1] + 1))
 
         return by_blocks(data, first_NB.shape[1], p)
 
