@@ -325,13 +325,12 @@ def _why(data: Groups, region: Region, look: Look, margin: float | None) -> tupl
     if look.interval is None:
         if not _finite(data):
             return Reason.ASSUMPTION_FAILED, f"of {n} seeds some have no finite value"
-        return Reason.ASSUMPTION_FAILED, f"all {n} seeds gave {data[0].flat[0]:.4g}, which does not tell how seeds vary"
+        return Reason.ASSUMPTION_FAILED, f"{n} equal seeds do not tell how seeds vary"
     lower, upper = look.interval.lower, look.interval.upper
-    near = [end for end in region.ends if margin is not None and end - margin <= lower and upper <= end + margin]
-    if near:
-        return Reason.AT_BOUNDARY, f"the interval is within the margin of {near[0]:.4g}"
-    held = [end for end in region.ends if lower <= end <= upper] or list(region.ends)
-    return Reason.UNDERPOWERED, f"the interval holds {held[0]:.4g}"
+    bound = "the bound" if len(region.ends) == 1 else "an end of the region"
+    if margin is not None and any(end - margin <= lower and upper <= end + margin for end in region.ends):
+        return Reason.AT_BOUNDARY, f"the interval is within the margin of {bound}"
+    return Reason.UNDERPOWERED, f"the interval holds {bound}"
 
 
 def _finite(data: Groups) -> bool:
