@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from rlclaims.agents.ppo import PPO, PPOM
     from rlclaims.agents.trpo import TRPO
     from rlclaims.judging.claim import Claim, Source, claim, family, source
-    from rlclaims.judging.evidence import ClaimError, Evidence, all_of, any_of
+    from rlclaims.judging.evidence import ClaimError, Evidence
+    from rlclaims.judging.joined import all_of, any_of
     from rlclaims.judging.runs import Runs
     from rlclaims.judging.samples import Sample
     from rlclaims.pytest_plugin.fixtures import runs
@@ -32,8 +33,8 @@ _HOME = {
     "Source": "judging.claim",
     "TRPO": "agents.trpo",
     "Update": "update",
-    "all_of": "judging.evidence",
-    "any_of": "judging.evidence",
+    "all_of": "judging.joined",
+    "any_of": "judging.joined",
     "claim": "judging.claim",
     "family": "judging.claim",
     "runs": "pytest_plugin.fixtures",

@@ -105,6 +105,11 @@ def test_inconclusive_is_neither_passed_nor_failed(session):
     result.stdout.fnmatch_lines(["  claim*inconclusive*", "*1 inconclusive*"])
 
 
+def test_a_strict_session_fails_for_an_open_claim(session):
+    assert session(one_claim(INCONCLUSIVE), "--claims-strict").ret == pytest.ExitCode.TESTS_FAILED
+    assert session(one_claim(SUPPORTED), "--claims-strict").ret == pytest.ExitCode.OK
+
+
 def test_a_claim_that_ships_as_refuted_passes_while_it_is(session):
     changes = {"expected": "refuted", "evidence": "earlier seeds"}
     session(one_claim(REFUTED, **changes)).assert_outcomes(passed=1)
@@ -605,3 +610,60 @@ def test_a_pilot_that_is_none_is_refused(session, pytester, pilot):
 
 def test_an_inconclusive_claim_says_why(session):
     session(one_claim(INCONCLUSIVE)).stdout.fnmatch_lines(["section/claim is inconclusive, underpowered: *"])
+
+
+@pytest.fixture
+def session_by_looks(pytester, tmp_path):
+    """Runs a pytest session at the profile's own looks, on a store of its own."""
+    pytester.makeconftest(CONFTEST)
+
+    def run(body, *options):
+        pytester.makepyfile(test_claims=HEADER + body)
+        return pytester.runpytest_inprocess(f"--claims-store={tmp_path}", "-p", "no:cacheprovider", *options)
+
+    return run
+
+
+def stored(folder, algorithm):
+    """Seeds of an algorithm's runs in a store."""
+    return sorted(json.loads(path.read_text())["seed"] for path in folder.glob(f"runs/{algorithm}-*/run.json"))
+
+
+def test_only_the_seeds_that_undecided_claims_need_are_trained(session_by_looks, tmp_path):
+    body = (
+        one_claim(INCONCLUSIVE)
+        + "\n@declared('section/both')\ndef test_both(ppo, trpo):\n"
+        + "    assert ppo.kl_old_new.mean.training.overall() < trpo.kl_old_new.mean.training.overall()\n"
+        + "\n@declared('section/sure')\ndef test_sure(trpo):\n    assert trpo.kl_old_new.mean.training.overall() > -1\n"
+    )
+    result = session_by_looks(body)
+    assert result.parseoutcomes().get("inconclusive", 0) >= 1
+    result.stdout.fnmatch_lines(["rlclaims: look 2 of 4, 8 seeds: * of 3 claims are undecided."])
+    claims = {claim["id"]: claim["evidence"] for claim in written(tmp_path)["claims"]}
+    assert [look["n"] for look in claims["section/claim"]["looks"]] == [6, 8, 10, 12]
+    assert claims["section/sure"]["n"] == 6
+    assert stored(tmp_path, "PPO") == list(range(12))
+    assert stored(tmp_path, "TRPO") == list(range(claims["section/both"]["n"]))
+
+
+def test_a_claim_that_is_decided_at_the_first_look_trains_no_more(session_by_looks, tmp_path):
+    result = session_by_looks(one_claim(SUPPORTED))
+    result.stdout.no_fnmatch_line("*look 2*")
+    assert stored(tmp_path, "PPO") == list(range(6))
+
+
+def test_a_claim_in_error_trains_no_more(session_by_looks, tmp_path):
+    session_by_looks(one_claim("assert 1 / 0")).assert_outcomes(failed=1)
+    assert stored(tmp_path, "PPO") == list(range(6))
+
+
+def test_a_test_that_is_no_claim_gets_all_seeds(session_by_looks, tmp_path):
+    body = "\ndef test_looks(ppo):\n    assert len(ppo.seeds) == 12\n"
+    session_by_looks(one_claim(SUPPORTED) + body).assert_outcomes(passed=2)
+    (claim,) = written(tmp_path)["claims"]
+    assert claim["evidence"]["seeds"] == [[0, 1, 2, 3, 4, 5]]
+
+
+def test_a_pilot_is_made_on_all_seeds(session_by_looks, tmp_path):
+    session_by_looks(one_claim(SUPPORTED), "--claims-write-pilots", "--claims-first-seed=10000")
+    assert stored(tmp_path, "PPO") == list(range(10000, 10012))

@@ -5,7 +5,8 @@ import pytest
 from scipy import stats
 
 from rlclaims.agents.ppo import PPO
-from rlclaims.judging.evidence import ClaimError, InconclusiveError, all_of, any_of, recording
+from rlclaims.judging.evidence import ClaimError, InconclusiveError, recording
+from rlclaims.judging.joined import all_of, any_of
 from rlclaims.judging.runs import Runs
 from rlclaims.judging.samples import Sample
 from rlclaims.judging.terms import Pilot, Terms

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 if TYPE_CHECKING:
+    from rlclaims.pytest_plugin.looks import Look
     from rlclaims.pytest_plugin.session import ClaimSession
     from rlclaims.study.executor import Progress
     from rlclaims.study.plan import Plan
@@ -39,6 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--claims-store", metavar="DIR", help="finished runs (default: RLCLAIMS_STORE, or .rlclaims)")
     group.addoption("--claims-report", metavar="DIR", help="where claims.json goes (default: reports/latest)")
+    group.addoption("--claims-strict", action="store_true", help="an inconclusive claim fails the session")
     group.addoption(
         "--claims-write-pilots",
         action="store_true",
@@ -93,16 +96,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
-    """Train what the selected claims need, all at once, before the first of them runs."""
+    """Train what the selected claims need, look by look, before the first of them runs."""
     config = session.config
     broken = session.testsfailed and not config.option.continue_on_collection_errors
     if any(map(_takes_runs, session.items)) and not config.option.collectonly and not broken:
+        from rlclaims.pytest_plugin.looks import train_looks
         from rlclaims.study.executor import TrainingError
 
         try:
-            wanted = _session(config).wanted(session.items)
+            _session(config).check(session.items)
             _report_folder(config)
-            _session(config).train(wanted, _progress(config))
+            train_looks(_session(config), session.items, _progress(config), partial(_announce, config))
         except TrainingError as error:
             pytest.exit(str(error), returncode=pytest.ExitCode.INTERNAL_ERROR)
         except KeyboardInterrupt:
@@ -112,6 +116,14 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
                 )
             raise
     return (yield)
+
+
+def _announce(config: pytest.Config, look: "Look") -> None:
+    if look.number > 1 and (reporter := _reporter(config)) is not None:
+        reporter.write_line(
+            f"rlclaims: look {look.number} of {look.of}, {look.seeds} seeds: {look.undecided} of {look.claims} claims "
+            "are undecided."
+        )
 
 
 def _reporter(config: pytest.Config) -> Any:
@@ -145,27 +157,23 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
         return (yield)
     from rlclaims.judging.evidence import recording
     from rlclaims.pytest_plugin.outcomes import ContradictedError, UndecidedError, settle
+    from rlclaims.pytest_plugin.session import claim_name
     from rlclaims.stats.verdict import Verdict
 
     result: object = None
     raised: BaseException | None = None
-    with recording(_session(pyfuncitem.config).terms(pyfuncitem, _name(pyfuncitem))) as recorder:
+    with recording(_session(pyfuncitem.config).terms(pyfuncitem)) as recorder:
         try:
             result = yield
         except (Exception, pytest.skip.Exception, pytest.xfail.Exception) as error:
             raised = error
-    judged = settle(declared, _name(pyfuncitem), recorder, raised)
+    judged = settle(declared, claim_name(pyfuncitem), recorder, raised)
     pyfuncitem.stash[JUDGED] = judged
     if judged.evidence.verdict is Verdict.INCONCLUSIVE:
         raise UndecidedError(judged.message())
     if not judged.as_expected:
         raise ContradictedError(judged.message())
     return result
-
-
-def _name(item: pytest.Item) -> str:
-    declared = item.function.__rlclaims_claim__  # type: ignore[attr-defined]
-    return f"{declared.id}[{item.callspec.id}]" if hasattr(item, "callspec") else str(declared.id)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -179,6 +187,7 @@ def pytest_runtest_makereport(
         return report
     from rlclaims.judging.evidence import ClaimError
     from rlclaims.pytest_plugin.outcomes import ContradictedError, UndecidedError, describe
+    from rlclaims.pytest_plugin.session import claim_name
 
     judged = item.stash.get(JUDGED, None) if call.when == "call" else None
     if judged is None and report.skipped:  # by the user: pytest.skip, xfail
@@ -186,7 +195,7 @@ def pytest_runtest_makereport(
     if judged is not None:
         outcome = judged.to_json()
     else:
-        outcome = {**describe(declared, _name(item)), "verdict": "error", "evidence": None}
+        outcome = {**describe(declared, claim_name(item)), "verdict": "error", "evidence": None}
     error = None if call.excinfo is None else call.excinfo.value
     if isinstance(error, UndecidedError):
         path, line = item.reportinfo()[:2]
@@ -211,6 +220,14 @@ def pytest_report_teststatus(
     if getattr(report, "rlclaims", {}).get("verdict") == "inconclusive":
         return "inconclusive", "?", ("INCONCLUSIVE", {"yellow": True})
     return None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """With --claims-strict, a session that left a claim open has failed."""
+    reporter = _reporter(session.config)  # none in an xdist worker, whose controller decides
+    if session.config.option.claims_strict and reporter is not None and reporter.stats.get("inconclusive"):
+        session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rlclaims.judging.runs import Runs, RunsSpec
-from rlclaims.pytest_plugin.session import SESSION
+from rlclaims.pytest_plugin.session import SEEDS, SESSION
 
 if TYPE_CHECKING:
     from rlclaims.agents.algorithm import Algorithm
@@ -19,7 +19,7 @@ def runs(
     block: int = 0,
     **settings: Any,
 ) -> Any:
-    """A session fixture: the runs of an algorithm on a task, over the seeds of the profile.
+    """A fixture: the runs of an algorithm on a task, over as many seeds as the test that takes it needs.
 
     Args:
         algorithm: a class, for the papers' settings of the task, or an instance with settings of its own.
@@ -36,7 +36,7 @@ def runs(
     spec = RunsSpec(algorithm, task, iterations, tuple(settings.items()), block)
 
     def fixture(request: pytest.FixtureRequest) -> Runs:
-        return request.config.stash[SESSION].runs(spec)
+        return request.config.stash[SESSION].runs(spec, request.node.stash.get(SEEDS, None))
 
     fixture.__rlclaims_runs__ = spec  # type: ignore[attr-defined]
-    return pytest.fixture(scope="session")(fixture)
+    return pytest.fixture(fixture)

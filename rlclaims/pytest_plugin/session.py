@@ -53,6 +53,13 @@ def claim_of(item: pytest.Item) -> Claim | None:
     return declared if isinstance(declared, Claim) else None
 
 
+def claim_name(item: pytest.Item) -> str:
+    """A claim's id, with its parameters."""
+    declared = claim_of(item)
+    assert declared is not None
+    return f"{declared.id}[{item.callspec.id}]" if hasattr(item, "callspec") else declared.id
+
+
 def check_claims(items: Iterable[pytest.Item]) -> None:
     """Refuse what is not written as a claim.
 
@@ -136,19 +143,19 @@ class ClaimSession:
         writes_pilots: bool = False,
     ) -> None:
         self.profile, self.first_seed = profile, first_seed
-        self._store_root, self._processes, self._writes_pilots = store_root, processes, writes_pilots
-        self._runs: dict[int, Runs] = {}
+        self._store_root, self._processes, self.writes_pilots = store_root, processes, writes_pilots
+        self._runs: dict[tuple[int, int], Runs] = {}
         self._specs: list[RunsSpec] = []
         self.families: dict[str, Family] = {}
         """The family of each claim, by the claim's id."""
         self._pilots: dict[Path, Mapping[str, Pilot]] = {}
 
-    def seeds(self, block: int) -> tuple[int, ...]:
-        """The seeds of the runs of a block."""
+    def seeds(self, block: int, n: int) -> tuple[int, ...]:
+        """The first n seeds of the runs of a block."""
         first = self.first_seed + 1000 * block
-        return tuple(range(first, first + self.profile.seeds))
+        return tuple(range(first, first + n))
 
-    def terms(self, item: pytest.Item, name: str) -> Terms:
+    def terms(self, item: pytest.Item) -> Terms:
         """What a claim is judged on: the profile's looks, its family's error rates, its margin and its pilot."""
         declared = claim_of(item)
         assert declared is not None
@@ -159,7 +166,7 @@ class ClaimSession:
             alpha_support=min(share, ALPHA) if declared.expected == "refuted" else ALPHA,
             alpha_refute=share,
             margin=declared.margin,
-            pilot=self._pilots.get(item.path.parent, {}).get(name),
+            pilot=self._pilots.get(item.path.parent, {}).get(claim_name(item)),
         )
 
     @property
@@ -170,8 +177,8 @@ class ClaimSession:
 
         return Store(self._store_root or default_store())
 
-    def wanted(self, items: Sequence[pytest.Item]) -> list["RunSpec"]:
-        """The runs that the items need, once it is sure that they can be made and kept.
+    def check(self, items: Sequence[pytest.Item]) -> None:
+        """Make sure that the runs which the items need can be made and kept.
 
         Raises:
             pytest.UsageError: they can not.
@@ -185,7 +192,7 @@ class ClaimSession:
             )
         if self.first_seed < 0:
             raise pytest.UsageError(f"--claims-first-seed is a number from 0 up, not {self.first_seed}.")
-        if self._writes_pilots and self.first_seed < DEVELOPMENT_SEEDS_FROM:
+        if self.writes_pilots and self.first_seed < DEVELOPMENT_SEEDS_FROM:
             raise pytest.UsageError(
                 "A pilot is made on development seeds, which are not those that judge: add --claims-first-seed "
                 f"{DEVELOPMENT_SEEDS_FROM} to --claims-write-pilots."
@@ -195,7 +202,9 @@ class ClaimSession:
         try:
             self._pilots = {folder: read_pilots(folder) for folder in {item.path.parent for item in items}}
             self.store.prepare()
-            return [run for item in items for spec in runs_of(item).values() for run in self._run_specs(spec)]
+            for item in items:
+                for spec in runs_of(item).values():
+                    self.run_specs(spec, self.profile.seeds)
         except SpecError as error:
             raise pytest.UsageError(str(error)) from None
 
@@ -223,23 +232,29 @@ class ClaimSession:
                         "training started. Run the same command again."
                     )
 
-    def runs(self, spec: RunsSpec) -> Runs:
-        """The finished runs that a fixture stands for."""
-        if id(spec) not in self._runs:
-            run_specs = self._run_specs(spec)
+    def runs(self, spec: RunsSpec, n: int | None = None) -> Runs:
+        """The finished runs that a fixture stands for, all or those of the first n seeds."""
+        n = n or self.profile.seeds
+        if (id(spec), n) not in self._runs:
+            run_specs = self.run_specs(spec, n)
             store = self.store
             first = run_specs[0]
             self._specs.append(spec)  # keeps the object, and so its id, alive
-            self._runs[id(spec)] = Runs(
+            self._runs[id(spec), n] = Runs(
                 first.algorithm,
                 first.task,
                 first.iterations,
-                self.seeds(spec.block),
+                self.seeds(spec.block, n),
                 tuple(store.measured(r) for r in run_specs),
             )
-        return self._runs[id(spec)]
+        return self._runs[id(spec), n]
 
-    def _run_specs(self, spec: RunsSpec) -> list["RunSpec"]:
+    def run_specs(self, spec: RunsSpec, n: int) -> list["RunSpec"]:
+        """The runs of the first n seeds.
+
+        Raises:
+            SpecError: they cannot be made.
+        """
         from rlclaims.agents.algorithm import Algorithm
         from rlclaims.study.spec import RunSpec, SpecError, checked
 
@@ -262,7 +277,9 @@ class ClaimSession:
             raise SpecError(
                 f"rlclaims.runs takes an algorithm, such as rlclaims.PPO or a subclass of it, not {spec.algorithm!r}."
             )
-        return [checked(RunSpec(algorithm, task, iterations, seed)) for seed in self.seeds(spec.block)]
+        return [checked(RunSpec(algorithm, task, iterations, seed)) for seed in self.seeds(spec.block, n)]
 
 
 SESSION = pytest.StashKey[ClaimSession]()
+SEEDS = pytest.StashKey[int]()
+"""On an item: how many seeds it is judged on."""
