@@ -4,10 +4,15 @@ from itertools import pairwise
 
 import pytest
 import torch
+from hypothesis import settings
 from torch import nn
 
 from rlclaims.agents.algorithm import Agent
 from rlclaims.update import Rollout
+
+# How fast a machine is asserts nothing.
+settings.register_profile("rlclaims", deadline=None)
+settings.load_profile("rlclaims")
 
 
 @pytest.fixture(autouse=True)

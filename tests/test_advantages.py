@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rlclaims.agents.advantages import ReturnScaler, generalized_advantages
@@ -39,7 +39,6 @@ class Episodes:
         return t
 
 
-@settings(deadline=None)
 @given(ENDINGS, FRACTIONS, FRACTIONS, st.integers(0, 99))
 def test_advantages_are_the_discounted_errors_to_the_end_of_the_episode(endings, gamma, lam, seed):
     steps = Episodes(endings, seed)
@@ -51,7 +50,6 @@ def test_advantages_are_the_discounted_errors_to_the_end_of_the_episode(endings,
     np.testing.assert_allclose(steps.advantages(gamma, lam), expected, rtol=1e-12, atol=1e-12)
 
 
-@settings(deadline=None)
 @given(ENDINGS, FRACTIONS)
 def test_lambda_one_gives_discounted_returns_less_the_value(endings, gamma):
     steps = Episodes(endings)
@@ -66,7 +64,6 @@ def test_lambda_one_gives_discounted_returns_less_the_value(endings, gamma):
     np.testing.assert_allclose(steps.advantages(gamma, 1.0), expected, rtol=1e-12, atol=1e-12)
 
 
-@settings(deadline=None)
 @given(ENDINGS, FRACTIONS)
 def test_lambda_zero_gives_one_step_errors(endings, gamma):
     steps = Episodes(endings)

@@ -255,7 +255,7 @@ finite = st.floats(-1e3, 1e3, allow_nan=False, allow_subnormal=False)
 samples = st.lists(finite, min_size=5, max_size=12)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @pytest.mark.parametrize("method", ONE_GROUP)
 @given(values=samples, shift=finite, scale=st.floats(0.1, 10), data=st.data())
 def test_bounds_shift_and_scale_with_the_seeds_and_ignore_their_order(method, values, shift, scale, data):
@@ -268,7 +268,7 @@ def test_bounds_shift_and_scale_with_the_seeds_and_ignore_their_order(method, va
     assert moved == pytest.approx([scale * bound + shift for bound in original], abs=size)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @pytest.mark.parametrize("method", [*ONE_GROUP, Betting(-1e3, 1e3)])
 @given(values=samples)
 def test_the_lower_bound_of_the_negation_is_the_negated_upper_bound(method, values):
@@ -279,7 +279,7 @@ def test_the_lower_bound_of_the_negation_is_the_negated_upper_bound(method, valu
     assert bounds(mirrored, negated) == pytest.approx((-upper, -lower), abs=1e-9)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @pytest.mark.parametrize("method", [*ONE_GROUP, Betting(-1e3, 1e3)])
 @given(values=samples)
 def test_a_smaller_alpha_has_a_lower_bound_no_higher(method, values):
@@ -287,7 +287,7 @@ def test_a_smaller_alpha_has_a_lower_bound_no_higher(method, values):
     assert method.lower(rows(values), 0.01)[0] <= method.lower(rows(values), 0.05)[0]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @pytest.mark.parametrize("method", [*ONE_GROUP, Betting(-1e3, 1e3)])
 @given(values=samples, null=finite)
 def test_the_p_value_is_below_alpha_where_the_bound_is_above_the_null(method, values, null):

@@ -3,7 +3,7 @@ import operator
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.weightstats import ttost_ind, ttost_paired
@@ -184,7 +184,6 @@ NEGATION = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
 
-@settings(deadline=None)
 @given(values, relations, st.floats(-100, 100), methods)
 def test_a_claim_is_supported_exactly_when_its_negation_is_refuted(seeds, relation, bound, method):
     one = judged(seeds, relation, bound, method).verdict
@@ -192,14 +191,12 @@ def test_a_claim_is_supported_exactly_when_its_negation_is_refuted(seeds, relati
     assert other is OPPOSITE.get(one, one)
 
 
-@settings(deadline=None)
 @given(values, st.floats(-100, 100), st.floats(0, 50), methods)
 def test_a_looser_bound_never_turns_supported_into_anything_else(seeds, bound, slack, method):
     if judged(seeds, "<=", bound, method).verdict is Verdict.SUPPORTED:
         assert judged(seeds, "<=", bound + slack, method).verdict is Verdict.SUPPORTED
 
 
-@settings(deadline=None)
 @given(values, relations, st.floats(-100, 100), methods)
 def test_what_a_smaller_alpha_decides_a_larger_one_decides_alike(seeds, relation, bound, method):
     strict = judged(seeds, relation, bound, method, alpha_support=0.01, alpha_refute=0.01).verdict
@@ -207,13 +204,11 @@ def test_what_a_smaller_alpha_decides_a_larger_one_decides_alike(seeds, relation
         assert judged(seeds, relation, bound, method).verdict is strict
 
 
-@settings(deadline=None)
 @given(st.floats(-100, 100), st.integers(5, 20), relations, st.floats(-100, 100))
 def test_equal_seeds_never_decide_a_mean(value, n, relation, bound):
     assert judged([value] * n, relation, bound).verdict is Verdict.INCONCLUSIVE
 
 
-@settings(deadline=None)
 @given(values, relations, st.floats(-100, 100), methods)
 def test_a_verdict_agrees_with_the_estimate_and_its_p_value_is_within_its_level(seeds, relation, bound, method):
     assume(np.ptp(seeds) > 1e-3)
