@@ -214,7 +214,7 @@ class Comparison(Evidence):
     def sensitivity(self) -> str:
         """What the design can detect, next to the margin, in words; empty where the method has no such unit."""
         support, refute = self.detectable
-        if support is None:
+        if support is None or refute is None:
             return ""
         never = [verb for verb, effect in (("support", support), ("refute", refute)) if effect == math.inf]
         if never:
@@ -226,12 +226,10 @@ class Comparison(Evidence):
             told += f", margin {number(self.terms.margin)}"
             if support * deviation > margin:
                 told += f", needs n = {self.seeds_needed or f'more than {MOST_SEEDS}'}"
-        if refute is not None:
-            told += f"; refutes from {self._distance(refute * deviation)}"
-        return told
+        return f"{told}; refutes from {self._distance(refute * deviation)}"
 
     def to_json(self) -> dict[str, Any]:  # noqa: D102
-        judgement, i = self.judgement, self.interval
+        judgement = self.judgement
         region, (support, refute) = self.shown_region, self.detectable
         return {
             "quantity": self.quantity,
@@ -239,9 +237,7 @@ class Comparison(Evidence):
             "verdict": str(self.verdict),
             "reason": None if self.reason is None else str(self.reason),
             "detail": judgement.detail,
-            "estimate": None if i is None else _finite(i.estimate),
-            "lower": None if i is None else _finite(i.lower),
-            "upper": None if i is None else _finite(i.upper),
+            **_plain(self.interval),
             "log_scale": self.log_scale,
             "method": self.method.name,
             "guarantee": str(self.method.guarantee),
@@ -251,16 +247,7 @@ class Comparison(Evidence):
             "alpha_support": self.design.alpha_support,
             "alpha_refute": self.design.alpha_refute,
             "planned_looks": list(self.design.looks),
-            "looks": [
-                {
-                    "n": look.n,
-                    "estimate": None if shown is None else _finite(shown.estimate),
-                    "lower": None if shown is None else _finite(shown.lower),
-                    "upper": None if shown is None else _finite(shown.upper),
-                }
-                for look in judgement.looks
-                for shown in [self._shown(look.interval)]
-            ],
+            "looks": [{"n": look.n, **_plain(self._shown(look.interval))} for look in judgement.looks],
             "n": self.n,
             "margin": self.terms.margin,
             "can_support": None if support is None else support < math.inf,
@@ -351,6 +338,12 @@ def is_finite(x: float) -> bool:
 def number(x: float) -> str:
     """A number as a person reads it; no bound is "none"."""
     return f"{x:.4g}" if math.isfinite(x) else "none"
+
+
+def _plain(interval: Interval | None) -> dict[str, float | None]:
+    """An interval as plain data, None for what does not exist."""
+    numbers = (math.nan,) * 3 if interval is None else (interval.estimate, interval.lower, interval.upper)
+    return dict(zip(("estimate", "lower", "upper"), map(_finite, numbers), strict=True))
 
 
 def _finite(x: float) -> float | None:

@@ -11,6 +11,7 @@ import pytest
 
 from rlclaims.judging.claim import Claim
 from rlclaims.judging.terms import Family
+from rlclaims.pytest_plugin.session import claim_of
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def families(items: Iterable[pytest.Item]) -> dict[str, Family]:
             if d.claim.family is not None:
                 named[d.claim.family] = named.get(d.claim.family, 0) + d.shares
     _check_named(named)
-    collected = Counter(item.function.__rlclaims_claim__.id for item in functions if is_claim(item))
+    collected = Counter(claim.id for item in functions if (claim := claim_of(item)) is not None)
     for name, n in collected.items():
         if n > instances.get(name, 0):
             raise pytest.UsageError(
@@ -59,11 +60,6 @@ def families(items: Iterable[pytest.Item]) -> dict[str, Family]:
                 "family would depend on what is selected: give parameters as a list to pytest.mark.parametrize."
             )
     return found
-
-
-def is_claim(item: pytest.Function) -> bool:
-    """Whether an item is a claim."""
-    return hasattr(item.function, "__rlclaims_claim__")
 
 
 def _check_named(named: Mapping[Family, int]) -> None:

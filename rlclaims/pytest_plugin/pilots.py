@@ -77,13 +77,11 @@ def _pilot(evidence: Mapping[str, Any]) -> dict[str, Any] | None:
     # Of two groups, the spread of the one that spreads more.
     scale = math.log if evidence["log_scale"] else float
     deviation = max(statistics.stdev(map(scale, group)) for group in groups)
-    return (
-        None
-        if deviation == 0 or deviation >= MOST
-        else {
-            "standard_deviation": float(f"{deviation:.4g}"),
-            "seeds": [seed for group in evidence["seeds"] for seed in group],
-            "quantity": evidence["quantity"],
-            "setting": setting_of(evidence["scope"]),
-        }
-    )
+    if deviation == 0 or deviation >= MOST:
+        return None
+    return {
+        "standard_deviation": float(f"{deviation:.4g}"),
+        "seeds": [seed for group in evidence["seeds"] for seed in group],
+        "quantity": evidence["quantity"],
+        "setting": setting_of(evidence["scope"]),
+    }

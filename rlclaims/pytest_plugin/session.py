@@ -102,7 +102,7 @@ def _check_assertions(function: Callable[..., object], declared: Claim) -> None:
     """Refuse what Python itself decides half of, and so hides from the record.
 
     Raises:
-        pytest.UsageError: an assertion negates, or joins comparisons with and, or, a chain, all() or any().
+        pytest.UsageError: an assertion joins comparisons with and, or, a chain, all() or any().
     """
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
