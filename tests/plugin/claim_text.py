@@ -1,0 +1,53 @@
+"""Claims as text, for sessions of their own on a small task, and what such a session leaves behind."""
+
+import json
+
+CONFTEST = """
+import rlclaims
+from rlclaims import PPO, TRPO
+
+SMALL = dict(iterations=2, steps=64, minibatches=2, value_epochs=1)
+ppo = rlclaims.runs(PPO, "InvertedPendulum-v5", epochs=1, **SMALL)
+trpo = rlclaims.runs(TRPO, "InvertedPendulum-v5", **SMALL)
+"""
+
+HEADER = """
+from rlclaims import claim, source
+
+HERE = source("section 1", "a test")
+
+def declared(id, **changes):
+    return claim(id, HERE, says="It is so.", means="The number is so.", **changes)
+"""
+
+# KL is never negative, so these are decided whatever the seeds do; no seed's own mean is above or below their mean.
+SUPPORTED = "assert ppo.kl_old_new.mean.training.overall() > -1"
+
+REFUTED = "assert ppo.kl_old_new.mean.training.overall() <= -1"
+
+INCONCLUSIVE = """
+    kl = ppo.kl_old_new.mean.training.overall()
+    assert kl > sum(kl.values) / len(kl.values)
+"""
+
+
+def one_claim(body, parameters="ppo", **changes):
+    arguments = "".join(f", {name}={value!r}" for name, value in changes.items())
+    return f"\n@declared('section/claim'{arguments})\ndef test_claim({parameters}):\n    {body}\n"
+
+
+def written(store, name="latest"):
+    return json.loads((store / "reports" / name / "claims.json").read_text())
+
+
+def stored(folder, algorithm):
+    """Seeds of an algorithm's runs in a store."""
+    return sorted(json.loads(path.read_text())["seed"] for path in folder.glob(f"runs/{algorithm}-*/run.json"))
+
+
+def levels(store):
+    """The refuting and supporting error rates of the claims in the last report, by name."""
+    return {
+        claim["name"]: (claim["evidence"]["alpha_refute"], claim["evidence"]["alpha_support"])
+        for claim in written(store)["claims"]
+    }

@@ -1,0 +1,43 @@
+"""Sessions of the plugin on a small task, with a store that they share."""
+
+import pytest
+from claim_text import CONFTEST, HEADER
+
+# Sessions run in this process, and pytester makes it forget what they import: numpy and torch cannot be imported twice.
+import rlclaims.judging.samples
+import rlclaims.pytest_plugin.outcomes
+import rlclaims.pytest_plugin.session
+import rlclaims.pytest_plugin.terminal
+import rlclaims.study.executor
+import rlclaims.study.worker  # noqa: F401
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory):
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture
+def session(pytester, store):
+    """Runs a pytest session on the given claims."""
+    pytester.makeconftest(CONFTEST)
+
+    def run(body, *options):
+        pytester.makepyfile(test_claims=HEADER + body)
+        return pytester.runpytest_inprocess(
+            f"--claims-store={store}", "--claims-seeds=5", "-p", "no:cacheprovider", *options
+        )
+
+    return run
+
+
+@pytest.fixture
+def session_by_looks(pytester, tmp_path):
+    """Runs a pytest session at the profile's own looks, on a store of its own."""
+    pytester.makeconftest(CONFTEST)
+
+    def run(body, *options):
+        pytester.makepyfile(test_claims=HEADER + body)
+        return pytester.runpytest_inprocess(f"--claims-store={tmp_path}", "-p", "no:cacheprovider", *options)
+
+    return run

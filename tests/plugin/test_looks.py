@@ -1,0 +1,38 @@
+"""Looks at the seeds: only what undecided claims need is trained."""
+
+from claim_text import INCONCLUSIVE, SUPPORTED, one_claim, stored, written
+
+
+def test_only_the_seeds_that_undecided_claims_need_are_trained(session_by_looks, tmp_path):
+    body = (
+        one_claim(INCONCLUSIVE)
+        + "\n@declared('section/both')\ndef test_both(ppo, trpo):\n"
+        + "    assert ppo.kl_old_new.mean.training.overall() < trpo.kl_old_new.mean.training.overall()\n"
+        + "\n@declared('section/sure')\ndef test_sure(trpo):\n    assert trpo.kl_old_new.mean.training.overall() > -1\n"
+    )
+    result = session_by_looks(body)
+    assert result.parseoutcomes().get("inconclusive", 0) >= 1
+    result.stdout.fnmatch_lines(["rlclaims: look 2 of 4, 8 seeds: * of 3 claims are undecided."])
+    claims = {claim["id"]: claim["evidence"] for claim in written(tmp_path)["claims"]}
+    assert [look["n"] for look in claims["section/claim"]["looks"]] == [6, 8, 10, 12]
+    assert claims["section/sure"]["n"] == 6
+    assert stored(tmp_path, "PPO") == list(range(12))
+    assert stored(tmp_path, "TRPO") == list(range(claims["section/both"]["n"]))
+
+
+def test_a_claim_that_is_decided_at_the_first_look_trains_no_more(session_by_looks, tmp_path):
+    result = session_by_looks(one_claim(SUPPORTED))
+    result.stdout.no_fnmatch_line("*look 2*")
+    assert stored(tmp_path, "PPO") == list(range(6))
+
+
+def test_a_claim_in_error_trains_no_more(session_by_looks, tmp_path):
+    session_by_looks(one_claim("assert 1 / 0")).assert_outcomes(failed=1)
+    assert stored(tmp_path, "PPO") == list(range(6))
+
+
+def test_a_test_that_is_no_claim_gets_all_seeds(session_by_looks, tmp_path):
+    body = "\ndef test_looks(ppo):\n    assert len(ppo.seeds) == 12\n"
+    session_by_looks(one_claim(SUPPORTED) + body).assert_outcomes(passed=2)
+    (claim,) = written(tmp_path)["claims"]
+    assert claim["evidence"]["seeds"] == [[0, 1, 2, 3, 4, 5]]

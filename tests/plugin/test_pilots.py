@@ -1,0 +1,64 @@
+"""What development seeds say of the spread, and what is made of it."""
+
+import json
+
+import pytest
+from claim_text import SUPPORTED, one_claim, stored, written
+
+
+def test_a_pilot_on_development_seeds_tells_what_can_be_detected(session, store, pytester):
+    claim = one_claim(SUPPORTED, margin=0.001)
+    result = session(claim, "--claims-write-pilots", "--claims-first-seed=10000")
+    result.stdout.fnmatch_lines(["*pilots.json"])
+    session(claim)
+    evidence = written(store)["claims"][0]["evidence"]
+    (pilot,) = json.loads((pytester.path / "pilots.json").read_text()).values()
+    assert pilot["seeds"] == [10000, 10001, 10002, 10003, 10004]
+    assert evidence["mde"] > 0 and evidence["n_needed"] is not None
+    # The seeds that are judged are no pilot for themselves.
+    session(claim, "--claims-first-seed=10000")
+    assert written(store)["claims"][0]["evidence"]["mde"] is None
+
+
+def test_a_pilot_on_the_suites_own_seeds_is_refused(session):
+    result = session(one_claim(SUPPORTED), "--claims-write-pilots")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: A pilot is made on development seeds*"])
+
+
+def test_a_broken_file_of_pilots_is_one_sentence(session, pytester):
+    (pytester.path / "pilots.json").write_text('{"section/claim": {"sd": 1}}')
+    result = session(one_claim(SUPPORTED))
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: *pilots.json is no file of pilots*"])
+
+
+def test_seeds_that_do_not_vary_are_no_pilot(session, pytester):
+    claim = one_claim("assert ppo.ratio.exceedance.training.overall().median < 0.9", margin=0.1)
+    session(claim, "--claims-write-pilots", "--claims-first-seed=10000").assert_outcomes(passed=1)
+    assert not (pytester.path / "pilots.json").exists()
+    session(claim).assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    "pilot",
+    [
+        {"standard_deviation": 0.0},
+        {"standard_deviation": "a"},
+        {"standard_deviation": float("nan")},
+        {"seeds": [10000]},
+        {"seeds": "abc"},
+        {"quantity": 3},
+    ],
+)
+def test_a_pilot_that_is_none_is_refused(session, pytester, pilot):
+    good = {"standard_deviation": 1.0, "seeds": [10000, 10001], "quantity": "x", "setting": "y"}
+    (pytester.path / "pilots.json").write_text(json.dumps({"section/claim": {**good, **pilot}}))
+    result = session(one_claim(SUPPORTED))
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: *pilots.json is no file of pilots*"])
+
+
+def test_a_pilot_is_made_on_all_seeds(session_by_looks, tmp_path):
+    session_by_looks(one_claim(SUPPORTED), "--claims-write-pilots", "--claims-first-seed=10000")
+    assert stored(tmp_path, "PPO") == list(range(10000, 10012))

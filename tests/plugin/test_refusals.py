@@ -1,0 +1,203 @@
+"""What is not written as a claim, or cannot be trained, is refused in one sentence."""
+
+import pytest
+from claim_text import CONFTEST, HEADER, REFUTED, SUPPORTED, one_claim
+
+
+@pytest.mark.parametrize("options", [(), ("--assert=plain",)])
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ("pass", "judged nothing"),
+        (f"{SUPPORTED}\n    {SUPPORTED}", "judged 2 times"),
+        (REFUTED.replace("assert", "assert not"), "ended well though its evidence is refuted"),
+        (SUPPORTED.replace("assert", "assert not"), "failed though its evidence is supported"),
+        (f"{SUPPORTED}\n    assert False", "failed though its evidence is supported"),
+        (SUPPORTED.replace("assert ", ""), "compares and does not assert"),
+        (f"import pytest\n    {SUPPORTED}\n    pytest.skip('never mind')", "given up after it had judged"),
+        ("assert ppo.ratio.max.training.overall() > float('nan')", "compared with a finite number"),
+        ("assert ppo.ratio.max.training.overall() > 'x'", "compared with a finite number"),
+        ("assert ppo.ratio.max.training.overall() == 1", "never equal"),
+        ("assert ppo.ratio.max.training.overall()", "neither true nor false"),
+    ],
+)
+def test_what_is_not_one_judgement_is_an_error_in_one_sentence(session, body, sentence, options):
+    result = session(one_claim(body), *options)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([f"*{sentence}*"])
+    result.stdout.fnmatch_lines(["  claim*error*"])
+
+
+@pytest.mark.parametrize(
+    ("runs", "sentence"),
+    [
+        ("rlclaims.runs(rlclaims.PPO, 'Hoper-v5')", "There is no task 'Hoper-v5'; there are Hopper-v5, *"),
+        ("rlclaims.runs(rlclaims.PPO, learning_rat=1)", "PPO has no setting 'learning_rat'*"),
+        ("rlclaims.runs(rlclaims.PPO, steps=100)", "*must be a multiple of minibatches*"),
+        ("rlclaims.runs('PPO')", "*takes an algorithm*not 'PPO'*"),
+        ("rlclaims.runs(rlclaims.PPO(), steps=64)", "*an instance has its own*"),
+        ("rlclaims.runs(rlclaims.PPO, iterations=0)", "*iterations from 1 up, not 0*"),
+        ("rlclaims.runs(rlclaims.PPO, iterations='3')", "*iterations from 1 up, not '3'*"),
+        ("rlclaims.runs(rlclaims.PPO, 5)", "A task is the name*not 5*"),
+        ("rlclaims.runs(rlclaims.PPO, scale_rewards='no')", "*scale_rewards must be True or False, not 'no'*"),
+        ("rlclaims.runs(rlclaims.PPO, steps=32)", "*a multiple of minibatches (32), and more than one*"),
+        ("rlclaims.runs(rlclaims.PPO, learning_rate='fast')", "*learning_rate must be a positive number, not 'fast'*"),
+        ("rlclaims.runs(rlclaims.PPO, clip_epsilon=-1)", "*clip_epsilon must be a positive number, or None for off*"),
+        ("rlclaims.runs(rlclaims.TRPO, delta=float('nan'))", "*delta must be a positive number, not nan*"),
+        ("rlclaims.runs(rlclaims.PPO, steps=64.0)", "*steps must be a positive whole number, not 64.0*"),
+    ],
+)
+def test_runs_that_cannot_be_made_are_refused_before_training(session, runs, sentence):
+    result = session(f"\nimport rlclaims\nbad = {runs}\n" + one_claim("assert False", parameters="bad, ppo"))
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {sentence}"])
+    result.stdout.no_fnmatch_line("*rlclaims: training*")
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        ("--claims-seeds=4", "*at least 5 seeds*"),
+        ("--claims-first-seed=-1", "*from 0 up*"),
+        ("--claims-processes=0", "*from 1 up*"),
+        ("--claims-profile=paper", "*no profile 'paper'*standard*"),
+        ("--claims-store=conftest.py", "*store conftest.py cannot be written*"),
+        ("--claims-report=conftest.py", "*report folder conftest.py cannot be written*"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused_before_training(session, option, sentence):
+    result = session(one_claim(SUPPORTED), option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {sentence}"])
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (one_claim(SUPPORTED) + one_claim(SUPPORTED).replace("test_claim", "test_again"), "Two claims have the id*"),
+        (one_claim(SUPPORTED, parameters="ppo, tmp_path"), "*takes 'tmp_path', and a claim takes only runs*"),
+        ("\nimport pytest\n\n@pytest.mark.xfail" + one_claim(SUPPORTED), "*marked xfail*expected='refuted'*"),
+        (
+            "\nimport unittest\n\nclass TestIt(unittest.TestCase):\n"
+            "    @declared('section/claim')\n    def test_claim(self):\n        pass\n",
+            "*unittest.TestCase*",
+        ),
+    ],
+)
+def test_what_is_not_written_as_a_claim_is_refused_at_collection(session, body, sentence):
+    result = session(body)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {sentence}"])
+
+
+@pytest.mark.parametrize("missing", ["says", "means"])
+def test_a_claim_says_something_and_means_something(session, missing):
+    result = session(
+        one_claim(SUPPORTED).replace(
+            "@declared('section/claim'", f"@claim('x', HERE, **{{'says': 'a', 'means': 'b', {missing!r}: ' '}}"
+        )
+    )
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([f"*needs {missing}=*"])
+
+
+SUBCLASS = """
+from dataclasses import dataclass
+import rlclaims
+
+{}
+
+mine = rlclaims.runs(Mine, "InvertedPendulum-v5", iterations=2)
+
+@declared("section/mine")
+def test_mine(mine):
+    assert mine.kl_old_new.mean.training.overall() > -1
+"""
+
+
+@pytest.mark.parametrize(
+    ("definition", "sentence"),
+    [
+        (
+            "class Mine(rlclaims.PPO):\n    def policy_loss(self, ratio_SB, advantage_SB):\n"
+            "        return -(ratio_SB * advantage_SB).mean()",
+            "*must give one loss per seed*and gave shape ()*end it with .mean(1)*",
+        ),
+        (
+            "class Mine(rlclaims.PPO):\n    def policy_loss(self, ratio_SB, advantage_SB):\n        return undefined",
+            "*Mine.policy_loss fails*NameError: name 'undefined'*",
+        ),
+        (
+            "class Mine(rlclaims.PPO):\n    learning_rate: float = 1.0",
+            "Mine has settings of its own and needs @dataclass*",
+        ),
+        ("@dataclass(frozen=True)\nclass Mine(rlclaims.PPO):\n    epochs = 1", "Mine.epochs needs a type*"),
+        ("def make():\n    class Mine(rlclaims.PPO): pass\n    return Mine\nMine = make()", "*at the top of a file*"),
+    ],
+)
+def test_a_subclass_that_would_not_do_as_it_says_is_refused_before_training(session, definition, sentence):
+    result = session(SUBCLASS.format(definition))
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {sentence}"])
+
+
+def test_two_modules_of_one_name_are_not_mixed_up(pytester, store):
+    for folder, rate in (("a", 1e-3), ("b", 1e-4)):
+        pytester.mkdir(folder).joinpath("conftest.py").write_text(
+            CONFTEST + f"\nclass Mine(PPO):\n    pass\n\nmine = rlclaims.runs(Mine, learning_rate={rate}, **SMALL)\n"
+        )
+        body = HEADER + one_claim(SUPPORTED.replace("ppo", "mine"), "mine").replace("section", folder)
+        (pytester.path / folder / f"test_{folder}.py").write_text(body)
+    result = pytester.runpytest_subprocess(f"--claims-store={store}", "--claims-seeds=5")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: Mine of module 'conftest' cannot be told from another*"])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        one_claim(SUPPORTED) + "\ntest_again = test_claim\n",
+        "\nclass Base:\n    @declared('section/claim')\n    def test_claim(self, ppo):\n        "
+        + SUPPORTED
+        + "\n\nclass TestA(Base): pass\nclass TestB(Base): pass\n",
+        "\ndef make(bound):\n    @declared('section/claim')\n    def test(ppo):\n"
+        "        assert ppo.ratio.max.training.overall() > bound\n    return test\n\n"
+        "test_1, test_2 = make(1), make(2)\n",
+    ],
+)
+def test_one_id_in_several_places_is_refused(session, body):
+    result = session(body)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: Two claims have the id 'section/claim': *"])
+
+
+def test_a_claim_imported_from_another_file_is_refused(session, pytester):
+    pytester.makepyfile(other_claims=HEADER + one_claim(SUPPORTED))
+    result = session("\nfrom other_claims import test_claim\n")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: *is written in other_claims and collected from test_claims.py*"])
+
+
+@pytest.mark.parametrize(
+    "assertion",
+    [
+        "assert kl > -1 and kl > -2",
+        "assert kl > 5 or kl > -1",
+        "assert -1 < kl < 1",
+        "assert all(kl > b for b in (-1, -2))",
+        "assert not (kl > -1 and kl > -2)",
+    ],
+)
+def test_comparisons_that_python_may_skip_are_refused(session, assertion):
+    result = session(one_claim(f"kl = ppo.kl_old_new.mean.training.overall()\n    {assertion}"))
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: *of which Python may skip some*all_of*"])
+
+
+def test_a_part_of_what_was_joined_is_no_judgement(session):
+    body = (
+        "kl = ppo.kl_old_new.mean.training.overall()\n    a = kl > -1\n    b = rlclaims.any_of(a, kl > 9)\n    assert a"
+    )
+    result = session("\nimport rlclaims\n" + one_claim(body))
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*asserts a part of what it joined*"])

@@ -1,0 +1,90 @@
+"""What is trained for the claims of a session, and what is not."""
+
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+from claim_text import CONFTEST, HEADER, SUPPORTED, one_claim, written
+
+
+def test_a_second_session_trains_nothing(session):
+    session(one_claim(SUPPORTED))
+    session(one_claim(SUPPORTED)).stdout.no_fnmatch_line("*rlclaims: training*")
+
+
+def test_only_the_runs_of_selected_claims_are_trained(session, tmp_path):
+    body = one_claim(SUPPORTED) + "\n@declared('section/other')\ndef test_other(ppo, trpo):\n    assert False\n"
+    result = session(body, "-k", "not test_other", f"--claims-store={tmp_path}")
+    result.assert_outcomes(passed=1, deselected=1)
+    result.stdout.fnmatch_lines(["rlclaims: training 5 runs of PPO (640 steps)*"])
+
+
+def test_other_seeds_are_other_runs(session, store):
+    session(one_claim(SUPPORTED), "--claims-first-seed=7").assert_outcomes(passed=1)
+    (claim,) = written(store)["claims"]
+    assert claim["evidence"]["seeds"] == [[7, 8, 9, 10, 11]]
+
+
+def test_parameters_are_named_and_judged_apart(session, store):
+    body = (
+        "\nimport pytest\n\n@pytest.mark.parametrize('bound', [-1, -2])\n@declared('section/claim')\n"
+        "def test_claim(ppo, bound):\n    assert ppo.kl_old_new.mean.training.overall() > bound\n"
+    )
+    session(body).assert_outcomes(passed=2)
+    assert [claim["name"] for claim in written(store)["claims"]] == ["section/claim[-1]", "section/claim[-2]"]
+
+
+def test_a_subclass_in_a_claim_file_trains_in_processes_of_its_own(session):
+    body = """
+from dataclasses import dataclass
+import rlclaims
+
+@dataclass(frozen=True)
+class Unclipped(rlclaims.PPO):
+    def policy_loss(self, ratio_SB, advantage_SB):
+        return -(ratio_SB * advantage_SB).mean(1)
+
+small = dict(iterations=2, steps=64, minibatches=2, value_epochs=1, epochs=1)
+mine = rlclaims.runs(Unclipped, "InvertedPendulum-v5", **small)
+
+@declared("section/mine")
+def test_mine(mine):
+    assert mine.kl_old_new.mean.training.overall() > -1
+"""
+    session(body).assert_outcomes(passed=1)
+
+
+def test_runs_can_be_looked_at_outside_of_claims(session):
+    session("\ndef test_looks(ppo):\n    assert ppo.settings.epochs == 1\n").assert_outcomes(passed=1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_ctrl_c_stops_every_process_and_says_how_to_go_on(pytester, tmp_path):
+    pytester.makeconftest(CONFTEST.replace("iterations=2", "iterations=100_000"))
+    pytester.makepyfile(test_claims=HEADER + one_claim(SUPPORTED))
+    command = ("-m", "pytest", "--claims-seeds=5", "--claims-processes=2", f"--claims-store={tmp_path}")
+    # A shell starts its background jobs, and so perhaps these tests, deaf to SIGINT.
+    hear = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    session = pytester.popen([sys.executable, *command], stdin=subprocess.DEVNULL, preexec_fn=hear)
+    while b"rlclaims: training" not in (line := session.stdout.readline()):
+        assert line, "the session ended before it trained"
+    while len(workers := workers_of(session.pid)) < 2:
+        assert session.poll() is None, session.communicate()
+        time.sleep(0.1)
+    session.send_signal(signal.SIGINT)
+    try:
+        out, _ = session.communicate(timeout=120)
+    finally:
+        session.kill()
+    assert session.returncode == pytest.ExitCode.INTERRUPTED
+    assert b"the same command goes on from there" in out
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+
+
+def workers_of(pid):
+    """Process ids of the training processes that a session has started (Linux)."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
