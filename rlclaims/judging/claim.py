@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar, get_args
 
 from rlclaims.judging.evidence import ClaimError, is_number
-from rlclaims.judging.terms import FAMILY_RATE, Family
+from rlclaims.judging.terms import Family
 
 TestFunction = TypeVar("TestFunction", bound=Callable[..., None])
 
@@ -33,14 +33,14 @@ def source(where: str, work: str = SEED_POST) -> Source:
     return Source(where, work)
 
 
-def family(name: str, *, size: int, rate: float = FAMILY_RATE) -> Family:
+def family(name: str, *, size: int, rate: float | None = None) -> Family:
     """Claims, in one file or several, that share the rate at which a build goes red by chance.
 
     Args:
         name: the same in every file.
         size: shares that the rate is split into, whether taken or not: one for each claim, and another for each that is
             expected to be refuted. Room for claims to come keeps their verdicts from changing those of others.
-        rate: probability that any of the family turns red though its sentence is as it ships.
+        rate: probability that any of the family turns red though its sentence is as it ships; by default the profile's.
 
     Raises:
         ClaimError: a part makes no sense.
@@ -49,7 +49,7 @@ def family(name: str, *, size: int, rate: float = FAMILY_RATE) -> Family:
         raise ClaimError(f"A family needs a name, a text that is not empty, unlike {name!r}.")
     if type(size) is not int or not 1 <= size <= 10**9:
         raise ClaimError(f"The family {name!r} has a whole number of shares, 1 or more, not {size!r}.")
-    if not is_number(rate) or not 0 < rate < 0.5:
+    if rate is not None and (not is_number(rate) or not 0 < rate < 0.5):
         raise ClaimError(f"The family {name!r} has an error rate between 0 and .5, not {rate!r}.")
     return Family(name, size, rate)
 

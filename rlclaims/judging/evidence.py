@@ -15,6 +15,8 @@ from functools import cached_property
 from numbers import Real
 from typing import Any, NoReturn, TypeGuard
 
+import numpy as np
+
 from rlclaims.judging.terms import Terms
 from rlclaims.stats.method import Method
 from rlclaims.stats.power import MOST_SEEDS, minimal_detectable_effect, seeds_needed
@@ -37,15 +39,21 @@ class Recorder:
     evidence: list["Evidence"] = field(default_factory=list)
     asserted: list["Evidence"] = field(default_factory=list)
     """What was truth-tested."""
+    assumed: Verdict | None = None
+    """The verdict that everything is taken to have, without being judged, or None."""
+
+    def verdict(self, evidence: "Evidence") -> Verdict:
+        """The verdict of a piece of evidence, or the one assumed."""
+        return self.assumed or evidence.verdict
 
 
 _current: ContextVar[Recorder | None] = ContextVar("rlclaims_recorder", default=None)
 
 
 @contextmanager
-def recording(terms: Terms | None = None) -> Iterator[Recorder]:
-    """Collect the evidence that a claim makes while it runs, judged on the given terms."""
-    recorder = Recorder(terms or Terms())
+def recording(terms: Terms | None = None, assumed: Verdict | None = None) -> Iterator[Recorder]:
+    """Collect the evidence that a claim makes while it runs, judged on the given terms, or as if it had been."""
+    recorder = Recorder(terms or Terms(), assumed=assumed)
     token = _current.set(recorder)
     try:
         yield recorder
@@ -87,7 +95,8 @@ class Evidence(ABC):
     def __bool__(self) -> bool:
         if (recorder := _current.get()) is not None:
             recorder.asserted.append(self)
-        elif self.verdict is Verdict.INCONCLUSIVE:
+            return recorder.verdict(self) is not Verdict.REFUTED
+        if self.verdict is Verdict.INCONCLUSIVE:
             raise InconclusiveError(f"Outside a claim, inconclusive evidence is neither true nor false: {self}")
         return self.verdict is not Verdict.REFUTED
 
@@ -117,6 +126,8 @@ class Comparison(Evidence):
     """Task, steps and seeds that the verdict is about."""
     failures: tuple[str, ...] = ()
     """The failed runs and why they failed."""
+    correlation: float | None = None
+    """Of paired numbers, that of the two sides over seeds, NaN where they do not vary; None for what is not paired."""
     terms: Terms = field(default_factory=lambda: terms_now())
 
     @cached_property
@@ -127,7 +138,10 @@ class Comparison(Evidence):
     @cached_property
     def judgement(self) -> Judgement:
         """The verdict and what it rests on, on the scale it is judged on."""
-        return judge(self.method, self.groups, self.region, self.design, self._margin)
+        judged = judge(self.method, self.groups, self.region, self.design, self._margin)
+        if self.terms.no_evidence is None:
+            return judged
+        return replace(judged, verdict=Verdict.INCONCLUSIVE, reason=Reason.NO_EVIDENCE, detail=self.terms.no_evidence)
 
     @property
     def verdict(self) -> Verdict:  # noqa: D102
@@ -187,6 +201,7 @@ class Comparison(Evidence):
     def __post_init__(self) -> None:
         if (recorder := _current.get()) is not None:
             recorder.evidence.append(self)
+        _ = self._margin  # refuses one that is none for this quantity
 
     def __str__(self) -> str:
         judgement = self.judgement
@@ -228,12 +243,24 @@ class Comparison(Evidence):
                 told += f", needs n = {self.seeds_needed or f'more than {MOST_SEEDS}'}"
         return f"{told}; refutes from {self._distance(refute * deviation)}"
 
+    @property
+    def stop_reason(self) -> str:
+        """Why no more seeds were looked at."""
+        match self.reason:
+            case None:
+                return "decided"
+            case Reason.UNDERPOWERED | Reason.ASSUMPTION_FAILED:
+                return "all looks taken" if self.look == len(self.design.looks) else "no more seeds"
+        return str(self.reason)
+
     def to_json(self) -> dict[str, Any]:  # noqa: D102
         judgement = self.judgement
         region, (support, refute) = self.shown_region, self.detectable
         return {
             "quantity": self.quantity,
+            "unit": "seed",
             "region": str(region),
+            "region_ends": [_finite(region.lower), _finite(region.upper)],
             "verdict": str(self.verdict),
             "reason": None if self.reason is None else str(self.reason),
             "detail": judgement.detail,
@@ -242,13 +269,18 @@ class Comparison(Evidence):
             "method": self.method.name,
             "guarantee": str(self.method.guarantee),
             "assumption": self.method.assumption,
+            # Its generator is seeded by the number of seeds, so that the same seeds have the same verdict.
+            "rearranges": self.method.rearranges,
             "p_value": judgement.p_value,
             "level": judgement.level,
             "alpha_support": self.design.alpha_support,
             "alpha_refute": self.design.alpha_refute,
+            "paired": self.correlation is not None,
+            "correlation": None if self.correlation is None else _finite(self.correlation),
             "planned_looks": list(self.design.looks),
             "looks": [{"n": look.n, **_plain(self._shown(look.interval))} for look in judgement.looks],
             "n": self.n,
+            "stop_reason": self.stop_reason,
             "margin": self.terms.margin,
             "can_support": None if support is None else support < math.inf,
             "can_refute": None if refute is None else refute < math.inf,
@@ -259,6 +291,7 @@ class Comparison(Evidence):
             "n_needed": self.seeds_needed,
             "seeds": [list(group) for group in self.seeds],
             "values": [[_finite(value) for value in group] for group in self.values],
+            "diagnostics": [_diagnostics(group) for group in self.groups],
             "failures": list(self.failures),
             "scope": self.scope,
         }
@@ -338,6 +371,21 @@ def is_finite(x: float) -> bool:
 def number(x: float) -> str:
     """A number as a person reads it; no bound is "none"."""
     return f"{x:.4g}" if math.isfinite(x) else "none"
+
+
+def _diagnostics(group: tuple[float, ...]) -> dict[str, Any]:
+    """What seeds look like on the scale they are judged on: skewness, equal ones, seeds without a finite number."""
+    finite = np.array([value for value in group if math.isfinite(value)])
+    with np.errstate(all="ignore"):  # of no seeds, equal ones, or ones too large to square
+        standard = (finite - finite.mean()) / finite.std() if len(finite) else finite
+        deviation = float(finite.std(ddof=1)) if len(finite) > 1 else math.nan
+        skewness = float((standard**3).mean()) if len(finite) else math.nan
+    return {
+        "standard_deviation": _finite(deviation),
+        "skewness": _finite(skewness),
+        "ties": len(finite) - len(set(finite)),
+        "not_finite": len(group) - len(finite),
+    }
 
 
 def _plain(interval: Interval | None) -> dict[str, float | None]:

@@ -8,6 +8,7 @@ and `within` judge; an estimate is never equal to anything.
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NoReturn
@@ -46,6 +47,8 @@ class Sample:
     others: tuple[float, ...] = ()
     """Of a difference between runs on different seeds, the numbers that are subtracted."""
     other_seeds: tuple[int, ...] = ()
+    correlation: float | None = None
+    """Of paired numbers, that of the two sides over seeds, NaN where they do not vary; None for what is not paired."""
 
     @property
     def median(self) -> Sample:
@@ -120,7 +123,10 @@ class Sample:
         other = self._comparable(other, "/")
         if self.seeds == other.seeds:
             logs = tuple(_log_ratio(a, b) for a, b in zip(self.values, other.values, strict=True))
-            return self._combined(other, "/", logs, log_scale=True)
+            together = _correlation(
+                *(tuple(_log_ratio(v, 1.0) for v in group) for group in (self.values, other.values))
+            )
+            return replace(self._combined(other, "/", logs, log_scale=True), correlation=together)
         values, others = (tuple(_log_ratio(v, 1.0) for v in group) for group in (self.values, other.values))
         return self._unpaired(other, "/", values, others, log_scale=True)
 
@@ -140,7 +146,8 @@ class Sample:
         other = self._comparable(other, "-")
         if self.seeds == other.seeds:
             differences = tuple(a - b for a, b in zip(self.values, other.values, strict=True))
-            return self._combined(other, "-", differences, log_scale=False)
+            together = _correlation(self.values, other.values)
+            return replace(self._combined(other, "-", differences, log_scale=False), correlation=together)
         return self._unpaired(other, "-", self.values, other.values, log_scale=False)
 
     def __lt__(self, other: Sample | float) -> Evidence:
@@ -190,6 +197,7 @@ class Sample:
             log_scale=self.log_scale,
             scope=self.scope,
             failures=self.failures,
+            correlation=self.correlation,
         )
 
     @property
@@ -277,6 +285,15 @@ class Sample:
 
 def _both(one: str, other: str) -> str:
     return one if one == other else f"{one}; {other}"
+
+
+def _correlation(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    """Of the seeds that have two finite numbers; NaN where these do not vary."""
+    both = [pair for pair in zip(one, other, strict=True) if all(map(math.isfinite, pair))]
+    try:
+        return statistics.correlation(*zip(*both, strict=True)) if len(both) > 2 else math.nan
+    except (statistics.StatisticsError, OverflowError):  # one side is constant, or too large to square
+        return math.nan
 
 
 def _log_ratio(a: float, b: float) -> float:

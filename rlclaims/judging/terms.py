@@ -22,13 +22,13 @@ class Family:
     name: str
     size: int
     """Shares: one for each claim's refutation, and one for the support of each that is expected to be refuted."""
-    rate: float = FAMILY_RATE
-    """Probability that any of these verdicts is wrong, at most."""
+    rate: float | None = None
+    """Probability that any of these verdicts is wrong, at most; None for the profile's."""
 
     @property
     def share(self) -> float:
         """The error rate of one of them."""
-        return self.rate / self.size
+        return (FAMILY_RATE if self.rate is None else self.rate) / self.size
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,8 @@ class Terms:
     margin: float | None = None
     """The distance from the claim's bound that starts to matter, a factor for a ratio."""
     pilot: Pilot | None = None
+    no_evidence: str | None = None
+    """Why nothing that is judged on these terms counts, or None."""
 
     def design(self, seeds: int) -> Design:
         """Looks and error rates for a sample of that many seeds."""

@@ -1,80 +1,42 @@
-"""The pytest plugin: hooks only; what they call imports torch, mujoco and scipy when a claim runs."""
+"""The pytest plugin: hooks only; what they call imports torch, mujoco and scipy when there are claims."""
 
-import dataclasses
-import json
-import tempfile
-from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager
-from datetime import UTC, datetime
-from functools import partial
-from importlib.metadata import version
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Generator
+from contextlib import suppress
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from rlclaims.pytest_plugin.looks import Look
-    from rlclaims.pytest_plugin.session import ClaimSession
-    from rlclaims.study.executor import Progress
-    from rlclaims.study.plan import Plan
+from rlclaims.pytest_plugin.options import TASK, add_options, settings
 
 JUDGED = pytest.StashKey[Any]()
+"""On an item: what its claim came to."""
+PLACE = pytest.StashKey[int]()
+"""On an item: its place in the order of collection."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Options are plain types, for xdist."""
-    group = parser.getgroup("rlclaims", "claims about reinforcement-learning algorithms")
-    group.addoption("--claims-profile", default="standard", metavar="NAME", help="budget of the suite: standard")
-    group.addoption(
-        "--claims-seeds",
-        type=int,
-        metavar="N",
-        help="runs per algorithm, looked at once (default: the profile's looks)",
-    )
-    group.addoption(
-        "--claims-first-seed",
-        type=int,
-        default=0,
-        metavar="N",
-        help="first seed; another replicates on fresh seeds",
-    )
-    group.addoption("--claims-store", metavar="DIR", help="finished runs (default: RLCLAIMS_STORE, or .rlclaims)")
-    group.addoption("--claims-report", metavar="DIR", help="where claims.json goes (default: reports/latest)")
-    group.addoption("--claims-strict", action="store_true", help="an inconclusive claim fails the session")
-    group.addoption(
-        "--claims-write-pilots",
-        action="store_true",
-        help="write what development seeds say of the spread into pilots.json beside the claims",
-    )
-    group.addoption("--claims-processes", type=int, metavar="N", help="training processes (default: one per core)")
+    """All options begin with --claims."""
+    add_options(parser)
 
 
-def _session(config: pytest.Config) -> "ClaimSession":
-    from rlclaims.pytest_plugin.session import PROFILES, SESSION, ClaimSession
-
-    if SESSION not in config.stash:
-        option = config.option
-        if option.claims_profile not in PROFILES:
-            raise pytest.UsageError(
-                f"There is no profile {option.claims_profile!r}; there is {', '.join(sorted(PROFILES))}."
-            )
-        profile = PROFILES[option.claims_profile]
-        if option.claims_seeds is not None:
-            profile = dataclasses.replace(profile, looks=(option.claims_seeds,))
-        store = None if option.claims_store is None else Path(option.claims_store)
-        config.stash[SESSION] = ClaimSession(
-            profile,
-            option.claims_first_seed,
-            store,
-            option.claims_processes,
-            writes_pilots=option.claims_write_pilots,
-        )
-    return config.stash[SESSION]
+@pytest.fixture
+def _claims_task(request: pytest.FixtureRequest) -> str:
+    """The task of runs that name none: the profile's, or each of them in turn where it has several."""
+    named: str = getattr(request, "param", None) or settings(request.config).profile.tasks[0]
+    return named
 
 
-def _has_claims(items: list[pytest.Item]) -> bool:
-    return any(hasattr(getattr(item, "function", None), "__rlclaims_claim__") for item in items)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A claim about runs that name no task is a claim on each task of the profile."""
+    if TASK in metafunc.fixturenames:
+        with suppress(pytest.UsageError):  # said once, when collection is over
+            tasks = settings(metafunc.config).profile.tasks
+            if len(tasks) > 1:
+                metafunc.parametrize(TASK, tasks, indirect=True)
+
+
+def _is_claim(item: pytest.Item) -> bool:
+    return hasattr(getattr(item, "function", None), "__rlclaims_claim__")
 
 
 def _takes_runs(item: pytest.Item) -> bool:
@@ -86,61 +48,38 @@ def _takes_runs(item: pytest.Item) -> bool:
 @pytest.hookimpl(tryfirst=True)  # before claims are deselected
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Refuse what is not written as a claim, before anything runs, and see how large each family is."""
-    if _has_claims(items):
-        from rlclaims.pytest_plugin.families import families
-        from rlclaims.pytest_plugin.session import check_claims
+    if not any(map(_is_claim, items)):
+        return
+    from rlclaims.pytest_plugin.families import families
+    from rlclaims.pytest_plugin.rules import check_claims
+    from rlclaims.pytest_plugin.session import claim_session
+    from rlclaims.pytest_plugin.workers import stopping
 
-        check_claims(items)
-        _session(config).families = families(items)
+    for place, item in enumerate(items):
+        item.stash[PLACE] = place
+    with stopping(config):
+        session = claim_session(config)
+        check_claims(session, items)
+        session.families = families(items, session.profile)
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
-    """Train what the selected claims need, look by look, before the first of them runs."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """Train what the selected claims need, look by look, before the first of them runs; or say what that would take."""
     config = session.config
     broken = session.testsfailed and not config.option.continue_on_collection_errors
-    if any(map(_takes_runs, session.items)) and not config.option.collectonly and not broken:
-        from rlclaims.pytest_plugin.looks import train_looks
-        from rlclaims.study.executor import TrainingError
+    if config.option.collectonly or broken:
+        return None
+    if any(map(_takes_runs, session.items)):
+        from rlclaims.pytest_plugin.prepare import prepare
+        from rlclaims.pytest_plugin.workers import stopped, stopping
 
-        try:
-            _session(config).check(session.items)
-            _report_folder(config)
-            train_looks(_session(config), session.items, _progress(config), partial(_announce, config))
-        except TrainingError as error:
-            pytest.exit(str(error), returncode=pytest.ExitCode.INTERNAL_ERROR)
-        except KeyboardInterrupt:
-            if (reporter := _reporter(config)) is not None:
-                reporter.write_line(
-                    "rlclaims: stopped. Finished cohorts are in the store; the same command goes on from there."
-                )
-            raise
-    return (yield)
-
-
-def _announce(config: pytest.Config, look: "Look") -> None:
-    if look.number > 1 and (reporter := _reporter(config)) is not None:
-        reporter.write_line(
-            f"rlclaims: look {look.number} of {look.of}, {look.seeds} seeds: {look.undecided} of {look.claims} claims "
-            "are undecided."
-        )
-
-
-def _reporter(config: pytest.Config) -> Any:
-    return config.pluginmanager.getplugin("terminalreporter")
-
-
-def _progress(
-    config: pytest.Config,
-) -> "Callable[[Plan], AbstractContextManager[Callable[[Progress], None]]]":
-    from rlclaims.pytest_plugin.terminal import progress
-
-    reporter = _reporter(config)
-    if reporter is None:  # an xdist worker
-        from contextlib import nullcontext
-
-        return lambda _: nullcontext(lambda _: None)
-    return lambda training: progress(training, reporter._tw._file)
+        with stopping(config):
+            prepare(config, session.items)
+        if stopped(session):
+            return True
+    # These run no test, not even what is no claim.
+    return True if config.option.claims_dry_run or config.option.claims_replay is not None else None
 
 
 @pytest.hookimpl(wrapper=True)
@@ -157,12 +96,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
         return (yield)
     from rlclaims.judging.evidence import recording
     from rlclaims.pytest_plugin.outcomes import ContradictedError, UndecidedError, settle
-    from rlclaims.pytest_plugin.session import claim_name
+    from rlclaims.pytest_plugin.session import claim_name, claim_session
     from rlclaims.stats.verdict import Verdict
 
     result: object = None
     raised: BaseException | None = None
-    with recording(_session(pyfuncitem.config).terms(pyfuncitem)) as recorder:
+    with recording(claim_session(pyfuncitem.config).terms(pyfuncitem)) as recorder:
         try:
             result = yield
         except (Exception, pytest.skip.Exception, pytest.xfail.Exception) as error:
@@ -182,20 +121,16 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A refuted claim fails with its numbers; an inconclusive one is neither passed nor failed."""
     report = yield
-    declared = getattr(getattr(item, "function", None), "__rlclaims_claim__", None)
-    if declared is None or (call.when != "call" and not report.failed):
+    if not _is_claim(item) or (call.when != "call" and not report.failed):
         return report
-    from rlclaims.judging.evidence import ClaimError
-    from rlclaims.pytest_plugin.outcomes import ContradictedError, UndecidedError, describe
-    from rlclaims.pytest_plugin.session import claim_name
-
     judged = item.stash.get(JUDGED, None) if call.when == "call" else None
     if judged is None and report.skipped:  # by the user: pytest.skip, xfail
         return report
-    if judged is not None:
-        outcome = judged.to_json()
-    else:
-        outcome = {**describe(declared, claim_name(item)), "verdict": "error", "evidence": None}
+    from rlclaims.judging.evidence import ClaimError
+    from rlclaims.pytest_plugin.outcomes import ContradictedError, UndecidedError
+    from rlclaims.pytest_plugin.results import properties, result_of
+
+    result = result_of(item, judged)
     error = None if call.excinfo is None else call.excinfo.value
     if isinstance(error, UndecidedError):
         path, line = item.reportinfo()[:2]
@@ -205,10 +140,11 @@ def pytest_runtest_makereport(
     elif isinstance(error, ContradictedError | ClaimError):
         report.longrepr = str(error)
     # Plain data, which survives the way from an xdist worker.
-    report.rlclaims = {**outcome, "family": _session(item.config).families[declared.id].name}  # type: ignore[attr-defined]
+    report.rlclaims = result  # type: ignore[attr-defined]
+    report.rlclaims_place = item.stash.get(PLACE, 0)  # type: ignore[attr-defined]
     report.rlclaims_folder = str(item.path.parent)  # type: ignore[attr-defined]
     # JUnit's writer takes properties from the item, at its teardown.
-    item.user_properties += [("claim", outcome["name"]), ("verdict", outcome["verdict"])]
+    item.user_properties += properties(result)
     return report
 
 
@@ -222,70 +158,77 @@ def pytest_report_teststatus(
     return None
 
 
+class Reports:
+    """The reports of a session's claims, from whichever process they come; a plugin of its own for each session."""
+
+    def __init__(self) -> None:
+        self.of_claims: list[Any] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep what a claim came to."""
+        if hasattr(report, "rlclaims"):
+            self.of_claims.append(report)
+            self.of_claims.sort(key=lambda kept: kept.rlclaims_place)
+
+    @property
+    def results(self) -> list[dict[str, Any]]:
+        """What the claims came to, in the order of their files."""
+        return [report.rlclaims for report in self.of_claims]
+
+
+REPORTS = pytest.StashKey[Reports]()
+RECORD = pytest.StashKey[str]()
+"""Where claims.json is, or why it is not."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Listen to reports."""
+    config.stash[REPORTS] = Reports()
+    config.pluginmanager.register(config.stash[REPORTS], "rlclaims-reports")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:  # noqa: ARG001
+    """Hear from an xdist worker why it stopped."""
+    from rlclaims.pytest_plugin.workers import heard
+
+    heard(node)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """With --claims-strict, a session that left a claim open has failed."""
-    reporter = _reporter(session.config)  # none in an xdist worker, whose controller decides
-    if session.config.option.claims_strict and reporter is not None and reporter.stats.get("inconclusive"):
-        session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+    """Write claims.json. With --claims-strict, a session that left a claim open has failed."""
+    config = session.config
+    if hasattr(config, "workerinput"):  # an xdist worker, whose controller decides
+        return
+    if (results := config.stash[REPORTS].results) and not config.option.collectonly:
+        from rlclaims.report.record import write
+
+        asked = settings(config)
+        try:
+            asked.report.mkdir(parents=True, exist_ok=True)
+            path = write(results, asked.profile, asked.first_seed, asked.report)
+            config.stash[RECORD] = f"everything is in {path}"
+        except OSError as error:
+            config.stash[RECORD] = f"claims.json could not be written ({error})"
+        if config.option.claims_strict and any(result["verdict"] == "inconclusive" for result in results):
+            session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+    if hasattr(config, "rlclaims_stopped"):
+        session.exitstatus = config.rlclaims_stopped[1]
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """The table, and claims.json."""
-    reports = [r for reports in terminalreporter.stats.values() for r in reports if hasattr(r, "rlclaims")]
-    if not reports:
+    """The table of verdicts."""
+    if hasattr(config, "rlclaims_stopped"):
+        terminalreporter.write_line(f"ERROR: {config.rlclaims_stopped[0]}", red=True)
+    if not (results := config.stash[REPORTS].results):
         return
     from rlclaims.pytest_plugin.pilots import write_pilots
-    from rlclaims.pytest_plugin.terminal import table
+    from rlclaims.report.table import table
 
-    reports.sort(key=lambda report: report.start)
-    results = [cast("dict[str, Any]", report.rlclaims) for report in reports]
-    session = _session(config)
     terminalreporter.section("claims")
-    families = [session.families[result["id"]] for result in results]
-    table(results, families, terminalreporter._tw._file, terminalreporter._tw.fullwidth)
-    path = _write_report(config, results)
-    terminalreporter.write_line(f"Intervals are over seeds, each side at its own error rate; everything is in {path}")
+    table(results, settings(config).profile, terminalreporter._tw._file, terminalreporter._tw.fullwidth)
+    terminalreporter.write_line(f"Intervals are over seeds, each side at its own error rate; {config.stash[RECORD]}")
     if config.option.claims_write_pilots:
-        for pilots in write_pilots(reports):
+        for pilots in write_pilots(config.stash[REPORTS].of_claims):
             terminalreporter.write_line(f"What these seeds say of the spread is in {pilots}")
-
-
-def _write_report(config: pytest.Config, results: list[dict[str, Any]]) -> Path:
-    session = _session(config)
-    document = {
-        "format": 2,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "profile": dataclasses.asdict(session.profile),
-        "first_seed": session.first_seed,
-        "families": [
-            dataclasses.asdict(family) for family in {session.families[result["id"]]: None for result in results}
-        ],
-        "rlclaims": version("rlclaims"),
-        "claims": results,
-    }
-    path = _report_folder(config) / "claims.json"
-    path.write_text(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    return path
-
-
-def _report_folder(config: pytest.Config) -> Path:
-    """`--claims-report`, or `reports/latest` in a project that has a `reports` folder, or else in the store.
-
-    Raises:
-        pytest.UsageError: it cannot be written.
-    """
-    if config.option.claims_report:
-        folder = Path(config.option.claims_report)
-    else:
-        reports = config.rootpath / "reports"
-        folder = (reports if reports.is_dir() else _session(config).store.root / "reports") / "latest"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except OSError as error:
-        raise pytest.UsageError(
-            f"The report folder {folder} cannot be written ({error.strerror or error}); choose another with "
-            "--claims-report DIR."
-        ) from None

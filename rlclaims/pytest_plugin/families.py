@@ -3,13 +3,14 @@
 import inspect
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
 import pytest
 
 from rlclaims.judging.claim import Claim
+from rlclaims.judging.profile import Profile
 from rlclaims.judging.terms import Family
 from rlclaims.pytest_plugin.session import claim_of
 
@@ -28,11 +29,11 @@ class Declared:
         return self.claim.shares * self.instances
 
 
-def families(items: Iterable[pytest.Item]) -> dict[str, Family]:
+def families(items: Iterable[pytest.Item], profile: Profile) -> dict[str, Family]:
     """The family of each collected claim, by the claim's id.
 
-    Claims that name none are a family with the others of their file. All claims that a file declares count, so items
-    can be selected in any way.
+    Claims that name none are a family with the others of their file. All claims that a file declares count, on each of
+    the profile's tasks, so items can be selected in any way.
 
     Raises:
         pytest.UsageError: a family is declared in two ways, its claims take more shares than it has, or a file does not
@@ -44,7 +45,7 @@ def families(items: Iterable[pytest.Item]) -> dict[str, Family]:
     named: dict[Family, int] = {}
     instances: dict[str, int] = {}
     for path, module in files.items():
-        claims = {d.claim.id: d for d in _declared(module, module)}
+        claims = {d.claim.id: replace(d, instances=d.instances * len(profile.tasks)) for d in _declared(module, module)}
         instances |= {name: d.instances for name, d in claims.items()}
         of_file = Family(path, max(1, sum(d.shares for d in claims.values() if d.claim.family is None)))
         for name, d in claims.items():
@@ -59,7 +60,9 @@ def families(items: Iterable[pytest.Item]) -> dict[str, Family]:
                 f"The claim {name!r} becomes {n} claims in a way that its file does not tell, so that the size of its "
                 "family would depend on what is selected: give parameters as a list to pytest.mark.parametrize."
             )
-    return found
+    return {
+        name: family if family.rate else replace(family, rate=profile.family_rate) for name, family in found.items()
+    }
 
 
 def _check_named(named: Mapping[Family, int]) -> None:
@@ -68,13 +71,17 @@ def _check_named(named: Mapping[Family, int]) -> None:
         other = first.setdefault(family.name, family)
         if other != family:
             raise pytest.UsageError(
-                f"The family {family.name!r} is declared with {other.size} shares at a rate of {other.rate:g} and with "
-                f"{family.size} at {family.rate:g}; make them one."
+                f"The family {family.name!r} is declared with {other.size} shares at {_rate(other)} and with "
+                f"{family.size} at {_rate(family)}; make them one."
             )
         if taken > family.size:
             raise pytest.UsageError(
                 f"The family {family.name!r} has {family.size} shares and its claims take {taken}; raise its size."
             )
+
+
+def _rate(family: Family) -> str:
+    return "the profile's rate" if family.rate is None else f"a rate of {family.rate:g}"
 
 
 def _declared(owner: ModuleType | type, module: ModuleType, marks: Sequence[pytest.Mark] = ()) -> Iterator[Declared]:

@@ -1,11 +1,12 @@
 """`rlclaims.runs`: a pytest fixture that says which runs it stands for before any is made."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from rlclaims.judging.runs import Runs, RunsSpec
-from rlclaims.pytest_plugin.session import SEEDS, SESSION
+from rlclaims.pytest_plugin.session import SEEDS, claim_session
 
 if TYPE_CHECKING:
     from rlclaims.agents.algorithm import Algorithm
@@ -23,7 +24,7 @@ def runs(
 
     Args:
         algorithm: a class, for the papers' settings of the task, or an instance with settings of its own.
-        task: Gymnasium's id; by default the profile's task.
+        task: Gymnasium's id; by default each task of the profile.
         iterations: updates per run; by default the profile's.
         block: block k takes seeds that lie 1,000 k further on. Runs of one block are paired by their seeds; runs of
             different blocks share nothing, and are compared as two groups.
@@ -35,8 +36,13 @@ def runs(
     """
     spec = RunsSpec(algorithm, task, iterations, tuple(settings.items()), block)
 
-    def fixture(request: pytest.FixtureRequest) -> Runs:
-        return request.config.stash[SESSION].runs(spec, request.node.stash.get(SEEDS, None))
+    def on_its_task(request: pytest.FixtureRequest) -> Runs:
+        return claim_session(request.config).runs(spec, request.node.stash.get(SEEDS, None))
 
-    fixture.__rlclaims_runs__ = spec  # type: ignore[attr-defined]
+    def on_the_profiles_task(request: pytest.FixtureRequest, _claims_task: str) -> Runs:
+        on_task = replace(spec, task=_claims_task)
+        return claim_session(request.config).runs(on_task, request.node.stash.get(SEEDS, None))
+
+    fixture: Any = on_the_profiles_task if task is None else on_its_task
+    fixture.__rlclaims_runs__ = spec
     return pytest.fixture(fixture)

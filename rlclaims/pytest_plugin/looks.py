@@ -4,18 +4,21 @@ Before pytest runs a claim its body is judged here, on the seeds so far, as ofte
 not judged again with more seeds, so the seeds that a claim gets do not depend on the claims it is selected with.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from io import StringIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from rlclaims.judging.evidence import Comparison, recording
 from rlclaims.judging.runs import Runs
-from rlclaims.pytest_plugin.session import SEEDS, ClaimSession, ShowProgress, claim_of, runs_of
+from rlclaims.pytest_plugin.session import SEEDS, ClaimSession, claim_of
 from rlclaims.stats.verdict import Reason, Verdict
+
+if TYPE_CHECKING:
+    from rlclaims.study.spec import RunSpec
 
 WHATEVER_IS_WRONG = (Exception, pytest.skip.Exception, pytest.fail.Exception, pytest.xfail.Exception)
 """What a claim's body may raise while it is looked at; pytest says so when it runs the claim."""
@@ -33,56 +36,62 @@ class Look:
     claims: int
 
 
-def train_looks(
+def take_looks(
     session: ClaimSession,
     items: Sequence[pytest.Item],
-    show_progress: ShowProgress,
-    announce: Callable[[Look], None],
+    train: Callable[[Sequence["RunSpec"]], None],
+    is_open: Callable[[pytest.Item], bool],
+    announce: Callable[[Look], None] = lambda _: None,
 ) -> None:
     """Train what the items need, look by look.
 
     A test that takes runs and is no claim gets all seeds.
 
+    Args:
+        session: whose claims they are.
+        items: claims and tests; what takes no runs is passed over.
+        train: makes sure of runs.
+        is_open: whether a claim needs more seeds than it has been given.
+        announce: called before each look.
+
     Raises:
         TrainingError: training broke off; what was finished is stored.
     """
-    items = [item for item in items if runs_of(item)]
-    claims = [item for item in items if claim_of(item) is not None]
+    items = [item for item in items if session.runs_of(item)]
+    claims = {item for item in items if claim_of(item) is not None}
     undecided = items
     # A pilot is made on all seeds, whatever they decide.
-    looks = session.profile.looks[-1:] if session.writes_pilots else session.profile.looks
+    looks = session.profile.looks[-1:] if session.asked.writes_pilots else session.profile.looks
     for number, n in enumerate(looks, start=1):
         announce(Look(number, len(looks), n, sum(item in claims for item in undecided), len(claims)))
-        wanted = [run for item in undecided for spec in runs_of(item).values() for run in session.run_specs(spec, n)]
-        session.train(wanted, show_progress)
+        train(session.wanted(undecided, n))
         for item in undecided:
             item.stash[SEEDS] = n
-        undecided = [item for item in undecided if item not in claims or more_seeds_may_help(session, item)]
+        undecided = [item for item in undecided if item not in claims or is_open(item)]
         if not undecided:
             break
 
 
 def more_seeds_may_help(session: ClaimSession, item: pytest.Item) -> bool:
     """Whether a claim is open on the seeds it has, and further ones may decide it."""
+    runs = {name: session.runs(spec, item.stash[SEEDS]) for name, spec in session.runs_of(item).items()}
     with recording(session.terms(item)) as recorder, redirect_stdout(StringIO()), suppress(*WHATEVER_IS_WRONG):
-        item.obj(**arguments(session, item))  # type: ignore[attr-defined]
+        item.obj(**arguments(item, runs))  # type: ignore[attr-defined]
     undecided = [evidence for evidence in recorder.evidence if evidence.verdict is Verdict.INCONCLUSIVE]
     return any(map(_open, (comparison for evidence in undecided for comparison in evidence.comparisons)))
 
 
 def _open(comparison: Comparison) -> bool:
     match comparison.reason:
-        case None | Reason.AT_BOUNDARY:  # it is decided, or decides nothing that matters
+        case None | Reason.AT_BOUNDARY | Reason.NO_EVIDENCE:  # it is decided, or decides nothing that matters
             return False
         case Reason.RUN_FAILED:  # a mean does not get well again
             return comparison.method.takes_any_value
     return True
 
 
-def arguments(session: ClaimSession, item: pytest.Item) -> dict[str, Any]:
-    """What a claim is called with: its runs, as many as it is judged on, and its parameters."""
-    function = item
-    assert isinstance(function, pytest.Function)
-    runs: dict[str, Runs] = {name: session.runs(spec, item.stash[SEEDS]) for name, spec in runs_of(item).items()}
-    parameters = function.callspec.params if hasattr(function, "callspec") else {}
-    return {name: runs.get(name, parameters.get(name)) for name in function._fixtureinfo.argnames}
+def arguments(item: pytest.Item, runs: Mapping[str, Runs]) -> dict[str, Any]:
+    """What a claim is called with: its runs and its parameters."""
+    assert isinstance(item, pytest.Function)
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    return {name: runs.get(name, parameters.get(name)) for name in item._fixtureinfo.argnames}

@@ -4,7 +4,6 @@ The record decides, not the exception: the function must have ended as the one v
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from rlclaims.judging.claim import Claim
 from rlclaims.judging.evidence import ClaimError, Evidence, Recorder
@@ -19,14 +18,6 @@ class Judged:
     name: str
     """The claim's id, with its parameters."""
     evidence: Evidence
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain data: what `claims.json` holds of a claim."""
-        return {
-            **describe(self.declared, self.name),
-            "verdict": str(self.evidence.verdict),
-            "evidence": self.evidence.to_json(),
-        }
 
     @property
     def as_expected(self) -> bool:
@@ -51,20 +42,6 @@ class UndecidedError(Exception):
     """The seeds leave the claim open."""
 
 
-def describe(declared: Claim, name: str) -> dict[str, Any]:
-    """A claim's declaration as plain data."""
-    return {
-        "id": declared.id,
-        "name": name,
-        "source": str(declared.source),
-        "says": declared.says,
-        "means": declared.means,
-        "expected": declared.expected,
-        "expected_evidence": declared.evidence,
-        "margin": declared.margin,
-    }
-
-
 def settle(declared: Claim, name: str, recorder: Recorder, raised: BaseException | None) -> Judged:
     """The claim's verdict, once its function has ended.
 
@@ -77,9 +54,7 @@ def settle(declared: Claim, name: str, recorder: Recorder, raised: BaseException
             raise ClaimError(f"The claim {name!r} was given up after it had judged; let its evidence stand.") from None
         raise raised
     if not recorder.evidence:
-        raise ClaimError(
-            f"The claim {name!r} judged nothing: assert one comparison of its runs (python -O leaves asserts out)."
-        ) from raised
+        raise ClaimError(f"The claim {name!r} judged nothing: assert one comparison of its runs.") from raised
     if not recorder.asserted:
         raise ClaimError(f"The claim {name!r} compares and does not assert: write assert before the comparison.")
     if len(recorder.evidence) > 1:
@@ -87,14 +62,15 @@ def settle(declared: Claim, name: str, recorder: Recorder, raised: BaseException
     evidence = recorder.evidence[0]
     if not any(asserted is evidence for asserted in recorder.asserted):
         raise ClaimError(f"The claim {name!r} asserts a part of what it joined: assert the joined comparison itself.")
-    if evidence.verdict is Verdict.REFUTED and raised is None:
+    verdict = recorder.verdict(evidence)
+    if verdict is Verdict.REFUTED and raised is None:
         raise ClaimError(
             f"The claim {name!r} ended well though its evidence is refuted: assert the comparison itself, neither "
-            "negated nor or-ed, and without python -O."
+            "negated nor or-ed, and let its failure through."
         )
-    if evidence.verdict is not Verdict.REFUTED and raised is not None:
+    if verdict is not Verdict.REFUTED and raised is not None:
         raise ClaimError(
-            f"The claim {name!r} failed though its evidence is {evidence.verdict}: assert the comparison itself and "
+            f"The claim {name!r} failed though its evidence is {verdict}: assert the comparison itself and "
             "nothing else."
         ) from raised
     return Judged(declared, name, evidence)

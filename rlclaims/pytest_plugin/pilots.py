@@ -18,8 +18,6 @@ from rlclaims.judging.terms import Pilot, setting_of
 FILE = "pilots.json"
 MOST = 1e100
 """A standard deviation beyond it is none."""
-DEVELOPMENT_SEEDS_FROM = 10_000
-"""Seeds that judge are below, seeds to look at beforehand from here up."""
 
 
 def read_pilots(folder: Path) -> Mapping[str, Pilot]:

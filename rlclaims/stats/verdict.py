@@ -39,6 +39,8 @@ class Reason(StrEnum):
     """The sample is plainly not what the method is for."""
     RUN_FAILED = "run_failed"
     """A seed has no value, and is not left out."""
+    NO_EVIDENCE = "no_evidence"
+    """The runs only prove the wiring."""
 
 
 @dataclass(frozen=True)

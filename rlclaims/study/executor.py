@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +19,24 @@ from rlclaims.study.store import Store
 
 
 @dataclass(frozen=True)
+class CohortProgress:
+    """How far the runs of one process are."""
+
+    algorithms: dict[str, int]
+    """Runs of each."""
+    task: str
+    iteration: int
+    iterations: int
+
+
+@dataclass(frozen=True)
 class Progress:
     """How far training is."""
 
     steps_done: int
     steps_total: int
+    cohorts: tuple[CohortProgress, ...] = ()
+    """Those that are training now."""
 
 
 class TrainingError(RuntimeError):
@@ -37,6 +50,11 @@ class _Worker:
     specs: tuple[RunSpec, ...]
     iteration: int = 0
     stored: bool = False
+
+    @property
+    def progress(self) -> CohortProgress:
+        names = Counter(type(spec.algorithm).__name__ for spec in self.specs)
+        return CohortProgress(dict(names), self.specs[0].task, self.iteration, self.specs[0].iterations)
 
 
 def cores() -> int:
@@ -74,7 +92,7 @@ def execute(plan: Plan, store: Store, processes: int, on_progress: Callable[[Pro
                 worker.iteration = answer.get("iteration", worker.iteration)
                 worker.stored = "stored" in answer
             steps = finished_steps + sum(_steps(w.specs, w.iteration) for w in running)
-            on_progress(Progress(steps, plan.environment_steps))
+            on_progress(Progress(steps, plan.environment_steps, tuple(worker.progress for worker in running)))
     finally:
         for worker in running:
             worker.process.kill()

@@ -6,8 +6,10 @@ from claim_text import CONFTEST, HEADER
 # Sessions run in this process, and pytester makes it forget what they import: numpy and torch cannot be imported twice.
 import rlclaims.judging.samples
 import rlclaims.pytest_plugin.outcomes
+import rlclaims.pytest_plugin.prepare
+import rlclaims.pytest_plugin.results
 import rlclaims.pytest_plugin.session
-import rlclaims.pytest_plugin.terminal
+import rlclaims.report.table
 import rlclaims.study.executor
 import rlclaims.study.worker  # noqa: F401
 

@@ -1,7 +1,21 @@
 """What is not written as a claim, or cannot be trained, is refused in one sentence."""
 
+import sys
+
 import pytest
-from claim_text import CONFTEST, HEADER, REFUTED, SUPPORTED, one_claim
+from claim_text import CONFTEST, HEADER, SUPPORTED, one_claim
+
+CAUGHT = """
+    try:
+        assert ppo.kl_old_new.mean.training.overall() > -1
+    except AssertionError:
+        pass
+"""
+OR_ED = """
+    evidence = ppo.kl_old_new.mean.training.overall() > -1
+    fine = evidence or True
+    assert fine
+"""
 
 
 @pytest.mark.parametrize("options", [(), ("--assert=plain",)])
@@ -10,8 +24,9 @@ from claim_text import CONFTEST, HEADER, REFUTED, SUPPORTED, one_claim
     [
         ("pass", "judged nothing"),
         (f"{SUPPORTED}\n    {SUPPORTED}", "judged 2 times"),
-        (REFUTED.replace("assert", "assert not"), "ended well though its evidence is refuted"),
         (SUPPORTED.replace("assert", "assert not"), "failed though its evidence is supported"),
+        (CAUGHT, "ended well though its evidence is refuted"),
+        (OR_ED, "ended well though its evidence is refuted"),
         (f"{SUPPORTED}\n    assert False", "failed though its evidence is supported"),
         (SUPPORTED.replace("assert ", ""), "compares and does not assert"),
         (f"import pytest\n    {SUPPORTED}\n    pytest.skip('never mind')", "given up after it had judged"),
@@ -19,13 +34,65 @@ from claim_text import CONFTEST, HEADER, REFUTED, SUPPORTED, one_claim
         ("assert ppo.ratio.max.training.overall() > 'x'", "compared with a finite number"),
         ("assert ppo.ratio.max.training.overall() == 1", "never equal"),
         ("assert ppo.ratio.max.training.overall()", "neither true nor false"),
+        ("assert ppo.ratio.maximum.training.overall() > 1", "*AttributeError: *'maximum'*test_claims.py:*"),
+        ("assert 1 / 0", "*'section/claim' fails, whatever its runs are: ZeroDivisionError: *test_claims.py:*"),
     ],
 )
-def test_what_is_not_one_judgement_is_an_error_in_one_sentence(session, body, sentence, options):
-    result = session(one_claim(body), *options)
+def test_what_is_not_one_judgement_is_refused_before_training(session, tmp_path, body, sentence, options):
+    result = session(one_claim(body), f"--claims-store={tmp_path}", *options)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: *{sentence}*"])
+    result.stdout.no_fnmatch_line("*rlclaims: training*")
+
+
+def test_all_mistakes_are_told_at_once(session):
+    body = one_claim("pass") + one_claim("assert 1 / 0").replace("section/claim", "section/two").replace(
+        "test_", "test_2"
+    )
+    session(body).stderr.fnmatch_lines(["ERROR: *'section/claim' judged nothing*", "*'section/two' fails*"])
+
+
+# Imagined KLs are above .1, and those of two short updates far below.
+ON_REAL_RUNS_ONLY = "kl = ppo.kl_old_new.mean.training.overall()\n    assert kl > -1\n    assert kl.values[0] > 0.1"
+
+
+def test_a_mistake_that_only_real_runs_bring_out_is_an_error_in_one_sentence(session):
+    result = session(one_claim(ON_REAL_RUNS_ONLY))
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines([f"*{sentence}*"])
+    result.stdout.fnmatch_lines(["*failed though its evidence is supported*"])
     result.stdout.fnmatch_lines(["  claim*error*"])
+
+
+@pytest.mark.parametrize("assertion", ["assert {}", "assert rlclaims.all_of({})"])
+def test_a_margin_that_is_none_is_refused_before_training(session, tmp_path, assertion):
+    body = f"kl = ppo.kl_old_new.mean.training\n    {assertion.format('kl.last(0.5) / kl.first(0.5) < 2')}"
+    result = session("\nimport rlclaims\n" + one_claim(body, margin=0.5), f"--claims-store={tmp_path}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: The margin of a ratio is a factor above 1, unlike 0.5."])
+
+
+@pytest.mark.parametrize("how", [("-O",), ()])
+def test_python_that_leaves_asserts_out_is_refused(pytester, monkeypatch, how):
+    if not how:
+        monkeypatch.setenv("PYTHONOPTIMIZE", "1")
+    pytester.makeconftest(CONFTEST)
+    pytester.makepyfile(test_claims=HEADER + one_claim(SUPPORTED))
+    result = pytester.run(sys.executable, *how, "-m", "pytest")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: A claim is an assert, and python -O *"])
+
+
+@pytest.mark.parametrize(
+    ("definition", "sentence"),
+    [
+        ("async def test_claim(ppo):\n    pass", "*must be a plain function, neither a class nor async*"),
+        ("class TestClaim:\n    pass", "*must be a plain function, neither a class nor async*"),
+    ],
+)
+def test_a_claim_is_a_plain_function(session, definition, sentence):
+    result = session(f"\n@declared('section/claim')\n{definition}\n")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([sentence])
 
 
 @pytest.mark.parametrize(
@@ -60,7 +127,8 @@ def test_runs_that_cannot_be_made_are_refused_before_training(session, runs, sen
         ("--claims-seeds=4", "*at least 5 seeds*"),
         ("--claims-first-seed=-1", "*from 0 up*"),
         ("--claims-processes=0", "*from 1 up*"),
-        ("--claims-profile=paper", "*no profile 'paper'*standard*"),
+        ("--claims-profile=grand", "*no profile 'grand'*paper, smoke, standard*"),
+        ("--claims-seeds=1001", "*at most 1000*"),
         ("--claims-store=conftest.py", "*store conftest.py cannot be written*"),
         ("--claims-report=conftest.py", "*report folder conftest.py cannot be written*"),
     ],
@@ -199,5 +267,5 @@ def test_a_part_of_what_was_joined_is_no_judgement(session):
         "kl = ppo.kl_old_new.mean.training.overall()\n    a = kl > -1\n    b = rlclaims.any_of(a, kl > 9)\n    assert a"
     )
     result = session("\nimport rlclaims\n" + one_claim(body))
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*asserts a part of what it joined*"])
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: *asserts a part of what it joined*"])

@@ -1,0 +1,177 @@
+"""What a session is asked for: pytest's options, and `[tool.rlclaims]` in the project's pyproject.toml.
+
+It imports nothing heavy, as pytest does it in every project that has rlclaims installed.
+"""
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+TASK = "_claims_task"
+"""The fixture that runs take which name no task."""
+
+if TYPE_CHECKING:
+    from rlclaims.judging.profile import Profile
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Options are plain types, for xdist."""
+    group = parser.getgroup("rlclaims", "claims about reinforcement-learning algorithms")
+
+    def add(name: str, text: str, **how: Any) -> None:
+        group.addoption(f"--claims-{name}", help=text, **how)
+
+    add("profile", "budget of the suite: smoke, standard, paper, or one of pyproject.toml", metavar="NAME")
+    add("seeds", "runs per algorithm, looked at once (default: the profile's looks)", type=int, metavar="N")
+    add("first-seed", "first seed; another replicates on fresh seeds", type=int, default=0, metavar="N")
+    add("dry-run", "print what would be trained, how long and how large, and train nothing", action="store_true")
+    add("strict", "an inconclusive claim fails the session", action="store_true")
+    add("store", "finished runs (default: RLCLAIMS_STORE, or .rlclaims)", metavar="DIR")
+    add("report", "where claims.json goes (default: reports/latest in the store)", metavar="DIR")
+    add("processes", "training processes (default: one per core)", type=int, metavar="N")
+    add(
+        "replay",
+        "train the claims' runs of one seed again, alone, and compare with the store",
+        type=int,
+        metavar="SEED",
+    )
+    add("write-pilots", "write the spread over development seeds into pilots.json", action="store_true")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a session is asked for, resolved."""
+
+    profile: "Profile"
+    first_seed: int
+    store: Path
+    report: Path
+    processes: int | None
+    """Training processes, or None for one per core."""
+    writes_pilots: bool
+
+    exploratory: bool
+    """Whether the session is on development seeds, which nothing is claimed of."""
+
+
+_SETTINGS = pytest.StashKey[Settings]()
+
+
+def settings(config: pytest.Config) -> Settings:
+    """What this session is asked for.
+
+    Raises:
+        pytest.UsageError: it makes no sense.
+    """
+    if _SETTINGS not in config.stash:
+        config.stash[_SETTINGS] = _resolved(config)
+    return config.stash[_SETTINGS]
+
+
+def _resolved(config: pytest.Config) -> Settings:
+    from rlclaims.judging.profile import DEVELOPMENT_SEEDS_FROM
+
+    option, table = config.option, _table(config.rootpath / "pyproject.toml")
+    profile = _profile(option, table)
+    if option.claims_first_seed < 0:
+        raise pytest.UsageError(f"--claims-first-seed is a number from 0 up, not {option.claims_first_seed}.")
+    if option.claims_processes is not None and option.claims_processes < 1:
+        raise pytest.UsageError(f"--claims-processes is a number from 1 up, not {option.claims_processes}.")
+    if option.claims_strict and not profile.evidence:
+        raise pytest.UsageError(
+            f"--claims-strict fails claims that are left open, and {profile.no_evidence}: drop one of the two."
+        )
+    if option.claims_write_pilots and not profile.evidence:
+        raise pytest.UsageError(
+            f"A pilot tells the spread over seeds, and {profile.no_evidence}: choose another profile."
+        )
+    if option.claims_write_pilots and option.claims_first_seed < DEVELOPMENT_SEEDS_FROM:
+        raise pytest.UsageError(
+            "A pilot is made on development seeds, which are not those that judge: add --claims-first-seed "
+            f"{DEVELOPMENT_SEEDS_FROM} to --claims-write-pilots."
+        )
+
+    def folder(given: str | None, named: str, default: Path) -> Path:
+        if given:
+            return Path(given).expanduser()
+        return (config.rootpath / table[named]).expanduser() if named in table else default
+
+    store = folder(option.claims_store or os.environ.get("RLCLAIMS_STORE"), "store", Path(".rlclaims"))
+    return Settings(
+        profile,
+        option.claims_first_seed,
+        store,
+        folder(option.claims_report, "report", store / "reports" / "latest"),
+        option.claims_processes,
+        option.claims_write_pilots,
+        exploratory=option.claims_first_seed >= DEVELOPMENT_SEEDS_FROM,
+    )
+
+
+def _profile(option: Any, table: dict[str, Any]) -> "Profile":
+    from rlclaims.judging.profile import MOST_SEEDS, ProfileError, profiles
+    from rlclaims.stats.verdict import MIN_SEEDS
+
+    try:
+        known = profiles(table.get("profiles", {}))
+    except ProfileError as error:
+        raise pytest.UsageError(f"pyproject.toml: {error}") from None
+    name = option.claims_profile or table.get("profile", "standard")
+    if name not in known:
+        raise pytest.UsageError(f"There is no profile {name!r}; there are {', '.join(sorted(known))}.")
+    profile, seeds = known[name], option.claims_seeds
+    if seeds is None:
+        return profile
+    if not MIN_SEEDS <= seeds <= MOST_SEEDS:
+        raise pytest.UsageError(
+            f"A verdict needs at least {MIN_SEEDS} seeds, and at most {MOST_SEEDS}; --claims-seeds asks for {seeds}."
+        )
+    return replace(profile, looks=(seeds,))
+
+
+def _table(path: Path) -> dict[str, Any]:
+    """`[tool.rlclaims]` of a pyproject.toml, empty where there is none.
+
+    Raises:
+        pytest.UsageError: it holds something else than it may.
+    """
+    import tomllib
+
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("rlclaims", {})
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise pytest.UsageError(f"{path} cannot be read: {error}") from None
+    kinds = {"profile": str, "store": str, "report": str, "profiles": dict}
+    if not isinstance(table, dict):
+        raise pytest.UsageError("pyproject.toml: tool.rlclaims is a table, [tool.rlclaims].")
+    for name, value in table.items():
+        if name not in kinds:
+            raise pytest.UsageError(f"pyproject.toml: [tool.rlclaims] has {name!r}, and may have {', '.join(kinds)}.")
+        if not isinstance(value, kinds[name]):
+            what = "a table, [tool.rlclaims.profiles.NAME]" if name == "profiles" else "a text"
+            raise pytest.UsageError(f"pyproject.toml: [tool.rlclaims] {name} is {what}, not {value!r}.")
+    return table
+
+
+def writable(folder: Path, option: str) -> Path:
+    """The folder, made if need be.
+
+    Raises:
+        pytest.UsageError: it cannot be written.
+    """
+    try:
+        import tempfile
+
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise pytest.UsageError(
+            f"The report folder {folder} cannot be written ({error.strerror or error}); choose another with "
+            f"{option} DIR."
+        ) from None

@@ -1,0 +1,39 @@
+"""Before the first claim runs: refuse mistakes, and train what the claims need; or say what that would take."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from rlclaims.pytest_plugin.looks import more_seeds_may_help, take_looks
+from rlclaims.pytest_plugin.options import writable
+from rlclaims.pytest_plugin.progress import Display
+from rlclaims.pytest_plugin.session import claim_session
+from rlclaims.pytest_plugin.trace import check_bodies
+from rlclaims.pytest_plugin.workers import spoken
+
+
+def prepare(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
+    """Do what a session does before its tests run.
+
+    Raises:
+        pytest.UsageError: a claim or an option is wrong.
+        TrainingError: training broke off; what was finished is stored.
+    """
+    session = claim_session(config)
+    session.check(items)
+    check_bodies(session, items)
+    session.prepare_store()
+    writable(session.asked.report, "--claims-report")
+    with spoken(config) as file:
+        display = Display(file)
+        try:
+            take_looks(
+                session,
+                items,
+                lambda wanted: session.train(wanted, display.training, display.wait),
+                lambda item: more_seeds_may_help(session, item),
+                display.look,
+            )
+        except KeyboardInterrupt:
+            display.say("rlclaims: stopped. Finished cohorts are in the store; the same command goes on from there.")
+            raise

@@ -1,0 +1,128 @@
+"""What a person sees while runs are trained: one live display on a terminal, a line every half minute elsewhere."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from rlclaims.pytest_plugin.looks import Look
+    from rlclaims.study.executor import CohortProgress, Progress
+    from rlclaims.study.plan import Plan
+
+LINE_EVERY_SECONDS = 30.0
+
+
+class Display:
+    """Progress of a session's training, in lines or live.
+
+    Args:
+        file: where to.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        from rich.console import Console
+
+        self._console = Console(file=file)
+        self._decided = ""
+
+    def look(self, look: "Look") -> None:
+        """Say how many claims are decided before the seeds of a look are trained."""
+        self._decided = f"{look.claims - look.undecided} of {look.claims} claims decided"
+        if look.number > 1:
+            self.say(
+                f"rlclaims: look {look.number} of {look.of}, {look.seeds} seeds: {look.undecided} of {look.claims} "
+                "claims are undecided."
+            )
+
+    def wait(self) -> None:
+        """Say that another session is waited for."""
+        self.say("rlclaims: another session trains into this store; waiting for it.")
+
+    @contextmanager
+    def training(self, training: "Plan") -> "Iterator[Callable[[Progress], None]]":
+        """Show how far training is."""
+        n, stored = len(training.missing), len(training.wanted) - len(training.missing)
+        names = dict.fromkeys(type(spec.algorithm).__name__ for spec in training.missing)
+        self.say(
+            f"rlclaims: training {n} runs of {', '.join(names)} ({training.environment_steps:,} steps); "
+            f"{stored} are in the store."
+        )
+        shown = self._live() if self._console.is_terminal else self._lines()
+        with shown as on_progress:
+            yield on_progress
+
+    @contextmanager
+    def _live(self) -> "Iterator[Callable[[Progress], None]]":
+        from rich.live import Live
+
+        clock = _Clock()
+        with Live(console=self._console, transient=True, refresh_per_second=4) as live:
+
+            def on_progress(progress: "Progress") -> None:
+                clock.see(progress)
+                live.update(self._drawn(progress, clock))
+
+            yield on_progress
+
+    def _drawn(self, progress: "Progress", clock: "_Clock") -> Any:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        bars = Table.grid(padding=(0, 1))
+        for cohort in progress.cohorts:
+            bar = ProgressBar(total=cohort.iterations, completed=cohort.iteration, width=20)
+            bars.add_row(_cohort(cohort), bar, f"iteration {cohort.iteration} of {cohort.iterations}")
+        return Group(bars, Text(f"{clock.summary(progress)}; {self._decided}"))
+
+    @contextmanager
+    def _lines(self) -> "Iterator[Callable[[Progress], None]]":
+        clock = _Clock()
+        last = time.monotonic()
+
+        def on_progress(progress: "Progress") -> None:
+            nonlocal last
+            clock.see(progress)
+            if progress.steps_done and time.monotonic() - last >= LINE_EVERY_SECONDS:
+                last = time.monotonic()
+                cohorts = ", ".join(f"{_cohort(c)} {c.iteration}/{c.iterations}" for c in progress.cohorts)
+                self.say(f"rlclaims: {clock.summary(progress)}; {self._decided}; iteration of {cohorts}")
+
+        yield on_progress
+
+    def say(self, line: str) -> None:
+        """Print a line at once."""
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self._console.file.flush()
+
+
+class _Clock:
+    """Rate and time left, from the first step seen on: what comes before it is processes starting."""
+
+    def __init__(self) -> None:
+        self._first: tuple[float, int] | None = None
+        self.rate = 0.0
+
+    def see(self, progress: "Progress") -> None:
+        now = time.monotonic()
+        if progress.steps_done == 0:
+            return
+        if self._first is None:
+            self._first = now, progress.steps_done
+        since, steps = self._first
+        if now > since:
+            self.rate = (progress.steps_done - steps) / (now - since)
+
+    def summary(self, progress: "Progress") -> str:
+        """Share, rate and time left, in words."""
+        share = progress.steps_done / progress.steps_total
+        if not self.rate:
+            return f"{share:.0%} trained"
+        left = int((progress.steps_total - progress.steps_done) / self.rate)
+        return f"{share:.0%} trained, {self.rate:,.0f} steps/s, ETA {left // 60}:{left % 60:02d}"
+
+
+def _cohort(cohort: "CohortProgress") -> str:
+    return f"{', '.join(f'{n} {name}' for name, n in cohort.algorithms.items())} on {cohort.task}"

@@ -1,0 +1,91 @@
+"""What a claim came to, as the plain data that `claims.json` holds of it."""
+
+import ast
+import hashlib
+import inspect
+import textwrap
+from collections.abc import Callable
+from dataclasses import asdict
+
+import pytest
+
+from rlclaims.judging.claim import Claim
+from rlclaims.pytest_plugin.outcomes import Judged
+from rlclaims.pytest_plugin.session import SEEDS, ClaimSession, claim_name, claim_of, claim_session
+from rlclaims.report.record import Json, adjusted
+from rlclaims.study.digest import run_digest
+
+
+def result_of(item: pytest.Item, judged: Judged | None) -> Json:
+    """A claim, the runs it is about, its verdict and what that rests on; without evidence where it is in error."""
+    declared, session = claim_of(item), claim_session(item.config)
+    assert declared is not None
+    family = session.families[declared.id]
+    assert family.rate is not None
+    return {
+        **_declared(declared, claim_name(item), item.function),  # type: ignore[attr-defined]
+        "test": item.nodeid,
+        "status": _status(session),
+        "family": asdict(family),
+        "correction": "Bonferroni",
+        "runs": _runs(session, item),
+        "verdict": "error" if judged is None else str(judged.evidence.verdict),
+        "evidence": None if judged is None else adjusted(judged.evidence.to_json(), family.rate),
+    }
+
+
+def properties(result: Json) -> list[tuple[str, str]]:
+    """What JUnit is told of a claim, all as text."""
+    evidence = result["evidence"] or {}
+    told = {"claim": result["name"], "verdict": result["verdict"], "expected": result["expected"]}
+    for name in ("reason", "estimate", "lower", "upper", "n", "scope"):
+        if evidence.get(name) is not None:
+            told[name] = evidence[name]
+    return [(name, str(value)) for name, value in told.items()]
+
+
+def _status(session: ClaimSession) -> str:
+    if not session.profile.evidence:
+        return "wiring"
+    return "exploratory" if session.asked.exploratory else "confirmatory"
+
+
+def _runs(session: ClaimSession, item: pytest.Item) -> list[Json]:
+    """The runs that a claim took: by fixture, and each by its digest."""
+    n = item.stash.get(SEEDS, session.profile.seeds)
+    taken = {fixture: session.run_specs(spec, n) for fixture, spec in session.runs_of(item).items()}
+    return [
+        {
+            "fixture": fixture,
+            "algorithm": type(specs[0].algorithm).__name__,
+            "task": specs[0].task,
+            "iterations": specs[0].iterations,
+            "seeds": [spec.seed for spec in specs],
+            "digests": [run_digest(spec) for spec in specs],
+        }
+        for fixture, specs in taken.items()
+    ]
+
+
+def _declared(declared: Claim, name: str, function: Callable[..., object]) -> Json:
+    """A claim's declaration as plain data."""
+    return {
+        "id": declared.id,
+        "name": name,
+        "sha256": _digest(declared, function),
+        "source": str(declared.source),
+        "says": declared.says,
+        "means": declared.means,
+        "expected": declared.expected,
+        "expected_evidence": declared.evidence,
+        "margin": declared.margin,
+    }
+
+
+def _digest(declared: Claim, function: Callable[..., object]) -> str:
+    """A digest of all that a claim says and does, whatever its comments."""
+    try:
+        body = ast.dump(ast.parse(textwrap.dedent(inspect.getsource(function))))
+    except (OSError, SyntaxError):  # written where no source is kept
+        body = ""
+    return hashlib.sha256(f"{declared!r}\n{body}".encode()).hexdigest()

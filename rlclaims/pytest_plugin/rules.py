@@ -1,0 +1,78 @@
+"""What a claim may not be: refused when claims have been collected, before anything is trained."""
+
+import ast
+import inspect
+import sys
+import textwrap
+import unittest
+from collections.abc import Callable, Iterable
+
+import pytest
+
+from rlclaims.judging.claim import Claim
+from rlclaims.pytest_plugin.options import TASK
+from rlclaims.pytest_plugin.session import ClaimSession, claim_of
+
+
+def check_claims(session: ClaimSession, items: Iterable[pytest.Item]) -> None:
+    """Refuse what is not written as a claim.
+
+    Raises:
+        pytest.UsageError: asserts are left out, two claims share an id, or one takes what is neither runs nor a
+            parameter.
+    """
+    if sys.flags.optimize:
+        raise pytest.UsageError(
+            "A claim is an assert, and python -O and PYTHONOPTIMIZE leave asserts out: run pytest without them."
+        )
+    seen: dict[str, str] = {}
+    for item in items:
+        declared = claim_of(item)
+        if declared is None or not isinstance(item, pytest.Function):
+            continue
+        place = item.nodeid.partition("[")[0]
+        if seen.setdefault(declared.id, place) != place:
+            raise pytest.UsageError(f"Two claims have the id {declared.id!r}: {seen[declared.id]} and {place}.")
+        if item.function.__module__ != item.module.__name__:
+            raise pytest.UsageError(
+                f"The claim {declared.id!r} is written in {item.function.__module__} and collected from "
+                f"{item.path.name} too: a claim is judged in the file it is written in, with the family of that file."
+            )
+        _check_assertions(item.function, declared)
+        if item.cls is not None and issubclass(item.cls, unittest.TestCase):
+            raise pytest.UsageError(
+                f"The claim {declared.id!r} is in a unittest.TestCase, which takes no runs; use a plain function."
+            )
+        if item.get_closest_marker("xfail") is not None:
+            raise pytest.UsageError(
+                f"The claim {declared.id!r} is marked xfail; say expected='refuted' and on what evidence instead."
+            )
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        needs = session.runs_of(item)
+        for name in item._fixtureinfo.argnames:
+            if name not in needs and (name not in parameters or name == TASK):
+                raise pytest.UsageError(
+                    f"The claim {declared.id!r} takes {name!r}, and a claim takes only runs "
+                    "(fixtures made by rlclaims.runs) and parameters."
+                )
+
+
+def _check_assertions(function: Callable[..., object], declared: Claim) -> None:
+    """Refuse what Python itself decides half of, and so hides from the record.
+
+    Raises:
+        pytest.UsageError: an assertion joins comparisons with and, or, a chain, all() or any().
+    """
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, SyntaxError):  # written where no source is kept
+        return
+    for statement in ast.walk(tree):
+        for node in ast.walk(statement.test) if isinstance(statement, ast.Assert) else ():
+            chained = isinstance(node, ast.Compare) and len(node.ops) > 1
+            called = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+            if chained or called in ("all", "any") or isinstance(node, ast.BoolOp):
+                raise pytest.UsageError(
+                    f"The claim {declared.id!r} asserts several comparisons at once, of which Python may skip some: "
+                    "join them with rlclaims.all_of(...) or any_of(...), or use .within(low, high)."
+                )

@@ -1,0 +1,84 @@
+"""Run a claim's body on imagined runs, before any is trained: a mistake in it shows at once.
+
+The body runs twice, once as if what it judges were supported and once as if it were refuted, so that evidence which is
+negated, caught or left unused is seen whatever the seeds will say.
+"""
+
+import math
+from collections.abc import Iterable
+from contextlib import redirect_stdout
+from io import StringIO
+from traceback import extract_tb
+from zlib import crc32
+
+import numpy as np
+import pytest
+
+from rlclaims.judging.evidence import ClaimError, recording
+from rlclaims.judging.runs import Runs
+from rlclaims.pytest_plugin.looks import arguments
+from rlclaims.pytest_plugin.outcomes import settle
+from rlclaims.pytest_plugin.session import ClaimSession, claim_name, claim_of
+from rlclaims.stats.verdict import Verdict
+from rlclaims.study.spec import RunSpec
+from rlclaims.study.store import Measured
+from rlclaims.training import HELD_OUT_EVERY
+
+
+def check_bodies(session: ClaimSession, items: Iterable[pytest.Item]) -> None:
+    """Refuse claims whose body fails, or does not make one judgement.
+
+    Raises:
+        pytest.UsageError: some do, and why, a sentence each.
+    """
+    mistakes = [sentence for item in items if claim_of(item) is not None and (sentence := _mistake(session, item))]
+    if mistakes:
+        raise pytest.UsageError("\n".join(dict.fromkeys(mistakes)))
+
+
+def _mistake(session: ClaimSession, item: pytest.Item) -> str | None:
+    declared, name = claim_of(item), claim_name(item)
+    assert declared is not None
+    runs = session.runs_of(item)
+    imagined = {fixture: _imagined(session.run_specs(s, session.profile.looks[0])) for fixture, s in runs.items()}
+    for assumed in (Verdict.SUPPORTED, Verdict.REFUTED):
+        raised: BaseException | None = None
+        with recording(session.terms(item), assumed) as recorder, redirect_stdout(StringIO()):
+            try:
+                item.obj(**arguments(item, imagined))  # type: ignore[attr-defined]
+            except (Exception, pytest.fail.Exception) as error:
+                raised = error
+            except (pytest.skip.Exception, pytest.xfail.Exception) as error:
+                if not recorder.evidence:  # given up before it judged
+                    return None
+                raised = error
+        try:
+            settle(declared, name, recorder, raised)
+        except ClaimError as error:
+            return str(error)
+        except (Exception, pytest.fail.Exception) as error:
+            where = extract_tb(error.__traceback__)[-1]
+            return (
+                f"The claim {name!r} fails, whatever its runs are: {type(error).__name__}: {error} "
+                f"({where.filename}:{where.lineno})."
+            )
+    return None
+
+
+def _imagined(specs: list[RunSpec]) -> Runs:
+    first = specs[0]
+    measured = tuple(Measured(None, _AnySeries(spec)) for spec in specs)
+    return Runs(first.algorithm, first.task, first.iterations, tuple(spec.seed for spec in specs), measured)
+
+
+class _AnySeries(dict[str, list[float]]):
+    """Numbers between .1 and .9 for a measure of any name, other ones for each seed."""
+
+    def __init__(self, spec: RunSpec) -> None:
+        super().__init__()
+        self._spec = spec
+
+    def __missing__(self, name: str) -> list[float]:
+        every = 1 if name.endswith("/training") else HELD_OUT_EVERY
+        rng = np.random.default_rng([self._spec.seed, crc32(f"{self._spec.name} {name}".encode())])
+        return [float(x) for x in rng.uniform(0.1, 0.9, math.ceil(self._spec.iterations / every))]

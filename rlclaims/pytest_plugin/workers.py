@@ -1,0 +1,73 @@
+"""pytest-xdist: workers collect, train and judge; the controller hears, and speaks to the person.
+
+Every worker wants the same runs; a lock on the store lets one train them, and the others find them made.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+import pytest
+
+SAID = "rlclaims_stopped"
+"""In a worker's output: why it stopped, and the exit code that this means."""
+
+
+def is_worker(config: pytest.Config) -> bool:
+    """Whether the session is an xdist worker's."""
+    return hasattr(config, "workerinput")
+
+
+@contextmanager
+def stopping(config: pytest.Config) -> Iterator[None]:
+    """End the session, in words, for a user's mistake or for training that broke off; of a worker, the controller's.
+
+    Raises:
+        pytest.UsageError: a user's mistake.
+        pytest.exit.Exception: training broke off.
+    """
+    from rlclaims.study.executor import TrainingError
+
+    try:
+        yield
+    except (pytest.UsageError, TrainingError) as error:
+        usage = isinstance(error, pytest.UsageError)
+        code = int(pytest.ExitCode.USAGE_ERROR if usage else pytest.ExitCode.INTERNAL_ERROR)
+        if is_worker(config):
+            config.workeroutput.setdefault(SAID, [str(error), code])  # type: ignore[attr-defined]
+        elif usage:
+            raise
+        else:
+            pytest.exit(str(error), returncode=code)
+
+
+def stopped(session: pytest.Session) -> bool:
+    """Whether the session is a worker's that is to stop, and then let it."""
+    if is_worker(session.config) and SAID in session.config.workeroutput:  # type: ignore[attr-defined]
+        session.shouldstop = "rlclaims"
+        return True
+    return False
+
+
+def heard(node: Any) -> None:
+    """Keep, in the controller, why a worker stopped."""
+    if SAID in getattr(node, "workeroutput", {}):
+        node.config.rlclaims_stopped = node.workeroutput[SAID]
+
+
+@contextmanager
+def spoken(config: pytest.Config) -> Iterator[TextIO]:
+    """Where progress is shown: the terminal, or of a worker its standard error, which is the controller's."""
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    if reporter is not None:
+        yield reporter._tw._file
+        return
+    capture = config.pluginmanager.getplugin("capturemanager")
+    if not is_worker(config) or capture is None:
+        with open(os.devnull, "w") as nowhere:  # noqa: PTH123
+            yield nowhere
+        return
+    with capture.global_and_fixture_disabled():
+        yield sys.stderr

@@ -1,0 +1,1 @@
+"""What a session tells: a record for machines, and tables for people."""

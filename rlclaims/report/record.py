@@ -1,0 +1,100 @@
+"""claims.json: everything a reader needs to check a verdict, as plain data.
+
+Its form is `claims.schema.json` beside this file; `FORMAT` goes up when a reader of the old form would misread the new.
+"""
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rlclaims.judging.profile import Profile
+
+FORMAT = 3
+SCHEMA = Path(__file__).with_name("claims.schema.json")
+PACKAGES = ("rlclaims", "gymnasium", "mujoco", "numpy", "pytest", "scipy", "torch")
+"""Those whose versions a record names."""
+
+Json = dict[str, Any]
+
+
+def document(results: Iterable[Json], profile: Profile, first_seed: int) -> Json:
+    """The record of a session.
+
+    Args:
+        results: what each claim came to, in the order they ran.
+        profile: the budget of the session.
+        first_seed: of its runs.
+    """
+    results = list(results)
+    return {
+        "format": FORMAT,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "profile": {**asdict(profile), "tasks": list(profile.tasks), "looks": list(profile.looks)},
+        "first_seed": first_seed,
+        "families": list({result["family"]["name"]: result["family"] for result in results}.values()),
+        "environment": {
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "system": platform.system(),
+            "packages": {name: version(name) for name in PACKAGES},
+            "rlclaims_sha256": package_digest(),
+        },
+        "claims": results,
+    }
+
+
+def write(results: Iterable[Json], profile: Profile, first_seed: int, folder: Path) -> Path:
+    """Write the record of a session into a folder, and tell where."""
+    path = folder / "claims.json"
+    text = json.dumps(document(results, profile, first_seed), indent=1, ensure_ascii=False, allow_nan=False)
+    # Whoever reads it meanwhile reads the old one.
+    partial = path.with_suffix(".partial")
+    partial.write_text(text + "\n", encoding="utf-8")
+    partial.replace(path)
+    return path
+
+
+class RecordError(ValueError):
+    """A record that cannot be read, in one sentence."""
+
+
+def read(path: Path) -> Json:
+    """The record in a file.
+
+    Raises:
+        RecordError: there is none of today's form.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        found = record["format"]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise RecordError(f"{path} is no record of claims ({error}); pytest writes one.") from None
+    if found != FORMAT:
+        raise RecordError(f"{path} is a record of form {found}, and this version reads {FORMAT}; run pytest again.")
+    return dict(record)
+
+
+def adjusted(evidence: Mapping[str, Any], family_rate: float) -> Json:
+    """Evidence with p-values that are held against its family's rate, where its verdict shares that rate."""
+    if "parts" in evidence:
+        return {**evidence, "parts": [adjusted(part, family_rate) for part in evidence["parts"]]}
+    alpha = evidence["alpha_refute" if evidence["verdict"] == "refuted" else "alpha_support"]
+    p = evidence["p_value"]
+    return {**evidence, "p_adjusted": None if p is None else min(1.0, p * max(1.0, family_rate / alpha))}
+
+
+@cache
+def package_digest() -> str:
+    """One digest of all of rlclaims' own source files."""
+    package = Path(__file__).parents[1]
+    sources = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        sources.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return sources.hexdigest()

@@ -1,0 +1,137 @@
+"""The table of verdicts, for people: readable at 80 columns, in colour where there is any."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from rlclaims.judging.profile import Profile
+from rlclaims.report.record import Json
+from rlclaims.stats.power import MOST_SEEDS
+
+STYLES = {"inconclusive": "yellow", "error": "red"}
+
+
+def table(results: Sequence[Json], profile: Profile, file: TextIO, width: int) -> None:
+    """What each claim came to, and below it how and what that is worth: one row a claim, in its id's section."""
+    console = Console(file=file, width=max(width, 80))
+    if profile.no_evidence is not None:
+        wired = rows_by_section(
+            grid("claim", "verdict"), results, lambda result: _wiring_cells(result, f" ({profile.no_evidence})")
+        )
+        console.print(wired)
+        console.print(f"{profile.no_evidence}: these claims run, and nothing is said of their truth", highlight=False)
+        return
+    verdicts = grid("claim", "verdict", "estimate>", "interval", "n>")
+    console.print(rows_by_section(verdicts, results, _verdict_cells))
+    if any(result["expected"] == "refuted" for result in results):
+        console.print("* expected to be refuted: the claim says on what evidence", highlight=False)
+    for result in results:
+        if (evidence := result["evidence"]) is not None and evidence["reason"] is not None:
+            why = f"{evidence['reason']}: {evidence['detail']}" if "detail" in evidence else evidence["reason"]
+            console.print(f"{result['name']} is inconclusive, {why}", highlight=False, markup=False)
+    console.print()
+    methods = grid("claim", "method", "look", "MDE>", "margin>", "needs n>", "refutes>")
+    console.print(rows_by_section(methods, results, _method_cells))
+    for sentence in (*_legend(results), "", *_promises(results, profile)):
+        console.print(sentence, highlight=False, markup=False)
+
+
+def _promises(results: Sequence[Json], profile: Profile) -> Iterator[str]:
+    """What each family's verdicts are worth, in a sentence."""
+    for family in {result["family"]["name"]: result["family"] for result in results}.values():
+        yield (
+            f"Family {family['name']!r}, of {family['size']} shares: if every sentence is as it ships, its claims turn "
+            f"red with probability at most {100 * family['rate']:.3g}%; a false sentence is declared supported with "
+            f"probability at most {100 * profile.alpha:.3g}%; each up to its method's guarantee."
+        )
+
+
+def rows_by_section(into: Table, results: Iterable[Json], cells: Callable[[Json], tuple[Any, ...]]) -> Table:
+    """A row for each result, by its name, below the first part of it."""
+    section = None
+    for result in results:
+        head, slash, name = result["name"].partition("/")
+        if slash and head != section:
+            section = head
+            into.add_row(Text(head, "bold"))
+        into.add_row(Text(f"  {name}" if slash else head), *cells(result))
+    return into
+
+
+def grid(*columns: str) -> Table:
+    """A table without lines; a column whose title ends in > is aligned to the right."""
+    # Names of claims are long, and terminals 80 columns wide.
+    columns_only = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for column in columns:
+        right = column.endswith(">")
+        first = column == "claim"
+        columns_only.add_column(
+            column.rstrip(">"),
+            justify="right" if right else "left",
+            no_wrap=not first,
+            overflow="fold",
+        )
+    return columns_only
+
+
+def _wiring_cells(result: Json, why: str) -> tuple[Any, ...]:
+    verdict = result["verdict"]
+    return (Text(verdict + (why if verdict == "inconclusive" else ""), STYLES.get(verdict, "")),)
+
+
+def _verdict_cells(result: Json) -> tuple[Any, ...]:
+    verdict, evidence = result["verdict"], result["evidence"] or {}
+    decided = verdict in ("supported", "refuted")
+    style = ("green" if verdict == result["expected"] else "red") if decided else STYLES[verdict]
+    shown = Text(f"{verdict}{'*' if result['expected'] == 'refuted' else ''}", style)
+    n = str(evidence.get("n", ""))
+    if "parts" in evidence:
+        return shown, "", f"{evidence['operator']} of {len(evidence['parts'])}", n
+    if not evidence or all(evidence[part] is None for part in ("estimate", "lower", "upper")):
+        return shown, "", "", n
+    bounds = ", ".join(_number(evidence[side]) for side in ("lower", "upper"))
+    estimate = "" if evidence["estimate"] is None else _number(evidence["estimate"])
+    return shown, estimate, Text(f"[{bounds}]"), n
+
+
+def _method_cells(result: Json) -> tuple[Any, ...]:
+    evidence = result["evidence"] or {}
+    if "method" not in evidence:
+        return ("",)
+    look = f"{len(evidence['looks'])}/{len(evidence['planned_looks'])}"
+    times, sd = "x" if evidence["log_scale"] else "", "{:.2g} sd"
+    detects, margin, refutes = (
+        "" if evidence[key] is None else f"{times}{_number(evidence[key])}" for key in ("mde", "margin", "mde_refuting")
+    )
+    if evidence["mde"] is None:  # no pilot
+        detects, refutes = (
+            "" if evidence[key] is None else sd.format(evidence[key]) for key in ("detects_in_sd", "refutes_in_sd")
+        )
+    if evidence["can_support"] is False:
+        detects = "never"
+    if evidence["can_refute"] is False:
+        refutes = "never"
+    needed = ""
+    if evidence["mde"] is not None and evidence["margin"] is not None:
+        needed = str(evidence["n_needed"] or f"> {MOST_SEEDS}")
+    return evidence["method"], look, detects, margin, needed, refutes
+
+
+def _legend(results: Sequence[Json]) -> Iterator[str]:
+    """What the methods in use guarantee, and what the columns say."""
+    used = [e for result in results if (e := result["evidence"]) is not None and "method" in e]
+    for method, guarantee, assumption in dict.fromkeys((e["method"], e["guarantee"], e["assumption"]) for e in used):
+        yield f"{method}: {guarantee} ({assumption})"
+    if used:
+        yield (
+            "MDE: the distance from the bound that is detected with probability .8 over all looks, refutes: the same "
+            "on the far side, for normal seeds by the spread in pilots.json (else in standard deviations of a seed); "
+            "needs n: the seeds with which one look, at the same error rate, detects the margin"
+        )
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.3g}"
