@@ -47,10 +47,12 @@ __all__ = [
 ]  # fmt: skip
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'rlclaims' has no attribute {name!r}")
-    return getattr(import_module(f"rlclaims.{_HOME[name]}"), name)
+if not TYPE_CHECKING:  # for which any name would be one
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOME:
+            raise AttributeError(f"module 'rlclaims' has no attribute {name!r}")
+        return getattr(import_module(f"rlclaims.{_HOME[name]}"), name)
 
 
 def __dir__() -> list[str]:

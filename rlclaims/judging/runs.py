@@ -66,7 +66,8 @@ class Series:
     def _no_comparison(self, _: object) -> NoReturn:
         raise ClaimError(f"{self.quantity} is a series; say which part of training is compared: .last(0.25), say.")
 
-    __lt__ = __le__ = __gt__ = __ge__ = _no_comparison
+    if not TYPE_CHECKING:  # which says itself that there is none
+        __lt__ = __le__ = __gt__ = __ge__ = _no_comparison
 
     def _part(self, which: str, fraction: float, part: Callable[[tuple[float, ...], int], tuple[float, ...]]) -> Sample:
         if not is_number(fraction) or not 0 < fraction <= 1:

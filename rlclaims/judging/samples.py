@@ -11,7 +11,7 @@ import math
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from rlclaims.judging.evidence import ClaimError, Comparison, Evidence, is_finite, is_number
 from rlclaims.stats.distribution_free import Betting, ClopperPearson, Quantile
@@ -174,7 +174,8 @@ class Sample:
             "it; there is no other arithmetic."
         )
 
-    __add__ = __radd__ = __mul__ = __rmul__ = __neg__ = __rsub__ = __rtruediv__ = __pow__ = _no_arithmetic
+    if not TYPE_CHECKING:  # which says itself that there is none
+        __add__ = __radd__ = __mul__ = __rmul__ = __neg__ = __rsub__ = __rtruediv__ = __pow__ = _no_arithmetic
 
     def __bool__(self) -> NoReturn:
         raise ClaimError(f"{self.quantity} is a sample, which is neither true nor false; compare it with something.")

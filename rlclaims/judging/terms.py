@@ -43,6 +43,8 @@ class Pilot:
     """What it is the spread of, in the words of the evidence."""
     setting: str
     """Task and steps of the runs."""
+    decided_at: int | None = None
+    """How many of those seeds decided the claim; None if all of them did not."""
 
     def fits(self, quantity: str, scope: str, seeds: tuple[int, ...]) -> bool:
         """Whether it is a pilot for that evidence: of the same quantity and setting, on other seeds."""

@@ -68,14 +68,15 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     """Train what the selected claims need, look by look, before the first of them runs; or say what that would take."""
     config = session.config
     broken = session.testsfailed and not config.option.continue_on_collection_errors
-    if config.option.collectonly or broken:
+    if config.option.collectonly or config.option.setupplan or broken:
         return None
     if any(map(_takes_runs, session.items)):
         from rlclaims.pytest_plugin.prepare import prepare
         from rlclaims.pytest_plugin.workers import stopped, stopping
 
         with stopping(config):
-            prepare(config, session.items)
+            if not stopped(session):  # by what collecting found
+                prepare(config, session.items)
         if stopped(session):
             return True
     # These run no test, not even what is no claim.
@@ -144,7 +145,8 @@ def pytest_runtest_makereport(
     report.rlclaims_place = item.stash.get(PLACE, 0)  # type: ignore[attr-defined]
     report.rlclaims_folder = str(item.path.parent)  # type: ignore[attr-defined]
     # JUnit's writer takes properties from the item, at its teardown.
-    item.user_properties += properties(result)
+    told = properties(result)
+    item.user_properties[:] = [(k, v) for k, v in item.user_properties if k not in told] + list(told.items())
     return report
 
 
@@ -167,7 +169,8 @@ class Reports:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep what a claim came to."""
         if hasattr(report, "rlclaims"):
-            self.of_claims.append(report)
+            # An error at a claim's teardown comes after its verdict, and instead of it.
+            self.of_claims = [kept for kept in self.of_claims if kept.nodeid != report.nodeid] + [report]
             self.of_claims.sort(key=lambda kept: kept.rlclaims_place)
 
     @property
@@ -223,6 +226,11 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.write_line(f"ERROR: {config.rlclaims_stopped[0]}", red=True)
     if not (results := config.stash[REPORTS].results):
         return
+    undecided = sum(result["verdict"] == "inconclusive" for result in results)
+    if config.option.claims_strict and undecided:
+        terminalreporter.write_line(
+            f"ERROR: --claims-strict: {undecided} of {len(results)} claims are inconclusive", red=True
+        )
     from rlclaims.pytest_plugin.pilots import write_pilots
     from rlclaims.report.table import table
 

@@ -45,7 +45,11 @@ def families(items: Iterable[pytest.Item], profile: Profile) -> dict[str, Family
     named: dict[Family, int] = {}
     instances: dict[str, int] = {}
     for path, module in files.items():
-        claims = {d.claim.id: replace(d, instances=d.instances * len(profile.tasks)) for d in _declared(module, module)}
+        claims: dict[str, Declared] = {}
+        for d in _declared(module, module):
+            # A base class and its subclass declare one claim; whichever is collected, there is room for it.
+            n = max(d.instances * len(profile.tasks), claims[d.claim.id].instances if d.claim.id in claims else 0)
+            claims[d.claim.id] = replace(d, instances=n)
         instances |= {name: d.instances for name, d in claims.items()}
         of_file = Family(path, max(1, sum(d.shares for d in claims.values() if d.claim.family is None)))
         for name, d in claims.items():
@@ -58,7 +62,8 @@ def families(items: Iterable[pytest.Item], profile: Profile) -> dict[str, Family
         if n > instances.get(name, 0):
             raise pytest.UsageError(
                 f"The claim {name!r} becomes {n} claims in a way that its file does not tell, so that the size of its "
-                "family would depend on what is selected: give parameters as a list to pytest.mark.parametrize."
+                "family would depend on what is selected: give parameters as a list to pytest.mark.parametrize, and "
+                "collect each file once."
             )
     return {
         name: family if family.rate else replace(family, rate=profile.family_rate) for name, family in found.items()
@@ -102,7 +107,7 @@ def _instances(marks: Sequence[pytest.Mark]) -> int:
     for mark in marks:
         if mark.name == "parametrize":
             values: Any = mark.args[1] if len(mark.args) > 1 else mark.kwargs.get("argvalues")
-            instances *= len(values) if hasattr(values, "__len__") else 1
+            instances *= max(1, len(values)) if hasattr(values, "__len__") else 1  # without values it is one, skipped
     return instances
 
 

@@ -36,13 +36,15 @@ def runs(
     """
     spec = RunsSpec(algorithm, task, iterations, tuple(settings.items()), block)
 
-    def on_its_task(request: pytest.FixtureRequest) -> Runs:
+    # What a class would pass as self is of no use to it.
+    def on_its_task(*_: object, request: pytest.FixtureRequest) -> Runs:
         return claim_session(request.config).runs(spec, request.node.stash.get(SEEDS, None))
 
-    def on_the_profiles_task(request: pytest.FixtureRequest, _claims_task: str) -> Runs:
+    def on_the_profiles_task(*_: object, request: pytest.FixtureRequest, _claims_task: str) -> Runs:
         on_task = replace(spec, task=_claims_task)
         return claim_session(request.config).runs(on_task, request.node.stash.get(SEEDS, None))
 
     fixture: Any = on_the_profiles_task if task is None else on_its_task
     fixture.__rlclaims_runs__ = spec
+    fixture.__doc__ = f"Runs of {getattr(algorithm, '__name__', algorithm)} on {task or 'the tasks of the profile'}."
     return pytest.fixture(fixture)

@@ -4,8 +4,10 @@ Before pytest runs a claim its body is judged here, on the seeds so far, as ofte
 not judged again with more seeds, so the seeds that a claim gets do not depend on the claims it is selected with.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import redirect_stdout, suppress
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING, Any
@@ -20,7 +22,7 @@ from rlclaims.stats.verdict import Reason, Verdict
 if TYPE_CHECKING:
     from rlclaims.study.spec import RunSpec
 
-WHATEVER_IS_WRONG = (Exception, pytest.skip.Exception, pytest.fail.Exception, pytest.xfail.Exception)
+WHATEVER_IS_WRONG = (Exception, SystemExit, pytest.skip.Exception, pytest.fail.Exception, pytest.xfail.Exception)
 """What a claim's body may raise while it is looked at; pytest says so when it runs the claim."""
 
 
@@ -75,10 +77,22 @@ def take_looks(
 def more_seeds_may_help(session: ClaimSession, item: pytest.Item) -> bool:
     """Whether a claim is open on the seeds it has, and further ones may decide it."""
     runs = {name: session.runs(spec, item.stash[SEEDS]) for name, spec in session.runs_of(item).items()}
-    with recording(session.terms(item)) as recorder, redirect_stdout(StringIO()), suppress(*WHATEVER_IS_WRONG):
+    with recording(session.terms(item)) as recorder, unheard(), suppress(*WHATEVER_IS_WRONG):
         item.obj(**arguments(item, runs))  # type: ignore[attr-defined]
     undecided = [evidence for evidence in recorder.evidence if evidence.verdict is Verdict.INCONCLUSIVE]
     return any(map(_open, (comparison for evidence in undecided for comparison in evidence.comparisons)))
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Let a claim's body run before its turn: what it prints and warns is told when it has its turn, as is a break."""
+    stop, sys.breakpointhook = sys.breakpointhook, lambda *_, **__: None
+    try:
+        with redirect_stdout(StringIO()), redirect_stderr(StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        sys.breakpointhook = stop
 
 
 def _open(comparison: Comparison) -> bool:

@@ -29,7 +29,7 @@ def add_options(parser: pytest.Parser) -> None:
     add("first-seed", "first seed; another replicates on fresh seeds", type=int, default=0, metavar="N")
     add("dry-run", "print what would be trained, how long and how large, and train nothing", action="store_true")
     add("strict", "an inconclusive claim fails the session", action="store_true")
-    add("store", "finished runs (default: RLCLAIMS_STORE, or .rlclaims)", metavar="DIR")
+    add("store", "finished runs (default: RLCLAIMS_STORE, or .rlclaims in the project)", metavar="DIR")
     add("report", "where claims.json goes (default: reports/latest in the store)", metavar="DIR")
     add("processes", "training processes (default: one per core)", type=int, metavar="N")
     add(
@@ -94,21 +94,34 @@ def _resolved(config: pytest.Config) -> Settings:
             f"{DEVELOPMENT_SEEDS_FROM} to --claims-write-pilots."
         )
 
-    def folder(given: str | None, named: str, default: Path) -> Path:
-        if given:
-            return Path(given).expanduser()
-        return (config.rootpath / table[named]).expanduser() if named in table else default
-
-    store = folder(option.claims_store or os.environ.get("RLCLAIMS_STORE"), "store", Path(".rlclaims"))
+    if (option.claims_dry_run or option.claims_replay is not None) and hasattr(config, "workerinput"):
+        raise pytest.UsageError("--claims-dry-run and --claims-replay run no tests to share out: leave out -n.")
+    store = store_folder(option.claims_store, config.rootpath)
     return Settings(
         profile,
         option.claims_first_seed,
         store,
-        folder(option.claims_report, "report", store / "reports" / "latest"),
+        _folder(option.claims_report, "report", table, config.rootpath, store / "reports" / "latest"),
         option.claims_processes,
         option.claims_write_pilots,
         exploratory=option.claims_first_seed >= DEVELOPMENT_SEEDS_FROM,
     )
+
+
+def store_folder(given: str | Path | None, project: Path) -> Path:
+    """Where finished runs are: as given, by RLCLAIMS_STORE, by the project's pyproject.toml, or its `.rlclaims`.
+
+    Raises:
+        pytest.UsageError: the pyproject.toml is wrong.
+    """
+    table = _table(project / "pyproject.toml")
+    return _folder(given or os.environ.get("RLCLAIMS_STORE"), "store", table, project, project / ".rlclaims")
+
+
+def _folder(given: str | Path | None, named: str, table: dict[str, Any], project: Path, default: Path) -> Path:
+    if given:
+        return Path(given).expanduser()
+    return project / Path(table[named]).expanduser() if named in table else default
 
 
 def _profile(option: Any, table: dict[str, Any]) -> "Profile":

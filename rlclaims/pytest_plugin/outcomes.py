@@ -5,6 +5,8 @@ The record decides, not the exception: the function must have ended as the one v
 
 from dataclasses import dataclass
 
+from _pytest.outcomes import Skipped  # pytest.skip.Exception, which type checkers do not know
+
 from rlclaims.judging.claim import Claim
 from rlclaims.judging.evidence import ClaimError, Evidence, Recorder
 from rlclaims.stats.verdict import Verdict
@@ -38,8 +40,8 @@ class ContradictedError(AssertionError):
     """The seeds refute the claim, or support one that ships as refuted."""
 
 
-class UndecidedError(Exception):
-    """The seeds leave the claim open."""
+class UndecidedError(Skipped):
+    """The seeds leave the claim open; pytest's debugger and its like have nothing to stop at."""
 
 
 def settle(declared: Claim, name: str, recorder: Recorder, raised: BaseException | None) -> Judged:

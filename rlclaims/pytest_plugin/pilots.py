@@ -41,6 +41,8 @@ def _read(pilot: dict[str, Any]) -> Pilot:
         raise ValueError(f"a standard deviation of {read.standard_deviation!r}")
     if len(read.seeds) < 2 or not all(type(seed) is int for seed in read.seeds):
         raise ValueError(f"seeds {pilot['seeds']!r}")
+    if read.decided_at is not None and type(read.decided_at) is not int:
+        raise ValueError(f"decided at {read.decided_at!r} seeds")
     if not isinstance(read.quantity, str) or not isinstance(read.setting, str):
         raise ValueError("a quantity or a setting that is no text")
     return read
@@ -82,4 +84,5 @@ def _pilot(evidence: Mapping[str, Any]) -> dict[str, Any] | None:
         "seeds": [seed for group in evidence["seeds"] for seed in group],
         "quantity": evidence["quantity"],
         "setting": setting_of(evidence["scope"]),
+        "decided_at": evidence["n"] if evidence["verdict"] != "inconclusive" else None,
     }

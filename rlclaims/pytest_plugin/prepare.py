@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 
 import pytest
+from _pytest.skipping import evaluate_skip_marks  # what skip and skipif come to
 
+from rlclaims.pytest_plugin.dry_run import dry_run
 from rlclaims.pytest_plugin.looks import more_seeds_may_help, take_looks
 from rlclaims.pytest_plugin.options import writable
 from rlclaims.pytest_plugin.progress import Display
+from rlclaims.pytest_plugin.replay import replay
 from rlclaims.pytest_plugin.session import claim_session
 from rlclaims.pytest_plugin.trace import check_bodies
 from rlclaims.pytest_plugin.workers import spoken
@@ -20,9 +23,18 @@ def prepare(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
         TrainingError: training broke off; what was finished is stored.
     """
     session = claim_session(config)
+    items = [item for item in items if evaluate_skip_marks(item) is None]
     session.check(items)
     check_bodies(session, items)
+    if config.option.claims_dry_run:
+        with spoken(config) as file:
+            dry_run(session, items, file)
+        return
     session.prepare_store()
+    if config.option.claims_replay is not None:
+        with spoken(config) as file:
+            replay(session, items, config.option.claims_replay, file)
+        return
     writable(session.asked.report, "--claims-report")
     with spoken(config) as file:
         display = Display(file)

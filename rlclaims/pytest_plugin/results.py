@@ -34,14 +34,14 @@ def result_of(item: pytest.Item, judged: Judged | None) -> Json:
     }
 
 
-def properties(result: Json) -> list[tuple[str, str]]:
+def properties(result: Json) -> dict[str, object]:
     """What JUnit is told of a claim, all as text."""
     evidence = result["evidence"] or {}
     told = {"claim": result["name"], "verdict": result["verdict"], "expected": result["expected"]}
     for name in ("reason", "estimate", "lower", "upper", "n", "scope"):
         if evidence.get(name) is not None:
             told[name] = evidence[name]
-    return [(name, str(value)) for name, value in told.items()]
+    return {name: str(value) for name, value in told.items()}
 
 
 def _status(session: ClaimSession) -> str:

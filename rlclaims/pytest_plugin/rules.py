@@ -8,9 +8,9 @@ import unittest
 from collections.abc import Callable, Iterable
 
 import pytest
+from _pytest.python import get_direct_param_fixture_func
 
 from rlclaims.judging.claim import Claim
-from rlclaims.pytest_plugin.options import TASK
 from rlclaims.pytest_plugin.session import ClaimSession, claim_of
 
 
@@ -47,14 +47,20 @@ def check_claims(session: ClaimSession, items: Iterable[pytest.Item]) -> None:
             raise pytest.UsageError(
                 f"The claim {declared.id!r} is marked xfail; say expected='refuted' and on what evidence instead."
             )
-        parameters = item.callspec.params if hasattr(item, "callspec") else {}
         needs = session.runs_of(item)
         for name in item._fixtureinfo.argnames:
-            if name not in needs and (name not in parameters or name == TASK):
+            if name not in needs and not _is_plain_parameter(item, name):
                 raise pytest.UsageError(
                     f"The claim {declared.id!r} takes {name!r}, and a claim takes only runs "
                     "(fixtures made by rlclaims.runs) and parameters."
                 )
+
+
+def _is_plain_parameter(item: pytest.Function, name: str) -> bool:
+    """Whether an argument is a value that parametrize gives, not one that a fixture makes of it."""
+    definitions = item._fixtureinfo.name2fixturedefs.get(name, ())
+    made = any(definition.func is not get_direct_param_fixture_func for definition in definitions[-1:])
+    return hasattr(item, "callspec") and name in item.callspec.params and not made
 
 
 def _check_assertions(function: Callable[..., object], declared: Claim) -> None:

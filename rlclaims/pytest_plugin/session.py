@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 
 from rlclaims.agents.algorithm import Algorithm
 from rlclaims.judging.claim import Claim
+from rlclaims.judging.evidence import ClaimError
 from rlclaims.judging.profile import Profile
 from rlclaims.judging.runs import Runs, RunsSpec
 from rlclaims.judging.terms import Family, Pilot, Terms
@@ -162,6 +163,10 @@ class ClaimSession:
         """The finished runs that a fixture stands for, all or those of the first n seeds."""
         run_specs = tuple(self.run_specs(spec, n or self.profile.seeds))
         if run_specs not in self._runs:
+            if not all(map(self.store.has, run_specs)):
+                raise ClaimError(
+                    f"{run_specs[0].name} and its like are not trained: only runs that a test takes as arguments are."
+                )
             self._runs[run_specs] = Runs(
                 run_specs[0].algorithm,
                 run_specs[0].task,

@@ -6,8 +6,6 @@ negated, caught or left unused is seen whatever the seeds will say.
 
 import math
 from collections.abc import Iterable
-from contextlib import redirect_stdout
-from io import StringIO
 from traceback import extract_tb
 from zlib import crc32
 
@@ -16,7 +14,7 @@ import pytest
 
 from rlclaims.judging.evidence import ClaimError, recording
 from rlclaims.judging.runs import Runs
-from rlclaims.pytest_plugin.looks import arguments
+from rlclaims.pytest_plugin.looks import arguments, unheard
 from rlclaims.pytest_plugin.outcomes import settle
 from rlclaims.pytest_plugin.session import ClaimSession, claim_name, claim_of
 from rlclaims.stats.verdict import Verdict
@@ -43,10 +41,10 @@ def _mistake(session: ClaimSession, item: pytest.Item) -> str | None:
     imagined = {fixture: _imagined(session.run_specs(s, session.profile.looks[0])) for fixture, s in runs.items()}
     for assumed in (Verdict.SUPPORTED, Verdict.REFUTED):
         raised: BaseException | None = None
-        with recording(session.terms(item), assumed) as recorder, redirect_stdout(StringIO()):
+        with recording(session.terms(item), assumed) as recorder, unheard():
             try:
                 item.obj(**arguments(item, imagined))  # type: ignore[attr-defined]
-            except (Exception, pytest.fail.Exception) as error:
+            except (Exception, SystemExit, pytest.fail.Exception) as error:
                 raised = error
             except (pytest.skip.Exception, pytest.xfail.Exception) as error:
                 if not recorder.evidence:  # given up before it judged
@@ -56,11 +54,13 @@ def _mistake(session: ClaimSession, item: pytest.Item) -> str | None:
             settle(declared, name, recorder, raised)
         except ClaimError as error:
             return str(error)
-        except (Exception, pytest.fail.Exception) as error:
+        except (ArithmeticError, ValueError):  # the imagined numbers may be to blame
+            return None
+        except (Exception, SystemExit, pytest.fail.Exception) as error:
             where = extract_tb(error.__traceback__)[-1]
             return (
-                f"The claim {name!r} fails, whatever its runs are: {type(error).__name__}: {error} "
-                f"({where.filename}:{where.lineno})."
+                f"The claim {name!r} fails on imagined runs, without fixtures or setup methods, which a claim cannot "
+                f"use: {type(error).__name__}: {error} ({where.filename}:{where.lineno})."
             )
     return None
 
@@ -72,7 +72,7 @@ def _imagined(specs: list[RunSpec]) -> Runs:
 
 
 class _AnySeries(dict[str, list[float]]):
-    """Numbers between .1 and .9 for a measure of any name, other ones for each seed."""
+    """Numbers for a measure of any name, other ones for each seed: between .1 and .9, a largest ratio's 1 more."""
 
     def __init__(self, spec: RunSpec) -> None:
         super().__init__()
@@ -81,4 +81,5 @@ class _AnySeries(dict[str, list[float]]):
     def __missing__(self, name: str) -> list[float]:
         every = 1 if name.endswith("/training") else HELD_OUT_EVERY
         rng = np.random.default_rng([self._spec.seed, crc32(f"{self._spec.name} {name}".encode())])
-        return [float(x) for x in rng.uniform(0.1, 0.9, math.ceil(self._spec.iterations / every))]
+        least = 1.0 if name.startswith("ratio/max") else 0.0
+        return [least + float(x) for x in rng.uniform(0.1, 0.9, math.ceil(self._spec.iterations / every))]

@@ -26,15 +26,17 @@ def stopping(config: pytest.Config) -> Iterator[None]:
 
     Raises:
         pytest.UsageError: a user's mistake.
-        pytest.exit.Exception: training broke off.
+        pytest.exit.Exception: training broke off, or came to other bits.
     """
+    from rlclaims.pytest_plugin.replay import ReplayError
     from rlclaims.study.executor import TrainingError
 
     try:
         yield
-    except (pytest.UsageError, TrainingError) as error:
+    except (pytest.UsageError, TrainingError, ReplayError) as error:
         usage = isinstance(error, pytest.UsageError)
-        code = int(pytest.ExitCode.USAGE_ERROR if usage else pytest.ExitCode.INTERNAL_ERROR)
+        broken = pytest.ExitCode.INTERNAL_ERROR if isinstance(error, TrainingError) else pytest.ExitCode.TESTS_FAILED
+        code = int(pytest.ExitCode.USAGE_ERROR if usage else broken)
         if is_worker(config):
             config.workeroutput.setdefault(SAID, [str(error), code])  # type: ignore[attr-defined]
         elif usage:
@@ -46,7 +48,7 @@ def stopping(config: pytest.Config) -> Iterator[None]:
 def stopped(session: pytest.Session) -> bool:
     """Whether the session is a worker's that is to stop, and then let it."""
     if is_worker(session.config) and SAID in session.config.workeroutput:  # type: ignore[attr-defined]
-        session.shouldstop = "rlclaims"
+        session.shouldstop = "the claims cannot be run"
         return True
     return False
 
@@ -60,14 +62,11 @@ def heard(node: Any) -> None:
 @contextmanager
 def spoken(config: pytest.Config) -> Iterator[TextIO]:
     """Where progress is shown: the terminal, or of a worker its standard error, which is the controller's."""
-    reporter = config.pluginmanager.getplugin("terminalreporter")
-    if reporter is not None:
+    if is_worker(config):
+        with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+            yield sys.stderr
+    elif (reporter := config.pluginmanager.getplugin("terminalreporter")) is not None:
         yield reporter._tw._file
-        return
-    capture = config.pluginmanager.getplugin("capturemanager")
-    if not is_worker(config) or capture is None:
+    else:
         with open(os.devnull, "w") as nowhere:  # noqa: PTH123
             yield nowhere
-        return
-    with capture.global_and_fixture_disabled():
-        yield sys.stderr

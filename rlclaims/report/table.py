@@ -82,11 +82,16 @@ def _wiring_cells(result: Json, why: str) -> tuple[Any, ...]:
     return (Text(verdict + (why if verdict == "inconclusive" else ""), STYLES.get(verdict, "")),)
 
 
-def _verdict_cells(result: Json) -> tuple[Any, ...]:
-    verdict, evidence = result["verdict"], result["evidence"] or {}
+def verdict_text(result: Json) -> Text:
+    """The verdict in its colour, with a star where the claim ships as refuted."""
+    verdict = result["verdict"]
     decided = verdict in ("supported", "refuted")
     style = ("green" if verdict == result["expected"] else "red") if decided else STYLES[verdict]
-    shown = Text(f"{verdict}{'*' if result['expected'] == 'refuted' else ''}", style)
+    return Text(f"{verdict}{'*' if result['expected'] == 'refuted' else ''}", style)
+
+
+def _verdict_cells(result: Json) -> tuple[Any, ...]:
+    evidence, shown = result["evidence"] or {}, verdict_text(result)
     n = str(evidence.get("n", ""))
     if "parts" in evidence:
         return shown, "", f"{evidence['operator']} of {len(evidence['parts'])}", n

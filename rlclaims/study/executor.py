@@ -8,10 +8,10 @@ import tempfile
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from queue import Queue
-from typing import IO
+from typing import IO, Any
 
 from rlclaims.study.plan import Plan, cohorts
 from rlclaims.study.spec import RunSpec
@@ -81,7 +81,7 @@ def execute(plan: Plan, store: Store, processes: int, on_progress: Callable[[Pro
     try:
         while waiting or running:
             while waiting and len(running) < processes:
-                running.append(_start(waiting.popleft(), store, lines))
+                running.append(_start_worker(waiting.popleft(), store, lines))
             worker, line = lines.get()
             if line is None:
                 _close(worker)
@@ -104,10 +104,27 @@ def _steps(specs: Sequence[RunSpec], iterations: int) -> int:
     return sum(spec.algorithm.steps * iterations for spec in specs)
 
 
-def _start(specs: tuple[RunSpec, ...], store: Store, lines: "Queue[tuple[_Worker, str | None]]") -> _Worker:
+def _start_worker(specs: tuple[RunSpec, ...], store: Store, lines: "Queue[tuple[_Worker, str | None]]") -> _Worker:
+    process, log = start("rlclaims.study.worker", specs, store=str(store.root.absolute()))
+    worker = _Worker(process, log, specs)
+    threading.Thread(target=_listen, args=(worker, process.stdout, lines), daemon=True).start()
+    return worker
+
+
+def start(module: str, specs: Sequence[RunSpec], **job: Any) -> "tuple[subprocess.Popen[str], IO[bytes]]":
+    """A process that runs a module on a job about runs; it answers on its standard output.
+
+    Args:
+        module: what `python -m` runs; it reads the job from standard input.
+        specs: the runs.
+        **job: what else it is told, as plain data.
+
+    Returns:
+        The process, and the file that its standard error goes to.
+    """
     log = tempfile.TemporaryFile()  # noqa: SIM115  (closed when the process has ended)
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "rlclaims.study.worker"],
+        [sys.executable, "-P", "-m", module],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=log,
@@ -116,16 +133,10 @@ def _start(specs: tuple[RunSpec, ...], store: Store, lines: "Queue[tuple[_Worker
         env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         start_new_session=True,  # Ctrl-C is the parent's to handle
     )
-    worker = _Worker(process, log, specs)
-    assert process.stdin is not None and process.stdout is not None
-    job = {"runs": [s.to_json() for s in specs], "store": str(store.root.absolute()), "sys_path": sys.path}
-    try:
-        with process.stdin as stdin:
-            json.dump(job, stdin)
-    except BrokenPipeError:
-        pass  # it died at once; its log says why, and _close will ask
-    threading.Thread(target=_listen, args=(worker, process.stdout, lines), daemon=True).start()
-    return worker
+    assert process.stdin is not None
+    with suppress(BrokenPipeError), process.stdin as stdin:  # else it died at once, and its log says why
+        json.dump({**job, "runs": [spec.to_json() for spec in specs], "sys_path": sys.path}, stdin)
+    return process, log
 
 
 def _listen(worker: _Worker, stdout: IO[str], lines: "Queue[tuple[_Worker, str | None]]") -> None:
@@ -137,19 +148,19 @@ def _listen(worker: _Worker, stdout: IO[str], lines: "Queue[tuple[_Worker, str |
 
 def _close(worker: _Worker) -> None:
     code = worker.process.wait()
-    worker.log.seek(0)
-    last_words = worker.log.read().decode(errors="replace").strip().splitlines()
-    worker.log.close()
+    said = last_words(worker.log)
     if code != 0 or not worker.stored:
         names = ", ".join(spec.name for spec in worker.specs[:3]) + (", ..." if len(worker.specs) > 3 else "")
-        where = [line.strip() for line in last_words if line.strip().startswith("File ")][-1:]
-        said = f" Its last words: {'; '.join([*last_words[-1:], *where])}." if last_words else ""
         raise TrainingError(
             f"The process that trained {names} ended with exit status {code}.{said} "
             "What was finished before is stored; run the same command again to go on."
         )
 
 
-def default_store() -> Path:
-    """`RLCLAIMS_STORE`, or `.rlclaims` in the working directory."""
-    return Path(os.environ.get("RLCLAIMS_STORE") or ".rlclaims")
+def last_words(log: IO[bytes]) -> str:
+    """How a process ended by its own account, as a sentence; empty where it gave none. Closes the log."""
+    log.seek(0)
+    lines = log.read().decode(errors="replace").strip().splitlines()
+    log.close()
+    where = [line.strip() for line in lines if line.strip().startswith("File ")][-1:]
+    return f" Its last words: {'; '.join([*lines[-1:], *where])}." if lines else ""

@@ -10,6 +10,7 @@ a run whose folder is there already are added to it, file by file, in the same w
 is read back can execute.
 """
 
+import hashlib
 import json
 import os
 import platform
@@ -89,7 +90,12 @@ class Store:
     def put(self, spec: RunSpec, record: RunRecord) -> None:
         """Keep a finished (or failed) run."""
         folder = self.folder(spec)
-        measured = {"format": FORMAT, "failure": record.failure, "series": record.series}
+        measured = {
+            "format": FORMAT,
+            "failure": record.failure,
+            "sha256": series_digest(record.series),
+            "series": record.series,
+        }
         if folder.exists():
             partial = self.measurements(spec).with_suffix(".partial")
             _write_json(partial, measured)
@@ -98,12 +104,13 @@ class Store:
         temporary = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
         try:
             temporary.chmod(0o755)  # mkdtemp's folders are for one user only
-            _write_json(temporary / "run.json", self._description(spec, record))
             arrays: dict[str, np.ndarray[Any, Any]] = {
                 "theta_KP": np.stack(record.policy_parameters),
                 "episodes_start_length_return": np.array(record.episodes, dtype=np.float64).reshape(-1, 3),
             }
             safetensors.numpy.save_file(arrays, temporary / "run.safetensors")
+            written = hashlib.sha256((temporary / "run.safetensors").read_bytes()).hexdigest()
+            _write_json(temporary / "run.json", {**self._description(spec, record), "sha256": written})
             _write_json(temporary / self.measurements(spec).name, measured)
             temporary.rename(folder)
         except BaseException as error:
@@ -123,6 +130,11 @@ class Store:
             "libraries": {name: version(name) for name in LIBRARIES},
             "machine": {"python": platform.python_version(), "processor": platform.machine()},
         }
+
+
+def series_digest(series: dict[str, list[float]]) -> str:
+    """A digest of measurements, by which a damaged file is told."""
+    return hashlib.sha256(json.dumps(series, sort_keys=True).encode()).hexdigest()
 
 
 def _write_json(path: Path, data: object) -> None:

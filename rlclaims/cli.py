@@ -1,0 +1,208 @@
+"""The command `rlclaims`: write a claim, list claims, explain one, look after the store. pytest runs them."""
+
+import re
+import textwrap
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rlclaims.pytest_plugin.collect import Collected
+    from rlclaims.study.store import Store
+
+app = typer.Typer(help="Claims about reinforcement-learning algorithms; `pytest` runs them.", no_args_is_help=True)
+store_app = typer.Typer(help="The folder of finished runs.", no_args_is_help=True)
+app.add_typer(store_app, name="store")
+
+SCAFFOLD = Path(__file__).with_name("scaffold.py.txt")
+
+Paths = Annotated[list[str] | None, typer.Argument(help="files and folders with claims (default: claims/, or here)")]
+StoreFolder = Annotated[Path | None, typer.Option("--store", help="as for pytest's --claims-store")]
+
+
+@app.command()
+def new(
+    id: Annotated[str, typer.Argument(help="of the claim, such as mine/keeps-mean-kl")],  # noqa: A002
+    folder: Annotated[Path, typer.Option(help="where the file goes")] = Path("claims"),
+) -> None:
+    """Write a file with one claim about one new algorithm, which runs as it is."""
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*(/[a-z0-9]+(-[a-z0-9]+)*)+", id):
+        raise _refused(f"An id is words in small letters, section/sentence, such as mine/keeps-mean-kl, not {id!r}.")
+    path = folder / f"test_{re.sub('[^a-z0-9]', '_', id)}.py"
+    if path.exists():
+        raise _refused(f"{path} is there already; choose another id.")
+    names = {"id": id, "function": re.sub("[^a-z0-9]", "_", id.partition("/")[2])}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(Template(SCAFFOLD.read_text(encoding="utf-8")).substitute(names), encoding="utf-8")
+    except OSError as error:
+        raise _refused(f"{path} cannot be written ({error.strerror or error}).") from None
+    typer.echo(f"{path} holds a claim that runs. Next:")
+    typer.echo(f"  pytest {path} --claims-dry-run   what it would train, and for how long")
+    typer.echo(f"  pytest {path}                    its verdict, in about a minute")
+
+
+@app.command("list")
+def list_claims(paths: Paths = None) -> None:
+    """List claims, with their verdicts in the last record."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from rlclaims.report.table import grid, rows_by_section, verdict_text
+
+    claims = _collected(paths)
+    verdicts = {claim.name: _last(claim) for claim in claims}
+    rows = [{"name": claim.name, "claim": claim} for claim in claims]
+
+    def cells(row: dict[str, Any]) -> tuple[Any, ...]:
+        result, says = verdicts[row["name"]], Text(row["claim"].declared.says)
+        return (verdict_text(result) if result is not None else Text("not run"), says)
+
+    Console().print(rows_by_section(grid("claim", "verdict", "says"), rows, cells))
+
+
+@app.command()
+def explain(
+    id: Annotated[str, typer.Argument(help="of the claim, with its parameters if it has any")],  # noqa: A002
+    paths: Paths = None,
+) -> None:
+    """Tell what a claim says and means, how it was judged, on which runs, and how to train one seed again."""
+    claims = _collected(paths)
+    found = [claim for claim in claims if id in (claim.name, claim.declared.id)]
+    if not found:
+        known = ", ".join(claim.name for claim in claims) or "none"
+        raise _refused(f"There is no claim {id!r}; there are {known}.")
+    typer.echo("\n\n".join(_explained(claim) for claim in found))
+
+
+def _explained(claim: "Collected") -> str:
+    declared, result = claim.declared, _last(claim)
+    family = claim.family
+    lines = [
+        claim.name,
+        _row("says", f'"{declared.says}"'),
+        _row("stands in", str(declared.source)),
+        _row("means", declared.means),
+        _row("expected", declared.expected + (f": {declared.evidence}" if declared.evidence else "")),
+        _row("margin", "none" if declared.margin is None else f"{declared.margin:g}"),
+        _row("family", f"{family.name}, {family.size} shares of {family.rate:g}"),
+        _row("stands at", f"{claim.file}:{claim.line}"),
+    ]
+    if result is None:
+        return "\n".join([*lines, _row("verdict", f"not in {claim.record}; pytest {claim.test!r} judges it")])
+    evidence = result["evidence"]
+    lines.append(_row("verdict", f"{result['verdict']} ({result['status']})"))
+    if evidence is not None:
+        lines += [_row("", line) for part in evidence.get("parts", [evidence]) for line in _evidence(part)]
+    for runs in result["runs"]:
+        lines.append(
+            _row(
+                "runs",
+                f"{runs['fixture']}: {runs['algorithm']} on {runs['task']}, {runs['iterations']} iterations, seeds "
+                f"{runs['seeds'][0]} to {runs['seeds'][-1]}",
+            )
+        )
+    seed = result["runs"][0]["seeds"][0]
+    lines.append(_row("replay", f"pytest {claim.test!r} --claims-replay {seed}   trains that seed again, bit for bit"))
+    return "\n".join(lines)
+
+
+def _evidence(evidence: dict[str, Any]) -> list[str]:
+    if "parts" in evidence:  # joined within what was joined
+        return [line for part in evidence["parts"] for line in _evidence(part)]
+    why = f" ({evidence['reason']}: {evidence['detail']})" if evidence["reason"] else ""
+    lines = [
+        f"{evidence['verdict']}{why}: {evidence['quantity']} {evidence['region']}",
+        f"by {evidence['method']} ({evidence['guarantee']}: {evidence['assumption']})",
+    ]
+    for look in evidence["looks"]:
+        bounds = ", ".join("none" if look[side] is None else f"{look[side]:.4g}" for side in ("lower", "upper"))
+        estimate = "none" if look["estimate"] is None else f"{look['estimate']:.4g}"
+        lines.append(f"look at {look['n']} seeds: {estimate} [{bounds}]")
+    return lines
+
+
+def _row(title: str, text: str) -> str:
+    return textwrap.fill(
+        text, 100, initial_indent=f"  {title:<10} ", subsequent_indent=" " * 13, break_long_words=False
+    )
+
+
+def _collected(paths: list[str] | None) -> "list[Collected]":
+    from rlclaims.pytest_plugin.collect import CollectError, collect
+
+    try:
+        return collect(paths or (["claims"] if Path("claims").is_dir() else ["."]))
+    except CollectError as error:
+        raise _refused(str(error)) from None
+
+
+def _last(claim: "Collected") -> dict[str, Any] | None:
+    """What the last record says of a claim, or None."""
+    from rlclaims.report.record import RecordError, read
+
+    if not claim.record.exists():
+        return None
+    try:
+        results = read(claim.record)["claims"]
+    except RecordError as error:
+        raise _refused(str(error)) from None
+    return next((result for result in results if result["name"] == claim.name), None)
+
+
+@store_app.command("ls")
+def store_ls(store: StoreFolder = None) -> None:
+    """List the runs."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from rlclaims.report.table import grid
+    from rlclaims.study.audit import stored_runs
+
+    table, total = grid("run", "iterations>", "MB>", "ended"), 0
+    for n, run in enumerate(stored_runs(_store(store)), start=1):
+        told = run.description
+        ended = told.get("failure") or told.get("status", "cannot be read: rlclaims store verify")
+        megabytes = f"{run.bytes / 1e6:.1f}"
+        table.add_row(Text(run.folder.name[:-24]), str(told.get("iterations", "")), megabytes, Text(ended))
+        total = n
+    Console().print(table)
+    typer.echo(f"{total} runs")
+
+
+@store_app.command("verify")
+def store_verify(store: StoreFolder = None) -> None:
+    """See whether all runs are whole; fail if one is not."""
+    from rlclaims.study.audit import problems, stored_runs
+
+    of = _store(store)
+    found = list(problems(of))
+    for problem in found:
+        typer.echo(problem)
+    typer.echo(f"{len(list(stored_runs(of)))} runs, {len(found)} problems")
+    if found:
+        raise typer.Exit(1)
+
+
+def _store(folder: Path | None) -> "Store":
+    import pytest
+
+    from rlclaims.pytest_plugin.options import store_folder
+    from rlclaims.study.store import Store
+
+    try:
+        here = Path.cwd()
+        project = next((up for up in (here, *here.parents) if (up / ".rlclaims").is_dir()), here)
+        store = Store(store_folder(folder, project))
+    except pytest.UsageError as error:
+        raise _refused(str(error)) from None
+    if not (store.root / "runs").is_dir():
+        raise _refused(f"There is no store in {store.root}; pytest makes one, and --store DIR names another.")
+    return store
+
+
+def _refused(sentence: str) -> typer.Exit:
+    typer.echo(sentence, err=True)
+    return typer.Exit(2)

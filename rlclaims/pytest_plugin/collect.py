@@ -1,0 +1,74 @@
+"""Collect claims without running them, for the command line."""
+
+from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from rlclaims.judging.claim import Claim
+from rlclaims.judging.runs import RunsSpec
+from rlclaims.judging.terms import Family
+from rlclaims.pytest_plugin.options import settings
+from rlclaims.pytest_plugin.session import claim_name, claim_of, claim_session
+
+
+@dataclass(frozen=True)
+class Collected:
+    """A claim where it stands."""
+
+    declared: Claim
+    name: str
+    """Its id, with its parameters."""
+    test: str
+    """pytest's id of it."""
+    file: Path
+    line: int
+    runs: dict[str, RunsSpec]
+    """By fixture name."""
+    family: Family
+    record: Path
+    """Where a session writes its record."""
+
+
+class CollectError(RuntimeError):
+    """pytest could not collect; what it printed."""
+
+
+class _Collector:
+    def __init__(self) -> None:
+        self.claims: list[Collected] = []
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        for item in session.items:
+            if (declared := claim_of(item)) is None:
+                continue
+            claims, (file, line, _) = claim_session(item.config), item.reportinfo()
+            self.claims.append(
+                Collected(
+                    declared,
+                    claim_name(item),
+                    item.nodeid,
+                    Path(file),
+                    (line or 0) + 1,
+                    claims.runs_of(item),
+                    claims.families[declared.id],
+                    settings(item.config).report / "claims.json",
+                )
+            )
+
+
+def collect(paths: Sequence[str], *options: str) -> list[Collected]:
+    """The claims of files and folders, in pytest's order.
+
+    Raises:
+        CollectError: pytest failed.
+    """
+    collector, said = _Collector(), StringIO()
+    with redirect_stdout(said), redirect_stderr(said):
+        code = pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", *options, *paths], plugins=[collector])
+    if code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        raise CollectError(said.getvalue().strip())
+    return collector.claims

@@ -1,0 +1,106 @@
+"""`--claims-dry-run`: what the selected claims would train, before any of it is done.
+
+Looks decide how much that is, so there are three answers. At the least, every claim that is still open is decided at
+its next look. As expected, it is decided where its pilot was (`pilots.json`), or at the middle look if it has none. At
+the most, no look decides. Where the store has the runs of a look already, the look is taken, and nothing is guessed.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TextIO
+
+import pytest
+
+from rlclaims.pytest_plugin.looks import more_seeds_may_help, take_looks
+from rlclaims.pytest_plugin.session import SEEDS, ClaimSession, claim_name, claim_of
+from rlclaims.report.costs import Range, cost_table
+from rlclaims.study.cost import NOTHING, Cost, Kind, Speed, cost, measured_speeds
+from rlclaims.study.spec import RunSpec
+
+Opens = Callable[[pytest.Item], bool]
+"""Whether a claim is taken to be open on the seeds it has been given."""
+
+
+def dry_run(session: ClaimSession, items: Sequence[pytest.Item], file: TextIO) -> None:
+    """Print what the items would train, per claim and in total.
+
+    Raises:
+        TrainingError: not even the first steps can be trained.
+    """
+    stored = _Stored(session)
+    items = [item for item in items if session.runs_of(item)]
+    most = _looks(session, items, stored, lambda _: True)
+    missing = [run for look in most for run in look]
+    if missing:
+        print(
+            f"rlclaims: measuring how fast this machine trains, on {session.processes} processes.",
+            file=file,
+            flush=True,
+        )
+    speeds = measured_speeds(missing, session.processes)
+    rows = {_name(item): _range(session, [item], stored, speeds) for item in items}
+    cost_table(rows, _range(session, items, stored, speeds), file)
+
+
+def _range(session: ClaimSession, items: Sequence[pytest.Item], stored: "_Stored", speeds: dict[Kind, Speed]) -> Range:
+    def summed(opens: Opens) -> Cost:
+        looks = _looks(session, items, stored, opens)
+        return sum((cost(look, session.processes, speeds) for look in looks), NOTHING)
+
+    return Range(
+        sum(map(stored.has, set(session.wanted(items, session.profile.seeds)))),
+        summed(lambda _: False),
+        summed(lambda item: item.stash[SEEDS] < _expected_seeds(session, item)),
+        summed(lambda _: True),
+    )
+
+
+def _looks(session: ClaimSession, items: Sequence[pytest.Item], stored: "_Stored", opens: Opens) -> list[list[RunSpec]]:
+    """What is trained look by look, if claims stay open as `opens` has it."""
+    trained: list[list[RunSpec]] = []
+    so_far: set[RunSpec] = set()
+
+    def train(wanted: Sequence[RunSpec]) -> None:
+        missing = [run for run in dict.fromkeys(wanted) if run not in so_far and not stored.has(run)]
+        so_far.update(missing)
+        trained.append(missing)
+
+    def is_open(item: pytest.Item) -> bool:
+        return stored.is_open(item) if stored.all_of(item) else opens(item)
+
+    take_looks(session, items, train, is_open)
+    return trained
+
+
+def _expected_seeds(session: ClaimSession, item: pytest.Item) -> int:
+    looks, pilot = session.profile.looks, session.pilot(item)
+    if pilot is None:
+        return looks[(len(looks) - 1) // 2]
+    return looks[-1] if pilot.decided_at is None else pilot.decided_at
+
+
+def _name(item: pytest.Item) -> str:
+    return claim_name(item) if claim_of(item) is not None else item.name
+
+
+class _Stored:
+    """What the store has, asked once."""
+
+    def __init__(self, session: ClaimSession) -> None:
+        self._session = session
+        self._has: dict[RunSpec, bool] = {}
+        self._open: dict[tuple[str, int], bool] = {}
+
+    def has(self, run: RunSpec) -> bool:
+        if run not in self._has:
+            self._has[run] = self._session.store.has(run)
+        return self._has[run]
+
+    def all_of(self, item: pytest.Item) -> bool:
+        """Whether the runs of the seeds that an item has been given are all there."""
+        return all(map(self.has, self._session.wanted([item], item.stash[SEEDS])))
+
+    def is_open(self, item: pytest.Item) -> bool:
+        key = item.nodeid, item.stash[SEEDS]
+        if key not in self._open:
+            self._open[key] = more_seeds_may_help(self._session, item)
+        return self._open[key]

@@ -1,0 +1,113 @@
+"""What is in a store, and whether it is whole: for `rlclaims store`, and for a seed that is trained again."""
+
+import hashlib
+import json
+import math
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import safetensors
+import safetensors.numpy
+
+from rlclaims.study.executor import execute
+from rlclaims.study.plan import plan
+from rlclaims.study.spec import RunSpec
+from rlclaims.study.store import Store, series_digest
+from rlclaims.training import HELD_OUT_EVERY
+
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, safetensors.SafetensorError)
+"""What reading a file raises that is not what the store writes."""
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run's folder, as `rlclaims store ls` lists it."""
+
+    folder: Path
+    description: dict[str, Any]
+    """What `run.json` says; empty where it cannot be read."""
+    bytes: int
+
+
+def stored_runs(store: Store) -> Iterator[StoredRun]:
+    """All runs of a store, by name."""
+    for folder in sorted((store.root / "runs").glob("[!.]*/")):
+        try:
+            description = dict(json.loads((folder / "run.json").read_text()))
+        except UNREADABLE:
+            description = {}
+        yield StoredRun(folder, description, sum(path.stat().st_size for path in folder.iterdir()))
+
+
+def problems(store: Store) -> Iterator[str]:
+    """What is wrong with a store's runs, a sentence each; nothing if all of them are whole."""
+    for folder in sorted((store.root / "runs").glob(".partial-*")):
+        yield f"{folder.name}: left by a session that broke off while it wrote; it can be deleted"
+    for run in stored_runs(store):
+        try:
+            wrong = list(_wrong(run.folder))
+        except UNREADABLE as error:
+            wrong = [f"cannot be read ({type(error).__name__}: {error})"]
+        yield from (f"{run.folder.name}: {sentence}; delete the folder, and it is trained again" for sentence in wrong)
+
+
+def _wrong(folder: Path) -> Iterator[str]:
+    described = json.loads((folder / "run.json").read_text())
+    if not folder.name.endswith(described["digest"][:32]):
+        yield "run.json is of another run"
+    file = folder / "run.safetensors"
+    if hashlib.sha256(file.read_bytes()).hexdigest() != described["sha256"]:
+        yield "run.safetensors is not what was written"
+    finished, iterations = described["status"] == "finished", described["iterations"]
+    theta_KP = safetensors.numpy.load_file(file)["theta_KP"]
+    if finished and (len(theta_KP) != iterations + 1 or not np.isfinite(theta_KP).all()):
+        yield f"it has {len(theta_KP)} policies, of which some may not be finite, for {iterations} iterations"
+    for path in sorted(folder.glob("measured-*.json")):
+        measured = json.loads(path.read_text())
+        if series_digest(measured["series"]) != measured["sha256"]:
+            yield f"{path.name} is not what was written"
+        for name, values in measured["series"].items():
+            expected = iterations if name.endswith("/training") else math.ceil(iterations / HELD_OUT_EVERY)
+            if finished and len(values) != expected:
+                yield f"{path.name} has {len(values)} values of {name}, and should have {expected}"
+
+
+def differences(specs: Sequence[RunSpec], store: Store) -> dict[RunSpec, list[str]]:
+    """Train runs again, each alone in a process, and hold them against the store: what differs in any bit, if anything.
+
+    Raises:
+        TrainingError: one cannot be trained.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        again = Store(Path(folder))
+        again.prepare()
+        for spec in specs:
+            execute(plan([spec], again), again, 1, lambda _: None)
+        return {spec: list(_differences(spec, store, again)) for spec in specs}
+
+
+def _differences(spec: RunSpec, store: Store, again: Store) -> Iterator[str]:
+    arrays, fresh = (safetensors.numpy.load_file(s.folder(spec) / "run.safetensors") for s in (store, again))
+    for name, array in arrays.items():
+        if not _same_bits(array, fresh[name]):
+            yield f"{name}{_first_difference(array, fresh[name])}"
+    before, now = store.measured(spec), again.measured(spec)
+    if before.failure != now.failure:
+        yield f"how it ended ({now.failure!r}, and in the store {before.failure!r})"
+    yield from (name for name in now.series if before.series.get(name) != now.series[name])
+
+
+def _same_bits(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> bool:
+    return one.shape == other.shape and one.tobytes() == other.tobytes()
+
+
+def _first_difference(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> str:
+    if one.shape != other.shape:
+        return f" (shape {other.shape}, and in the store {one.shape})"
+    rows = np.flatnonzero((one.view(np.uint8) != other.view(np.uint8)).reshape(len(one), -1).any(1))
+    return f" (from row {rows[0]} of {len(one)})"

@@ -1,0 +1,166 @@
+"""What training would take, before any of it is done: runs, steps, minutes on this machine, and disk.
+
+An iteration of a cohort collects the steps of all its seeds and lets each algorithm learn; both take a time that is
+close to linear in the number of seeds. A probe of a few seconds, on all cores at once, finds those lines.
+"""
+
+import heapq
+import json
+import math
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rlclaims.agents.algorithm import Algorithm
+from rlclaims.study.executor import TrainingError, last_words, start
+from rlclaims.study.plan import cohorts
+from rlclaims.study.spec import RunSpec
+from rlclaims.training import HELD_OUT_EVERY
+
+SIZES = (1, 4)
+"""Seeds of each algorithm that a probe trains."""
+SERIES_BYTES = 25
+"""Of a number in a file of measurements, as text."""
+MEASURES = 7
+
+Kind = tuple[str, int]
+"""Task, and steps between updates: what runs share that are probed together."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """Seconds, as a function of the number of seeds."""
+
+    fixed: float
+    per_seed: float
+
+    @classmethod
+    def through(cls, points: Sequence[tuple[int, float]]) -> "Line":
+        """The line through two points."""
+        (n, seconds), (m, more) = points
+        slope = max(0.0, (more - seconds) / (m - n))
+        return cls(max(0.0, seconds - slope * n), slope)
+
+    def at(self, seeds: int) -> float:
+        """Seconds for so many seeds."""
+        return self.fixed + self.per_seed * seeds
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast this machine trains the runs of one kind."""
+
+    start: float
+    """Seconds until a training process takes its first step."""
+    collect: Line
+    """To take the steps of an iteration, by the seeds of a cohort."""
+    learn: Mapping[Algorithm, Line]
+    """To learn from them and measure, by the seeds of an algorithm."""
+    parameters: Mapping[Algorithm, int]
+    """Of a policy."""
+
+    def seconds(self, cohort: Sequence[RunSpec]) -> float:
+        """To train a cohort."""
+        iterations, counts = cohort[0].iterations, _counted(cohort)
+        learning = sum(self.learn[algorithm].at(n) for algorithm, n in counts.items())
+        rollouts = iterations + math.ceil(iterations / HELD_OUT_EVERY)
+        return self.start + rollouts * self.collect.at(len(cohort)) + iterations * learning
+
+    def bytes(self, run: RunSpec) -> int:
+        """That a run takes in the store: its parameters after every update, and its measurements as text."""
+        measured = run.iterations + math.ceil(run.iterations / HELD_OUT_EVERY)
+        return 4 * self.parameters[run.algorithm] * (run.iterations + 1) + SERIES_BYTES * MEASURES * measured
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What some runs take."""
+
+    runs: int
+    steps: int
+    """Of the simulated environments, those for measuring included."""
+    seconds: float
+    bytes: int
+
+    def __add__(self, other: "Cost") -> "Cost":
+        """Of one after the other."""
+        return Cost(
+            self.runs + other.runs,
+            self.steps + other.steps,
+            self.seconds + other.seconds,
+            self.bytes + other.bytes,
+        )
+
+
+NOTHING = Cost(0, 0, 0.0, 0)
+
+
+def cost(missing: Sequence[RunSpec], processes: int, speeds: Mapping[Kind, Speed]) -> Cost:
+    """What it takes to train runs at once, on so many processes."""
+    if not missing:
+        return NOTHING
+    busy_until = [0.0] * processes
+    for cohort in cohorts(missing, processes):  # each goes to the process that is free first
+        heapq.heappush(busy_until, heapq.heappop(busy_until) + speeds[kind(cohort[0])].seconds(cohort))
+    return Cost(
+        len(missing),
+        sum(run.algorithm.steps * (run.iterations + math.ceil(run.iterations / HELD_OUT_EVERY)) for run in missing),
+        max(busy_until),
+        sum(speeds[kind(run)].bytes(run) for run in missing),
+    )
+
+
+def kind(run: RunSpec) -> Kind:
+    """What a run is probed with."""
+    return run.task, run.algorithm.steps
+
+
+def measured_speeds(runs: Sequence[RunSpec], processes: int) -> dict[Kind, Speed]:
+    """How fast this machine trains runs like these, by trying for some seconds; nothing of it is kept.
+
+    Raises:
+        TrainingError: a probe died.
+    """
+    kinds: dict[Kind, dict[Algorithm, RunSpec]] = {}
+    for run in runs:
+        kinds.setdefault(kind(run), {}).setdefault(run.algorithm, run)
+    return {which: _probed(list(by_algorithm.values()), processes) for which, by_algorithm in kinds.items()}
+
+
+def _probed(specs: Sequence[RunSpec], processes: int) -> Speed:
+    begun = time.perf_counter()
+    # As many at once as will train at once, since they share the memory and the caches.
+    probes = [start("rlclaims.study.probe", specs, sizes=SIZES) for _ in range(processes)]
+    answers = []
+    for process, log in probes:
+        assert process.stdout is not None
+        with process.stdout as stdout:
+            said = stdout.read()
+        if process.wait() != 0:
+            raise TrainingError(f"{specs[0].name} and its like cannot be trained.{last_words(log)}")
+        log.close()
+        answers.append(json.loads(said))
+    elapsed = time.perf_counter() - begun
+
+    def mean(size: int, part: int) -> float:
+        return statistics.fmean(answer["seconds"][str(size)][part] for answer in answers)
+
+    def line(part: int, seeds_per_size: int) -> Line:
+        return Line.through([(size * seeds_per_size, mean(size, part)) for size in SIZES])
+
+    timed = sum(mean(size, part) for size in SIZES for part in range(len(specs) + 1))
+    warming = sum(mean(SIZES[0], part) for part in range(len(specs) + 1))
+    return Speed(
+        max(0.0, elapsed - timed - warming),
+        line(0, len(specs)),
+        {spec.algorithm: line(1 + i, 1) for i, spec in enumerate(specs)},
+        {spec.algorithm: answers[0]["parameters"][i] for i, spec in enumerate(specs)},
+    )
+
+
+def _counted(cohort: Sequence[RunSpec]) -> dict[Algorithm, int]:
+    counts: dict[Algorithm, int] = {}
+    for run in cohort:
+        counts[run.algorithm] = counts.get(run.algorithm, 0) + 1
+    return counts

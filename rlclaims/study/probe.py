@@ -1,0 +1,74 @@
+"""How fast this machine trains: `python -m rlclaims.study.probe < job.json` times iterations, and keeps nothing.
+
+The job holds one run of each algorithm, of one task and number of steps. The answer is one JSON object: at each of the
+sizes asked for, the seconds that it takes to collect the steps of that many seeds of every algorithm, and that each
+algorithm takes to learn from them; and how many parameters a policy has.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rlclaims.sim.tasks import task_named
+from rlclaims.study.spec import RunSpec
+from rlclaims.training import Cohort, Group
+
+
+class _Timed(Cohort):
+    """Training that keeps the time, without measurements on held-out pairs: those cost what collecting does."""
+
+    def __init__(self, specs: Sequence[RunSpec], seeds: int, iterations: int) -> None:
+        groups = [Group(spec.algorithm, tuple(range(seeds))) for spec in specs]
+        super().__init__(task_named(specs[0].task), groups, iterations)
+        self.seconds: list[float] = []
+        """Of the last iteration: collecting, then each algorithm's learning."""
+        self._last = 0.0
+
+    def _iterate(self, iteration: int) -> None:
+        self.seconds, self._last = [], time.perf_counter()
+        super()._iterate(iteration)
+
+    def _collect(self, *args: Any, **how: Any) -> Any:
+        rollout = super()._collect(*args, **how)
+        self._note()
+        return rollout
+
+    def _collect_held_out(self, iteration: int) -> Any:  # noqa: ARG002
+        return None
+
+    def _record(self, which: slice, agent: Any, measured: Mapping[str, Any], iteration: int) -> None:
+        super()._record(which, agent, measured, iteration)
+        self._note()
+
+    def _finish_episodes(self) -> None:
+        pass
+
+    def _note(self) -> None:
+        now = time.perf_counter()
+        self.seconds.append(now - self._last)
+        self._last = now
+
+
+def main() -> None:
+    """Read a job from standard input and do it."""
+    job = json.load(sys.stdin)
+    # The answer keeps standard output; what anything else prints goes to standard error.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    sys.path[:] = job["sys_path"]
+    specs = [RunSpec.from_json(data) for data in job["runs"]]
+    _Timed(specs, 1, 1).train()  # the first time costs more
+    sizes = {}
+    for size in job["sizes"]:
+        cohort = _Timed(specs, size, 1)
+        cohort.train()
+        sizes[size] = cohort.seconds
+    parameters = [len(record.policy_parameters[0]) for record in cohort.records[:: job["sizes"][-1]]]
+    print(json.dumps({"seconds": sizes, "parameters": parameters}), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()
