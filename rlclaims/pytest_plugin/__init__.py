@@ -26,6 +26,7 @@ def _claims_task(request: pytest.FixtureRequest) -> str:
     return named
 
 
+@pytest.hookimpl(trylast=True)  # what the file says comes first in the names of its tests
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A claim about runs that name no task is a claim on each task of the profile."""
     if TASK in metafunc.fixturenames:
@@ -70,6 +71,9 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     broken = session.testsfailed and not config.option.continue_on_collection_errors
     if config.option.collectonly or config.option.setupplan or broken:
         return None
+    runs_no_tests = config.option.claims_dry_run or config.option.claims_replay is not None
+    if runs_no_tests and config.pluginmanager.hasplugin("dsession"):
+        raise pytest.UsageError("--claims-dry-run and --claims-replay run no tests to share out: leave out -n.")
     if any(map(_takes_runs, session.items)):
         from rlclaims.pytest_plugin.prepare import prepare
         from rlclaims.pytest_plugin.workers import stopped, stopping
@@ -80,7 +84,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
         if stopped(session):
             return True
     # These run no test, not even what is no claim.
-    return True if config.option.claims_dry_run or config.option.claims_replay is not None else None
+    return True if runs_no_tests else None
 
 
 @pytest.hookimpl(wrapper=True)

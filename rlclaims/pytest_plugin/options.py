@@ -94,8 +94,6 @@ def _resolved(config: pytest.Config) -> Settings:
             f"{DEVELOPMENT_SEEDS_FROM} to --claims-write-pilots."
         )
 
-    if (option.claims_dry_run or option.claims_replay is not None) and hasattr(config, "workerinput"):
-        raise pytest.UsageError("--claims-dry-run and --claims-replay run no tests to share out: leave out -n.")
     store = store_folder(option.claims_store, config.rootpath)
     return Settings(
         profile,

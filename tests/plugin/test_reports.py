@@ -1,16 +1,141 @@
 """What a session leaves for machines, and what it does not leave."""
 
 import json
+from importlib.metadata import version
+from pathlib import Path
+from xml.etree import ElementTree
 
-from claim_text import INCONCLUSIVE, SUPPORTED, one_claim
+import jsonschema
+import numpy as np
+import pytest
+from claim_text import INCONCLUSIVE, REFUTED, SUPPORTED, one_claim, written
+from scipy import stats
 
 PYTESTERS_OWN = {"stdout", "stderr", "runpytest-0", "runpytest-current"}
 
 
-def test_junit_has_the_verdict(session, pytester):
-    session(one_claim(INCONCLUSIVE), "--junitxml=junit.xml")
-    xml = (pytester.path / "junit.xml").read_text()
-    assert 'name="verdict" value="inconclusive"' in xml and "<skipped" in xml
+ROOT = Path(__file__).parents[2]
+SCHEMA = json.loads((ROOT / "rlclaims" / "report" / "claims.schema.json").read_text())
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+
+
+def named(name, body, parameters="ppo", **changes):
+    claim = one_claim(body, parameters, **changes).replace("test_claim", f"test_{name}")
+    return claim.replace("section/claim", f"section/{name}")
+
+
+ALL_SORTS = (
+    "\nimport rlclaims\nfrom conftest import SMALL\n"
+    "other = rlclaims.runs(rlclaims.PPO, 'InvertedPendulum-v5', block=1, epochs=1, **SMALL)\n"
+    + named("supported", SUPPORTED, margin=0.1)
+    + named("refuted", REFUTED, expected="refuted", evidence="earlier seeds")
+    + named("inconclusive", INCONCLUSIVE)
+    + named("constant", "assert ppo.ratio.exceedance.training.overall().median < 0.9")
+    + named("chance", "assert ppo.ratio.max.training.overall().chance_above(1) > 0")
+    + named("betting", "assert ppo.ratio.exceedance.held_out.overall().by('betting') <= 0.5")
+    + named("paired", "assert ppo.ratio.max.training.overall() / trpo.ratio.max.training.overall() < 9", "ppo, trpo")
+    + named("groups", "assert ppo.ratio.max.training.overall() - other.ratio.max.training.overall() < 9", "ppo, other")
+    + named("within", "assert ppo.ratio.max.training.overall().within(0, 9)")
+    + named(
+        "joined",
+        "kl = ppo.kl_old_new.mean.training.overall()\n"
+        "    assert rlclaims.any_of(kl > 9, rlclaims.all_of(kl > -1, kl > -2))",
+    )
+    # Imagined KLs are above .1, and those of two short updates far below.
+    + named("error", f"assert 1 / (ppo.kl_old_new.mean.training.overall().values[0] > 0.1)\n    {SUPPORTED}")
+)
+
+
+def test_a_record_is_as_its_schema_says(session, store):
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    session(ALL_SORTS)
+    record = written(store)
+    assert [error.message for error in VALIDATOR.iter_errors(record)] == []
+    verdicts = {claim["id"].removeprefix("section/"): claim["verdict"] for claim in record["claims"]}
+    assert verdicts["joined"] == "supported" and verdicts["error"] == "error" and len(verdicts) == 11
+
+
+def test_a_schema_leaves_nothing_undescribed():
+    def undescribed(schema, path=""):
+        for name, part in schema.get("properties", {}).items():
+            inner = part.get("items", part)
+            if not {"description", "$ref", "oneOf"} & set(part) | {"$ref"} & set(inner):
+                yield f"{path}/{name}"
+            yield from undescribed(inner, f"{path}/{name}")
+
+    assert [*undescribed(SCHEMA), *(u for d in SCHEMA["$defs"].values() for u in undescribed(d))] == []
+
+
+def test_a_record_has_what_a_reader_needs_to_check_it(session, store):
+    session(ALL_SORTS)
+    record = written(store)
+    claims = {claim["id"].removeprefix("section/"): claim for claim in record["claims"]}
+    values = claims["supported"]["evidence"]["values"][0]
+    (diagnostics,) = claims["supported"]["evidence"]["diagnostics"]
+    assert diagnostics["skewness"] == pytest.approx(stats.skew(values))
+    assert diagnostics["standard_deviation"] == pytest.approx(np.std(values, ddof=1))
+    assert claims["constant"]["evidence"]["diagnostics"][0]["ties"] == 4
+    paired = claims["paired"]
+    one, other = (next(c for c in record["claims"] if c["id"] == "section/paired")["runs"][i]["seeds"] for i in (0, 1))
+    assert one == other and paired["evidence"]["paired"] is True and -1 <= paired["evidence"]["correlation"] <= 1
+    assert claims["groups"]["evidence"]["paired"] is False and claims["groups"]["evidence"]["correlation"] is None
+    # Eleven claims, one of which takes two shares.
+    assert claims["supported"]["family"] == {"name": "test_claims.py", "size": 12, "rate": 0.05}
+    assert claims["supported"]["evidence"]["p_adjusted"] == claims["supported"]["evidence"]["p_value"]
+    refuted = claims["refuted"]["evidence"]
+    assert refuted["p_adjusted"] == pytest.approx(min(1, 12 * refuted["p_value"]))
+    digests = claims["supported"]["runs"][0]["digests"]
+    folders = [path.name for path in (store / "runs").iterdir()]
+    assert all(any(folder.endswith(digest[:32]) for folder in folders) for digest in digests)
+    assert record["environment"]["packages"]["mujoco"] == version("mujoco")
+
+
+def test_a_claims_digest_tells_its_changes_and_not_its_comments(session, store):
+    def digest(body):
+        session(body)
+        return written(store)["claims"][0]["sha256"]
+
+    plain = digest(one_claim(SUPPORTED))
+    assert digest(one_claim(f"# why\n    {SUPPORTED}")) == plain
+    assert digest(one_claim(SUPPORTED.replace("-1", "-2"))) != plain
+    assert digest(one_claim(SUPPORTED, margin=0.1)) != plain
+
+
+def test_junit_has_the_verdict_and_its_numbers(session, store, pytester):
+    session(ALL_SORTS, "--junitxml=junit.xml")
+    cases = ElementTree.parse(pytester.path / "junit.xml").iter("testcase")
+    told = {case.get("name"): {p.get("name"): p.get("value") for p in case.iter("property")} for case in cases}
+    claims = {f"test_{claim['id'].removeprefix('section/')}": claim for claim in written(store)["claims"]}
+    assert {name: properties["verdict"] for name, properties in told.items()} == {
+        name: claim["verdict"] for name, claim in claims.items()
+    }
+    assert float(told["test_supported"]["estimate"]) == claims["test_supported"]["evidence"]["estimate"]
+    assert told["test_inconclusive"]["reason"] == "underpowered" and told["test_supported"]["n"] == "5"
+
+
+def test_a_report_that_cannot_be_written_at_the_end_keeps_the_verdicts(session, pytester):
+    (pytester.path / "here").mkdir()
+    (pytester.path / "here" / "claims.partial").mkdir()
+    result = session(one_claim(SUPPORTED), "--claims-report=here")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*claims.json could not be written*"])
+
+
+def test_a_project_with_a_reports_folder_keeps_it_to_itself(session, pytester):
+    (pytester.path / "reports").mkdir()
+    session(one_claim(SUPPORTED))
+    assert list((pytester.path / "reports").iterdir()) == []
+
+
+def test_tables_fit_80_columns_and_have_colours(session, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = session(ALL_SORTS).outlines
+    start = next(i for i, line in enumerate(lines) if "= claims =" in line)
+    table = lines[start : next(i for i, line in enumerate(lines) if line.startswith("Intervals are"))]
+    assert max(map(len, table)) <= 80
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    coloured = str(session(ALL_SORTS, "--color=yes").stdout)
+    assert "\x1b[32msupported" in coloured and "\x1b[33minconclusive" in coloured and "\x1b[31merror" in coloured
 
 
 def test_a_report_goes_where_it_is_asked_to(session, pytester):

@@ -1,0 +1,75 @@
+"""What training would take, against a schedule worked out by hand."""
+
+import math
+
+import numpy as np
+import pytest
+
+from rlclaims.agents.ppo import PPO
+from rlclaims.agents.trpo import TRPO
+from rlclaims.study.cost import NOTHING, Line, Speed, cost, measured_speeds
+from rlclaims.study.executor import execute
+from rlclaims.study.plan import plan
+from rlclaims.study.spec import RunSpec
+from rlclaims.study.store import Store
+
+SMALL = {"steps": 64, "minibatches": 2, "value_epochs": 1}
+PPO_, TRPO_ = PPO(epochs=1, **SMALL), TRPO(**SMALL)
+TASK = "InvertedPendulum-v5"
+
+
+def runs(algorithm, seeds, iterations=25):
+    return [RunSpec(algorithm, TASK, iterations, seed) for seed in range(seeds)]
+
+
+SPEED = Speed(
+    start=3.0,
+    collect=Line(0.5, 0.125),
+    learn={PPO_: Line(1.0, 0.25), TRPO_: Line(2.0, 0.5)},
+    parameters={PPO_: 10, TRPO_: 20},
+)
+SPEEDS = {(TASK, 64): SPEED}
+
+
+def test_nothing_costs_nothing():
+    assert cost([], 2, SPEEDS) == NOTHING
+
+
+def test_one_process_takes_them_all_in_lockstep():
+    taken = cost(runs(PPO_, 4) + runs(TRPO_, 2), 1, SPEEDS)
+    collecting = 0.5 + 6 * 0.125
+    # 25 iterations; 0, 10 and 20 collect once more, to measure.
+    assert taken.seconds == pytest.approx(3 + 28 * collecting + 25 * (1 + 4 * 0.25 + 2 + 2 * 0.5))
+    assert (taken.runs, taken.steps) == (6, 6 * 28 * 64)
+
+
+def test_two_processes_take_as_long_as_the_longer():
+    taken = cost(runs(PPO_, 2) + runs(TRPO_, 2), 2, SPEEDS)
+    collecting = 0.5 + 2 * 0.125
+    assert taken.seconds == pytest.approx(3 + 28 * collecting + 25 * (2 + 2 * 0.5))  # TRPO's, the costlier half
+
+
+def test_what_does_not_step_together_waits_for_a_free_process():
+    short, long = runs(PPO_, 1, iterations=10), runs(PPO_, 1, iterations=100)
+    seconds = [3 + (n + math.ceil(n / 10)) * 0.625 + n * 1.25 for n in (10, 100)]
+    assert cost(short + long, 1, SPEEDS).seconds == pytest.approx(sum(seconds))
+
+
+@pytest.mark.parametrize("points", [[(1, 2.0), (4, 3.5)], [(1, 2.0), (4, 1.0)]])
+def test_a_line_goes_through_its_points_and_never_falls(points):
+    line = Line.through(points)
+    assert line.at(4) == pytest.approx(max(points[1][1], points[0][1]))
+    assert line.fixed >= 0 and line.per_seed >= 0
+
+
+def test_a_probe_times_this_machine_and_the_disk_is_as_told(tmp_path):
+    specs = runs(PPO_, 1, iterations=30) + runs(TRPO_, 1, iterations=30)
+    (speed,) = measured_speeds(specs, 1).values()
+    assert speed.start > 0 and speed.collect.at(1) > 0 and all(speed.learn[a].at(1) > 0 for a in (PPO_, TRPO_))
+    store = Store(tmp_path / "store")
+    store.prepare()
+    execute(plan(specs, store), store, 1, lambda _: None)
+    on_disk = sum(path.stat().st_size for path in store.root.rglob("*") if path.is_file())
+    assert cost(specs, 1, {(TASK, 64): speed}).bytes == pytest.approx(on_disk, rel=0.1)
+    # The parameters of a policy with one action: two hidden layers of 64 units, a mean and a deviation.
+    assert speed.parameters[PPO_] == np.sum([4 * 64 + 64, 64 * 64 + 64, 64 + 1, 1])
