@@ -53,6 +53,8 @@ def list_claims(paths: Paths = None) -> None:
     from rlclaims.report.table import grid, rows_by_section, verdict_text
 
     claims = _collected(paths)
+    if not claims:
+        raise _refused("There are no claims here; rlclaims new ID writes one.")
     verdicts = {claim.name: _last(claim) for claim in claims}
     rows = [{"name": claim.name, "claim": claim} for claim in claims]
 

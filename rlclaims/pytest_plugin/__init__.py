@@ -83,6 +83,8 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
                 prepare(config, session.items)
         if stopped(session):
             return True
+    elif runs_no_tests and (reporter := config.pluginmanager.getplugin("terminalreporter")) is not None:
+        reporter.write_line("rlclaims: no selected test takes runs.")
     # These run no test, not even what is no claim.
     return True if runs_no_tests else None
 

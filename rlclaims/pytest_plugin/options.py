@@ -175,9 +175,9 @@ def writable(folder: Path, option: str) -> Path:
     Raises:
         pytest.UsageError: it cannot be written.
     """
-    try:
-        import tempfile
+    import tempfile
 
+    try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             return folder

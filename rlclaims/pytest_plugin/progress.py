@@ -61,7 +61,7 @@ class Display:
 
             def on_progress(progress: "Progress") -> None:
                 clock.see(progress)
-                live.update(self._drawn(progress, clock))
+                live.update(self._drawn(progress, clock), refresh=True)
 
             yield on_progress
 

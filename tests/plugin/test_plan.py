@@ -73,6 +73,7 @@ def test_selection_selects_what_is_told_of(session_by_looks):
 def test_a_dry_run_runs_no_test_at_all(session_by_looks):
     result = session_by_looks("\ndef test_plain():\n    assert False\n", "--claims-dry-run")
     assert result.ret == pytest.ExitCode.OK and result.parseoutcomes() == {}
+    result.stdout.fnmatch_lines(["rlclaims: no selected test takes runs."])
 
 
 def test_an_algorithm_that_cannot_be_trained_is_told_of(session_by_looks):

@@ -8,7 +8,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import safetensors.numpy
 from claim_text import CONFTEST, HEADER, SUPPORTED, one_claim, written
+from filelock import FileLock
+
+from rlclaims.pytest_plugin.progress import Display
 
 
 def test_a_second_session_trains_nothing(session):
@@ -88,3 +92,44 @@ def test_ctrl_c_stops_every_process_and_says_how_to_go_on(pytester, tmp_path):
 def workers_of(pid):
     """Process ids of the training processes that a session has started (Linux)."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.parametrize(
+    ("seed", "sentence"),
+    [
+        (5, "ERROR: --claims-replay 5: the selected claims take seeds 0 to 4."),
+        (3, "*the store has no run of that seed*"),
+    ],
+)
+def test_a_seed_that_was_not_trained_cannot_be_replayed(session, tmp_path, seed, sentence):
+    result = session(one_claim(SUPPORTED), f"--claims-replay={seed}", f"--claims-store={tmp_path}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([sentence])
+
+
+def test_a_run_that_is_not_what_training_gives_is_told(session, tmp_path):
+    session(one_claim(SUPPORTED), f"--claims-store={tmp_path}")
+    (file,) = tmp_path.glob("runs/PPO-InvertedPendulum-v5-seed3-*/run.safetensors")
+    arrays = safetensors.numpy.load_file(file)
+    arrays["theta_KP"][1, 0] += 1
+    safetensors.numpy.save_file(arrays, file)
+    result = session(one_claim(SUPPORTED), "--claims-replay=3", f"--claims-store={tmp_path}")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(
+        ["*seed3, 2 iterations: differs in theta_KP (from row 1 of 3).", "*1 of 1 runs have other*"]
+    )
+
+
+def test_a_session_waits_for_another_on_its_store(session, tmp_path, monkeypatch):
+    other = FileLock(tmp_path / "training.lock")
+    other.acquire()
+    said = Display.wait
+
+    def wait(display):
+        said(display)
+        other.release()
+
+    monkeypatch.setattr(Display, "wait", wait)
+    result = session(one_claim(SUPPORTED), f"--claims-store={tmp_path}")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["rlclaims: another session trains into this store*", "rlclaims: training 5 runs*"])

@@ -1,0 +1,142 @@
+"""The command `rlclaims`, in this process."""
+
+import json
+import sys
+
+import pytest
+from claim_text import CONFTEST, HEADER, INCONCLUSIVE, SUPPORTED, one_claim
+from typer.testing import CliRunner
+
+from rlclaims.cli import app
+
+
+@pytest.fixture
+def rlclaims(pytester):
+    """Runs the command in the folder of a test."""
+
+    def run(*arguments, code=0):
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == code, result.output
+        return result.output
+
+    return run
+
+
+@pytest.fixture
+def judged(pytester):
+    """A project with two claims, one of which was judged, and a store of its own."""
+    pytester.makeconftest(CONFTEST)
+    other = one_claim(INCONCLUSIVE).replace("section/claim", "section/other").replace("test_claim", "test_other")
+    body = one_claim(SUPPORTED, margin=0.5) + other
+    pytester.makepyfile(test_claims=HEADER + body)
+    pytester.runpytest_inprocess("--claims-seeds=5", "-k", "not test_other").assert_outcomes(passed=1, deselected=1)
+    return pytester.path
+
+
+def test_a_new_claim_runs_as_it_is(rlclaims, pytester):
+    said = rlclaims("new", "mine/moves-farther", "--folder", "here")
+    assert "here/test_mine_moves_farther.py holds a claim that runs" in said
+    # Two iterations only.
+    result = pytester.runpytest_inprocess("here", "--claims-profile=smoke")
+    assert result.parseoutcomes() == {"inconclusive": 1}
+    result.stdout.fnmatch_lines(["mine*", "  moves-farther *"])
+
+
+def test_a_new_claim_is_written_as_the_project_is(pytester, rlclaims):
+    rlclaims("new", "mine/moves-farther")
+    files = [str(pytester.path / "claims" / "test_mine_moves_farther.py")]
+    for tool in (
+        ["ruff", "check", "--isolated", "--select=E,F,I,N,UP"],
+        ["mypy", "--strict", "--ignore-missing-imports"],
+    ):
+        result = pytester.run(sys.executable, "-m", *tool, *files)
+        assert result.ret == 0
+
+
+@pytest.mark.parametrize("wrong", ["Mine/x", "mine", "mine/", "../x", "mine/x y"])
+def test_an_id_that_is_none_is_refused(rlclaims, wrong):
+    assert "An id is words in small letters" in rlclaims("new", wrong, code=2)
+
+
+def test_a_file_that_is_there_is_kept(rlclaims, pytester):
+    rlclaims("new", "mine/x")
+    assert "is there already" in rlclaims("new", "mine/x", code=2)
+
+
+def test_a_folder_that_is_none_is_refused(rlclaims, pytester):
+    (pytester.path / "claims").write_text("")
+    assert "cannot be written" in rlclaims("new", "mine/x", code=2)
+
+
+def test_claims_are_listed_with_their_last_verdicts(rlclaims, judged):
+    lines = rlclaims("list").splitlines()
+    assert [line.split()[:2] for line in lines[2:]] == [["claim", "supported"], ["other", "not"]]
+
+
+def test_a_claim_is_explained(rlclaims, judged):
+    said = rlclaims("explain", "section/claim")
+    record = json.loads((judged / ".rlclaims" / "reports" / "latest" / "claims.json").read_text())
+    (look,) = record["claims"][0]["evidence"]["looks"]
+    for part in (
+        '"It is so."',
+        "The number is so.",
+        "a test, section 1",
+        "margin     0.5",
+        f"look at 5 seeds: {look['estimate']:.4g} [{look['lower']:.4g}, {look['upper']:.4g}]",
+        "ppo: PPO on InvertedPendulum-v5, 2 iterations, seeds 0 to 4",
+        "--claims-replay 0",
+    ):
+        assert part in said
+
+
+def test_the_way_to_replay_that_is_explained_works(rlclaims, judged, pytester):
+    said = rlclaims("explain", "section/claim")
+    (line,) = (line for line in said.splitlines() if "--claims-replay" in line)
+    test, seed = line.split("'")[1], line.split("--claims-replay ")[1].split()[0]
+    result = pytester.runpytest_inprocess("--claims-seeds=5", test, "--claims-replay", seed)
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(
+        ["rlclaims: PPO-InvertedPendulum-v5-seed0, 2 iterations: the same bits as in the store."]
+    )
+
+
+def test_a_claim_that_was_not_judged_is_explained_too(rlclaims, judged):
+    assert "judges it" in rlclaims("explain", "section/other")
+
+
+def test_a_claim_that_there_is_not_is_told_from_those_there_are(rlclaims, judged):
+    assert "There is no claim 'section/nil'; there are section/claim, section/other." in rlclaims(
+        "explain", "section/nil", code=2
+    )
+
+
+def test_a_file_that_cannot_be_collected_is_told_as_pytest_does(rlclaims, judged):
+    (judged / "test_broken.py").write_text("import nothing_of_the_kind\n")
+    assert "No module named 'nothing_of_the_kind'" in rlclaims("list", code=2)
+
+
+def test_a_record_of_another_form_is_refused(rlclaims, judged):
+    (judged / ".rlclaims" / "reports" / "latest" / "claims.json").write_text('{"format": 1}')
+    assert "is a record of form 1, and this version reads" in rlclaims("list", code=2)
+
+
+def test_the_store_is_listed_and_found_from_a_folder_inside(rlclaims, judged, monkeypatch):
+    (judged / "deep").mkdir()
+    monkeypatch.chdir(judged / "deep")
+    lines = rlclaims("store", "ls").splitlines()
+    assert lines[-1] == "5 runs"
+    assert lines[1].split()[1] == "2" and lines[1].endswith("finished")
+
+
+def test_a_whole_store_is_whole_and_a_damaged_one_is_not(rlclaims, judged):
+    assert rlclaims("store", "verify") == "5 runs, 0 problems\n"
+    (run, *_) = sorted((judged / ".rlclaims" / "runs").iterdir())
+    content = bytearray((run / "run.safetensors").read_bytes())
+    content[-1] ^= 1
+    (run / "run.safetensors").write_bytes(bytes(content))
+    said = rlclaims("store", "verify", code=1)
+    assert f"{run.name}: run.safetensors is not what was written" in said and "5 runs, 1 problems" in said
+
+
+def test_a_store_that_there_is_not_is_told(rlclaims, tmp_path):
+    assert "There is no store in" in rlclaims("store", "ls", "--store", str(tmp_path / "nil"), code=2)

@@ -1,0 +1,95 @@
+"""A store that was tampered with is found out, and a run that is trained again is compared bit for bit."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from rlclaims.agents.ppo import PPO
+from rlclaims.study.audit import differences, problems, stored_runs
+from rlclaims.study.executor import execute
+from rlclaims.study.plan import plan
+from rlclaims.study.spec import RunSpec
+from rlclaims.study.store import Store
+
+SPECS = [
+    RunSpec(PPO(steps=64, minibatches=2, value_epochs=1, epochs=1), "InvertedPendulum-v5", 11, seed) for seed in (3, 4)
+]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    store = Store(tmp_path_factory.mktemp("store"))
+    store.prepare()
+    execute(plan(SPECS, store), store, 1, lambda _: None)
+    return store
+
+
+@pytest.fixture
+def store(trained, tmp_path):
+    """A copy of a store with two runs, to be damaged."""
+    shutil.copytree(trained.root, tmp_path / "store")
+    return Store(tmp_path / "store")
+
+
+def change_json(path, change):
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+
+
+def test_a_store_as_it_was_written_has_no_problems(store):
+    assert list(problems(store)) == []
+    assert [run.description["seed"] for run in stored_runs(store)] == [3, 4]
+
+
+def rewritten_theta(store, change):
+    file = store.folder(SPECS[0]) / "run.safetensors"
+    arrays = safetensors.numpy.load_file(file)
+    arrays["theta_KP"] = change(arrays["theta_KP"].copy())
+    safetensors.numpy.save_file(arrays, file)
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda s: rewritten_theta(s, lambda theta: theta + 1), "run.safetensors is not what was written"),
+        (lambda s: rewritten_theta(s, lambda theta: theta[:-1]), "it has 11 policies"),
+        (lambda s: rewritten_theta(s, lambda theta: theta * np.float32(np.nan)), "some may not be finite"),
+        (lambda s: (s.folder(SPECS[0]) / "run.safetensors").write_bytes(b"no"), "cannot be read"),
+        (lambda s: (s.folder(SPECS[0]) / "run.safetensors").unlink(), "cannot be read (FileNotFoundError"),
+        (lambda s: (s.folder(SPECS[0]) / "run.json").write_text("{"), "cannot be read (JSONDecodeError"),
+        (lambda s: change_json(s.folder(SPECS[0]) / "run.json", lambda d: d.update(digest="0" * 64)), "of another run"),
+        (
+            lambda s: change_json(s.measurements(SPECS[0]), lambda d: d["series"]["ratio/max/training"].append(1.0)),
+            "has 12 values of ratio/max/training, and should have 11",
+        ),
+        (
+            lambda s: change_json(s.measurements(SPECS[0]), lambda d: d["series"]["ratio/max/held_out"].reverse()),
+            "is not what was written",
+        ),
+        (lambda s: (s.root / "runs" / ".partial-x").mkdir(), "left by a session that broke off"),
+    ],
+)
+def test_damage_is_found(store, damage, sentence):
+    damage(store)
+    found = list(problems(store))
+    assert any(sentence in problem for problem in found)
+    assert not any(SPECS[1].name in problem for problem in found)
+
+
+def test_a_run_that_is_trained_again_alone_has_the_same_bits(store):
+    assert differences(SPECS, store) == {SPECS[0]: [], SPECS[1]: []}
+
+
+def test_one_bit_is_a_difference(store):
+    def flip(theta_KP):
+        theta_KP.view(np.uint32)[7, 0] ^= 1
+        return theta_KP
+
+    rewritten_theta(store, flip)
+    change_json(store.measurements(SPECS[0]), lambda d: d["series"]["kl_old_new/mean/training"].reverse())
+    (found,) = differences(SPECS[:1], store).values()
+    assert found == ["theta_KP (from row 7 of 12)", "kl_old_new/mean/training"]

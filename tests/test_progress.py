@@ -1,0 +1,76 @@
+"""What is shown while runs are trained, on a terminal and in a pipe."""
+
+from io import StringIO
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from rlclaims.agents.ppo import PPO
+from rlclaims.pytest_plugin import progress as shown
+from rlclaims.pytest_plugin.looks import Look
+from rlclaims.pytest_plugin.progress import Display
+from rlclaims.study.executor import CohortProgress, Progress
+from rlclaims.study.plan import Plan
+from rlclaims.study.spec import RunSpec
+
+RUNS = tuple(RunSpec(PPO(), "Hopper-v5", 10, seed) for seed in range(3))
+PLAN = Plan(RUNS, RUNS[1:])
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds that pass only when a test says so."""
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(shown.time, "monotonic", lambda: clock.now)
+    return clock
+
+
+def at(iteration):
+    cohort = CohortProgress({"PPO": 2}, "Hopper-v5", iteration, 10)
+    return Progress(iteration * 2 * 2048, PLAN.environment_steps, (cohort,))
+
+
+def test_a_pipe_gets_a_line_every_half_minute(clock):
+    file = StringIO()
+    display = Display(file)
+    display.look(Look(2, 4, 8, undecided=3, claims=5))
+    with display.training(PLAN) as on_progress:
+        for iteration in range(11):
+            clock.now += 12
+            on_progress(at(iteration))
+    first, second, *lines = file.getvalue().splitlines()
+    assert first == "rlclaims: look 2 of 4, 8 seeds: 3 of 5 claims are undecided."
+    assert second == "rlclaims: training 2 runs of PPO (40,960 steps); 1 are in the store."
+    # Every third report, from the thirtieth second on; 4,096 steps take 12 s.
+    assert len(lines) == 3
+    assert lines[0] == (
+        "rlclaims: 20% trained, 341 steps/s, ETA 1:36; 2 of 5 claims decided; iteration of 2 PPO on Hopper-v5 2/10"
+    )
+
+
+def test_a_terminal_shows_cohorts_and_leaves_nothing_behind(clock, monkeypatch):
+    file = StringIO()
+    monkeypatch.setattr("rich.console.Console", lambda file: Console(file=file, force_terminal=True, width=100))
+    display = Display(file)
+    display.look(Look(1, 4, 6, undecided=5, claims=5))
+    with display.training(PLAN) as on_progress:
+        for iteration in (1, 4):
+            clock.now += 10
+            on_progress(at(iteration))
+            live = file.getvalue()
+    assert "2 PPO on Hopper-v5" in live
+    drawn = Console(file=StringIO(), width=100)
+    watch = shown._Clock()
+    watch.see(at(1))
+    clock.now += 10
+    watch.see(at(4))
+    drawn.print(display._drawn(at(4), watch))
+    text = drawn.file.getvalue()
+    assert "iteration 4 of 10" in text and "40% trained, 1,229 steps/s, ETA 0:20; 0 of 5 claims decided" in text
+
+
+def test_waiting_for_another_session_is_said():
+    file = StringIO()
+    Display(file).wait()
+    assert file.getvalue() == "rlclaims: another session trains into this store; waiting for it.\n"
