@@ -10,6 +10,7 @@ import math
 import statistics
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from rlclaims.agents.algorithm import Algorithm
@@ -130,17 +131,18 @@ def measured_speeds(runs: Sequence[RunSpec], processes: int) -> dict[Kind, Speed
 
 def _probed(specs: Sequence[RunSpec], processes: int) -> Speed:
     begun = time.perf_counter()
-    # As many at once as will train at once, since they share the memory and the caches.
-    probes = [start("rlclaims.study.probe", specs, sizes=SIZES) for _ in range(processes)]
-    answers = []
-    for process, log in probes:
-        assert process.stdout is not None
-        with process.stdout as stdout:
-            said = stdout.read()
-        if process.wait() != 0:
-            raise TrainingError(f"{specs[0].name} and its like cannot be trained.{last_words(log)}")
-        log.close()
-        answers.append(json.loads(said))
+    with ExitStack() as closing:
+        # As many at once as will train at once, since they share the memory and the caches.
+        probes = [start("rlclaims.study.probe", specs, sizes=SIZES) for _ in range(processes)]
+        for process, log in probes:
+            closing.callback(log.close)
+            closing.enter_context(process)
+            closing.callback(process.kill)  # if another one failed, or there was Ctrl-C
+        said = [process.stdout.read() for process, _ in probes if process.stdout is not None]
+        for process, log in probes:
+            if process.wait() != 0:
+                raise TrainingError(f"{specs[0].name} and its like cannot be trained.{last_words(log)}")
+    answers = [json.loads(answer) for answer in said]
     elapsed = time.perf_counter() - begun
 
     def mean(size: int, part: int) -> float:

@@ -431,6 +431,16 @@ def test_annotated_claims_have_no_type_errors_where_the_wheel_is_installed(types
     assert types(typed(TYPED)).startswith("Success: no issues found in 2 source files")
 
 
+def test_a_new_claim_has_no_type_errors(types, typed):
+    scaffold = (ROOT / "rlclaims" / "scaffold.py.txt").read_text()
+    assert types(typed(scaffold.replace("$id", "mine/new").replace("$function", "new"))).startswith("Success: ")
+
+
+def test_the_wheel_has_what_is_read_at_run_time(installed):
+    (package,) = installed.parents[1].rglob("site-packages/rlclaims")
+    assert (package / "scaffold.py.txt").exists() and (package / "report" / "claims.schema.json").exists()
+
+
 @pytest.mark.parametrize(
     ("right", "wrong", "error"),
     [
@@ -438,6 +448,8 @@ def test_annotated_claims_have_no_type_errors_where_the_wheel_is_installed(types
         (".last(0.25)", "", "Incompatible types in assignment"),
         ('expected="refuted"', 'expected="refutd"', 'Argument "expected" to "claim" has incompatible type'),
         ("all_of, claim", "all_of, clam, claim", 'Module "rlclaims" has no attribute "clam"'),
+        ("kl.median <=", "ppo.ratio.max.training <=", "Unsupported left operand type for <="),
+        ("kl.median", "(kl * 2)", "Unsupported left operand type for *"),
     ],
 )
 def test_a_typo_is_a_type_error(types, typed, right, wrong, error):

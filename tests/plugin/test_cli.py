@@ -46,7 +46,7 @@ def test_a_new_claim_is_written_as_the_project_is(pytester, rlclaims):
     rlclaims("new", "mine/moves-farther")
     files = [str(pytester.path / "claims" / "test_mine_moves_farther.py")]
     for tool in (
-        ["ruff", "check", "--isolated", "--select=E,F,I,N,UP"],
+        ["ruff", "check", "--isolated", "--select=E,F,I,UP"],
         ["mypy", "--strict", "--ignore-missing-imports"],
     ):
         result = pytester.run(sys.executable, "-m", *tool, *files)

@@ -81,17 +81,23 @@ def test_claim(ppo, bound):
 
 
 @pytest.mark.parametrize(
-    "parameters",
+    ("parameters", "sentence"),
     [
-        "@pytest.mark.parametrize('bound', (-i for i in range(1, 4)))",
-        "@pytest.fixture(params=[-1, -2])\ndef bound(request):\n    return request.param\n",
-        "def pytest_generate_tests(metafunc):\n    metafunc.parametrize('bound', [-1, -2])\n",
+        ("@pytest.mark.parametrize('bound', (-i for i in range(1, 4)))", "*in a way that its file does not tell*"),
+        (
+            "def pytest_generate_tests(metafunc):\n    metafunc.parametrize('bound', [-1, -2])\n",
+            "*in a way that its file does not tell*",
+        ),
+        (
+            "@pytest.fixture(params=[-1, -2])\ndef bound(request):\n    return request.param\n",
+            "*takes 'bound', and a claim takes only runs*",
+        ),
     ],
 )
-def test_parameters_that_a_file_does_not_tell_are_refused(session, parameters):
+def test_parameters_that_a_file_does_not_tell_are_refused(session, parameters, sentence):
     result = session(PARAMETRIZED.format(parameters))
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: *in a way that its file does not tell*"])
+    result.stderr.fnmatch_lines([f"ERROR: {sentence}"])
 
 
 def test_claims_in_nested_classes_are_of_the_family(session, store):
