@@ -448,7 +448,11 @@ def test_the_wheel_has_what_is_read_at_run_time(installed):
         (".last(0.25)", "", "Incompatible types in assignment"),
         ('expected="refuted"', 'expected="refutd"', 'Argument "expected" to "claim" has incompatible type'),
         ("all_of, claim", "all_of, clam, claim", 'Module "rlclaims" has no attribute "clam"'),
-        ("kl.median <=", "ppo.ratio.max.training <=", "Unsupported operand types for >="),
+        (
+            "kl.median <= ppo.settings.clip_epsilon",
+            "ppo.ratio.max.training <= 1.2",
+            '("float" and "Series")',
+        ),
         ("kl.median", "(kl * 2)", "Unsupported operand types for *"),
     ],
 )
