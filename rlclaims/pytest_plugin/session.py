@@ -206,7 +206,8 @@ class ClaimSession:
             raise SpecError(
                 f"rlclaims.runs takes an algorithm, such as rlclaims.PPO or a subclass of it, not {spec.algorithm!r}."
             )
-        return [checked(RunSpec(algorithm, spec.task, iterations, seed)) for seed in self.seeds(spec.block, n)]
+        first = checked(RunSpec(algorithm, spec.task, iterations, self.seeds(spec.block, 1)[0]))
+        return [replace(first, seed=seed) for seed in self.seeds(spec.block, n)]
 
 
 _SESSION = pytest.StashKey[ClaimSession]()

@@ -29,8 +29,14 @@ def run_digest(spec: RunSpec) -> str:
     data = spec.to_json()
     for place in ("file", "module"):  # what the code says counts, not where it lies
         del data["algorithm"][place]
-    libraries = {name: version(name) for name in LIBRARIES}
-    return _digest({"run": data, "libraries": libraries, "code": sorted(training_code(type(spec.algorithm)).values())})
+    code = sorted(training_code(type(spec.algorithm)).values())
+    return _digest({"run": data, "libraries": library_versions(), "code": code})
+
+
+@cache
+def library_versions() -> dict[str, str]:
+    """The versions of the libraries that compute; looking them up takes longer than all else in a digest."""
+    return {name: version(name) for name in LIBRARIES}
 
 
 def measurement_digest(spec: RunSpec) -> str:

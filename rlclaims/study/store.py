@@ -17,14 +17,13 @@ import platform
 import shutil
 import tempfile
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import safetensors.numpy
 
-from rlclaims.study.digest import LIBRARIES, measurement_digest, run_digest
+from rlclaims.study.digest import library_versions, measurement_digest, run_digest
 from rlclaims.study.spec import RunSpec, SpecError
 from rlclaims.training import RunRecord
 
@@ -127,7 +126,7 @@ class Store:
             **described,
             "status": "finished" if record.failure is None else "failed",
             "failure": record.failure,
-            "libraries": {name: version(name) for name in LIBRARIES},
+            "libraries": library_versions(),
             "machine": {"python": platform.python_version(), "processor": platform.machine()},
         }
 
