@@ -134,8 +134,14 @@ def start(module: str, specs: Sequence[RunSpec], **job: Any) -> "tuple[subproces
         start_new_session=True,  # Ctrl-C is the parent's to handle
     )
     assert process.stdin is not None
-    with suppress(BrokenPipeError), process.stdin as stdin:  # else it died at once, and its log says why
-        json.dump({**job, "runs": [spec.to_json() for spec in specs], "sys_path": sys.path}, stdin)
+    try:
+        with suppress(BrokenPipeError), process.stdin as stdin:  # else it died at once, and its log says why
+            json.dump({**job, "runs": [spec.to_json() for spec in specs], "sys_path": sys.path}, stdin)
+    except BaseException:  # Ctrl-C too must not leave it behind
+        process.kill()
+        process.wait()
+        log.close()
+        raise
     return process, log
 
 
