@@ -89,7 +89,7 @@ def _explained(claim: "Collected") -> str:
         _row("means", declared.means),
         _row("expected", declared.expected + (f": {declared.evidence}" if declared.evidence else "")),
         _row("margin", "none" if declared.margin is None else f"{declared.margin:g}"),
-        _row("family", f"{family.name}, {family.size} shares of {family.rate:g}"),
+        _row("family", f"{family.name}, {family.size} share{'s' * (family.size != 1)} at a rate of {family.rate:g}"),
         _row("stands at", f"{claim.file}:{claim.line}"),
     ]
     if result is None:

@@ -14,8 +14,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from rlclaims.agents.algorithm import Algorithm
-from rlclaims.study.executor import TrainingError, last_words, start
+from rlclaims.study.executor import TrainingError
 from rlclaims.study.plan import cohorts
+from rlclaims.study.process import last_words, start
 from rlclaims.study.spec import RunSpec
 from rlclaims.training import HELD_OUT_EVERY
 

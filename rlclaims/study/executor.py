@@ -3,17 +3,15 @@
 import json
 import os
 import subprocess
-import sys
-import tempfile
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from queue import Queue
-from typing import IO, Any
+from typing import IO
 
 from rlclaims.study.plan import Plan, cohorts
+from rlclaims.study.process import last_words, start
 from rlclaims.study.spec import RunSpec
 from rlclaims.study.store import Store
 
@@ -111,40 +109,6 @@ def _start_worker(specs: tuple[RunSpec, ...], store: Store, lines: "Queue[tuple[
     return worker
 
 
-def start(module: str, specs: Sequence[RunSpec], **job: Any) -> "tuple[subprocess.Popen[str], IO[bytes]]":
-    """A process that runs a module on a job about runs; it answers on its standard output.
-
-    Args:
-        module: what `python -m` runs; it reads the job from standard input.
-        specs: the runs.
-        **job: what else it is told, as plain data.
-
-    Returns:
-        The process, and the file that its standard error goes to.
-    """
-    log = tempfile.TemporaryFile()  # noqa: SIM115  (closed when the process has ended)
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", module],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=log,
-        text=True,
-        # One thread a process: the processes are the parallelism.
-        env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-        start_new_session=True,  # Ctrl-C is the parent's to handle
-    )
-    assert process.stdin is not None
-    try:
-        with suppress(BrokenPipeError), process.stdin as stdin:  # else it died at once, and its log says why
-            json.dump({**job, "runs": [spec.to_json() for spec in specs], "sys_path": sys.path}, stdin)
-    except BaseException:  # Ctrl-C too must not leave it behind
-        process.kill()
-        process.wait()
-        log.close()
-        raise
-    return process, log
-
-
 def _listen(worker: _Worker, stdout: IO[str], lines: "Queue[tuple[_Worker, str | None]]") -> None:
     with stdout:
         for line in stdout:
@@ -161,12 +125,3 @@ def _close(worker: _Worker) -> None:
             f"The process that trained {names} ended with exit status {code}.{said} "
             "What was finished before is stored; run the same command again to go on."
         )
-
-
-def last_words(log: IO[bytes]) -> str:
-    """How a process ended by its own account, as a sentence; empty where it gave none. Closes the log."""
-    log.seek(0)
-    lines = log.read().decode(errors="replace").strip().splitlines()
-    log.close()
-    where = [line.strip() for line in lines if line.strip().startswith("File ")][-1:]
-    return f" Its last words: {'; '.join([*lines[-1:], *where])}." if lines else ""

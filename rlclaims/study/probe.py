@@ -6,13 +6,12 @@ algorithm takes to learn from them; and how many parameters a policy has.
 """
 
 import json
-import os
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rlclaims.sim.tasks import task_named
+from rlclaims.study.process import receive
 from rlclaims.study.spec import RunSpec
 from rlclaims.training import Cohort, Group
 
@@ -54,12 +53,7 @@ class _Timed(Cohort):
 
 def main() -> None:
     """Read a job from standard input and do it."""
-    job = json.load(sys.stdin)
-    # The answer keeps standard output; what anything else prints goes to standard error.
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    sys.path[:] = job["sys_path"]
-    specs = [RunSpec.from_json(data) for data in job["runs"]]
+    job, specs, answers = receive()
     _Timed(specs, 1, 1).train()  # the first time costs more
     sizes = {}
     for size in job["sizes"]:

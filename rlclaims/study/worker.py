@@ -1,29 +1,21 @@
 """One training process: `python -m rlclaims.study.worker < job.json` trains a cohort and fills the store.
 
 It speaks one JSON object a line on standard output: {"iteration": k} after each iteration, {"stored": n} at the end.
-A process of its own for each core has no lock to share with the others, and nothing of pytest's to disturb.
 """
 
 import json
-import os
-import sys
 from pathlib import Path
 
 from rlclaims.sim.tasks import task_named
 from rlclaims.study.plan import groups
-from rlclaims.study.spec import RunSpec
+from rlclaims.study.process import receive
 from rlclaims.study.store import Store
 from rlclaims.training import Cohort
 
 
 def main() -> None:
     """Read a job from standard input and do it."""
-    job = json.load(sys.stdin)
-    # The answers keep standard output; what anything else prints goes to the log, that is, to standard error.
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    sys.path[:] = job["sys_path"]
-    specs = [RunSpec.from_json(data) for data in job["runs"]]
+    job, specs, answers = receive()
     store = Store(Path(job["store"]))
 
     def say(**answer: int) -> None:
