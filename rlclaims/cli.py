@@ -2,6 +2,7 @@
 
 import re
 import textwrap
+from functools import cache
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +20,7 @@ app.add_typer(store_app, name="store")
 SCAFFOLD = Path(__file__).with_name("scaffold.py.txt")
 
 Paths = Annotated[list[str] | None, typer.Argument(help="files and folders with claims (default: claims/, or here)")]
+ProfileName = Annotated[str | None, typer.Option("--profile", help="as for pytest's --claims-profile")]
 StoreFolder = Annotated[Path | None, typer.Option("--store", help="as for pytest's --claims-store")]
 
 
@@ -41,18 +43,18 @@ def new(
         raise _refused(f"{path} cannot be written ({error.strerror or error}).") from None
     typer.echo(f"{path} holds a claim that runs. Next:")
     typer.echo(f"  pytest {path} --claims-dry-run   what it would train, and for how long")
-    typer.echo(f"  pytest {path}                    its verdict, in about a minute")
+    typer.echo(f"  pytest {path}                    its verdict, in half a minute or so")
 
 
 @app.command("list")
-def list_claims(paths: Paths = None) -> None:
+def list_claims(paths: Paths = None, profile: ProfileName = None) -> None:
     """List claims, with their verdicts in the last record."""
     from rich.console import Console
     from rich.text import Text
 
     from rlclaims.report.table import grid, rows_by_section, verdict_text
 
-    claims = _collected(paths)
+    claims = _collected(paths, profile)
     if not claims:
         raise _refused("There are no claims here; rlclaims new ID writes one.")
     verdicts = {claim.name: _last(claim) for claim in claims}
@@ -69,9 +71,10 @@ def list_claims(paths: Paths = None) -> None:
 def explain(
     id: Annotated[str, typer.Argument(help="of the claim, with its parameters if it has any")],  # noqa: A002
     paths: Paths = None,
+    profile: ProfileName = None,
 ) -> None:
     """Tell what a claim says and means, how it was judged, on which runs, and how to train one seed again."""
-    claims = _collected(paths)
+    claims = _collected(paths, profile)
     found = [claim for claim in claims if id in (claim.name, claim.declared.id)]
     if not found:
         known = ", ".join(claim.name for claim in claims) or "none"
@@ -106,9 +109,25 @@ def _explained(claim: "Collected") -> str:
                 f"{runs['seeds'][0]} to {runs['seeds'][-1]}",
             )
         )
-    seed = result["runs"][0]["seeds"][0]
-    lines.append(_row("replay", f"pytest {claim.test!r} --claims-replay {seed}   trains that seed again, bit for bit"))
+    if result["runs"]:
+        seed = result["runs"][0]["seeds"][0]
+        # On one line, so that it can be copied.
+        lines.append(f"  {'replay':<10} pytest {claim.test!r} {_options(claim.record)}--claims-replay {seed}")
+        lines.append(_row("", "trains that seed again, bit for bit"))
     return "\n".join(lines)
+
+
+def _options(record: Path) -> str:
+    """The options of the session that wrote a record, as far as they say which runs it took."""
+    written = _record(record) or {}
+    profile, told = written["profile"], ""
+    if profile["name"] != "standard":
+        told += f"--claims-profile {profile['name']} "
+    if written["first_seed"]:
+        told += f"--claims-first-seed {written['first_seed']} "
+    if len(profile["looks"]) == 1 and profile["evidence"]:
+        told += f"--claims-seeds {profile['looks'][0]} "
+    return told
 
 
 def _evidence(evidence: dict[str, Any]) -> list[str]:
@@ -132,26 +151,32 @@ def _row(title: str, text: str) -> str:
     )
 
 
-def _collected(paths: list[str] | None) -> "list[Collected]":
+def _collected(paths: list[str] | None, profile: str | None) -> "list[Collected]":
     from rlclaims.pytest_plugin.collect import CollectError, collect
 
     try:
-        return collect(paths or (["claims"] if Path("claims").is_dir() else ["."]))
+        chosen = [] if profile is None else [f"--claims-profile={profile}"]
+        return collect(paths or (["claims"] if Path("claims").is_dir() else ["."]), *chosen)
     except CollectError as error:
         raise _refused(str(error)) from None
 
 
 def _last(claim: "Collected") -> dict[str, Any] | None:
     """What the last record says of a claim, or None."""
+    results = (_record(claim.record) or {"claims": []})["claims"]
+    return next((result for result in results if result["name"] == claim.name), None)
+
+
+@cache
+def _record(path: Path) -> dict[str, Any] | None:
     from rlclaims.report.record import RecordError, read
 
-    if not claim.record.exists():
+    if not path.exists():
         return None
     try:
-        results = read(claim.record)["claims"]
+        return read(path)
     except RecordError as error:
         raise _refused(str(error)) from None
-    return next((result for result in results if result["name"] == claim.name), None)
 
 
 @store_app.command("ls")
@@ -191,13 +216,11 @@ def store_verify(store: StoreFolder = None) -> None:
 def _store(folder: Path | None) -> "Store":
     import pytest
 
-    from rlclaims.pytest_plugin.options import store_folder
+    from rlclaims.pytest_plugin.options import project_of, store_folder
     from rlclaims.study.store import Store
 
     try:
-        here = Path.cwd()
-        project = next((up for up in (here, *here.parents) if (up / ".rlclaims").is_dir()), here)
-        store = Store(store_folder(folder, project))
+        store = Store(store_folder(folder, project_of(Path.cwd())))
     except pytest.UsageError as error:
         raise _refused(str(error)) from None
     if not (store.root / "runs").is_dir():

@@ -70,7 +70,7 @@ def rewritten_theta(store, change):
             lambda s: change_json(s.measurements(SPECS[0]), lambda d: d["series"]["ratio/max/held_out"].reverse()),
             "is not what was written",
         ),
-        (lambda s: (s.root / "runs" / ".partial-x").mkdir(), "left by a session that broke off"),
+        (lambda s: (s.root / "runs" / ".partial-x").mkdir(), "half a run"),
     ],
 )
 def test_damage_is_found(store, damage, sentence):

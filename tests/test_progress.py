@@ -39,9 +39,11 @@ def test_a_pipe_gets_a_line_every_half_minute(clock):
         for iteration in range(11):
             clock.now += 12
             on_progress(at(iteration))
-    first, second, *lines = file.getvalue().splitlines()
-    assert first == "rlclaims: look 2 of 4, 8 seeds: 3 of 5 claims are undecided."
-    assert second == "rlclaims: training 2 runs of PPO (40,960 steps); 1 are in the store."
+    first, *lines = file.getvalue().splitlines()
+    assert first == (
+        "rlclaims: look 2 of 4, 8 seeds, training 2 runs of PPO (40,960 steps); 1 are in the store; "
+        "2 of 5 claims decided."
+    )
     # Every third report, from the thirtieth second on; 4,096 steps take 12 s.
     assert len(lines) == 3
     assert lines[0] == (
@@ -60,6 +62,8 @@ def test_a_terminal_shows_cohorts_and_leaves_nothing_behind(clock, monkeypatch):
             on_progress(at(iteration))
             live = file.getvalue()
     assert "2 PPO on Hopper-v5" in live
+    # Two lines are erased, and the cursor goes up over them.
+    assert file.getvalue().removeprefix(live).count("\x1b[2K") >= 2
     drawn = Console(file=StringIO(), width=100)
     watch = shown._Clock()
     watch.see(at(1))
@@ -73,4 +77,4 @@ def test_a_terminal_shows_cohorts_and_leaves_nothing_behind(clock, monkeypatch):
 def test_waiting_for_another_session_is_said():
     file = StringIO()
     Display(file).wait()
-    assert file.getvalue() == "rlclaims: another session trains into this store; waiting for it.\n"
+    assert file.getvalue() == "rlclaims: another process trains into this store; waiting for it.\n"

@@ -51,7 +51,7 @@ def family(name: str, *, size: int, rate: float | None = None) -> Family:
         raise ClaimError(f"The family {name!r} has a whole number of shares, 1 or more, not {size!r}.")
     if rate is not None and (not is_number(rate) or not 0 < rate < 0.5):
         raise ClaimError(f"The family {name!r} has an error rate between 0 and .5, not {rate!r}.")
-    return Family(name, size, rate)
+    return Family(name, size, None if rate is None else float(rate))
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from typing import Any, NoReturn, TypeGuard
 
 import numpy as np
 
-from rlclaims.judging.terms import Terms
+from rlclaims.judging.terms import Pilot, Terms
+from rlclaims.stats.describe import skewness, standard_deviation
 from rlclaims.stats.method import Method
 from rlclaims.stats.power import MOST_SEEDS, minimal_detectable_effect, seeds_needed
 from rlclaims.stats.verdict import Design, Interval, Judgement, Reason, Region, Verdict, judge
@@ -306,9 +307,13 @@ class Comparison(Evidence):
     @property
     def _deviation(self) -> float | None:
         """The standard deviation of a seed, by the pilot if there is one for this evidence."""
+        return None if self.pilot is None else self.pilot.standard_deviation_bound
+
+    @property
+    def pilot(self) -> Pilot | None:
+        """What development seeds say of this very quantity, or None."""
         pilot, seeds = self.terms.pilot, tuple(seed for group in self.seeds for seed in group)
-        fits = pilot is not None and pilot.fits(self.quantity, self.scope, seeds)
-        return pilot.standard_deviation_bound if pilot is not None and fits else None
+        return pilot if pilot is not None and pilot.fits(self.quantity, self.scope, seeds) else None
 
     def _in_units(self, effect: float | None) -> float | None:
         """An effect in standard deviations, as a distance or a factor."""
@@ -376,13 +381,9 @@ def number(x: float) -> str:
 def _diagnostics(group: tuple[float, ...]) -> dict[str, Any]:
     """What seeds look like on the scale they are judged on: skewness, equal ones, seeds without a finite number."""
     finite = np.array([value for value in group if math.isfinite(value)])
-    with np.errstate(all="ignore"):  # of no seeds, equal ones, or ones too large to square
-        standard = (finite - finite.mean()) / finite.std() if len(finite) else finite
-        deviation = float(finite.std(ddof=1)) if len(finite) > 1 else math.nan
-        skewness = float((standard**3).mean()) if len(finite) else math.nan
     return {
-        "standard_deviation": _finite(deviation),
-        "skewness": _finite(skewness),
+        "standard_deviation": _finite(standard_deviation(finite)),
+        "skewness": _finite(skewness(finite)),
         "ties": len(finite) - len(set(finite)),
         "not_finite": len(group) - len(finite),
     }

@@ -8,12 +8,14 @@ and `within` judge; an estimate is never equal to anything.
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NoReturn
 
+import numpy as np
+
 from rlclaims.judging.evidence import ClaimError, Comparison, Evidence, is_finite, is_number
+from rlclaims.stats.describe import correlation
 from rlclaims.stats.distribution_free import Betting, ClopperPearson, Quantile
 from rlclaims.stats.mean import BootstrapT, SignFlip, StudentT
 from rlclaims.stats.method import Method
@@ -123,9 +125,8 @@ class Sample:
         other = self._comparable(other, "/")
         if self.seeds == other.seeds:
             logs = tuple(_log_ratio(a, b) for a, b in zip(self.values, other.values, strict=True))
-            together = _correlation(
-                *(tuple(_log_ratio(v, 1.0) for v in group) for group in (self.values, other.values))
-            )
+            sides = (np.array([_log_ratio(v, 1.0) for v in side.values]) for side in (self, other))
+            together = correlation(*sides)
             return replace(self._combined(other, "/", logs, log_scale=True), correlation=together)
         values, others = (tuple(_log_ratio(v, 1.0) for v in group) for group in (self.values, other.values))
         return self._unpaired(other, "/", values, others, log_scale=True)
@@ -146,7 +147,7 @@ class Sample:
         other = self._comparable(other, "-")
         if self.seeds == other.seeds:
             differences = tuple(a - b for a, b in zip(self.values, other.values, strict=True))
-            together = _correlation(self.values, other.values)
+            together = correlation(np.array(self.values), np.array(other.values))
             return replace(self._combined(other, "-", differences, log_scale=False), correlation=together)
         return self._unpaired(other, "-", self.values, other.values, log_scale=False)
 
@@ -286,15 +287,6 @@ class Sample:
 
 def _both(one: str, other: str) -> str:
     return one if one == other else f"{one}; {other}"
-
-
-def _correlation(one: tuple[float, ...], other: tuple[float, ...]) -> float:
-    """Of the seeds that have two finite numbers; NaN where these do not vary."""
-    both = [pair for pair in zip(one, other, strict=True) if all(map(math.isfinite, pair))]
-    try:
-        return statistics.correlation(*zip(*both, strict=True)) if len(both) > 2 else math.nan
-    except (statistics.StatisticsError, OverflowError):  # one side is constant, or too large to square
-        return math.nan
 
 
 def _log_ratio(a: float, b: float) -> float:

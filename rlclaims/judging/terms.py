@@ -28,7 +28,8 @@ class Family:
     @property
     def share(self) -> float:
         """The error rate of one of them."""
-        return (FAMILY_RATE if self.rate is None else self.rate) / self.size
+        assert self.rate is not None, "a rate that is the profile's is filled in when claims are collected"
+        return self.rate / self.size
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class Pilot:
     """What it is the spread of, in the words of the evidence."""
     setting: str
     """Task and steps of the runs."""
-    decided_at: int | None = None
-    """How many of those seeds decided the claim; None if all of them did not."""
+    seeds_used: int | None = None
+    """How many of those seeds were looked at until they decided the claim, or all; None if that is not known."""
 
     def fits(self, quantity: str, scope: str, seeds: tuple[int, ...]) -> bool:
         """Whether it is a pilot for that evidence: of the same quantity and setting, on other seeds."""

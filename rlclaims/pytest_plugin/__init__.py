@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from rlclaims.pytest_plugin.options import TASK, add_options, settings
+from rlclaims.pytest_plugin.workers import heard, is_worker, stopped, stopping
 
 JUDGED = pytest.StashKey[Any]()
 """On an item: what its claim came to."""
@@ -54,7 +55,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     from rlclaims.pytest_plugin.families import families
     from rlclaims.pytest_plugin.rules import check_claims
     from rlclaims.pytest_plugin.session import claim_session
-    from rlclaims.pytest_plugin.workers import stopping
 
     for place, item in enumerate(items):
         item.stash[PLACE] = place
@@ -69,18 +69,18 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     """Train what the selected claims need, look by look, before the first of them runs; or say what that would take."""
     config = session.config
     broken = session.testsfailed and not config.option.continue_on_collection_errors
-    if config.option.collectonly or config.option.setupplan or broken:
+    if stopped(session):  # by what collecting found
+        return True
+    if config.option.collectonly or config.getoption("setupplan", False) or broken:
         return None
     runs_no_tests = config.option.claims_dry_run or config.option.claims_replay is not None
     if runs_no_tests and config.pluginmanager.hasplugin("dsession"):
         raise pytest.UsageError("--claims-dry-run and --claims-replay run no tests to share out: leave out -n.")
     if any(map(_takes_runs, session.items)):
         from rlclaims.pytest_plugin.prepare import prepare
-        from rlclaims.pytest_plugin.workers import stopped, stopping
 
         with stopping(config):
-            if not stopped(session):  # by what collecting found
-                prepare(config, session.items)
+            prepare(config, session.items)
         if stopped(session):
             return True
     elif runs_no_tests and (reporter := config.pluginmanager.getplugin("terminalreporter")) is not None:
@@ -106,6 +106,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     from rlclaims.pytest_plugin.session import claim_name, claim_session
     from rlclaims.stats.verdict import Verdict
 
+    pyfuncitem.stash[JUDGED] = None  # what an earlier try came to
     result: object = None
     raised: BaseException | None = None
     with recording(claim_session(pyfuncitem.config).terms(pyfuncitem)) as recorder:
@@ -186,8 +187,8 @@ class Reports:
 
 
 REPORTS = pytest.StashKey[Reports]()
-RECORD = pytest.StashKey[str]()
-"""Where claims.json is, or why it is not."""
+RECORD = pytest.StashKey[list[str]]()
+"""What was written down where, or why it was not, for people."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -199,8 +200,6 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:  # noqa: ARG001
     """Hear from an xdist worker why it stopped."""
-    from rlclaims.pytest_plugin.workers import heard
-
     heard(node)
 
 
@@ -208,18 +207,23 @@ def pytest_testnodedown(node: Any, error: object) -> None:  # noqa: ARG001
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write claims.json. With --claims-strict, a session that left a claim open has failed."""
     config = session.config
-    if hasattr(config, "workerinput"):  # an xdist worker, whose controller decides
+    if is_worker(config):  # whose controller decides
         return
     if (results := config.stash[REPORTS].results) and not config.option.collectonly:
+        from rlclaims.pytest_plugin.pilots import write_pilots
         from rlclaims.report.record import write
 
         asked = settings(config)
         try:
             asked.report.mkdir(parents=True, exist_ok=True)
             path = write(results, asked.profile, asked.first_seed, asked.report)
-            config.stash[RECORD] = f"everything is in {path}"
+            config.stash[RECORD] = [
+                f"Intervals are over seeds, each side at its own error rate; everything is in {path}"
+            ]
         except OSError as error:
-            config.stash[RECORD] = f"claims.json could not be written ({error})"
+            config.stash[RECORD] = [f"claims.json could not be written ({error})"]
+        if config.option.claims_write_pilots:
+            config.stash[RECORD] += write_pilots(config.stash[REPORTS].of_claims)
         if config.option.claims_strict and any(result["verdict"] == "inconclusive" for result in results):
             session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
     if hasattr(config, "rlclaims_stopped"):
@@ -237,12 +241,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.write_line(
             f"ERROR: --claims-strict: {undecided} of {len(results)} claims are inconclusive", red=True
         )
-    from rlclaims.pytest_plugin.pilots import write_pilots
     from rlclaims.report.table import table
 
     terminalreporter.section("claims")
     table(results, settings(config).profile, terminalreporter._tw._file, terminalreporter._tw.fullwidth)
-    terminalreporter.write_line(f"Intervals are over seeds, each side at its own error rate; {config.stash[RECORD]}")
-    if config.option.claims_write_pilots:
-        for pilots in write_pilots(config.stash[REPORTS].of_claims):
-            terminalreporter.write_line(f"What these seeds say of the spread is in {pilots}")
+    for line in config.stash[RECORD]:
+        terminalreporter.write_line(line)

@@ -20,15 +20,19 @@ class Collected:
     """A claim where it stands."""
 
     declared: Claim
+    """What it says and means."""
     name: str
     """Its id, with its parameters."""
     test: str
     """pytest's id of it."""
     file: Path
+    """Where it stands."""
     line: int
+    """Its first line there."""
     runs: dict[str, RunsSpec]
     """By fixture name."""
     family: Family
+    """The claims it shares an error rate with."""
     record: Path
     """Where a session writes its record."""
 
@@ -43,7 +47,9 @@ class _Collector:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         for item in session.items:
-            if (declared := claim_of(item)) is None:
+            declared = claim_of(item)
+            # Claims that were refused have no family, and pytest says why.
+            if declared is None or declared.id not in claim_session(item.config).families:
                 continue
             claims, (file, line, _) = claim_session(item.config), item.reportinfo()
             self.claims.append(
@@ -68,7 +74,7 @@ def collect(paths: Sequence[str], *options: str) -> list[Collected]:
     """
     collector, said = _Collector(), StringIO()
     with redirect_stdout(said), redirect_stderr(said):
-        code = pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", *options, *paths], plugins=[collector])
+        code = pytest.main(["--collect-only", "-q", *options, *paths], plugins=[collector])
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         raise CollectError(said.getvalue().strip())
     return collector.claims

@@ -12,6 +12,7 @@ import pytest
 
 from rlclaims.pytest_plugin.looks import more_seeds_may_help, take_looks
 from rlclaims.pytest_plugin.session import SEEDS, ClaimSession, claim_name, claim_of
+from rlclaims.pytest_plugin.trace import imagined_evidence
 from rlclaims.report.costs import Range, cost_table
 from rlclaims.study.cost import NOTHING, Cost, Kind, Speed, cost, measured_speeds
 from rlclaims.study.spec import RunSpec
@@ -72,10 +73,12 @@ def _looks(session: ClaimSession, items: Sequence[pytest.Item], stored: "_Stored
 
 
 def _expected_seeds(session: ClaimSession, item: pytest.Item) -> int:
-    looks, pilot = session.profile.looks, session.pilot(item)
-    if pilot is None:
-        return looks[(len(looks) - 1) // 2]
-    return looks[-1] if pilot.decided_at is None else pilot.decided_at
+    looks = session.profile.looks
+    middle = looks[(len(looks) - 1) // 2]
+    if claim_of(item) is None or session.pilot(item) is None:
+        return middle
+    pilots = [c.pilot for evidence in imagined_evidence(session, item) for c in evidence.comparisons]
+    return next((pilot.seeds_used for pilot in pilots if pilot is not None and pilot.seeds_used), middle)
 
 
 def _name(item: pytest.Item) -> str:

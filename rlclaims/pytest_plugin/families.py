@@ -20,6 +20,7 @@ class Declared:
     """A claim where it is declared, whether or not it is selected."""
 
     claim: Claim
+    """What it says and means."""
     instances: int
     """How many claims its parameters make of it."""
 
@@ -81,7 +82,8 @@ def _check_named(named: Mapping[Family, int]) -> None:
             )
         if taken > family.size:
             raise pytest.UsageError(
-                f"The family {family.name!r} has {family.size} shares and its claims take {taken}; raise its size."
+                f"The family {family.name!r} has {family.size} shares and its claims take {taken}, one for each of the "
+                "profile's tasks; raise its size."
             )
 
 

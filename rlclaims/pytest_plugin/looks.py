@@ -31,11 +31,15 @@ class Look:
     """Where a session is before it trains the seeds of a look."""
 
     number: int
+    """From 1."""
     of: int
+    """Looks planned."""
     seeds: int
     """Per algorithm."""
     undecided: int
+    """Claims that it is taken for."""
     claims: int
+    """All that are selected."""
 
 
 def take_looks(

@@ -46,15 +46,17 @@ class Settings:
     """What a session is asked for, resolved."""
 
     profile: "Profile"
+    """The budget, with the looks of --claims-seeds if it is given."""
     first_seed: int
+    """Of the runs of block 0."""
     store: Path
+    """Where finished runs are."""
     report: Path
+    """Where claims.json goes."""
     processes: int | None
     """Training processes, or None for one per core."""
     writes_pilots: bool
-
-    exploratory: bool
-    """Whether the session is on development seeds, which nothing is claimed of."""
+    """Whether the spread over seeds goes into pilots.json."""
 
 
 _SETTINGS = pytest.StashKey[Settings]()
@@ -102,8 +104,19 @@ def _resolved(config: pytest.Config) -> Settings:
         _folder(option.claims_report, "report", table, config.rootpath, store / "reports" / "latest"),
         option.claims_processes,
         option.claims_write_pilots,
-        exploratory=option.claims_first_seed >= DEVELOPMENT_SEEDS_FROM,
     )
+
+
+def project_of(folder: Path) -> Path:
+    """The nearest folder from here up that has a store or says where it is, or else this one.
+
+    Raises:
+        pytest.UsageError: a pyproject.toml on the way is wrong.
+    """
+    for up in (folder, *folder.parents):
+        if (up / ".rlclaims").is_dir() or _table(up / "pyproject.toml"):
+            return up
+    return folder
 
 
 def store_folder(given: str | Path | None, project: Path) -> Path:

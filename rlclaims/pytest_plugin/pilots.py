@@ -6,7 +6,7 @@ A claim's minimal detectable effect needs the standard deviation of a seed, whic
 import json
 import math
 import statistics
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +41,15 @@ def _read(pilot: dict[str, Any]) -> Pilot:
         raise ValueError(f"a standard deviation of {read.standard_deviation!r}")
     if len(read.seeds) < 2 or not all(type(seed) is int for seed in read.seeds):
         raise ValueError(f"seeds {pilot['seeds']!r}")
-    if read.decided_at is not None and type(read.decided_at) is not int:
-        raise ValueError(f"decided at {read.decided_at!r} seeds")
+    if read.seeds_used is not None and type(read.seeds_used) is not int:
+        raise ValueError(f"{read.seeds_used!r} seeds used")
     if not isinstance(read.quantity, str) or not isinstance(read.setting, str):
         raise ValueError("a quantity or a setting that is no text")
     return read
 
 
-def write_pilots(reports: Iterable[Any]) -> Iterator[Path]:
-    """Write the spread of each judged claim beside its file; others keep what they had.
+def write_pilots(reports: Iterable[Any]) -> list[str]:
+    """Write the spread of each judged claim beside its file, and tell where; others keep what they had.
 
     A claim has none if it joins several comparisons, if a seed has no finite value, or if all seeds are equal.
     """
@@ -58,6 +58,7 @@ def write_pilots(reports: Iterable[Any]) -> Iterator[Path]:
         pilot = _pilot(report.rlclaims["evidence"] or {})
         if pilot is not None:
             by_folder.setdefault(Path(report.rlclaims_folder), {})[report.rlclaims["name"]] = pilot
+    told = []
     for folder, pilots in by_folder.items():
         path = folder / FILE
         before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
@@ -65,8 +66,12 @@ def write_pilots(reports: Iterable[Any]) -> Iterator[Path]:
             f" {json.dumps(name)}: {json.dumps(pilot, ensure_ascii=False)}"
             for name, pilot in sorted({**before, **pilots}.items())
         ]
-        path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
-        yield path
+        try:
+            path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+            told.append(f"What these seeds say of the spread is in {path}")
+        except OSError as error:
+            told.append(f"{path} could not be written ({error})")
+    return told
 
 
 def _pilot(evidence: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -84,5 +89,5 @@ def _pilot(evidence: Mapping[str, Any]) -> dict[str, Any] | None:
         "seeds": [seed for group in evidence["seeds"] for seed in group],
         "quantity": evidence["quantity"],
         "setting": setting_of(evidence["scope"]),
-        "decided_at": evidence["n"] if evidence["verdict"] != "inconclusive" else None,
+        "seeds_used": evidence["n"],
     }

@@ -26,17 +26,16 @@ def prepare(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     items = [item for item in items if not _is_skipped(item)]
     session.check(items)
     check_bodies(session, items)
-    if config.option.claims_dry_run:
-        with spoken(config) as file:
-            dry_run(session, items, file)
-        return
-    session.prepare_store()
-    if config.option.claims_replay is not None:
-        with spoken(config) as file:
-            replay(session, items, config.option.claims_replay, file)
-        return
-    writable(session.asked.report, "--claims-report")
+    option = config.option
     with spoken(config) as file:
+        if option.claims_dry_run:
+            dry_run(session, items, file)
+            return
+        session.prepare_store()
+        if option.claims_replay is not None:
+            replay(session, items, option.claims_replay, file)
+            return
+        writable(session.asked.report, "--claims-report")
         display = Display(file)
         try:
             take_looks(

@@ -24,20 +24,16 @@ class Display:
         from rich.console import Console
 
         self._console = Console(file=file)
-        self._decided = ""
+        self._look = self._decided = ""
 
     def look(self, look: "Look") -> None:
-        """Say how many claims are decided before the seeds of a look are trained."""
+        """Know which look's seeds are trained next, if any are."""
         self._decided = f"{look.claims - look.undecided} of {look.claims} claims decided"
-        if look.number > 1:
-            self.say(
-                f"rlclaims: look {look.number} of {look.of}, {look.seeds} seeds: {look.undecided} of {look.claims} "
-                "claims are undecided."
-            )
+        self._look = "" if look.number == 1 else f"look {look.number} of {look.of}, {look.seeds} seeds, "
 
     def wait(self) -> None:
-        """Say that another session is waited for."""
-        self.say("rlclaims: another session trains into this store; waiting for it.")
+        """Say that another session, or another worker of this one, is waited for."""
+        self.say("rlclaims: another process trains into this store; waiting for it.")
 
     @contextmanager
     def training(self, training: "Plan") -> "Iterator[Callable[[Progress], None]]":
@@ -45,8 +41,8 @@ class Display:
         n, stored = len(training.missing), len(training.wanted) - len(training.missing)
         names = dict.fromkeys(type(spec.algorithm).__name__ for spec in training.missing)
         self.say(
-            f"rlclaims: training {n} runs of {', '.join(names)} ({training.environment_steps:,} steps); "
-            f"{stored} are in the store."
+            f"rlclaims: {self._look}training {n} runs of {', '.join(names)} ({training.environment_steps:,} steps); "
+            f"{stored} are in the store; {self._decided}."
         )
         shown = self._live() if self._console.is_terminal else self._lines()
         with shown as on_progress:

@@ -33,7 +33,7 @@ def replay(session: ClaimSession, items: Sequence[pytest.Item], seed: int, file:
     if different := sum(map(bool, found.values())):
         raise ReplayError(
             f"{different} of {len(stored)} runs have other bits than in the store. Bits are the same on one kind of "
-            "processor: if the store is from another, this is no error."
+            "processor: if the store is from another, this is no error. rlclaims store verify tells damage."
         )
 
 

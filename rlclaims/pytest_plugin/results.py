@@ -10,6 +10,7 @@ from dataclasses import asdict
 import pytest
 
 from rlclaims.judging.claim import Claim
+from rlclaims.judging.profile import DEVELOPMENT_SEEDS_FROM
 from rlclaims.pytest_plugin.outcomes import Judged
 from rlclaims.pytest_plugin.session import SEEDS, ClaimSession, claim_name, claim_of, claim_session
 from rlclaims.report.record import Json, adjusted
@@ -22,15 +23,18 @@ def result_of(item: pytest.Item, judged: Judged | None) -> Json:
     assert declared is not None
     family = session.families[declared.id]
     assert family.rate is not None
+    # Support against expectation turns a build red as a refutation does.
+    support_rate = family.rate if declared.expected == "refuted" else session.profile.alpha
+    runs = _runs(session, item)
     return {
         **_declared(declared, claim_name(item), item.function),  # type: ignore[attr-defined]
         "test": item.nodeid,
-        "status": _status(session),
+        "status": _status(session, runs),
         "family": asdict(family),
         "correction": "Bonferroni",
-        "runs": _runs(session, item),
+        "runs": runs,
         "verdict": "error" if judged is None else str(judged.evidence.verdict),
-        "evidence": None if judged is None else adjusted(judged.evidence.to_json(), family.rate),
+        "evidence": None if judged is None else adjusted(judged.evidence.to_json(), support_rate, family.rate),
     }
 
 
@@ -44,10 +48,11 @@ def properties(result: Json) -> dict[str, object]:
     return {name: str(value) for name, value in told.items()}
 
 
-def _status(session: ClaimSession) -> str:
+def _status(session: ClaimSession, runs: list[Json]) -> str:
     if not session.profile.evidence:
         return "wiring"
-    return "exploratory" if session.asked.exploratory else "confirmatory"
+    development = any(seed >= DEVELOPMENT_SEEDS_FROM for taken in runs for seed in taken["seeds"])
+    return "exploratory" if development else "confirmatory"
 
 
 def _runs(session: ClaimSession, item: pytest.Item) -> list[Json]:
@@ -83,9 +88,9 @@ def _declared(declared: Claim, name: str, function: Callable[..., object]) -> Js
 
 
 def _digest(declared: Claim, function: Callable[..., object]) -> str:
-    """A digest of all that a claim says and does, whatever its comments."""
+    """A digest of a claim's declaration and its function's code, whatever its comments."""
     try:
-        body = ast.dump(ast.parse(textwrap.dedent(inspect.getsource(function))))
+        body = ast.unparse(ast.parse(textwrap.dedent(inspect.getsource(function))))
     except (OSError, SyntaxError):  # written where no source is kept
         body = ""
     return hashlib.sha256(f"{declared!r}\n{body}".encode()).hexdigest()

@@ -47,6 +47,7 @@ def check_claims(session: ClaimSession, items: Iterable[pytest.Item]) -> None:
             raise pytest.UsageError(
                 f"The claim {declared.id!r} is marked xfail; say expected='refuted' and on what evidence instead."
             )
+        session.pilot(item)  # refuses a file that is none
         needs = session.runs_of(item)
         for name in item._fixtureinfo.argnames:
             if name not in needs and not _is_plain_parameter(item, name):

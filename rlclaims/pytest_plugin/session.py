@@ -103,8 +103,6 @@ class ClaimSession:
         """
         try:
             for item in items:
-                if claim_of(item) is not None:
-                    self.pilot(item)
                 for spec in self.runs_of(item).values():
                     self.run_specs(spec, self.profile.seeds)
         except SpecError as error:

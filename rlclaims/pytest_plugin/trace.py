@@ -12,9 +12,9 @@ from zlib import crc32
 import numpy as np
 import pytest
 
-from rlclaims.judging.evidence import ClaimError, recording
+from rlclaims.judging.evidence import ClaimError, Evidence, Recorder, recording
 from rlclaims.judging.runs import Runs
-from rlclaims.pytest_plugin.looks import arguments, unheard
+from rlclaims.pytest_plugin.looks import WHATEVER_IS_WRONG, arguments, unheard
 from rlclaims.pytest_plugin.outcomes import settle
 from rlclaims.pytest_plugin.session import ClaimSession, claim_name, claim_of
 from rlclaims.stats.verdict import Verdict
@@ -34,22 +34,18 @@ def check_bodies(session: ClaimSession, items: Iterable[pytest.Item]) -> None:
         raise pytest.UsageError("\n".join(dict.fromkeys(mistakes)))
 
 
+def imagined_evidence(session: ClaimSession, item: pytest.Item) -> list[Evidence]:
+    """What a claim judges, on imagined numbers: its quantities, regions and methods are real."""
+    return _tried(session, item, Verdict.SUPPORTED)[0].evidence
+
+
 def _mistake(session: ClaimSession, item: pytest.Item) -> str | None:
     declared, name = claim_of(item), claim_name(item)
     assert declared is not None
-    runs = session.runs_of(item)
-    imagined = {fixture: _imagined(session.run_specs(s, session.profile.looks[0])) for fixture, s in runs.items()}
     for assumed in (Verdict.SUPPORTED, Verdict.REFUTED):
-        raised: BaseException | None = None
-        with recording(session.terms(item), assumed) as recorder, unheard():
-            try:
-                item.obj(**arguments(item, imagined))  # type: ignore[attr-defined]
-            except (Exception, SystemExit, pytest.fail.Exception) as error:
-                raised = error
-            except (pytest.skip.Exception, pytest.xfail.Exception) as error:
-                if not recorder.evidence:  # given up before it judged
-                    return None
-                raised = error
+        recorder, raised = _tried(session, item, assumed)
+        if isinstance(raised, pytest.skip.Exception | pytest.xfail.Exception) and not recorder.evidence:
+            return None  # given up before it judged
         try:
             settle(declared, name, recorder, raised)
         except ClaimError as error:
@@ -63,6 +59,18 @@ def _mistake(session: ClaimSession, item: pytest.Item) -> str | None:
                 f"use: {type(error).__name__}: {error} ({where.filename}:{where.lineno})."
             )
     return None
+
+
+def _tried(session: ClaimSession, item: pytest.Item, assumed: Verdict) -> tuple[Recorder, BaseException | None]:
+    """What a claim's body judges and raises on imagined runs, if its evidence has that verdict."""
+    runs = session.runs_of(item)
+    imagined = {fixture: _imagined(session.run_specs(s, session.profile.looks[0])) for fixture, s in runs.items()}
+    with recording(session.terms(item), assumed) as recorder, unheard():
+        try:
+            item.obj(**arguments(item, imagined))  # type: ignore[attr-defined]
+        except WHATEVER_IS_WRONG as error:
+            return recorder, error
+    return recorder, None
 
 
 def _imagined(specs: list[RunSpec]) -> Runs:

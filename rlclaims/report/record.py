@@ -81,13 +81,21 @@ def read(path: Path) -> Json:
     return dict(record)
 
 
-def adjusted(evidence: Mapping[str, Any], family_rate: float) -> Json:
-    """Evidence with p-values that are held against its family's rate, where its verdict shares that rate."""
+def adjusted(evidence: Mapping[str, Any], support_rate: float, refute_rate: float) -> Json:
+    """Evidence with p-values that are held against the rate that its verdict shares, whatever its look and its shares.
+
+    Args:
+        evidence: as plain data.
+        support_rate: the whole rate that support has a share of.
+        refute_rate: the same of refutation.
+    """
     if "parts" in evidence:
-        return {**evidence, "parts": [adjusted(part, family_rate) for part in evidence["parts"]]}
-    alpha = evidence["alpha_refute" if evidence["verdict"] == "refuted" else "alpha_support"]
-    p = evidence["p_value"]
-    return {**evidence, "p_adjusted": None if p is None else min(1.0, p * max(1.0, family_rate / alpha))}
+        return {**evidence, "parts": [adjusted(part, support_rate, refute_rate) for part in evidence["parts"]]}
+    p, level = evidence["p_value"], evidence["level"]
+    rate = refute_rate if evidence["verdict"] == "refuted" else support_rate
+    # At a level of 0, which a look has that can afford none, nothing is small enough.
+    p_adjusted = None if p is None else min(1.0, p * rate / level) if level else 1.0
+    return {**evidence, "p_adjusted": p_adjusted, "p_adjusted_rate": rate}
 
 
 @cache

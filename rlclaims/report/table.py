@@ -42,8 +42,9 @@ def table(results: Sequence[Json], profile: Profile, file: TextIO, width: int) -
 def _promises(results: Sequence[Json], profile: Profile) -> Iterator[str]:
     """What each family's verdicts are worth, in a sentence."""
     for family in {result["family"]["name"]: result["family"] for result in results}.values():
+        shares = "one share" if family["size"] == 1 else f"{family['size']} shares"
         yield (
-            f"Family {family['name']!r}, of {family['size']} share{'s' * (family['size'] != 1)}: if every sentence is as it ships, its claims turn "
+            f"Family {family['name']!r}, of {shares}: if every sentence is as it ships, its claims turn "
             f"red with probability at most {100 * family['rate']:.3g}%; a false sentence is declared supported with "
             f"probability at most {100 * profile.alpha:.3g}%; each up to its method's guarantee."
         )

@@ -200,7 +200,7 @@ def _bounds(method: Method, data: Groups, alpha_lower: float, alpha_upper: float
     if not method.takes_any_value:
         finite_R = np.all([np.isfinite(x).all(-1) for x in data], axis=0)
         data = tuple(np.where(finite_R[:, None], x, 0.0) for x in data)
-        good_R = ~np.all([_nearly_constant(x) for x in data], axis=0)
+        good_R = ~np.all([nearly_constant(x) for x in data], axis=0)
         data = tuple(np.where(good_R[:, None], x, np.arange(x.shape[-1])) for x in data)
     lower_R, upper_R = (
         np.full(len(good_R), side * np.inf) if alpha == 0.0 else np.where(good_R, bound(data, alpha), np.nan)
@@ -209,7 +209,7 @@ def _bounds(method: Method, data: Groups, alpha_lower: float, alpha_upper: float
     return lower_R, upper_R
 
 
-def _nearly_constant(x_RN: Floats) -> npt.NDArray[np.bool_]:
+def nearly_constant(x_RN: Floats) -> npt.NDArray[np.bool_]:
     """Whether seeds are equal but for a few roundings, and so say nothing of their spread."""
     spread_R = x_RN.max(-1) - x_RN.min(-1)
     return np.asarray(spread_R <= np.maximum(1e-12 * np.abs(x_RN).max(-1), 1e-100))

@@ -47,7 +47,7 @@ def stored_runs(store: Store) -> Iterator[StoredRun]:
 def problems(store: Store) -> Iterator[str]:
     """What is wrong with a store's runs, a sentence each; nothing if all of them are whole."""
     for folder in sorted((store.root / "runs").glob(".partial-*")):
-        yield f"{folder.name}: left by a session that broke off while it wrote; it can be deleted"
+        yield f"{folder.name}: half a run; unless a session is writing it now, it was broken off and can be deleted"
     for run in stored_runs(store):
         try:
             wrong = list(_wrong(run.folder))
@@ -92,7 +92,12 @@ def differences(specs: Sequence[RunSpec], store: Store) -> dict[RunSpec, list[st
 
 
 def _differences(spec: RunSpec, store: Store, again: Store) -> Iterator[str]:
-    arrays, fresh = (safetensors.numpy.load_file(s.folder(spec) / "run.safetensors") for s in (store, again))
+    try:
+        arrays = safetensors.numpy.load_file(store.folder(spec) / "run.safetensors")
+    except UNREADABLE as error:
+        yield f"run.safetensors, which cannot be read ({type(error).__name__}: {error})"
+        return
+    fresh = safetensors.numpy.load_file(again.folder(spec) / "run.safetensors")
     for name, array in arrays.items():
         if not _same_bits(array, fresh[name]):
             yield f"{name}{_first_difference(array, fresh[name])}"

@@ -80,10 +80,13 @@ class Cost:
     """What some runs take."""
 
     runs: int
+    """To be trained."""
     steps: int
     """Of the simulated environments, those for measuring included."""
     seconds: float
+    """On the processes of a session, those that idle included."""
     bytes: int
+    """In the store."""
 
     def __add__(self, other: "Cost") -> "Cost":
         """Of one after the other."""
@@ -134,8 +137,10 @@ def _probed(specs: Sequence[RunSpec], processes: int) -> Speed:
     begun = time.perf_counter()
     with ExitStack() as closing:
         # As many at once as will train at once, since they share the memory and the caches.
-        probes = [start("rlclaims.study.probe", specs, sizes=SIZES) for _ in range(processes)]
-        for process, log in probes:
+        probes = []
+        for _ in range(processes):
+            process, log = start("rlclaims.study.probe", specs, sizes=SIZES)
+            probes.append((process, log))
             closing.callback(log.close)
             closing.enter_context(process)
             closing.callback(process.kill)  # if another one failed, or there was Ctrl-C

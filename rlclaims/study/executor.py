@@ -23,8 +23,11 @@ class CohortProgress:
     algorithms: dict[str, int]
     """Runs of each."""
     task: str
+    """Gymnasium's id."""
     iteration: int
+    """Those done."""
     iterations: int
+    """Those planned."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,9 @@ class Progress:
     """How far training is."""
 
     steps_done: int
+    """Training steps of all runs."""
     steps_total: int
+    """Those planned."""
     cohorts: tuple[CohortProgress, ...] = ()
     """Those that are training now."""
 
@@ -67,7 +72,7 @@ def execute(plan: Plan, store: Store, processes: int, on_progress: Callable[[Pro
         plan: what to train.
         store: where finished runs go, each cohort's as soon as it is done.
         processes: how many cohorts train at a time.
-        on_progress: called about once a second, and at the end.
+        on_progress: called after each iteration of a process, and when one ends.
 
     Raises:
         TrainingError: a process died; the others are stopped. What was finished is in the store.

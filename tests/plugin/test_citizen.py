@@ -342,12 +342,6 @@ def test_an_inconclusive_claim_is_nothing_for_a_debugger(session, pytester):
     result.stdout.no_fnmatch_line("*would debug test_inconclusive*")
 
 
-def test_a_claim_that_exits_does_not_end_the_session(session):
-    result = session(named("exits", f"import sys; sys.exit(3)\n    {SUPPORTED}") + named("supported", SUPPORTED))
-    output = result.stdout.str() + result.stderr.str()
-    assert "INTERNALERROR" not in output and "section/exits" in output
-
-
 def test_a_session_without_a_terminal_leaves_its_record(session, store):
     result = session(named("inconclusive", INCONCLUSIVE), "-p", "no:terminal", "--claims-strict")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
@@ -503,3 +497,13 @@ def test_an_error_at_teardown_is_the_claims_one_row(session, store):
     body = "\nimport pytest\n\n@pytest.fixture(autouse=True)\ndef around():\n    yield\n    1 / 0\n"
     session(body + one_claim(SUPPORTED), "--junitxml=junit.xml").assert_outcomes(passed=1, errors=1)
     assert [claim["verdict"] for claim in written(store)["claims"]] == ["error"]
+
+
+@pytest.mark.parametrize("plugin", ["setupplan", "stepwise", "debugging", "junitxml"])
+def test_a_session_without_one_of_pytests_own_plugins(session, plugin):
+    session(one_claim(SUPPORTED), "-p", f"no:{plugin}").assert_outcomes(passed=1)
+
+
+def test_pilots_are_written_without_a_terminal(session, pytester):
+    session(one_claim(SUPPORTED), "-p", "no:terminal", "--claims-write-pilots", "--claims-first-seed=10000")
+    assert '"section/claim"' in (pytester.path / "pilots.json").read_text()

@@ -1,6 +1,7 @@
 """The command `rlclaims`, in this process."""
 
 import json
+import shlex
 import sys
 
 import pytest
@@ -87,12 +88,44 @@ def test_a_claim_is_explained(rlclaims, judged):
 def test_the_way_to_replay_that_is_explained_works(rlclaims, judged, pytester):
     said = rlclaims("explain", "section/claim")
     (line,) = (line for line in said.splitlines() if "--claims-replay" in line)
-    test, seed = line.split("'")[1], line.split("--claims-replay ")[1].split()[0]
-    result = pytester.runpytest_inprocess("--claims-seeds=5", test, "--claims-replay", seed)
+    command, *arguments = shlex.split(line.removeprefix("  replay"))
+    assert command == "pytest"
+    result = pytester.runpytest_inprocess(*arguments)
     assert result.ret == pytest.ExitCode.OK
     result.stdout.fnmatch_lines(
         ["rlclaims: PPO-InvertedPendulum-v5-seed0, 2 iterations: the same bits as in the store."]
     )
+
+
+def test_the_way_to_replay_knows_which_session_it_was(rlclaims, judged, pytester):
+    pytester.runpytest_inprocess("--claims-seeds=6", "--claims-first-seed=10000", "-k", "not test_other")
+    (line,) = (line for line in rlclaims("explain", "section/claim").splitlines() if "--claims-replay" in line)
+    assert line.endswith("--claims-first-seed 10000 --claims-seeds 6 --claims-replay 10000")
+
+
+def test_what_pytest_refuses_is_told_in_its_words(rlclaims, judged):
+    (judged / "test_double.py").write_text((judged / "test_claims.py").read_text())
+    assert "ERROR: Two claims have the id 'section/claim'" in rlclaims("list", code=2)
+
+
+def test_a_profile_of_several_tasks_is_listed_with_all_of_them(rlclaims, pytester):
+    pytester.makepyprojecttoml(
+        '[tool.rlclaims.profiles.both]\ntasks = ["Hopper-v5", "InvertedPendulum-v5"]\niterations = 2\n'
+    )
+    rlclaims("new", "mine/x")
+    file = pytester.path / "claims" / "test_mine_x.py"
+    file.write_text(file.read_text().replace(', "InvertedPendulum-v5", iterations=20', ""))
+    assert "x[InvertedPendulum-v5]" in rlclaims("list", "--profile", "both")
+    assert "Hopper-v5" in rlclaims("explain", "mine/x[Hopper-v5]", "--profile", "both")
+
+
+def test_the_store_is_that_of_the_nearest_project(rlclaims, judged, monkeypatch):
+    inner = judged / "inner"
+    (inner / "elsewhere" / "runs").mkdir(parents=True)
+    (inner / "pyproject.toml").write_text('[tool.rlclaims]\nstore = "elsewhere"\n')
+    (inner / "deep").mkdir()
+    monkeypatch.chdir(inner / "deep")
+    assert rlclaims("store", "ls").splitlines()[-1] == "0 runs"
 
 
 def test_a_claim_that_was_not_judged_is_explained_too(rlclaims, judged):

@@ -12,7 +12,7 @@ def test_only_the_seeds_that_undecided_claims_need_are_trained(session_by_looks,
     )
     result = session_by_looks(body)
     assert result.parseoutcomes().get("inconclusive", 0) >= 1
-    result.stdout.fnmatch_lines(["rlclaims: look 2 of 4, 8 seeds: * of 3 claims are undecided."])
+    result.stdout.fnmatch_lines(["rlclaims: look 2 of 4, 8 seeds, training * of 3 claims decided."])
     claims = {claim["id"]: claim["evidence"] for claim in written(tmp_path)["claims"]}
     assert [look["n"] for look in claims["section/claim"]["looks"]] == [6, 8, 10, 12]
     assert claims["section/sure"]["n"] == 6

@@ -26,9 +26,10 @@ def test_a_pilot_on_the_suites_own_seeds_is_refused(session):
     result.stderr.fnmatch_lines(["ERROR: A pilot is made on development seeds*"])
 
 
-def test_a_broken_file_of_pilots_is_one_sentence(session, pytester):
+@pytest.mark.parametrize("claim", [one_claim(SUPPORTED), one_claim("pass", parameters="")])
+def test_a_broken_file_of_pilots_is_one_sentence(session, pytester, claim):
     (pytester.path / "pilots.json").write_text('{"section/claim": {"sd": 1}}')
-    result = session(one_claim(SUPPORTED))
+    result = session(claim)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: *pilots.json is no file of pilots*"])
 

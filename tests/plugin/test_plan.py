@@ -53,14 +53,14 @@ def test_looks_whose_runs_are_stored_are_taken(session_by_looks):
 
 def test_pilots_say_when_a_claim_is_expected_to_be_decided(session_by_looks, pytester):
     session_by_looks(one_claim(SUPPORTED), "--claims-write-pilots", "--claims-first-seed=10000")
-    assert '"decided_at": 6' in (pytester.path / "pilots.json").read_text()
+    assert '"seeds_used": 6' in (pytester.path / "pilots.json").read_text()
     result = session_by_looks(one_claim(SUPPORTED), "--claims-dry-run")
     assert row(result, "all, once")[1] == "6/6/12"
 
 
 def test_a_pilot_that_decided_nothing_expects_every_look(session_by_looks, pytester):
     session_by_looks(one_claim(INCONCLUSIVE), "--claims-write-pilots", "--claims-first-seed=10000")
-    assert '"decided_at": null' in (pytester.path / "pilots.json").read_text()
+    assert '"seeds_used": 12' in (pytester.path / "pilots.json").read_text()
     assert row(session_by_looks(one_claim(INCONCLUSIVE), "--claims-dry-run"), "all, once")[1] == "6/12/12"
 
 
@@ -89,3 +89,11 @@ mine = rlclaims.runs(Mine, "InvertedPendulum-v5", iterations=2)
     result = session_by_looks(body + one_claim(SUPPORTED.replace("ppo", "mine"), "mine"), "--claims-dry-run")
     assert result.ret == pytest.ExitCode.INTERNAL_ERROR
     result.stdout.fnmatch_lines(["*Mine-InvertedPendulum-v5-seed0 and its like cannot be trained*RuntimeError: gone*"])
+
+
+@pytest.mark.parametrize("change", [('"seeds_used": 6', '"seeds_used": null'), ("PPO", "TRPO")])
+def test_a_pilot_that_says_nothing_of_this_claim_is_left_out(session_by_looks, pytester, change):
+    session_by_looks(one_claim(SUPPORTED), "--claims-write-pilots", "--claims-first-seed=10000")
+    pilots = pytester.path / "pilots.json"
+    pilots.write_text(pilots.read_text().replace(*change))
+    assert row(session_by_looks(one_claim(SUPPORTED), "--claims-dry-run"), "all, once")[1] == "6/8/12"

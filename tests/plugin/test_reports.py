@@ -66,6 +66,12 @@ def test_a_schema_leaves_nothing_undescribed():
     assert [*undescribed(SCHEMA), *(u for d in SCHEMA["$defs"].values() for u in undescribed(d))] == []
 
 
+def overall(store, digest):
+    """A run's largest ratio over all of training, from its files."""
+    (file,) = store.glob(f"runs/*{digest[:32]}/measured-*")
+    return np.mean(json.loads(file.read_text())["series"]["ratio/max/training"])
+
+
 def test_a_record_has_what_a_reader_needs_to_check_it(session, store):
     session(ALL_SORTS)
     record = written(store)
@@ -75,19 +81,32 @@ def test_a_record_has_what_a_reader_needs_to_check_it(session, store):
     assert diagnostics["skewness"] == pytest.approx(stats.skew(values))
     assert diagnostics["standard_deviation"] == pytest.approx(np.std(values, ddof=1))
     assert claims["constant"]["evidence"]["diagnostics"][0]["ties"] == 4
-    paired = claims["paired"]
-    one, other = (next(c for c in record["claims"] if c["id"] == "section/paired")["runs"][i]["seeds"] for i in (0, 1))
-    assert one == other and paired["evidence"]["paired"] is True and -1 <= paired["evidence"]["correlation"] <= 1
+    paired = claims["paired"]["evidence"]
+    sides = [[overall(store, digest) for digest in runs["digests"]] for runs in claims["paired"]["runs"]]
+    assert paired["paired"] is True
+    assert paired["correlation"] == pytest.approx(np.corrcoef(*np.log(sides))[0, 1])
     assert claims["groups"]["evidence"]["paired"] is False and claims["groups"]["evidence"]["correlation"] is None
     # Eleven claims, one of which takes two shares.
     assert claims["supported"]["family"] == {"name": "test_claims.py", "size": 12, "rate": 0.05}
-    assert claims["supported"]["evidence"]["p_adjusted"] == claims["supported"]["evidence"]["p_value"]
-    refuted = claims["refuted"]["evidence"]
+    # One look: the p-value is held against alpha, or against one of twelve shares of the family's rate.
+    supported, refuted = claims["supported"]["evidence"], claims["refuted"]["evidence"]
+    assert supported["p_adjusted"] == pytest.approx(supported["p_value"])
     assert refuted["p_adjusted"] == pytest.approx(min(1, 12 * refuted["p_value"]))
     digests = claims["supported"]["runs"][0]["digests"]
     folders = [path.name for path in (store / "runs").iterdir()]
     assert all(any(folder.endswith(digest[:32]) for folder in folders) for digest in digests)
     assert record["environment"]["packages"]["mujoco"] == version("mujoco")
+
+
+def test_an_adjusted_p_value_tells_the_verdict_at_any_look(session_by_looks, tmp_path):
+    session_by_looks(ALL_SORTS)
+    claims = {claim["id"].removeprefix("section/"): claim for claim in written(tmp_path)["claims"]}
+    assert len(claims["inconclusive"]["evidence"]["looks"]) == 4
+    for name in ("supported", "refuted", "inconclusive", "chance", "paired", "groups", "within"):
+        evidence = claims[name]["evidence"]
+        decided = evidence["verdict"] != "inconclusive"
+        assert (evidence["p_value"] <= evidence["level"]) == decided
+        assert (evidence["p_adjusted"] <= evidence["p_adjusted_rate"]) == decided
 
 
 def test_a_claims_digest_tells_its_changes_and_not_its_comments(session, store):

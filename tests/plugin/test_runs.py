@@ -132,4 +132,4 @@ def test_a_session_waits_for_another_on_its_store(session, tmp_path, monkeypatch
     monkeypatch.setattr(Display, "wait", wait)
     result = session(one_claim(SUPPORTED), f"--claims-store={tmp_path}")
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["rlclaims: another session trains into this store*", "rlclaims: training 5 runs*"])
+    result.stdout.fnmatch_lines(["rlclaims: another process trains into this store*", "rlclaims: training 5 runs*"])
