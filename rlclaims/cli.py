@@ -2,6 +2,7 @@
 
 import re
 import textwrap
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from string import Template
@@ -54,17 +55,25 @@ def list_claims(paths: Paths = None, profile: ProfileName = None) -> None:
 
     from rlclaims.report.table import grid, rows_by_section, verdict_text
 
+    def verdict(result: dict[str, Any] | None) -> Text:
+        if result is None:
+            return Text("not run")
+        return Text("wiring only", "yellow") if result["status"] == "wiring" else verdict_text(result)
+
     claims = _collected(paths, profile)
     if not claims:
         raise _refused("There are no claims here; rlclaims new ID writes one.")
-    verdicts = {claim.name: _last(claim) for claim in claims}
+    console, verdicts = Console(), {claim.name: _last(claim) for claim in claims}
     rows = [{"name": claim.name, "claim": claim} for claim in claims]
+    # A sentence is cut where there is no room, and an id never.
+    room = max(20, console.width - max(map(len, verdicts)) - len("inconclusive*") - 2)
 
     def cells(row: dict[str, Any]) -> tuple[Any, ...]:
-        result, says = verdicts[row["name"]], Text(row["claim"].declared.says)
-        return (verdict_text(result) if result is not None else Text("not run"), says)
+        says = Text(row["claim"].declared.says)
+        says.truncate(room, overflow="ellipsis")
+        return verdict(verdicts[row["name"]]), says
 
-    Console().print(rows_by_section(grid("claim", "verdict", "says"), rows, cells))
+    console.print(rows_by_section(grid("claim", "verdict", "says"), rows, cells))
 
 
 @app.command()
@@ -77,8 +86,9 @@ def explain(
     claims = _collected(paths, profile)
     found = [claim for claim in claims if id in (claim.name, claim.declared.id)]
     if not found:
-        known = ", ".join(claim.name for claim in claims) or "none"
-        raise _refused(f"There is no claim {id!r}; there are {known}.")
+        names = [claim.name for claim in claims]
+        known = ", ".join(get_close_matches(id, names, n=5, cutoff=0.4) or names[:5]) or "none"
+        raise _refused(f"There is no claim {id!r}; of {len(names)} that there are: {known}.")
     typer.echo("\n\n".join(_explained(claim) for claim in found))
 
 
@@ -189,6 +199,7 @@ def store_ls(store: StoreFolder = None) -> None:
     from rlclaims.study.audit import stored_runs
 
     table, total = grid("run", "iterations>", "MB>", "ended"), 0
+    table.columns[0].overflow, table.columns[3].no_wrap = "fold", False
     for n, run in enumerate(stored_runs(_store(store)), start=1):
         told = run.description
         ended = told.get("failure") or told.get("status", "cannot be read: rlclaims store verify")

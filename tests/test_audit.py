@@ -12,7 +12,7 @@ from rlclaims.study.audit import differences, problems, stored_runs
 from rlclaims.study.executor import execute
 from rlclaims.study.plan import plan
 from rlclaims.study.spec import RunSpec
-from rlclaims.study.store import Store
+from rlclaims.study.store import Store, series_digest
 
 SPECS = [
     RunSpec(PPO(steps=64, minibatches=2, value_epochs=1, epochs=1), "InvertedPendulum-v5", 11, seed) for seed in (3, 4)
@@ -90,6 +90,11 @@ def test_one_bit_is_a_difference(store):
         return theta_KP
 
     rewritten_theta(store, flip)
-    change_json(store.measurements(SPECS[0]), lambda d: d["series"]["kl_old_new/mean/training"].reverse())
+
+    def reverse(measured):
+        measured["series"]["kl_old_new/mean/training"].reverse()
+        measured["sha256"] = series_digest(measured["series"])
+
+    change_json(store.measurements(SPECS[0]), reverse)
     (found,) = differences(SPECS[:1], store).values()
     assert found == ["theta_KP (from row 7 of 12)", "kl_old_new/mean/training"]

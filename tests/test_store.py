@@ -154,3 +154,25 @@ def test_a_process_that_dies_is_reported_with_its_last_words(store):
     with pytest.raises(TrainingError, match=r"Dies-InvertedPendulum-v5-seed0 .*there is no more of it"):
         execute(planning.plan([spec], store), store, 1, lambda _: None)
     assert not store.has(spec)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda text: "[]", lambda text: '{"failure": null, "series": {}}', lambda text: text.replace("0.2", "0.3")],
+)
+def test_measurements_that_are_not_what_was_written_are_made_again(store, damage):
+    store.put(SPEC, record())
+    file = store.measurements(SPEC)
+    file.write_text(damage(file.read_text()))
+    assert not store.has(SPEC)
+    store.put(SPEC, record())
+    assert store.measured(SPEC).series == SERIES
+
+
+def test_a_run_that_lost_its_files_is_written_anew(store):
+    store.put(SPEC, record())
+    whole = {path.name for path in store.folder(SPEC).iterdir()}
+    for path in store.folder(SPEC).iterdir():
+        path.unlink()
+    store.put(SPEC, record())
+    assert {path.name for path in store.folder(SPEC).iterdir()} == whole

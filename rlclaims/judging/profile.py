@@ -20,6 +20,8 @@ from rlclaims.stats.verdict import MIN_SEEDS
 
 MOST_SEEDS = 1000
 """Seeds of a block; the next block of runs begins there."""
+LEAST_RATE, MOST_ITERATIONS = 1e-6, 1_000_000
+"""Beyond them a number is a slip of the pen."""
 DEVELOPMENT_SEEDS_FROM = 10_000
 """Seeds that judge are below, seeds to look at beforehand from here up."""
 
@@ -59,12 +61,12 @@ class Profile:
         ascending = all(a < b for a, b in zip(self.looks, self.looks[1:], strict=False))
         if not ascending or self.looks[0] < MIN_SEEDS or self.looks[-1] > MOST_SEEDS:
             raise self._error("looks", f"ascending numbers of seeds from {MIN_SEEDS} to {MOST_SEEDS}")
-        if type(self.iterations) is not int or self.iterations < 1:
-            raise self._error("iterations", "a whole number from 1 up")
+        if type(self.iterations) is not int or not 1 <= self.iterations <= MOST_ITERATIONS:
+            raise self._error("iterations", f"a whole number from 1 to {MOST_ITERATIONS:,}")
         for name in ("alpha", "family_rate"):
             rate = getattr(self, name)
-            if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < 0.5:
-                raise self._error(name, "an error rate between 0 and .5")
+            if isinstance(rate, bool) or not isinstance(rate, int | float) or not LEAST_RATE <= rate < 0.5:
+                raise self._error(name, f"an error rate from {LEAST_RATE:f} up, below .5")
         if type(self.evidence) is not bool:
             raise self._error("evidence", "true or false")
 

@@ -76,7 +76,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     runs_no_tests = config.option.claims_dry_run or config.option.claims_replay is not None
     if runs_no_tests and config.pluginmanager.hasplugin("dsession"):
         raise pytest.UsageError("--claims-dry-run and --claims-replay run no tests to share out: leave out -n.")
-    if any(map(_takes_runs, session.items)):
+    if any(_takes_runs(item) or _is_claim(item) for item in session.items):
         from rlclaims.pytest_plugin.prepare import prepare
 
         with stopping(config):

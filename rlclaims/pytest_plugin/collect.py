@@ -37,6 +37,10 @@ class Collected:
     """Where a session writes its record."""
 
 
+QUIET = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
+"""The command has imported rlclaims before pytest could rewrite its asserts, of which it has none that matter."""
+
+
 class CollectError(RuntimeError):
     """pytest could not collect; what it printed."""
 
@@ -74,7 +78,7 @@ def collect(paths: Sequence[str], *options: str) -> list[Collected]:
     """
     collector, said = _Collector(), StringIO()
     with redirect_stdout(said), redirect_stderr(said):
-        code = pytest.main(["--collect-only", "-q", *options, *paths], plugins=[collector])
+        code = pytest.main(["--collect-only", "-q", *QUIET, *options, *paths], plugins=[collector])
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         raise CollectError(said.getvalue().strip())
     return collector.claims

@@ -82,6 +82,8 @@ def _resolved(config: pytest.Config) -> Settings:
         raise pytest.UsageError(f"--claims-first-seed is a number from 0 up, not {option.claims_first_seed}.")
     if option.claims_processes is not None and option.claims_processes < 1:
         raise pytest.UsageError(f"--claims-processes is a number from 1 up, not {option.claims_processes}.")
+    if option.claims_dry_run and option.claims_replay is not None:
+        raise pytest.UsageError("--claims-dry-run trains nothing and --claims-replay does: drop one of the two.")
     if option.claims_strict and not profile.evidence:
         raise pytest.UsageError(
             f"--claims-strict fails claims that are left open, and {profile.no_evidence}: drop one of the two."
@@ -165,7 +167,8 @@ def _table(path: Path) -> dict[str, Any]:
     import tomllib
 
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("rlclaims", {})
+        tools = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {})
+        table = tools.get("rlclaims", {}) if isinstance(tools, dict) else {}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

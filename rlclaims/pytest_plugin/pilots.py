@@ -41,7 +41,7 @@ def _read(pilot: dict[str, Any]) -> Pilot:
         raise ValueError(f"a standard deviation of {read.standard_deviation!r}")
     if len(read.seeds) < 2 or not all(type(seed) is int for seed in read.seeds):
         raise ValueError(f"seeds {pilot['seeds']!r}")
-    if read.seeds_used is not None and type(read.seeds_used) is not int:
+    if read.seeds_used is not None and (type(read.seeds_used) is not int or read.seeds_used < 1):
         raise ValueError(f"{read.seeds_used!r} seeds used")
     if not isinstance(read.quantity, str) or not isinstance(read.setting, str):
         raise ValueError("a quantity or a setting that is no text")

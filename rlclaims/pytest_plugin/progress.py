@@ -81,7 +81,7 @@ class Display:
         def on_progress(progress: "Progress") -> None:
             nonlocal last
             clock.see(progress)
-            if progress.steps_done and time.monotonic() - last >= LINE_EVERY_SECONDS:
+            if progress.steps_done and progress.cohorts and time.monotonic() - last >= LINE_EVERY_SECONDS:
                 last = time.monotonic()
                 cohorts = ", ".join(f"{_cohort(c)} {c.iteration}/{c.iterations}" for c in progress.cohorts)
                 self.say(f"rlclaims: {clock.summary(progress)}; {self._decided}; iteration of {cohorts}")

@@ -75,11 +75,15 @@ def _check_assertions(function: Callable[..., object], declared: Claim) -> None:
     except (OSError, SyntaxError):  # written where no source is kept
         return
     for statement in ast.walk(tree):
-        for node in ast.walk(statement.test) if isinstance(statement, ast.Assert) else ():
-            chained = isinstance(node, ast.Compare) and len(node.ops) > 1
-            called = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
-            if chained or called in ("all", "any") or isinstance(node, ast.BoolOp):
-                raise pytest.UsageError(
-                    f"The claim {declared.id!r} asserts several comparisons at once, of which Python may skip some: "
-                    "join them with rlclaims.all_of(...) or any_of(...), or use .within(low, high)."
-                )
+        if not isinstance(statement, ast.Assert):
+            continue
+        node = statement.test
+        while isinstance(node, ast.UnaryOp):
+            node = node.operand
+        chained = isinstance(node, ast.Compare) and len(node.ops) > 1
+        called = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+        if chained or called in ("all", "any") or isinstance(node, ast.BoolOp):
+            raise pytest.UsageError(
+                f"The claim {declared.id!r} asserts several comparisons at once, of which Python may skip some: "
+                "join them with rlclaims.all_of(...) or any_of(...), or use .within(low, high)."
+            )

@@ -101,12 +101,12 @@ class ClaimSession:
         Raises:
             pytest.UsageError: they can not.
         """
-        try:
-            for item in items:
-                for spec in self.runs_of(item).values():
+        for item in items:
+            for fixture, spec in self.runs_of(item).items():
+                try:
                     self.run_specs(spec, self.profile.seeds)
-        except SpecError as error:
-            raise pytest.UsageError(str(error)) from None
+                except SpecError as error:
+                    raise pytest.UsageError(f"{error} (the runs {fixture!r} of {item.nodeid})") from None
 
     def prepare_store(self) -> None:
         """Make sure that runs can be kept.

@@ -49,14 +49,14 @@ def _mistake(session: ClaimSession, item: pytest.Item) -> str | None:
         try:
             settle(declared, name, recorder, raised)
         except ClaimError as error:
-            return str(error)
+            return str(error) if repr(name) in str(error) else f"The claim {name!r}: {error}"
         except (ArithmeticError, ValueError):  # the imagined numbers may be to blame
             return None
         except (Exception, SystemExit, pytest.fail.Exception) as error:
             where = extract_tb(error.__traceback__)[-1]
             return (
-                f"The claim {name!r} fails on imagined runs, without fixtures or setup methods, which a claim cannot "
-                f"use: {type(error).__name__}: {error} ({where.filename}:{where.lineno})."
+                f"The claim {name!r} fails when it is tried on imagined runs: {type(error).__name__}: {error} "
+                f"({where.filename}:{where.lineno}). It has its runs and parameters, no fixtures and no setup methods."
             )
     return None
 

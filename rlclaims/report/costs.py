@@ -61,4 +61,6 @@ def _cells(found: Range) -> tuple[str, ...]:
 
 
 def _short(x: float) -> str:
+    if 0 < x < 0.05:
+        return "<0.1"
     return f"{x:.0f}" if x >= 9.95 or x == 0 else f"{x:.1f}"

@@ -74,6 +74,8 @@ def read(path: Path) -> Json:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         found = record["format"]
+        if found == FORMAT and not all(isinstance(claim["name"], str) for claim in record["claims"]):
+            raise ValueError("a claim without a name")
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise RecordError(f"{path} is no record of claims ({error}); pytest writes one.") from None
     if found != FORMAT:

@@ -101,7 +101,11 @@ def _differences(spec: RunSpec, store: Store, again: Store) -> Iterator[str]:
     for name, array in arrays.items():
         if not _same_bits(array, fresh[name]):
             yield f"{name}{_first_difference(array, fresh[name])}"
-    before, now = store.measured(spec), again.measured(spec)
+    try:
+        before, now = store.measured(spec), again.measured(spec)
+    except UNREADABLE as error:
+        yield f"its measurements, which cannot be read ({type(error).__name__}: {error})"
+        return
     if before.failure != now.failure:
         yield f"how it ended ({now.failure!r}, and in the store {before.failure!r})"
     yield from (name for name in now.series if before.series.get(name) != now.series[name])

@@ -77,13 +77,19 @@ class Store:
         """Whether the run and today's measurements of it are here, and can be read."""
         try:
             self.measured(spec)
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             return False
         return True
 
     def measured(self, spec: RunSpec) -> Measured:
-        """The measurements of a run that is here."""
+        """The measurements of a run that is here.
+
+        Raises:
+            OSError, ValueError, KeyError, TypeError: they are not, or are not what was written.
+        """
         data = json.loads(self.measurements(spec).read_text())
+        if series_digest(data["series"]) != data["sha256"]:
+            raise ValueError(f"{self.measurements(spec)} is not what was written.")
         return Measured(data["failure"], data["series"])
 
     def put(self, spec: RunSpec, record: RunRecord) -> None:
@@ -95,11 +101,12 @@ class Store:
             "sha256": series_digest(record.series),
             "series": record.series,
         }
-        if folder.exists():
+        if (folder / "run.json").exists() and (folder / "run.safetensors").exists():
             partial = self.measurements(spec).with_suffix(".partial")
             _write_json(partial, measured)
             partial.rename(self.measurements(spec))
             return
+        shutil.rmtree(folder, ignore_errors=True)  # what is left of a damaged one
         temporary = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
         try:
             temporary.chmod(0o755)  # mkdtemp's folders are for one user only

@@ -133,7 +133,7 @@ def test_a_claim_that_was_not_judged_is_explained_too(rlclaims, judged):
 
 
 def test_a_claim_that_there_is_not_is_told_from_those_there_are(rlclaims, judged):
-    assert "There is no claim 'section/nil'; there are section/claim, section/other." in rlclaims(
+    assert "There is no claim 'section/nil'; of 2 that there are: section/claim, section/other." in rlclaims(
         "explain", "section/nil", code=2
     )
 
@@ -143,9 +143,38 @@ def test_a_file_that_cannot_be_collected_is_told_as_pytest_does(rlclaims, judged
     assert "No module named 'nothing_of_the_kind'" in rlclaims("list", code=2)
 
 
-def test_a_record_of_another_form_is_refused(rlclaims, judged):
-    (judged / ".rlclaims" / "reports" / "latest" / "claims.json").write_text('{"format": 1}')
-    assert "is a record of form 1, and this version reads" in rlclaims("list", code=2)
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ('{"format": 1}', "is a record of form 1, and this version reads"),
+        ('{"format": 3}', "is no record of claims"),
+        ('{"format": 3, "claims": 5}', "is no record of claims"),
+        ('{"format": 3, "claims": [{}]}', "is no record of claims"),
+        ("[]", "is no record of claims"),
+    ],
+)
+def test_a_record_of_another_form_is_refused(rlclaims, judged, content, sentence):
+    (judged / ".rlclaims" / "reports" / "latest" / "claims.json").write_text(content)
+    assert sentence in rlclaims("list", code=2)
+
+
+def test_a_list_keeps_ids_whole_and_cuts_sentences(rlclaims, judged, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    file = judged / "test_claims.py"
+    file.write_text(file.read_text().replace("It is so.", "It is so. " * 20).replace("/other", f"/{'o' * 40}"))
+    lines = rlclaims("list").splitlines()
+    assert max(map(len, lines)) <= 80 and any("o" * 40 in line for line in lines)
+
+
+def test_claims_are_listed_where_warnings_are_errors(pytester, judged):
+    pytester.makeini("[pytest]\nfilterwarnings = error\n")
+    result = pytester.run(sys.executable, "-c", "from rlclaims.cli import app; app()", "list")
+    assert result.ret == 0
+
+
+def test_a_smoke_run_is_listed_as_wiring_only(rlclaims, judged, pytester):
+    pytester.runpytest_inprocess("--claims-profile=smoke")
+    assert rlclaims("list").count("wiring only") == 2
 
 
 def test_the_store_is_listed_and_found_from_a_folder_inside(rlclaims, judged, monkeypatch):

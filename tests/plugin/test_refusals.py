@@ -35,8 +35,11 @@ OR_ED = """
         ("assert ppo.ratio.max.training.overall() == 1", "never equal"),
         ("assert ppo.ratio.max.training.overall()", "neither true nor false"),
         ("assert ppo.ratio.maximum.training.overall() > 1", "*AttributeError: *'maximum'*test_claims.py:*"),
-        ("assert nothing", "*'section/claim' fails on imagined runs, *NameError: *test_claims.py:*"),
-        ("raise SystemExit(3)", "*'section/claim' fails on imagined runs, *SystemExit: 3*test_claims.py:*"),
+        ("assert nothing", "*'section/claim' fails when it is tried on imagined runs: NameError: *test_claims.py:*"),
+        (
+            "raise SystemExit(3)",
+            "*'section/claim' fails when it is tried on imagined runs: SystemExit: 3*test_claims.py:*",
+        ),
     ],
 )
 def test_what_is_not_one_judgement_is_refused_before_training(session, tmp_path, body, sentence, options):
@@ -50,7 +53,7 @@ def test_all_mistakes_are_told_at_once(session):
     body = one_claim("pass") + one_claim("assert nothing").replace("section/claim", "section/two").replace(
         "test_", "test_2"
     )
-    session(body).stderr.fnmatch_lines(["ERROR: *'section/claim' judged nothing*", "*'section/two' fails*"])
+    session(body).stderr.fnmatch_lines(["ERROR: *'section/claim' judged nothing*", "*'section/two' fails when*"])
 
 
 # Imagined KLs are above .1, and those of two short updates far below.
@@ -69,7 +72,20 @@ def test_a_margin_that_is_none_is_refused_before_training(session, tmp_path, ass
     body = f"kl = ppo.kl_old_new.mean.training\n    {assertion.format('kl.last(0.5) / kl.first(0.5) < 2')}"
     result = session("\nimport rlclaims\n" + one_claim(body, margin=0.5), f"--claims-store={tmp_path}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: The margin of a ratio is a factor above 1, unlike 0.5."])
+    result.stderr.fnmatch_lines(
+        ["ERROR: The claim 'section/claim': The margin of a ratio is a factor above 1, unlike 0.5."]
+    )
+
+
+def test_what_stands_inside_a_comparison_may_be_any_python(session):
+    body = "kl = ppo.kl_old_new.mean.training.overall()\n    assert kl > (None or -1 if 0 < 1 < 2 and True else -2)"
+    session(one_claim(body)).assert_outcomes(passed=1)
+
+
+def test_a_claim_without_runs_is_tried_too(session):
+    result = session(one_claim("assert 1 < 2", parameters=""))
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: *judged nothing*"])
 
 
 @pytest.mark.parametrize("how", [("-O",), ()])

@@ -56,7 +56,6 @@ def test_strict_counts_over_all_workers(shared, store):
     [
         (one_claim(SUPPORTED) + one_claim(SUPPORTED).replace("test_claim", "test_again"), "Two claims have the id*"),
         (one_claim("pass", parameters="tmp_path"), "*takes 'tmp_path', and a claim takes only runs*"),
-        (one_claim("pass"), "*judged nothing*"),
     ],
 )
 def test_a_mistake_is_told_once_and_ends_the_session(shared, store, body, sentence):
@@ -67,9 +66,8 @@ def test_a_mistake_is_told_once_and_ends_the_session(shared, store, body, senten
     result.stdout.no_fnmatch_line("*INTERNALERROR*")
 
 
-@pytest.mark.parametrize("option", ["--claims-dry-run", "--claims-replay=0"])
-def test_what_runs_no_tests_is_not_shared_out(shared, store, option):
-    result = shared(one_claim(SUPPORTED), store, "-n2", option)
+def test_what_runs_no_tests_is_not_shared_out(shared, store):
+    result = shared(one_claim(SUPPORTED), store, "-n2", "--claims-dry-run")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: *leave out -n."])
 
