@@ -85,6 +85,11 @@ class Evidence(ABC):
     def comparisons(self) -> tuple["Comparison", ...]:
         """The comparisons it is made of, itself if it is one."""
 
+    @property
+    @abstractmethod
+    def definition(self) -> tuple[Any, ...]:
+        """What is judged, and how: all that must be fixed before the data."""
+
     @abstractmethod
     def rejudged(self, terms: Terms) -> "Evidence":
         """The same sentence, judged on other terms."""
@@ -159,6 +164,10 @@ class Comparison(Evidence):
     @property
     def comparisons(self) -> tuple["Comparison", ...]:  # noqa: D102
         return (self,)
+
+    @property
+    def definition(self) -> tuple[Any, ...]:  # noqa: D102
+        return self.quantity, self.region, self.method, self.log_scale, len(self.groups)
 
     @property
     def look(self) -> int:

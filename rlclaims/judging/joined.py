@@ -44,6 +44,10 @@ class Combination(Evidence):
     def comparisons(self) -> tuple[Comparison, ...]:  # noqa: D102
         return tuple(comparison for part in self.parts for comparison in part.comparisons)
 
+    @property
+    def definition(self) -> tuple[Any, ...]:  # noqa: D102
+        return self.operator, *(part.definition for part in self.parts)
+
     def rejudged(self, terms: Terms) -> "Combination":  # noqa: D102
         return combined(self.operator, self.parts, terms)
 

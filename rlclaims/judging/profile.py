@@ -119,5 +119,7 @@ def profiles(tables: Mapping[str, Any]) -> dict[str, Profile]:
             raise ProfileError(f"The profile {name!r} is a table, [tool.rlclaims.profiles.{name}], not {table!r}.")
         if unknown := sorted(table.keys() - set(known)):
             raise ProfileError(f"The profile {name!r} has no field {unknown[0]!r}; there are {', '.join(known)}.")
+        if name == "smoke" and table.get("evidence", False):
+            raise ProfileError("The profile 'smoke' is no evidence; give one whose verdicts count another name.")
         found[name] = replace(PROFILES.get(name, PROFILES["standard"]), name=name, **table)
     return found

@@ -101,9 +101,10 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     declared = getattr(pyfuncitem.function, "__rlclaims_claim__", None)
     if declared is None:
         return (yield)
-    from rlclaims.judging.evidence import recording
+    from rlclaims.judging.evidence import ClaimError, recording
     from rlclaims.pytest_plugin.outcomes import ContradictedError, UndecidedError, settle
     from rlclaims.pytest_plugin.session import claim_name, claim_session
+    from rlclaims.pytest_plugin.trace import DEFINITION, depends
     from rlclaims.stats.verdict import Verdict
 
     pyfuncitem.stash[JUDGED] = None  # what an earlier try came to
@@ -114,7 +115,10 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
             result = yield
         except (Exception, pytest.skip.Exception, pytest.xfail.Exception) as error:
             raised = error
-    judged = settle(declared, claim_name(pyfuncitem), recorder, raised)
+    name = claim_name(pyfuncitem)
+    judged = settle(declared, name, recorder, raised)
+    if judged.evidence.definition != pyfuncitem.stash.get(DEFINITION, judged.evidence.definition):
+        raise ClaimError(depends(name))
     pyfuncitem.stash[JUDGED] = judged
     if judged.evidence.verdict is Verdict.INCONCLUSIVE:
         raise UndecidedError(judged.message())

@@ -1,12 +1,14 @@
 """Run a claim's body on imagined runs, before any is trained: a mistake in it shows at once.
 
-The body runs twice, once as if what it judges were supported and once as if it were refuted, so that evidence which is
-negated, caught or left unused is seen whatever the seeds will say.
+The body runs as if what it judges were supported and as if it were refuted, so that evidence which is negated, caught
+or left unused is seen whatever the seeds will say. Each time the runs have other numbers, so that a bound or a method
+which depends on them, or on chance, is seen as well: what a claim means is fixed before the data.
 """
 
 import math
 from collections.abc import Iterable
 from traceback import extract_tb
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -22,9 +24,14 @@ from rlclaims.study.spec import RunSpec
 from rlclaims.study.store import Measured
 from rlclaims.training import HELD_OUT_EVERY
 
+ROUNDS = 3
+"""Times that each verdict is imagined: what depends on the toss of a coin escapes them once in 32."""
+DEFINITION = pytest.StashKey[tuple[Any, ...]]()
+"""On an item: what its claim judges, and how, whatever the numbers of its runs are."""
+
 
 def check_bodies(session: ClaimSession, items: Iterable[pytest.Item]) -> None:
-    """Refuse claims whose body fails, or does not make one judgement.
+    """Refuse claims whose body fails, does not make one judgement, or makes it depend on the numbers of its runs.
 
     Raises:
         pytest.UsageError: some do, and why, a sentence each.
@@ -36,18 +43,19 @@ def check_bodies(session: ClaimSession, items: Iterable[pytest.Item]) -> None:
 
 def imagined_evidence(session: ClaimSession, item: pytest.Item) -> list[Evidence]:
     """What a claim judges, on imagined numbers: its quantities, regions and methods are real."""
-    return _tried(session, item, Verdict.SUPPORTED)[0].evidence
+    return _tried(session, item, Verdict.SUPPORTED, 0)[0].evidence
 
 
 def _mistake(session: ClaimSession, item: pytest.Item) -> str | None:
     declared, name = claim_of(item), claim_name(item)
     assert declared is not None
-    for assumed in (Verdict.SUPPORTED, Verdict.REFUTED):
-        recorder, raised = _tried(session, item, assumed)
+    definitions = []
+    for time, assumed in enumerate((Verdict.SUPPORTED, Verdict.REFUTED) * ROUNDS):
+        recorder, raised = _tried(session, item, assumed, time)
         if isinstance(raised, pytest.skip.Exception | pytest.xfail.Exception) and not recorder.evidence:
             return None  # given up before it judged
         try:
-            settle(declared, name, recorder, raised)
+            definitions.append(settle(declared, name, recorder, raised).evidence.definition)
         except ClaimError as error:
             return str(error) if repr(name) in str(error) else f"The claim {name!r}: {error}"
         except (ArithmeticError, ValueError):  # the imagined numbers may be to blame
@@ -58,13 +66,27 @@ def _mistake(session: ClaimSession, item: pytest.Item) -> str | None:
                 f"The claim {name!r} fails when it is tried on imagined runs: {type(error).__name__}: {error} "
                 f"({where.filename}:{where.lineno}). It has its runs and parameters, no fixtures and no setup methods."
             )
+    if any(other != definitions[0] for other in definitions):
+        return depends(name)
+    item.stash[DEFINITION] = definitions[0]
     return None
 
 
-def _tried(session: ClaimSession, item: pytest.Item, assumed: Verdict) -> tuple[Recorder, BaseException | None]:
+def depends(name: str) -> str:
+    """The sentence on a claim whose definition is not fixed."""
+    return (
+        f"The claim {name!r} judges something else on other numbers: its quantity, bound or method depends on them or "
+        "on chance, and what a claim means is written before the data."
+    )
+
+
+def _tried(
+    session: ClaimSession, item: pytest.Item, assumed: Verdict, time: int
+) -> tuple[Recorder, BaseException | None]:
     """What a claim's body judges and raises on imagined runs, if its evidence has that verdict."""
     runs = session.runs_of(item)
-    imagined = {fixture: _imagined(session.run_specs(s, session.profile.looks[0])) for fixture, s in runs.items()}
+    n = session.profile.looks[0]
+    imagined = {fixture: _imagined(session.run_specs(spec, n), time) for fixture, spec in runs.items()}
     with recording(session.terms(item), assumed) as recorder, unheard():
         try:
             item.obj(**arguments(item, imagined))  # type: ignore[attr-defined]
@@ -73,21 +95,21 @@ def _tried(session: ClaimSession, item: pytest.Item, assumed: Verdict) -> tuple[
     return recorder, None
 
 
-def _imagined(specs: list[RunSpec]) -> Runs:
+def _imagined(specs: list[RunSpec], time: int) -> Runs:
     first = specs[0]
-    measured = tuple(Measured(None, _AnySeries(spec)) for spec in specs)
+    measured = tuple(Measured(None, _AnySeries(spec, time)) for spec in specs)
     return Runs(first.algorithm, first.task, first.iterations, tuple(spec.seed for spec in specs), measured)
 
 
 class _AnySeries(dict[str, list[float]]):
-    """Numbers for a measure of any name, other ones for each seed: between .1 and .9, a largest ratio's 1 more."""
+    """Numbers for a measure of any name, other ones for each seed and time: from .1 to .9, a largest ratio's 1 more."""
 
-    def __init__(self, spec: RunSpec) -> None:
+    def __init__(self, spec: RunSpec, time: int) -> None:
         super().__init__()
-        self._spec = spec
+        self._spec, self._time = spec, time
 
     def __missing__(self, name: str) -> list[float]:
         every = 1 if name.endswith("/training") else HELD_OUT_EVERY
-        rng = np.random.default_rng([self._spec.seed, crc32(f"{self._spec.name} {name}".encode())])
+        rng = np.random.default_rng([self._spec.seed, self._time, crc32(f"{self._spec.name} {name}".encode())])
         least = 1.0 if name.startswith("ratio/max") else 0.0
         return [least + float(x) for x in rng.uniform(0.1, 0.9, math.ceil(self._spec.iterations / every))]

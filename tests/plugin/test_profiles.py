@@ -149,6 +149,7 @@ def test_a_claim_about_runs_without_a_task_is_a_claim_on_each(project, store):
         ("[tool.rlclaims.profiles.x]\nevidence = 1", "*evidence = 1*true or false."),
         ("[tool.rlclaims.profiles.x]\nalpha = 1e-300", "*alpha = 1e-300*from 0.000001 up*"),
         ("[tool.rlclaims.profiles.x]\niterations = 9999999999", "*iterations = 9999999999*from 1 to 1,000,000."),
+        ("[tool.rlclaims.profiles.smoke]\nevidence = true", "*'smoke' is no evidence; give one *"),
         ("[tool.rlclaims", "*pyproject.toml*"),
     ],
 )

@@ -77,6 +77,34 @@ def test_a_margin_that_is_none_is_refused_before_training(session, tmp_path, ass
     )
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "assert kl > min(kl.values) - 0.001",
+        "assert kl > -1 if sum(kl.values) > 2.5 else kl < 9",
+        "assert kl > __import__('random').random() - 9",
+        "assert kl > -next(CALLS)",
+        "assert rlclaims.all_of(kl > -1, kl > -max(kl.values))",
+        "assert kl.chance_above(min(kl.values)) > 0",
+        "assert (kl.median if kl.values[0] > kl.values[1] else kl) > -1",
+    ],
+)
+def test_a_claim_that_depends_on_the_numbers_of_its_runs_is_refused(session, tmp_path, body):
+    head = "\nimport itertools\nimport rlclaims\nCALLS = itertools.count()\n"
+    claim = one_claim(f"kl = ppo.kl_old_new.mean.training.overall()\n    {body}")
+    result = session(head + claim, f"--claims-store={tmp_path}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: The claim 'section/claim' judges something else on other numbers: *"])
+
+
+def test_a_claim_that_depends_on_real_numbers_only_is_an_error(session):
+    # Imagined KLs are above .1, and those of two short updates far below.
+    body = "kl = ppo.kl_old_new.mean.training.overall()\n    assert kl > (-1 if kl.values[0] > 0.1 else -2)"
+    result = session(one_claim(body))
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*judges something else on other numbers*", "  claim*error*"])
+
+
 def test_what_stands_inside_a_comparison_may_be_any_python(session):
     body = "kl = ppo.kl_old_new.mean.training.overall()\n    assert kl > (None or -1 if 0 < 1 < 2 and True else -2)"
     session(one_claim(body)).assert_outcomes(passed=1)
