@@ -129,7 +129,8 @@ def _explained(claim: "Collected") -> str:
 
 def _options(record: Path) -> str:
     """The options of the session that wrote a record, as far as they say which runs it took."""
-    written = _record(record) or {}
+    written = _record(record)
+    assert written is not None
     profile, told = written["profile"], ""
     if profile["name"] != "standard":
         told += f"--claims-profile {profile['name']} "
@@ -204,6 +205,7 @@ def store_ls(store: StoreFolder = None) -> None:
         told = run.description
         ended = told.get("failure") or told.get("status", "cannot be read: rlclaims store verify")
         megabytes = f"{run.bytes / 1e6:.1f}"
+        # Eight of a digest's characters tell runs apart.
         table.add_row(Text(run.folder.name[:-24]), str(told.get("iterations", "")), megabytes, Text(ended))
         total = n
     Console().print(table)

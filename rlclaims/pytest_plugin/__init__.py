@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rlclaims.pytest_plugin.options import TASK, add_options, settings
-from rlclaims.pytest_plugin.workers import heard, is_worker, stopped, stopping
+from rlclaims.pytest_plugin.workers import STOPPED, heard, is_worker, stopped, stopping
 
 JUDGED = pytest.StashKey[Any]()
 """On an item: what its claim came to."""
@@ -230,14 +230,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
             config.stash[RECORD] += write_pilots(config.stash[REPORTS].of_claims)
         if config.option.claims_strict and any(result["verdict"] == "inconclusive" for result in results):
             session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
-    if hasattr(config, "rlclaims_stopped"):
-        session.exitstatus = config.rlclaims_stopped[1]
+    if STOPPED in config.stash:
+        session.exitstatus = config.stash[STOPPED][1]
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """The table of verdicts."""
-    if hasattr(config, "rlclaims_stopped"):
-        terminalreporter.write_line(f"ERROR: {config.rlclaims_stopped[0]}", red=True)
+    if STOPPED in config.stash:
+        terminalreporter.write_line(f"ERROR: {config.stash[STOPPED][0]}", red=True)
     if not (results := config.stash[REPORTS].results):
         return
     undecided = sum(result["verdict"] == "inconclusive" for result in results)

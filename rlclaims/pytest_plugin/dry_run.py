@@ -5,7 +5,7 @@ its next look. As expected, it is decided where its pilot was (`pilots.json`), o
 the most, no look decides. Where the store has the runs of a look already, the look is taken, and nothing is guessed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TextIO
 
 import pytest
@@ -38,11 +38,21 @@ def dry_run(session: ClaimSession, items: Sequence[pytest.Item], file: TextIO) -
             flush=True,
         )
     speeds = measured_speeds(missing, session.processes)
-    rows = {_name(item): _range(session, [item], stored, speeds) for item in items}
-    cost_table(rows, _range(session, items, stored, speeds), file)
+    expected = {item: _expected_seeds(session, item) for item in items}
+
+    def taken(by: Sequence[pytest.Item]) -> Range:
+        return _range(session, by, stored, speeds, expected)
+
+    cost_table({_name(item): taken([item]) for item in items}, taken(items), file)
 
 
-def _range(session: ClaimSession, items: Sequence[pytest.Item], stored: "_Stored", speeds: dict[Kind, Speed]) -> Range:
+def _range(
+    session: ClaimSession,
+    items: Sequence[pytest.Item],
+    stored: "_Stored",
+    speeds: Mapping[Kind, Speed],
+    expected: Mapping[pytest.Item, int],
+) -> Range:
     def summed(opens: Opens) -> Cost:
         looks = _looks(session, items, stored, opens)
         return sum((cost(look, session.processes, speeds) for look in looks), NOTHING)
@@ -50,7 +60,7 @@ def _range(session: ClaimSession, items: Sequence[pytest.Item], stored: "_Stored
     return Range(
         sum(map(stored.has, set(session.wanted(items, session.profile.seeds)))),
         summed(lambda _: False),
-        summed(lambda item: item.stash[SEEDS] < _expected_seeds(session, item)),
+        summed(lambda item: item.stash[SEEDS] < expected[item]),
         summed(lambda _: True),
     )
 

@@ -185,20 +185,20 @@ def _table(path: Path) -> dict[str, Any]:
     return table
 
 
-def writable(folder: Path, option: str) -> Path:
-    """The folder, made if need be.
+def writable(report: Path) -> None:
+    """Make sure that claims.json can be written into a folder.
 
     Raises:
-        pytest.UsageError: it cannot be written.
+        pytest.UsageError: it can not.
     """
     import tempfile
 
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
+        report.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=report):
+            pass
     except OSError as error:
         raise pytest.UsageError(
-            f"The report folder {folder} cannot be written ({error.strerror or error}); choose another with "
-            f"{option} DIR."
+            f"The report folder {report} cannot be written ({error.strerror or error}); choose another with "
+            "--claims-report DIR."
         ) from None

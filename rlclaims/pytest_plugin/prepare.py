@@ -35,7 +35,7 @@ def prepare(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
         if option.claims_replay is not None:
             replay(session, items, option.claims_replay, file)
             return
-        writable(session.asked.report, "--claims-report")
+        writable(session.asked.report)
         display = Display(file)
         try:
             take_looks(

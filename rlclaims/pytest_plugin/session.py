@@ -19,7 +19,7 @@ from rlclaims.pytest_plugin.pilots import read_pilots
 from rlclaims.study.executor import Progress, TrainingError, cores, execute
 from rlclaims.study.plan import Plan, plan
 from rlclaims.study.spec import RunSpec, SpecError, checked
-from rlclaims.study.store import Store
+from rlclaims.study.store import UNREADABLE, Store
 
 ShowProgress = Callable[[Plan], AbstractContextManager[Callable[[Progress], None]]]
 
@@ -161,16 +161,18 @@ class ClaimSession:
         """The finished runs that a fixture stands for, all or those of the first n seeds."""
         run_specs = tuple(self.run_specs(spec, n or self.profile.seeds))
         if run_specs not in self._runs:
-            if not all(map(self.store.has, run_specs)):
+            try:
+                measured = tuple(self.store.measured(run) for run in run_specs)
+            except UNREADABLE:
                 raise ClaimError(
                     f"{run_specs[0].name} and its like are not trained: only runs that a test takes as arguments are."
-                )
+                ) from None
             self._runs[run_specs] = Runs(
                 run_specs[0].algorithm,
                 run_specs[0].task,
                 run_specs[0].iterations,
                 tuple(run.seed for run in run_specs),
-                tuple(self.store.measured(run) for run in run_specs),
+                measured,
             )
         return self._runs[run_specs]
 

@@ -5,7 +5,6 @@ or left unused is seen whatever the seeds will say. Each time the runs have othe
 which depends on them, or on chance, is seen as well: what a claim means is fixed before the data.
 """
 
-import math
 from collections.abc import Iterable
 from traceback import extract_tb
 from typing import Any
@@ -20,9 +19,8 @@ from rlclaims.pytest_plugin.looks import WHATEVER_IS_WRONG, arguments, unheard
 from rlclaims.pytest_plugin.outcomes import settle
 from rlclaims.pytest_plugin.session import ClaimSession, claim_name, claim_of
 from rlclaims.stats.verdict import Verdict
-from rlclaims.study.spec import RunSpec
+from rlclaims.study.spec import RunSpec, times_held_out
 from rlclaims.study.store import Measured
-from rlclaims.training import HELD_OUT_EVERY
 
 ROUNDS = 3
 """Times that each verdict is imagined: what depends on the toss of a coin escapes them once in 32."""
@@ -109,7 +107,8 @@ class _AnySeries(dict[str, list[float]]):
         self._spec, self._time = spec, time
 
     def __missing__(self, name: str) -> list[float]:
-        every = 1 if name.endswith("/training") else HELD_OUT_EVERY
+        iterations = self._spec.iterations
+        n = iterations if name.endswith("/training") else times_held_out(iterations)
         rng = np.random.default_rng([self._spec.seed, self._time, crc32(f"{self._spec.name} {name}".encode())])
         least = 1.0 if name.startswith("ratio/max") else 0.0
-        return [least + float(x) for x in rng.uniform(0.1, 0.9, math.ceil(self._spec.iterations / every))]
+        return [least + float(x) for x in rng.uniform(0.1, 0.9, n)]

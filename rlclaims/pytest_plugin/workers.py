@@ -11,8 +11,10 @@ from typing import Any, TextIO
 
 import pytest
 
+STOPPED = pytest.StashKey[tuple[str, int]]()
+"""On the controller's config: why a worker stopped, and the exit code that this means."""
 SAID = "rlclaims_stopped"
-"""In a worker's output: why it stopped, and the exit code that this means."""
+"""The same, in a worker's output."""
 
 
 def is_worker(config: pytest.Config) -> bool:
@@ -56,7 +58,7 @@ def stopped(session: pytest.Session) -> bool:
 def heard(node: Any) -> None:
     """Keep, in the controller, why a worker stopped."""
     if SAID in getattr(node, "workeroutput", {}):
-        node.config.rlclaims_stopped = node.workeroutput[SAID]
+        node.config.stash[STOPPED] = tuple(node.workeroutput[SAID])
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,11 +15,11 @@ import safetensors.numpy
 
 from rlclaims.study.executor import execute
 from rlclaims.study.plan import plan
-from rlclaims.study.spec import RunSpec
+from rlclaims.study.spec import RunSpec, times_held_out
+from rlclaims.study.store import UNREADABLE as NOT_MEASURED
 from rlclaims.study.store import Store, series_digest
-from rlclaims.training import HELD_OUT_EVERY
 
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, safetensors.SafetensorError)
+UNREADABLE = (*NOT_MEASURED, AttributeError, safetensors.SafetensorError)
 """What reading a file raises that is not what the store writes."""
 
 
@@ -72,7 +71,7 @@ def _wrong(folder: Path) -> Iterator[str]:
         if series_digest(measured["series"]) != measured["sha256"]:
             yield f"{path.name} is not what was written"
         for name, values in measured["series"].items():
-            expected = iterations if name.endswith("/training") else math.ceil(iterations / HELD_OUT_EVERY)
+            expected = iterations if name.endswith("/training") else times_held_out(iterations)
             if finished and len(values) != expected:
                 yield f"{path.name} has {len(values)} values of {name}, and should have {expected}"
 

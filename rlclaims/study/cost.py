@@ -6,9 +6,9 @@ close to linear in the number of seeds. A probe of a few seconds, on all cores a
 
 import heapq
 import json
-import math
 import statistics
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from rlclaims.agents.algorithm import Algorithm
 from rlclaims.study.executor import TrainingError
 from rlclaims.study.plan import cohorts
 from rlclaims.study.process import last_words, start
-from rlclaims.study.spec import RunSpec
-from rlclaims.training import HELD_OUT_EVERY
+from rlclaims.study.spec import RunSpec, times_held_out
 
 SIZES = (1, 4)
 """Seeds of each algorithm that a probe trains."""
 SERIES_BYTES = 25
 """Of a number in a file of measurements, as text."""
 MEASURES = 7
+"""Of each update, on the training batch and where it is held out: `rlclaims.training.measure`."""
 
 Kind = tuple[str, int]
 """Task, and steps between updates: what runs share that are probed together."""
@@ -64,15 +64,15 @@ class Speed:
 
     def seconds(self, cohort: Sequence[RunSpec]) -> float:
         """To train a cohort."""
-        iterations, counts = cohort[0].iterations, _counted(cohort)
+        counts = Counter(run.algorithm for run in cohort)
         learning = sum(self.learn[algorithm].at(n) for algorithm, n in counts.items())
-        rollouts = iterations + math.ceil(iterations / HELD_OUT_EVERY)
-        return self.start + rollouts * self.collect.at(len(cohort)) + iterations * learning
+        collecting = _rollouts(cohort[0]) * self.collect.at(len(cohort))
+        return self.start + collecting + cohort[0].iterations * learning
 
     def bytes(self, run: RunSpec) -> int:
         """That a run takes in the store: its parameters after every update, and its measurements as text."""
-        measured = run.iterations + math.ceil(run.iterations / HELD_OUT_EVERY)
-        return 4 * self.parameters[run.algorithm] * (run.iterations + 1) + SERIES_BYTES * MEASURES * measured
+        series = SERIES_BYTES * MEASURES * _rollouts(run)
+        return 4 * self.parameters[run.algorithm] * (run.iterations + 1) + series
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def cost(missing: Sequence[RunSpec], processes: int, speeds: Mapping[Kind, Speed
         heapq.heappush(busy_until, heapq.heappop(busy_until) + speeds[kind(cohort[0])].seconds(cohort))
     return Cost(
         len(missing),
-        sum(run.algorithm.steps * (run.iterations + math.ceil(run.iterations / HELD_OUT_EVERY)) for run in missing),
+        sum(run.algorithm.steps * _rollouts(run) for run in missing),
         max(busy_until),
         sum(speeds[kind(run)].bytes(run) for run in missing),
     )
@@ -167,8 +167,6 @@ def _probed(specs: Sequence[RunSpec], processes: int) -> Speed:
     )
 
 
-def _counted(cohort: Sequence[RunSpec]) -> dict[Algorithm, int]:
-    counts: dict[Algorithm, int] = {}
-    for run in cohort:
-        counts[run.algorithm] = counts.get(run.algorithm, 0) + 1
-    return counts
+def _rollouts(run: RunSpec) -> int:
+    """Collected over a run's training, to learn from and to measure on."""
+    return run.iterations + times_held_out(run.iterations)

@@ -11,6 +11,7 @@ from typing import Any
 
 from rlclaims.agents.algorithm import Algorithm
 from rlclaims.sim.tasks import task_named
+from rlclaims.training import HELD_OUT_EVERY
 
 Json = dict[str, Any]
 
@@ -55,6 +56,11 @@ class RunSpec:
         module = _loaded(algorithm["module"], Path(algorithm["file"]))
         settings = {k: tuple(v) if isinstance(v, list) else v for k, v in algorithm["settings"].items()}
         return cls(getattr(module, algorithm["name"])(**settings), data["task"], data["iterations"], data["seed"])
+
+
+def times_held_out(iterations: int) -> int:
+    """In how many of a run's iterations fresh pairs are collected and measured as well: the first, and every tenth."""
+    return len(range(0, iterations, HELD_OUT_EVERY))
 
 
 def checked(spec: RunSpec) -> RunSpec:

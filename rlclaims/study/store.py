@@ -28,6 +28,8 @@ from rlclaims.study.spec import RunSpec, SpecError
 from rlclaims.training import RunRecord
 
 FORMAT = 1
+UNREADABLE = (OSError, ValueError, KeyError, TypeError)
+"""What reading measurements raises where there are none, or other ones than were written."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Store:
         """Whether the run and today's measurements of it are here, and can be read."""
         try:
             self.measured(spec)
-        except (OSError, ValueError, KeyError, TypeError):
+        except UNREADABLE:
             return False
         return True
 
