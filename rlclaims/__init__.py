@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rlclaims.judging.joined import all_of, any_of
     from rlclaims.judging.runs import Runs
     from rlclaims.judging.samples import Sample
+    from rlclaims.judging.theorem import theorem
     from rlclaims.pytest_plugin.fixtures import runs
     from rlclaims.update import Batch, Rollout, Update
 
@@ -39,11 +40,12 @@ _HOME = {
     "family": "judging.claim",
     "runs": "pytest_plugin.fixtures",
     "source": "judging.claim",
+    "theorem": "judging.theorem",
 }
 
 __all__ = [
     "PPO", "PPOM", "TRPO", "Agent", "Algorithm", "Batch", "Claim", "ClaimError", "Evidence", "Rollout", "Runs",
-    "Sample", "Source", "Update", "all_of", "any_of", "claim", "family", "runs", "source",
+    "Sample", "Source", "Update", "all_of", "any_of", "claim", "family", "runs", "source", "theorem",
 ]  # fmt: skip
 
 

@@ -80,6 +80,27 @@ class Claim:
         return 2 if self.expected == "refuted" else 1
 
 
+def check_description(
+    kind: str, name: object, where: object, says: object, means: object, expected: object, evidence: object
+) -> None:
+    """Refuse a claim or a theorem with a part that is missing.
+
+    Raises:
+        ClaimError: one is.
+    """
+    for part, text in (("an id", name), ("says=", says), ("means=", means)):
+        if not isinstance(text, str) or not text.strip():
+            raise ClaimError(f"The {kind} {name!r} needs {part}, a text that is not empty.")
+    if not isinstance(where, Source):
+        raise ClaimError(f"The {kind} {name!r} needs a source: source('Part III, Trust Regions'), say.")
+    if expected not in get_args(Expected):
+        raise ClaimError(f"The {kind} {name!r} is expected to be 'supported' or 'refuted', not {expected!r}.")
+    if (expected == "refuted") != bool(evidence):
+        raise ClaimError(f"The {kind} {name!r} needs evidence= exactly if it says expected='refuted'.")
+    if evidence is not None and (not isinstance(evidence, str) or not evidence.strip()):
+        raise ClaimError(f"The {kind} {name!r} has its evidence= in words, not {evidence!r}.")
+
+
 def claim(
     id: str,  # noqa: A002
     source: Source,
@@ -107,17 +128,7 @@ def claim(
     Raises:
         ClaimError: a part is missing.
     """
-    for part, text in (("an id", id), ("says=", says), ("means=", means)):
-        if not isinstance(text, str) or not text.strip():
-            raise ClaimError(f"The claim {id!r} needs {part}, a text that is not empty.")
-    if not isinstance(source, Source):
-        raise ClaimError(f"The claim {id!r} needs a source: source('Part III, Trust Regions'), say.")
-    if expected not in get_args(Expected):
-        raise ClaimError(f"The claim {id!r} is expected to be 'supported' or 'refuted', not {expected!r}.")
-    if (expected == "refuted") != bool(evidence):
-        raise ClaimError(f"The claim {id!r} needs evidence= exactly if it says expected='refuted'.")
-    if evidence is not None and (not isinstance(evidence, str) or not evidence.strip()):
-        raise ClaimError(f"The claim {id!r} has its evidence= in words, not {evidence!r}.")
+    check_description("claim", id, source, says, means, expected, evidence)
     if margin is not None and (not is_number(margin) or not 0 < margin < 1e300):
         raise ClaimError(f"The claim {id!r} has a positive number as its margin, not {margin!r}.")
     if family is not None and not isinstance(family, Family):
