@@ -18,7 +18,7 @@ class Theorem:
     means: str
     """What is asserted of every example: the property, its assumptions and the tolerance of rounding."""
     expected: Expected = "supported"
-    """What it ships as; "refuted" for a sentence that a counterexample, kept as an explicit example, shows to be false."""
+    """What it ships as; "refuted" for a sentence that an example, kept with the test, shows to be false."""
     evidence: str | None = None
     """For a theorem that is expected to be refuted: the counterexample, in words."""
 
@@ -42,7 +42,7 @@ def theorem(
         source: where the sentence stands, from `rlclaims.source`.
         says: the sentence, quoted or, where that is not possible, paraphrased.
         means: what is asserted of every example.
-        expected: "refuted" where a counterexample is known.
+        expected: "refuted" where a counterexample is kept.
         evidence: the counterexample; required with expected="refuted".
 
     Raises:
