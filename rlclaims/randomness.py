@@ -7,6 +7,7 @@ initial states and action noise (which pairs them), and so that measuring never 
 from enum import IntEnum
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 
@@ -32,3 +33,23 @@ def torch_stream(seed: int, purpose: Purpose) -> torch.Generator:
     """The same for torch, seeded from the numpy stream."""
     state = int(stream(seed, purpose).integers(2**63))
     return torch.Generator().manual_seed(state)
+
+
+def state_of(generator: np.random.Generator) -> npt.NDArray[np.uint64]:
+    """Where a stream stands, as six numbers that can be stored."""
+    at = generator.bit_generator.state
+    halves = [half for number in (at["state"]["state"], at["state"]["inc"]) for half in divmod(number, 2**64)]
+    return np.array([*halves, at["has_uint32"], at["uinteger"]], dtype=np.uint64)
+
+
+def stream_at(state: npt.NDArray[np.uint64]) -> np.random.Generator:
+    """A stream that goes on from where `state_of` found one."""
+    high, low, increment_high, increment_low, has_uint32, uinteger = (int(x) for x in state)
+    generator = np.random.PCG64()
+    generator.state = {
+        "bit_generator": "PCG64",
+        "state": {"state": high * 2**64 + low, "inc": increment_high * 2**64 + increment_low},
+        "has_uint32": has_uint32,
+        "uinteger": uinteger,
+    }
+    return np.random.Generator(generator)

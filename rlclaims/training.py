@@ -5,6 +5,7 @@ A cohort is any mix of algorithms on one task; every run in it is bit-identical 
     collect    T steps of every seed, with the observation statistics moving
     learn      each algorithm improves its seeds' policies on the steps they took
     measure    old against new policy on those steps; every tenth iteration also on fresh pairs of the old policy
+    keep       at four iterations all that an update started from, so that it can be made again otherwise
 
 Fresh pairs come from a separate simulator and separate random streams, with all statistics frozen, so measuring
 leaves training as it is. Episodes run on across iterations. Each is counted in the iteration it starts in, and the
@@ -15,28 +16,28 @@ length decides whether it is counted.
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from rlclaims.agents.algorithm import Agent, Algorithm
-from rlclaims.agents.networks import GaussianNetwork
-from rlclaims.measures.divergence import max_kl_old_new, mean_kl_old_new
-from rlclaims.measures.ratio import exceedance, max_ratio, min_ratio
+from rlclaims.agents.networks import GaussianNetwork, GaussianPolicy
+from rlclaims.checkpoints import Checkpoint, checkpoint_iterations, start_of_update
+from rlclaims.measures.divergence import max_kl_old_new, mean_kl_old_new, q99_kl_old_new
+from rlclaims.measures.ratio import exceedance, max_ratio, min_ratio, q01_ratio, q99_ratio
 from rlclaims.measures.surrogate import surrogate_new, surrogate_old
 from rlclaims.randomness import Purpose, stream
-from rlclaims.sim.normalizer import ObservationNormalizer
+from rlclaims.sim.normalizer import Normalization, ObservationNormalizer
 from rlclaims.sim.simulator import Simulator
 from rlclaims.sim.tasks import Floats, Task
-from rlclaims.update import Batch, Rollout, Update
+from rlclaims.update import ActionDistribution, Batch, Policy, Rollout, Update
 
 Floats32 = npt.NDArray[np.float32]
 
 HELD_OUT_EVERY = 10
 """Iterations between two measurements on fresh pairs, the first at iteration 0 (1811.02553's code has the same)."""
-
 
 @dataclass(frozen=True)
 class Group:
@@ -60,6 +61,8 @@ class RunRecord:
     """theta before the first update and after each."""
     episodes: list[tuple[int, int, float]] = field(default_factory=list)
     """(first step, length, undiscounted return) of every episode started in training, in the order they ended."""
+    checkpoints: list[Checkpoint] = field(default_factory=list)
+    """Where the updates of `checkpoint_iterations` started."""
 
 
 @contextmanager
@@ -90,6 +93,18 @@ class Actors:
         """Actions (S, A): the policies' means plus their standard deviations times the noise."""
         means = [a.mean(observation_SO[which]) for a, which in zip(self._actors, self._slices, strict=True)]
         return np.concatenate(means) + self._std_SA * noise_SA
+
+
+@dataclass(frozen=True)
+class DeployedPolicy:
+    """Policies with the observation statistics they act with: they take what the simulator says, not normalised."""
+
+    policy: Policy
+    normalization: Normalization
+
+    def __call__(self, observation_SBO: torch.Tensor) -> ActionDistribution:
+        """Action distributions in the given observations as the simulator made them, float64."""
+        return self.policy(torch.from_numpy(self.normalization.of_batches()(observation_SBO.numpy())))
 
 
 class Cohort:
@@ -130,7 +145,9 @@ class Cohort:
             first = which.stop
             self._agents.append((which, Agent(group.algorithm, group.seeds, n_observation, n_action, iterations)))
         self._noise_rngs = [stream(s, Purpose.TRAINING_NOISE) for s in self._seeds]
-        self._observation_SO = self._normalizer.observe(self._simulator.reset())
+        self._raw_SO = self._simulator.reset()
+        self._observation_SO = self._normalizer.observe(self._raw_SO)
+        self._checkpoints = checkpoint_iterations(iterations, HELD_OUT_EVERY)
         self._step = 0
         n_seeds = len(runs)
         self._episode_start_S = np.zeros(n_seeds, dtype=np.int64)
@@ -148,22 +165,30 @@ class Cohort:
         return self.records
 
     def _iterate(self, iteration: int) -> None:
-        rollout = self._collect(self._simulator, self._noise_rngs, learning=True)
+        deployed_before = self._normalizer.standing
+        rollout, raw_STO = self._collect(self._simulator, self._noise_rngs, learning=True)
         self._unstable_S |= self._simulator.unstable_S
         held_out = self._collect_held_out(iteration) if iteration % HELD_OUT_EVERY == 0 else None
+        deployed_after = self._normalizer.standing
         for which, agent in self._agents:
             old = agent.policy()
-            fresh = None if held_out is None else held_out.of_seeds(which)
+            start = start_of_update(agent) if iteration in self._checkpoints else None
             # The old values judge the fresh pairs, in the units of reward that the update learns from.
+            fresh = None if held_out is None else held_out[0].of_seeds(which)
             fresh_values = None if fresh is None else agent.values(fresh)
             batch = agent.algorithm.learn(agent, rollout.of_seeds(which))
             agent.iteration += 1
-            new = agent.policy()
-            measured = measure(Update(old, new, batch), agent.algorithm, "training")
-            if fresh is not None and fresh_values is not None:
+            # The statistics that the next rollout acts with are part of what is deployed.
+            statistics = deployed_before.of_seeds(which), deployed_after.of_seeds(which)
+            change = _Change(agent.algorithm, old, agent.policy(), *statistics)
+            measured = change.measured_on(batch, raw_STO[which], "training")
+            if held_out is not None and fresh is not None and fresh_values is not None:
                 fresh_advantage = agent.advantages(fresh, *fresh_values, frozen=True)
                 fresh_batch = Batch(fresh.observation_STO, fresh.action_STA, fresh_advantage)
-                measured |= measure(Update(old, new, fresh_batch), agent.algorithm, "held_out")
+                measured |= change.measured_on(fresh_batch, held_out[1][which], "held_out")
+                if start is not None:
+                    for i, record in enumerate(self.records[which]):
+                        record.checkpoints.append(start(iteration, i, batch, fresh_batch))
             self._record(which, agent, measured, iteration)
 
     def _record(self, which: slice, agent: Agent, measured: Mapping[str, Floats], iteration: int) -> None:
@@ -192,21 +217,32 @@ class Cohort:
                 return f"{name} is not finite in iteration {iteration}"
         return None
 
-    def _collect(self, simulator: Simulator, noise_rngs: Sequence[np.random.Generator], *, learning: bool) -> Rollout:
-        """T steps of every seed with the current policies; `learning` moves statistics and counts episodes."""
+    def _collect(
+        self, simulator: Simulator, noise_rngs: Sequence[np.random.Generator], *, learning: bool
+    ) -> tuple[Rollout, torch.Tensor]:
+        """T steps of every seed with the current policies; `learning` moves statistics and counts episodes.
+
+        Returns:
+            The steps, and their observations (S, T, O) before they were normalised.
+        """
         n_seeds, n_action, steps = len(self._seeds), simulator.n_action, self.steps
         actors = self._actors()
         # Drawn a rollout at a time, one stream a seed, so that company does not matter.
         noise_TSA = np.stack([rng.standard_normal((steps, n_action), np.float32) for rng in noise_rngs], axis=1)
         normalize = self._normalizer.observe if learning else self._normalizer.frozen
-        observation_SO = self._observation_SO if learning else normalize(simulator.reset())
+        if learning:
+            raw_SO, observation_SO = self._raw_SO, self._observation_SO
+        else:
+            raw_SO = simulator.reset()
+            observation_SO = normalize(raw_SO)
+        raw_TSO = np.empty((steps, *raw_SO.shape))
         observation_TSO = np.empty((steps, *observation_SO.shape), np.float32)
         next_observation_TSO = np.empty_like(observation_TSO)
         action_TSA = np.empty((steps, n_seeds, n_action), np.float32)
         reward_TS = np.empty((steps, n_seeds))
         terminated_TS, truncated_TS = np.empty((steps, n_seeds), bool), np.empty((steps, n_seeds), bool)
         for t in range(steps):
-            observation_TSO[t] = observation_SO
+            raw_TSO[t], observation_TSO[t] = raw_SO, observation_SO
             action_TSA[t] = actors.act(observation_SO, noise_TSA[t])
             raw_SO, reward_TS[t], terminated_TS[t], truncated_TS[t] = simulator.step(action_TSA[t])
             observation_SO = normalize(raw_SO)
@@ -219,15 +255,16 @@ class Cohort:
                 which = np.flatnonzero(done_S)
                 if learning:
                     self._count_episodes(which)
-                observation_SO = observation_SO.copy()
-                observation_SO[which] = normalize(simulator.reset(which), which)
+                raw_SO, observation_SO = raw_SO.copy(), observation_SO.copy()
+                raw_SO[which] = simulator.reset(which)
+                observation_SO[which] = normalize(raw_SO[which], which)
         if learning:
-            self._observation_SO = observation_SO
+            self._raw_SO, self._observation_SO = raw_SO, observation_SO
 
         def of_seeds(x: npt.NDArray[np.generic]) -> torch.Tensor:
             return torch.from_numpy(np.ascontiguousarray(x.swapaxes(0, 1)))
 
-        return Rollout(
+        rollout = Rollout(
             of_seeds(observation_TSO),
             of_seeds(action_TSA),
             of_seeds(reward_TS),
@@ -235,17 +272,18 @@ class Cohort:
             of_seeds(terminated_TS),
             of_seeds(truncated_TS),
         )
+        return rollout, of_seeds(raw_TSO)
 
-    def _collect_held_out(self, iteration: int) -> Rollout:
+    def _collect_held_out(self, iteration: int) -> tuple[Rollout, torch.Tensor]:
         """T fresh steps of every seed, from fresh episodes, in a simulator of their own."""
 
         def streams(purpose: Purpose) -> list[np.random.Generator]:
             return [stream(seed, purpose, iteration) for seed in self._seeds]
 
         simulator = Simulator(self._task, streams(Purpose.HELD_OUT_RESETS), self._threads)
-        rollout = self._collect(simulator, streams(Purpose.HELD_OUT_NOISE), learning=False)
+        collected = self._collect(simulator, streams(Purpose.HELD_OUT_NOISE), learning=False)
         self._unstable_S |= simulator.unstable_S
-        return rollout
+        return collected
 
     def _actors(self) -> "Actors":
         return Actors([(agent.network, agent.theta_SP.detach()) for _, agent in self._agents])
@@ -284,12 +322,47 @@ class Cohort:
             yield from agent.theta_SP.detach().numpy().copy()
 
 
-def measure(update: Update, algorithm: Algorithm, states: str) -> dict[str, Floats]:
-    """All measures of an update, named `measure/states`, (S,) each; `states` is "training" or "held_out"."""
+@dataclass(frozen=True)
+class _Change:
+    """An update of some seeds."""
+
+    algorithm: Algorithm
+    old: GaussianPolicy
+    new: GaussianPolicy
+    deployed_before: Normalization
+    """What the old policy acted with."""
+    deployed_after: Normalization
+    """What the new one will."""
+
+    def measured_on(self, batch: Batch, raw_STO: torch.Tensor, states: str) -> dict[str, Floats]:
+        """All measures on pairs, whose observations are given raw as well."""
+        deployed = Update(
+            DeployedPolicy(self.old, self.deployed_before),
+            DeployedPolicy(self.new, self.deployed_after),
+            replace(batch, observation_SBO=raw_STO),
+        )
+        return measure(Update(self.old, self.new, batch), deployed, self.algorithm, states)
+
+
+def measure(update: Update, deployed: Update, algorithm: Algorithm, states: str) -> dict[str, Floats]:
+    """All measures of an update, named `measure/states`, (S,) each.
+
+    Args:
+        update: of the parameters alone, on normalised observations.
+        deployed: the same update of the policies as deployed, on raw observations.
+        algorithm: whose eps the exceedance is about.
+        states: "training" or "held_out".
+    """
     measured = {
         "kl_old_new/mean": mean_kl_old_new(update),
+        "kl_old_new/q99": q99_kl_old_new(update),
         "kl_old_new/max": max_kl_old_new(update),
+        "kl_deployed/mean": mean_kl_old_new(deployed),
+        "kl_deployed/q99": q99_kl_old_new(deployed),
+        "kl_deployed/max": max_kl_old_new(deployed),
         "ratio/max": max_ratio(update),
+        "ratio/q99": q99_ratio(update),
+        "ratio/q01": q01_ratio(update),
         "ratio/min": min_ratio(update),
         "ratio/exceedance": exceedance(update, algorithm.ratio_epsilon),
         "surrogate/old": surrogate_old(update),

@@ -13,7 +13,7 @@ def test_statistics_are_those_of_all_observations_so_far_at_every_step():
         normalized_SO = normalizer.observe(observation_SO)
         seen_TSO = OBSERVATION_TSO[: t + 1]
         std_SO = seen_TSO.std(axis=0, ddof=1) + 1e-8 if t > 0 else np.ones((3, 4))
-        offset_SO, factor_SO = normalizer.statistics()
+        offset_SO, factor_SO = normalizer.standing.offset_SO, normalizer.standing.inverse_std_SO
         np.testing.assert_allclose(offset_SO, seen_TSO.mean(axis=0), rtol=1e-13)
         np.testing.assert_allclose(factor_SO, 1 / std_SO, rtol=1e-9)
         # The current observation counts before it is normalised.
@@ -26,14 +26,17 @@ def test_frozen_normalises_by_the_statistics_and_moves_nothing():
     normalizer = ObservationNormalizer(4, [True] * 3, [None] * 3)
     for observation_SO in OBSERVATION_TSO:
         normalizer.observe(observation_SO)
-    before = normalizer.statistics()
+    before = normalizer.standing
     other_SO = 1e4 + np.random.default_rng(1).standard_normal((3, 4))
     for _ in range(2):
         expected_SO = (other_SO - OBSERVATION_TSO.mean(axis=0)) / (OBSERVATION_TSO.std(axis=0, ddof=1) + 1e-8)
-        np.testing.assert_allclose(normalizer.frozen(other_SO), expected_SO, rtol=1e-6)
-    assert np.array_equal(before, normalizer.statistics())
+        frozen_SO = normalizer.frozen(other_SO)
+        np.testing.assert_allclose(frozen_SO, expected_SO, rtol=1e-6)
+    assert np.array_equal(before.offset_SO, normalizer.standing.offset_SO)
     normalizer.observe(other_SO)
-    assert not np.array_equal(before, normalizer.statistics())
+    assert not np.array_equal(before.offset_SO, normalizer.standing.offset_SO)
+    # What stood before still does what it did.
+    np.testing.assert_array_equal(before(other_SO), frozen_SO)
 
 
 def test_each_seed_has_its_own_switch_and_its_own_clip():
@@ -46,7 +49,7 @@ def test_each_seed_has_its_own_switch_and_its_own_clip():
     assert np.abs(z_O).max() > 0.5 and np.abs(seen_TO[-1]).max() > 10
     expected_SO = [np.clip(z_O, -0.5, 0.5), np.clip(seen_TO[-1], -10, 10), z_O, seen_TO[-1]]
     np.testing.assert_allclose(answer_SO, expected_SO, rtol=1e-6)
-    offset_SO, factor_SO = normalizer.statistics()
+    offset_SO, factor_SO = normalizer.standing.offset_SO, normalizer.standing.inverse_std_SO
     assert not offset_SO[[1, 3]].any() and (factor_SO[[1, 3]] == 1).all()
 
 
@@ -58,7 +61,7 @@ def test_an_observation_of_some_seeds_leaves_the_others_alone():
         normalizer.observe(observation_SO[: len(which)], which)
         for i, observation_O in zip(which, observation_SO, strict=False):
             seen[i].append(observation_O)
-        offset_SO, factor_SO = normalizer.statistics()
+        offset_SO, factor_SO = normalizer.standing.offset_SO, normalizer.standing.inverse_std_SO
         for i, mine in enumerate(seen):
             np.testing.assert_allclose(offset_SO[i], np.mean(mine, axis=0), rtol=1e-13)
             if len(mine) > 1:

@@ -31,7 +31,7 @@ def assert_same_run(one, other):
     assert (one.algorithm, one.seed, one.failure) == (other.algorithm, other.seed, None)
     assert len(one.policy_parameters) == 3
     assert np.array_equal(one.policy_parameters, other.policy_parameters)
-    assert len(one.series) == 14 and one.series == other.series
+    assert len(one.series) == 26 and one.series == other.series
     assert one.episodes and one.episodes == other.episodes
 
 
@@ -67,12 +67,12 @@ def test_measuring_leaves_training_as_it_is(monkeypatch):
     groups = [(algorithm, [5, 2]) for algorithm in algorithms(SMALL)]
     monkeypatch.setattr(training, "HELD_OUT_EVERY", 1)
     always = train("Hopper-v5", groups)
-    monkeypatch.setattr(training, "HELD_OUT_EVERY", math.nan)  # no iteration is a multiple of it, nor is the first
+    monkeypatch.setattr(Cohort, "_collect_held_out", lambda *_: None)
     never = train("Hopper-v5", groups)
     for one, other in zip(always, never, strict=True):
         assert np.array_equal(one.policy_parameters, other.policy_parameters)
         assert one.episodes == other.episodes
-        assert len(one.series) == 14
+        assert len(one.series) == 26
         assert other.series == {name: s for name, s in one.series.items() if name.endswith("/training")}
 
 
@@ -86,7 +86,7 @@ def test_fresh_pairs_are_measured_at_the_first_iteration_and_every_tenth(monkeyp
 def watched(monkeypatch):
     """All that a training simulator answered, in order; nothing else is simulated."""
     steps, original = [], Simulator.step
-    monkeypatch.setattr(training, "HELD_OUT_EVERY", math.nan)
+    monkeypatch.setattr(Cohort, "_collect_held_out", lambda *_: None)
     monkeypatch.setattr(Simulator, "step", lambda self, action: steps.append(original(self, action)) or steps[-1])
     return steps
 

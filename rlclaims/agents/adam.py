@@ -1,6 +1,7 @@
 """Adam for S seeds at once, with the same bits for a seed in any company."""
 
 import math
+from copy import copy
 
 import numpy as np
 import numpy.typing as npt
@@ -22,19 +23,23 @@ class Adam:
     def __init__(self, parameters: Tensor, epsilon: float, beta1: float = 0.9, beta2: float = 0.999) -> None:
         self._parameters = parameters
         self._epsilon, self._beta1, self._beta2 = epsilon, beta1, beta2
-        self._steps = 0
-        self._mean: npt.NDArray[np.floating] = np.zeros_like(parameters.detach().numpy())
-        self._square = np.zeros_like(self._mean)
+        self.steps = 0
+        self.mean_SP: npt.NDArray[np.floating] = np.zeros_like(parameters.detach().numpy())
+        self.square_SP = np.zeros_like(self.mean_SP)
 
     def step(self, gradient: Tensor, learning_rate: float) -> None:
         """Move the parameters down their gradient."""
-        self._steps += 1
+        self.steps += 1
         g = gradient.numpy()
-        self._mean = self._beta1 * self._mean + (1 - self._beta1) * g
-        self._square = self._beta2 * self._square + (1 - self._beta2) * (g * g)
-        size = learning_rate / (1 - self._beta1**self._steps)
-        root = np.sqrt(self._square)
-        root *= 1 / math.sqrt(1 - self._beta2**self._steps)
+        self.mean_SP = self._beta1 * self.mean_SP + (1 - self._beta1) * g
+        self.square_SP = self._beta2 * self.square_SP + (1 - self._beta2) * (g * g)
+        size = learning_rate / (1 - self._beta1**self.steps)
+        root = np.sqrt(self.square_SP)
+        root *= 1 / math.sqrt(1 - self._beta2**self.steps)
         root += self._epsilon
         parameters = self._parameters.detach().numpy()
-        parameters -= size * (self._mean / root)
+        parameters -= size * (self.mean_SP / root)
+
+    def copy(self) -> "Adam":
+        """The same state, on the same parameters: steps replace the moments and do not change them in place."""
+        return copy(self)

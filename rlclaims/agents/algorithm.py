@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -18,7 +19,7 @@ from rlclaims.agents.adam import Adam
 from rlclaims.agents.advantages import ReturnScaler, generalized_advantages
 from rlclaims.agents.networks import ACTIVATIONS, MLP, GaussianNetwork, GaussianPolicy
 from rlclaims.agents.settings import paper_settings
-from rlclaims.randomness import Purpose, stream, torch_stream
+from rlclaims.randomness import Purpose, state_of, stream, torch_stream
 from rlclaims.update import Batch, Rollout
 
 
@@ -233,6 +234,10 @@ class Agent:
             index_ST = torch.from_numpy(order_ST)
             shuffled = [x.gather(1, index_ST if x.ndim == 2 else index_ST.unsqueeze(-1).expand(x.shape)) for x in data]
             yield from zip(*(x.chunk(self.algorithm.minibatches, dim=1) for x in shuffled), strict=True)
+
+    def minibatch_states(self) -> list[npt.NDArray[np.uint64]]:
+        """Where each seed's stream of minibatch orders stands."""
+        return [state_of(rng) for rng in self._minibatch_rngs]
 
     def fit_values(self, observation_STO: Tensor, old_value_ST: Tensor, advantage_ST: Tensor) -> None:
         """Regress values on the GAE target V_old + A, by Adam on minibatches of squared errors.

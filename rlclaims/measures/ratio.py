@@ -24,6 +24,16 @@ def min_ratio(update: Update) -> Tensor:
     return ratio(update).amin(1)
 
 
+def q99_ratio(update: Update) -> Tensor:
+    """Ratio that 99 of 100 of the batch's pairs stay below, (S,); unlike the largest it does not grow with them."""
+    return ratio(update).quantile(0.99, dim=1)
+
+
+def q01_ratio(update: Update) -> Tensor:
+    """Ratio that 99 of 100 of the batch's pairs stay above, (S,)."""
+    return ratio(update).quantile(0.01, dim=1)
+
+
 def exceedance(update: Update, epsilon: float) -> Tensor:
     """Fraction of the batch's pairs whose ratio lies outside [1 - epsilon, 1 + epsilon], (S,)."""
     return ((ratio(update) - 1).abs() > epsilon).double().mean(1)

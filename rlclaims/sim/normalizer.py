@@ -1,11 +1,34 @@
 """Running normalisation of observations, each seed by its own statistics."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from rlclaims.sim.tasks import Floats
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """What a normaliser does to observations while its statistics stay as they are."""
+
+    offset_SO: Floats
+    inverse_std_SO: Floats
+    clip_S1: Floats
+
+    def __call__(self, observation_SO: Floats) -> Floats:
+        """Normalised observations (S, O), float32."""
+        scaled_SO = (observation_SO - self.offset_SO) * self.inverse_std_SO
+        return np.clip(scaled_SO, -self.clip_S1, self.clip_S1).astype(np.float32)
+
+    def of_seeds(self, which: npt.NDArray[np.int_] | slice) -> "Normalization":
+        """The same of some of the seeds."""
+        return Normalization(self.offset_SO[which], self.inverse_std_SO[which], self.clip_S1[which])
+
+    def of_batches(self) -> "Normalization":
+        """The same for observations (S, B, O)."""
+        return Normalization(self.offset_SO[:, None], self.inverse_std_SO[:, None], self.clip_S1[:, None])
 
 
 class ObservationNormalizer:
@@ -40,16 +63,14 @@ class ObservationNormalizer:
 
     def frozen(self, observation_SO: Floats, which: npt.NDArray[np.int_] | slice = slice(None)) -> Floats:
         """Normalise by the statistics as they stand (float32)."""
-        clip_S1 = self._clip_S1[which]
-        scaled_SO = (observation_SO - self._offset_SO[which]) * self._inverse_std_SO[which]
-        return np.clip(scaled_SO, -clip_S1, clip_S1).astype(np.float32)
-
-    def statistics(self) -> tuple[Floats, Floats]:
-        """The offset and the factor that are applied now, (S, O) each: 0 and 1 where not enabled."""
-        return self._offset_SO.copy(), self._inverse_std_SO.copy()
+        return self.standing.of_seeds(which)(observation_SO)
 
     def _refresh(self) -> None:
         variance_SO = self._sum_of_squares_SO / np.maximum(self._count_S1 - 1, 1)
         std_SO = np.where(self._count_S1 < 2, 1.0, np.sqrt(variance_SO) + 1e-8)
-        self._offset_SO = np.where(self._enabled_S1, self._mean_SO, 0.0)
-        self._inverse_std_SO = np.where(self._enabled_S1, 1 / std_SO, 1.0)
+        self.standing = Normalization(
+            np.where(self._enabled_S1, self._mean_SO, 0.0),
+            np.where(self._enabled_S1, 1 / std_SO, 1.0),
+            self._clip_S1,
+        )
+        """By the statistics as they stand now: an offset of 0 and a factor of 1 where not enabled."""

@@ -23,7 +23,7 @@ SIZES = (1, 4)
 """Seeds of each algorithm that a probe trains."""
 SERIES_BYTES = 25
 """Of a number in a file of measurements, as text."""
-MEASURES = 7
+MEASURES = 13
 """Of each update, on the training batch and where it is held out: `rlclaims.training.measure`."""
 
 Kind = tuple[str, int]
