@@ -1,3 +1,4 @@
+from copy import deepcopy
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -6,7 +7,7 @@ import torch
 from torch import nn
 from torch.distributions import Independent, Normal
 
-from rlclaims import PPO, PPOM, TRPO
+from rlclaims import PPO, PPOM, TRPO, Batch
 from rlclaims.agents.algorithm import Agent
 from rlclaims.randomness import Purpose, stream
 
@@ -28,21 +29,30 @@ class PlainPPO:
         self.clipped = {"ratio": False, "gradient": False, "value": False, "reward": False}
 
     def learn(self, observation_TO, action_TA, reward_T, next_observation_TO, terminated_T, truncated_T):
-        left = 1 - self.iteration / self.iterations if self.algorithm.anneal_learning_rates else 1
-        self.policy_adam.param_groups[0]["lr"] = self.algorithm.learning_rate * left
-        self.value_adam.param_groups[0]["lr"] = self.algorithm.value_learning_rate * left
         with torch.no_grad():
             old_value_T = self.value(observation_TO)[:, 0]
             next_value_T = self.value(next_observation_TO)[:, 0]
-            old_log_prob_T = self.log_prob(observation_TO, action_TA)
         reward = self.scaled(reward_T.tolist(), (terminated_T | truncated_T).tolist())
         advantage_T = self.advantages(reward, old_value_T, next_value_T, terminated_T, truncated_T)
-        for rows in self.minibatches(self.algorithm.epochs):
-            self.policy_step(observation_TO[rows], action_TA[rows], old_log_prob_T[rows], advantage_T[rows])
+        self.improve(observation_TO, action_TA, advantage_T)
         target_T = old_value_T + advantage_T
+        self.value_adam.param_groups[0]["lr"] = self.annealed(self.algorithm.value_learning_rate)
         for rows in self.minibatches(self.algorithm.value_epochs):
             self.value_step(observation_TO[rows], old_value_T[rows], target_T[rows])
         self.iteration += 1
+
+    def improve(self, observation_TO, action_TA, advantage_T):
+        self.policy_adam.param_groups[0]["lr"] = self.annealed(self.algorithm.learning_rate)
+        with torch.no_grad():
+            old_log_prob_T = self.log_prob(observation_TO, action_TA)
+        for rows in self.minibatches(self.algorithm.epochs):
+            self.policy_step(observation_TO[rows], action_TA[rows], old_log_prob_T[rows], advantage_T[rows])
+
+    def parameters(self, flat):
+        return torch.cat([flat(self.policy), self.log_std_A.detach()])
+
+    def annealed(self, learning_rate):
+        return learning_rate * (1 - self.iteration / self.iterations if self.algorithm.anneal_learning_rates else 1)
 
     def log_prob(self, observation_BO, action_BA):
         return Independent(Normal(self.policy(observation_BO), self.log_std_A.exp()), 1).log_prob(action_BA)
@@ -78,7 +88,8 @@ class PlainPPO:
         return torch.tensor(advantage[:-1], dtype=torch.float32)  # kept in single precision
 
     def policy_step(self, observation_BO, action_BA, old_log_prob_B, advantage_B):
-        advantage_B = (advantage_B - advantage_B.mean()) / (advantage_B.std() + 1e-8)
+        if self.algorithm.normalize_advantages:
+            advantage_B = (advantage_B - advantage_B.mean()) / (advantage_B.std() + 1e-8)
         ratio_B = (self.log_prob(observation_BO, action_BA) - old_log_prob_B).exp()
         loss_B = -ratio_B * advantage_B
         if (epsilon := self.algorithm.clip_epsilon) is not None:
@@ -111,25 +122,39 @@ CASES = {
         {"ratio", "gradient", "value", "reward"},
     ),
     "PPO without the ratio's clip": (PPO(**SMALL, learning_rate=0.02, clip_epsilon=None, reward_clip=None), set()),
+    "PPO on advantages as they are": (
+        PPO(**SMALL, learning_rate=0.02, normalize_advantages=False, reward_clip=1.0),
+        {"ratio", "reward"},
+    ),
     "PPOM": (PPOM(**SMALL, learning_rate=0.02), {"ratio"}),
 }
 
 
+@pytest.fixture
+def plain_ones(as_module):
+    """One textbook learner for each of an agent's seeds, at its parameters."""
+
+    def build(agent):
+        return [
+            PlainPPO(
+                agent.algorithm,
+                seed,
+                as_module(agent.theta_SP[i, :-N_ACTION], (*SIZES, N_ACTION)),
+                agent.theta_SP[i, -N_ACTION:],
+                as_module(agent.phi_SP[i], (*SIZES, 1)),
+                agent.iterations,
+            )
+            for i, seed in enumerate(agent.seeds)
+        ]
+
+    return build
+
+
 @pytest.mark.parametrize("case", CASES)
-def test_seeds_learn_together_what_each_learns_by_the_textbook(case, double_agent, make_rollout, as_module, flat):
+def test_seeds_learn_together_what_each_learns_by_the_textbook(case, double_agent, make_rollout, plain_ones, flat):
     algorithm, clips = CASES[case]
     agent = double_agent(algorithm, SEEDS, SIZES[0], N_ACTION, iterations=3)
-    plain = [
-        PlainPPO(
-            algorithm,
-            seed,
-            as_module(agent.theta_SP[i, :-N_ACTION], (*SIZES, N_ACTION)),
-            agent.theta_SP[i, -N_ACTION:],
-            as_module(agent.phi_SP[i], (*SIZES, 1)),
-            iterations=3,
-        )
-        for i, seed in enumerate(SEEDS)
-    ]
+    plain = plain_ones(agent)
     generator = torch.Generator().manual_seed(0)
     for _ in range(2):
         start_SP = agent.theta_SP.detach().clone()
@@ -139,11 +164,40 @@ def test_seeds_learn_together_what_each_learns_by_the_textbook(case, double_agen
         assert (agent.theta_SP - start_SP).norm(dim=1).min() > 0.01
         for i, one in enumerate(plain):
             one.learn(*(getattr(rollout, field.name)[i] for field in fields(rollout)))
-            theta_P = torch.cat([flat(one.policy), one.log_std_A.detach()])
-            torch.testing.assert_close(agent.theta_SP[i].detach(), theta_P, rtol=1e-9, atol=1e-9)
+            torch.testing.assert_close(agent.theta_SP[i].detach(), one.parameters(flat), rtol=1e-9, atol=1e-9)
             torch.testing.assert_close(agent.phi_SP[i].detach(), flat(one.value), rtol=1e-9, atol=1e-9)
     for one in plain:
         assert {name for name, met in one.clipped.items() if met} == clips
+
+
+def test_a_policy_improves_on_a_batch_by_the_textbook_wherever_its_advantages_come_from(
+    double_agent, make_rollout, plain_ones, flat
+):
+    algorithm = PPO(**SMALL, learning_rate=0.02)
+    agent = double_agent(algorithm, SEEDS, SIZES[0], N_ACTION, iterations=3)
+    agent.iteration, start_phi_SP, generator = 1, agent.phi_SP.detach().clone(), torch.Generator().manual_seed(0)
+    plain = plain_ones(agent)
+    for _ in range(2):  # the second goes on from the first one's parameters, moments and shuffles
+        rollout = make_rollout(agent, generator)
+        advantage_SB = torch.randn(len(SEEDS), algorithm.steps, generator=generator)
+        algorithm.improve(agent, Batch(rollout.observation_STO, rollout.action_STA, advantage_SB))
+        for i, one in enumerate(plain):
+            one.iteration = 1
+            one.improve(rollout.observation_STO[i], rollout.action_STA[i], advantage_SB[i])
+            torch.testing.assert_close(agent.theta_SP[i].detach(), one.parameters(flat), rtol=1e-9, atol=1e-9)
+    assert torch.equal(agent.phi_SP, start_phi_SP)
+
+
+@pytest.mark.parametrize("algorithm", [PPO(**SMALL), PPOM(**SMALL)])
+def test_redoing_the_policys_part_on_what_learning_returned_gives_the_same_bits(algorithm, make_rollout):
+    agent = Agent(algorithm, SEEDS, SIZES[0], N_ACTION, 3)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(2):  # the second time with moments in Adam
+        rollout, start_SP, again = make_rollout(agent, generator), agent.theta_SP.detach().clone(), deepcopy(agent)
+        batch = algorithm.learn(agent, rollout)
+        algorithm.improve(again, batch)
+        assert torch.equal(again.theta_SP, agent.theta_SP)
+        assert (agent.theta_SP != start_SP).any(dim=1).all()
 
 
 def test_the_first_minibatch_has_ratios_of_exactly_one(make_rollout):
@@ -218,8 +272,8 @@ OFF = {
     "observation_clip": None,
 }
 PER_CLASS = {
-    PPO: {"epochs": 10, "clip_epsilon": 0.2, **ON},
-    PPOM: {"epochs": 10, "clip_epsilon": 0.2, **OFF},
+    PPO: {"epochs": 10, "clip_epsilon": 0.2, "normalize_advantages": True, **ON},
+    PPOM: {"epochs": 10, "clip_epsilon": 0.2, "normalize_advantages": True, **OFF},
     TRPO: {"conjugate_gradient_steps": 10, "damping": 0.1, "fisher_fraction": 0.1, "backtracks": 10,
            "accept_ratio": 0.1, **OFF, "value_clip": None},
 }  # fmt: skip
@@ -284,6 +338,7 @@ def test_an_unknown_setting_is_refused_by_name():
         ({"scale_rewards": False}, "needs scale_rewards=True"),
         ({"value_clip": 0.0}, "value_clip must be a positive"),
         ({"gradient_clip": -1.0}, "gradient_clip must be a positive"),
+        ({"normalize_advantages": 1}, "normalize_advantages must be True or False, not 1"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(changes, sentence):

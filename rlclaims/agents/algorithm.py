@@ -79,8 +79,7 @@ class Algorithm(ABC):
             f"steps ({self.steps}) must be a multiple of minibatches ({self.minibatches}), and more than one",
         )
         for name in ("scale_rewards", "anneal_learning_rates", "normalize_observations"):
-            value = getattr(self, name)
-            self._require(isinstance(value, bool), f"{name} must be True or False, not {value!r}")
+            self._require_boolean(name)
         self._require(
             isinstance(self.hidden, tuple) and all(type(width) is int and width > 0 for width in self.hidden),
             f"hidden must be a tuple of positive widths, not {self.hidden!r}",
@@ -127,6 +126,10 @@ class Algorithm(ABC):
         number = "whole number" if kind is int else "number"
         off = ", or None for off" if "None" in str(type(self).__dataclass_fields__[name].type) else ""
         self._require(fits and 0 < value < 1e300, f"{name} must be a positive {number}{off}, not {value!r}")
+
+    def _require_boolean(self, name: str) -> None:
+        value = getattr(self, name)
+        self._require(isinstance(value, bool), f"{name} must be True or False, not {value!r}")
 
     @classmethod
     def for_task(cls, task: str, **changes: Any) -> Self:

@@ -5,7 +5,8 @@ PPO (Schulman et al. 2017, 1707.06347) as MadryLab/implementation-matters runs i
 PPO-M is PPO with these removed, and nothing else: value clipping (1), reward scaling (2), orthogonal
 initialisation with scaled heads (3), learning-rate annealing (4), reward clipping (5), observation clipping (7).
 Observation normalisation (6) and tanh (8) stay on, as in the papers' code, though their text says that PPO-M has
-none; global gradient clipping (9) is off in both. Advantages are standardised in every minibatch in both.
+none; global gradient clipping (9) is off in both. Advantages are standardised in every minibatch in both, an
+optimisation that is in no list of the nine.
 
 Defects of that code are not reproduced: see `Agent.estimate` (true bootstraps) and `rlclaims.training` (seeds,
 episodes that run on, measuring that leaves training alone).
@@ -30,6 +31,8 @@ class PPO(Algorithm):
     """Passes over the rollout in the policy update."""
     clip_epsilon: float | None = 0.2
     """eps: pairs with a ratio beyond 1 +- eps in the direction of their advantage get no gradient."""
+    normalize_advantages: bool = True
+    """Standardise advantages in every minibatch."""
 
     scale_rewards: bool = True
     initialization: str = "orthogonal"
@@ -43,6 +46,7 @@ class PPO(Algorithm):
         self._require_positive("epochs", int)
         if self.clip_epsilon is not None:
             self._require_positive("clip_epsilon")
+        self._require_boolean("normalize_advantages")
 
     def check(self) -> None:
         """Try the objective on four pairs of two seeds.
@@ -80,22 +84,31 @@ class PPO(Algorithm):
     def learn(self, agent: Agent, rollout: Rollout) -> Batch:
         """One iteration of the algorithm box: advantages, epochs of minibatch ascent, value regression."""
         value_ST, advantage_ST = agent.estimate(rollout)
-        observation_STO, action_STA = rollout.observation_STO, rollout.action_STA
+        batch = Batch(rollout.observation_STO, rollout.action_STA, advantage_ST)
+        self.improve(agent, batch)
+        agent.fit_values(rollout.observation_STO, value_ST, advantage_ST)
+        return batch
+
+    def improve(self, agent: Agent, batch: Batch) -> None:
+        """Epochs of minibatch ascent on the objective, from the agent's policy as it stands, which ratios start at.
+
+        Moves the agent's theta_SP, policy Adam and minibatch generators, and nothing else of it. The batch has
+        B = `steps` pairs a seed.
+        """
         with torch.no_grad():
-            old_log_prob_ST = agent.policy()(observation_STO).log_prob(action_STA)
+            old_log_prob_ST = agent.policy()(batch.observation_SBO).log_prob(batch.action_SBA)
 
         learning_rate = agent.annealed(self.learning_rate)
-        data = (observation_STO, action_STA, old_log_prob_ST, advantage_ST)
+        data = (batch.observation_SBO, batch.action_SBA, old_log_prob_ST, batch.advantage_SB)
         for observation_SBO, action_SBA, old_log_prob_SB, advantage_SB in agent.minibatches(self.epochs, *data):
             log_prob_SB = agent.network(agent.theta_SP, observation_SBO).log_prob(action_SBA)
             ratio_SB = (log_prob_SB - old_log_prob_SB).exp()
-            loss_S = self.policy_loss(ratio_SB, standardized(advantage_SB))
+            if self.normalize_advantages:
+                advantage_SB = standardized(advantage_SB)
+            loss_S = self.policy_loss(ratio_SB, advantage_SB)
             # A sum over seeds gives each seed the gradient of its own loss.
             (gradient_SP,) = torch.autograd.grad(loss_S.sum(), agent.theta_SP)
             agent.policy_adam.step(self._clipped(gradient_SP), learning_rate)
-
-        agent.fit_values(observation_STO, value_ST, advantage_ST)
-        return Batch(observation_STO, action_STA, advantage_ST)
 
     def policy_loss(self, ratio_SB: Tensor, advantage_SB: Tensor) -> Tensor:
         """The clipped objective, negated, (S,): minus the mean of min(rho A, clip(rho, 1-eps, 1+eps) A).
