@@ -39,6 +39,7 @@ Floats32 = npt.NDArray[np.float32]
 HELD_OUT_EVERY = 10
 """Iterations between two measurements on fresh pairs, the first at iteration 0 (1811.02553's code has the same)."""
 
+
 @dataclass(frozen=True)
 class Group:
     """Runs of one algorithm in a cohort."""
@@ -66,7 +67,7 @@ class RunRecord:
 
 
 @contextmanager
-def _one_torch_thread() -> Iterator[None]:
+def one_torch_thread() -> Iterator[None]:
     """Products and factorisations round by how many threads share them, so training gives torch one.
 
     The cores are used by processes, each with a cohort of its own, and by the simulator's threads.
@@ -120,7 +121,7 @@ class Cohort:
         ValueError: there are no runs, or the algorithms' steps differ.
     """
 
-    @_one_torch_thread()
+    @one_torch_thread()
     def __init__(self, task: Task, groups: Sequence[Group], iterations: int, threads: int = 1) -> None:
         steps = {group.algorithm.steps for group in groups}
         if len(steps) != 1:
@@ -155,7 +156,7 @@ class Cohort:
         for record, theta_P in zip(self.records, self._parameters(), strict=True):
             record.policy_parameters.append(theta_P)
 
-    @_one_torch_thread()
+    @one_torch_thread()
     def train(self, on_iteration: Callable[[int], None] = lambda _: None) -> list[RunRecord]:
         """Train every run to its end, calling back after each iteration with the number done."""
         for iteration in range(self.iterations):

@@ -1,0 +1,348 @@
+"""Twin updates: one policy update made again with mechanisms switched, which says without noise what each of them does.
+
+From where a run's update started (`rlclaims.checkpoints`), the same pairs, the same order of minibatches and the same
+optimiser state give the same update, bit for bit. Switch one mechanism and what differs is that mechanism's doing, with
+no other trajectory in between. Each is switched alone, and all are in a two-level design: a quarter of a quarter of the
+2^9 combinations, chosen so that no mechanism's average effect is mixed up with another's or with any pair's.
+
+"Switched" is the other of two levels, fixed before the data: on and off, or half of a number.
+
+    clip                     the ratio clipping
+    epsilon                  its eps, halved; without clipping it does nothing
+    epochs                   passes over the batch, halved
+    learning_rate            halved
+    annealing                the current factor of the learning rate
+    adam_state               Adam's moments and step count, carried or started anew
+    gradient_clip            the bound of .5 on the gradient's norm
+    advantage_normalization  in every minibatch
+    head                     what is left of the initial weights of the policy's last layer: those that the seed would
+                             have had by the other initialisation take their place, and what was learnt stays on top
+
+The last changes the old policy. Its actions keep their noise, around the new means: same states, noise and advantages.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations, product
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from rlclaims.agents.algorithm import Agent, Algorithm, standardized
+from rlclaims.agents.networks import GaussianPolicy
+from rlclaims.agents.ppo import PPO
+from rlclaims.checkpoints import Checkpoint
+from rlclaims.measures.divergence import mean_kl_old_new
+from rlclaims.measures.ratio import exceedance, max_ratio, ratio
+from rlclaims.randomness import Purpose, stream_at, torch_stream
+from rlclaims.training import one_torch_thread
+from rlclaims.update import Batch, Update
+
+MECHANISMS = (
+    "clip", "epsilon", "epochs", "learning_rate", "annealing", "adam_state", "gradient_clip",
+    "advantage_normalization", "head",
+)  # fmt: skip
+
+GENERATORS = {
+    "adam_state": ("epsilon", "epochs", "learning_rate", "annealing"),
+    "gradient_clip": ("clip", "epochs", "learning_rate", "annealing"),
+    "advantage_normalization": ("clip", "epsilon", "learning_rate", "annealing"),
+    "head": ("clip", "epsilon", "epochs", "annealing"),
+}
+"""Of the design 2^(9-4) of resolution IV: the last four mechanisms are switched as the products of others say."""
+
+GRADIENT_CLIP = 0.5
+"""Optimisation 9 of 2005.12729."""
+
+TO_CONVERGENCE = 10
+"""Times as many epochs, after which the objective is taken to have converged."""
+
+Switched = frozenset[str]
+
+
+def design() -> tuple[Switched, ...]:
+    """The 32 combinations of switched mechanisms; the update as it is, with none, is one of them."""
+    free = [name for name in MECHANISMS if name not in GENERATORS]
+    runs = []
+    for signs in product((-1, 1), repeat=len(free)):
+        level = dict(zip(free, signs, strict=True))
+        # The sign that puts the update with nothing switched into the fraction.
+        level |= {name: -int(np.prod([level[of] for of in words])) for name, words in GENERATORS.items()}
+        runs.append(frozenset(name for name in MECHANISMS if level[name] == 1))
+    return tuple(sorted(runs, key=name_of))
+
+
+def aliases() -> list[tuple[str, ...]]:
+    """Mechanisms and pairs of them whose effects the design cannot tell apart, up to their sign; alone where it can."""
+    runs = design()
+    effects = [(name,) for name in MECHANISMS] + list(combinations(MECHANISMS, 2))
+    columns: dict[tuple[int, ...], list[str]] = {}
+    for effect in effects:
+        column = [int(np.prod([1 if name in run else -1 for name in effect])) for run in runs]
+        columns.setdefault(tuple(column[0] * x for x in column), []).append(" x ".join(effect))
+    return [tuple(same) for same in columns.values()]
+
+
+def name_of(switched: Collection[str]) -> str:
+    """A twin's name: what is switched, in the order of `MECHANISMS`, or "none"."""
+    return "+".join(name for name in MECHANISMS if name in switched) or "none"
+
+
+def twin_of(algorithm: PPO, switched: Collection[str]) -> PPO:
+    """The algorithm with those of the mechanisms switched that are settings of it."""
+    clips = (algorithm.clip_epsilon is not None) != ("clip" in switched)
+    epsilon = algorithm.ratio_epsilon / (2 if "epsilon" in switched else 1)
+    clips_gradients = (algorithm.gradient_clip is not None) != ("gradient_clip" in switched)
+    return replace(
+        algorithm,
+        clip_epsilon=epsilon if clips else None,
+        epochs=max(1, algorithm.epochs // 2) if "epochs" in switched else algorithm.epochs,
+        learning_rate=algorithm.learning_rate / (2 if "learning_rate" in switched else 1),
+        anneal_learning_rates=algorithm.anneal_learning_rates != ("annealing" in switched),
+        gradient_clip=(algorithm.gradient_clip or GRADIENT_CLIP) if clips_gradients else None,
+        normalize_advantages=algorithm.normalize_advantages != ("advantage_normalization" in switched),
+    )
+
+
+def levels(algorithm: PPO) -> dict[str, tuple[str, str]]:
+    """Of each mechanism, in words: as the algorithm has it, and switched."""
+    one, other = twin_of(algorithm, ()), twin_of(algorithm, MECHANISMS)
+    epsilon = algorithm.ratio_epsilon
+
+    def switch(on: bool) -> tuple[str, str]:
+        return ("on", "off") if on else ("off", "on")
+
+    initializations = algorithm.initialization, _other_initialization(algorithm)
+    return {
+        "clip": switch(algorithm.clip_epsilon is not None),
+        "epsilon": (f"{epsilon:g}", f"{epsilon / 2:g}"),
+        "epochs": (f"{one.epochs}", f"{other.epochs}"),
+        "learning_rate": (f"{one.learning_rate:g}", f"{other.learning_rate:g}"),
+        "annealing": switch(algorithm.anneal_learning_rates),
+        "adam_state": ("carried", "new"),
+        "gradient_clip": ("off", f"{GRADIENT_CLIP:g}")
+        if one.gradient_clip is None
+        else (f"{one.gradient_clip:g}", "off"),
+        "advantage_normalization": switch(algorithm.normalize_advantages),
+        "head": initializations,
+    }
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where the updates of one run started."""
+
+    seed: int
+    initial_P: npt.NDArray[np.float32]
+    """Theta before training."""
+    theta_KP: npt.NDArray[np.float32]
+    """Theta before each of the updates."""
+    checkpoints: tuple[Checkpoint, ...]
+    """The rest, in the same order."""
+
+
+@dataclass(frozen=True)
+class Remade:
+    """S seeds' updates, made again."""
+
+    old: GaussianPolicy
+    path: tuple[GaussianPolicy, ...]
+    """The policy after each epoch, or after each minibatch; the last is the new one."""
+    training: Batch
+    held_out: Batch
+
+    def update(self, states: str, until: int = -1) -> Update:
+        """The update, or its path up to a point, on the pairs of its batch ("training") or fresh ones ("held_out")."""
+        return Update(self.old, self.path[until], self.training if states == "training" else self.held_out)
+
+
+class _Remaker(Agent):
+    """Seeds at the start of one of their updates; keeps the policy after each epoch, or after each minibatch."""
+
+    def __init__(self, algorithm: PPO, iterations: int, starts: Sequence[Start], k: int, *, in_detail: bool) -> None:
+        checkpoints = [start.checkpoints[k] for start in starts]
+        n_observation, n_action = checkpoints[0].training[0].shape[1], checkpoints[0].training[1].shape[1]
+        super().__init__(algorithm, [start.seed for start in starts], n_observation, n_action, iterations)
+        self.iteration = checkpoints[0].iteration
+        self.path: list[GaussianPolicy] = []
+        self._in_detail = in_detail
+        with torch.no_grad():
+            self.theta_SP.copy_(torch.from_numpy(np.stack([start.theta_KP[k] for start in starts])))
+        self.policy_adam.mean_SP = np.stack([checkpoint.adam_mean_P for checkpoint in checkpoints])
+        self.policy_adam.square_SP = np.stack([checkpoint.adam_square_P for checkpoint in checkpoints])
+        self.policy_adam.steps = checkpoints[0].adam_steps
+        self._minibatch_rngs = [stream_at(checkpoint.minibatch_state) for checkpoint in checkpoints]
+
+    def minibatches(self, epochs: int, *data: Tensor) -> Iterator[tuple[Tensor, ...]]:
+        for _ in range(epochs):
+            for minibatch in super().minibatches(1, *data):
+                yield minibatch
+                if self._in_detail:
+                    self.path.append(self.policy())
+            if not self._in_detail:
+                self.path.append(self.policy())
+
+
+class Twins:
+    """Updates of several runs of one algorithm, at the iterations whose starts were kept.
+
+    Args:
+        algorithm: what the runs were trained by.
+        iterations: of their training.
+        starts: where their updates started, run by run; all at the same iterations.
+    """
+
+    def __init__(self, algorithm: PPO, iterations: int, starts: Sequence[Start]) -> None:
+        self.algorithm, self._iterations, self._starts = algorithm, iterations, starts
+        self.times = range(len(starts[0].checkpoints))
+
+    @one_torch_thread()
+    def remade(
+        self, k: int, switched: Collection[str] = (), *, times_the_epochs: int = 1, in_detail: bool = False
+    ) -> Remade:
+        """The updates at the k-th kept iteration, with mechanisms switched.
+
+        Args:
+            k: from 0.
+            switched: some of `MECHANISMS`.
+            times_the_epochs: how many times as many epochs are made.
+            in_detail: whether the path has the policy after each minibatch instead of each epoch.
+        """
+        twin = twin_of(self.algorithm, switched)
+        twin = replace(twin, epochs=twin.epochs * times_the_epochs)
+        agent = _Remaker(twin, self._iterations, self._starts, k, in_detail=in_detail)
+        batches = [_batch([getattr(start.checkpoints[k], states) for start in self._starts]) for states in BATCHES]
+        if "adam_state" in switched:
+            agent.policy_adam = type(agent.policy_adam)(agent.theta_SP, twin.adam_epsilon)
+        if "head" in switched:
+            batches = self._with_other_head(agent, batches)
+        old = agent.policy()
+        twin.improve(agent, batches[0])
+        return Remade(old, tuple(agent.path), *batches)
+
+    def _with_other_head(self, agent: Agent, batches: Sequence[Batch]) -> list[Batch]:
+        """Give the policies the other head to start from; the pairs around their means."""
+        n_head = sum(agent.network.mlp.sizes[-2:-1]) * agent.network.mlp.sizes[-1] + agent.network.mlp.sizes[-1]
+        head = slice(agent.network.mlp.n_parameters - n_head, agent.network.mlp.n_parameters)
+        own_SP = torch.from_numpy(np.stack([start.initial_P for start in self._starts]))
+        streams = [torch_stream(seed, Purpose.POLICY_INIT) for seed in agent.seeds]
+        other_SP = agent.network.initial(streams, _other_initialization(self.algorithm))
+        before = agent.policy()
+        with torch.no_grad():
+            agent.theta_SP[:, head] += other_SP[:, head] - own_SP[:, head]
+            after = agent.policy()
+            moved = [after(b.observation_SBO).mean_SBA - before(b.observation_SBO).mean_SBA for b in batches]
+        return [replace(b, action_SBA=b.action_SBA + m) for b, m in zip(batches, moved, strict=True)]
+
+
+BATCHES = ("training", "held_out")
+
+
+def _other_initialization(algorithm: Algorithm) -> str:
+    return "xavier" if algorithm.initialization == "orthogonal" else "orthogonal"
+
+
+def _batch(pairs: Sequence[tuple[npt.NDArray[np.float32], ...]]) -> Batch:
+    return Batch(*(torch.from_numpy(np.stack(parts)) for parts in zip(*pairs, strict=True)))
+
+
+def parts() -> list[str]:
+    """What twin updates are measured in, each by itself: the twins by name, and three studies; costliest first."""
+    twins = dict.fromkeys([*design(), *(frozenset({name}) for name in MECHANISMS)])
+    return ["converged", "matched_kl", "pushed_out", *map(name_of, twins)]
+
+
+def measured(twins: Twins, part: str) -> dict[str, npt.NDArray[np.floating]]:
+    """The numbers of one of `parts`, by name, each (S, K): of S runs at K kept iterations."""
+    found: dict[str, list[npt.NDArray[np.floating]]] = {}
+    for k in twins.times:
+        for name, value_S in _measured_at(twins, part, k).items():
+            found.setdefault(f"{part}/{name}", []).append(value_S.numpy())
+    return {name: np.stack(values, axis=1) for name, values in found.items()}
+
+
+def _measured_at(twins: Twins, part: str, k: int) -> dict[str, Tensor]:
+    match part:
+        case "converged":
+            return _converged(twins, k)
+        case "matched_kl":
+            return {"ratio/exceedance/held_out": _exceedance_at_matched_kl(twins, k)}
+        case "pushed_out":
+            return {"share": _pushed_out(twins, k)}
+    remade = twins.remade(k, [name for name in part.split("+") if name != "none"])
+    return _all_measures(remade, twins.algorithm)
+
+
+def _all_measures(remade: Remade, algorithm: PPO) -> dict[str, Tensor]:
+    found = {}
+    for states in BATCHES:
+        update = remade.update(states)
+        found[f"kl_old_new/mean/{states}"] = mean_kl_old_new(update)
+        # All twins are held against the eps of the algorithm as it is.
+        found[f"ratio/exceedance/{states}"] = exceedance(update, algorithm.ratio_epsilon)
+        found[f"ratio/max/{states}"] = max_ratio(update)
+    return found
+
+
+def _exceedance_at_matched_kl(twins: Twins, k: int) -> Tensor:
+    """Exceedance on fresh pairs of the update with clipping switched, stopped where its mean KL is the update's own.
+
+    The first minibatch after which the mean KL has got that far is looked for in the first epoch at whose end it has.
+    Between two minibatches exceedance is taken to be linear in mean KL. NaN for a seed that never gets that far.
+    """
+    own_S = mean_kl_old_new(twins.remade(k).update("held_out"))
+    switched = twins.remade(k, ["clip"], in_detail=True)
+    per_epoch = twins.algorithm.minibatches
+    ends = range(per_epoch - 1, len(switched.path), per_epoch)
+    at_ends_ES = torch.stack([mean_kl_old_new(switched.update("held_out", end)) for end in ends])
+    first_S = _first(at_ends_ES >= own_S)
+    # Each seed's own epoch, minibatch by minibatch, from the policy that it began with.
+    along = torch.stack([switched.old.theta_SP, *(policy.theta_SP for policy in switched.path)])
+    kl, outside = [], []
+    for minibatch in range(per_epoch + 1):
+        theta_SP = along[first_S.clamp(max=len(ends) - 1) * per_epoch + minibatch, range(len(own_S))]
+        update = Update(switched.old, replace(switched.old, theta_SP=theta_SP), switched.held_out)
+        kl.append(mean_kl_old_new(update))
+        outside.append(exceedance(update, twins.algorithm.ratio_epsilon))
+    kl_MS, outside_MS = torch.stack(kl), torch.stack(outside)
+    here_1S = _first(kl_MS >= own_S).clamp(1, per_epoch)[None]
+    kl_0, kl_1 = (kl_MS.gather(0, at)[0] for at in (here_1S - 1, here_1S))
+    outside_0, outside_1 = (outside_MS.gather(0, at)[0] for at in (here_1S - 1, here_1S))
+    between_S = outside_0 + (own_S - kl_0) / (kl_1 - kl_0) * (outside_1 - outside_0)
+    return torch.where(first_S < len(ends), between_S, torch.nan)
+
+
+def _first(true_ES: Tensor) -> Tensor:
+    """Of each column, the first row that is true; the number of rows where none is."""
+    return torch.where(true_ES.any(0), true_ES.int().argmax(0), len(true_ES))
+
+
+def _pushed_out(twins: Twins, k: int) -> Tensor:
+    """Share of the pairs that the objective has let go whose ratio the next epoch moves further out, on the batch.
+
+    Let go is a pair at the end of an epoch, but the last, whose ratio is beyond 1 + eps with an advantage above the
+    batch's mean, or below 1 - eps with one below it: the pair itself asks for no further move (Truly PPO, 1903.07940,
+    theorem 2). NaN for a seed with no such pair.
+    """
+    remade, epsilon = twins.remade(k), twins.algorithm.ratio_epsilon
+    sign_SB = standardized(remade.training.advantage_SB).sign()
+    out_ESB = torch.stack([sign_SB * (ratio(remade.update("training", e)) - 1) for e in range(len(remade.path))])
+    let_go_ESB, further_ESB = out_ESB[:-1] > epsilon, out_ESB[1:] > out_ESB[:-1]
+    return (let_go_ESB & further_ESB).sum((0, 2)).double() / let_go_ESB.sum((0, 2))
+
+
+def _converged(twins: Twins, k: int) -> dict[str, Tensor]:
+    """The update's own objective, taken much further; with what part of its gain the second half of the epochs made."""
+    remade = twins.remade(k, times_the_epochs=TO_CONVERGENCE)
+    halfway = len(remade.path) // 2 - 1
+    start_S, half_S, end_S = (
+        -twins.algorithm.policy_loss(ratios_SB, standardized(remade.training.advantage_SB).double())
+        for ratios_SB in (
+            torch.ones_like(remade.training.advantage_SB, dtype=torch.float64),
+            ratio(remade.update("training", halfway)),
+            ratio(remade.update("training")),
+        )
+    )
+    return _all_measures(remade, twins.algorithm) | {"late_gain": (end_S - half_S) / (end_S - start_S)}
