@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from rlclaims.agents.trpo import TRPO
     from rlclaims.judging.claim import Claim, Source, claim, family, source
     from rlclaims.judging.evidence import ClaimError, Evidence
+    from rlclaims.judging.factorial import Factorial
     from rlclaims.judging.joined import all_of, any_of
     from rlclaims.judging.runs import Runs
     from rlclaims.judging.samples import Sample
     from rlclaims.judging.theorem import theorem
-    from rlclaims.pytest_plugin.fixtures import runs
+    from rlclaims.judging.twins import TwinUpdates
+    from rlclaims.pytest_plugin.fixtures import factorial, runs, twins
     from rlclaims.update import Batch, Rollout, Update
 
 _HOME = {
@@ -26,6 +28,7 @@ _HOME = {
     "Claim": "judging.claim",
     "ClaimError": "judging.evidence",
     "Evidence": "judging.evidence",
+    "Factorial": "judging.factorial",
     "PPO": "agents.ppo",
     "PPOM": "agents.ppo",
     "Rollout": "update",
@@ -33,19 +36,23 @@ _HOME = {
     "Sample": "judging.samples",
     "Source": "judging.claim",
     "TRPO": "agents.trpo",
+    "TwinUpdates": "judging.twins",
     "Update": "update",
     "all_of": "judging.joined",
     "any_of": "judging.joined",
     "claim": "judging.claim",
+    "factorial": "pytest_plugin.fixtures",
     "family": "judging.claim",
     "runs": "pytest_plugin.fixtures",
     "source": "judging.claim",
     "theorem": "judging.theorem",
+    "twins": "pytest_plugin.fixtures",
 }
 
 __all__ = [
-    "PPO", "PPOM", "TRPO", "Agent", "Algorithm", "Batch", "Claim", "ClaimError", "Evidence", "Rollout", "Runs",
-    "Sample", "Source", "Update", "all_of", "any_of", "claim", "family", "runs", "source", "theorem",
+    "PPO", "PPOM", "TRPO", "Agent", "Algorithm", "Batch", "Claim", "ClaimError", "Evidence", "Factorial",
+    "Rollout", "Runs", "Sample", "Source", "TwinUpdates", "Update", "all_of", "any_of", "claim", "factorial", "family",
+    "runs", "source", "theorem", "twins",
 ]  # fmt: skip
 
 

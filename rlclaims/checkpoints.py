@@ -1,7 +1,8 @@
 """Where policy updates started: what is kept of a run at four iterations, so that these can be made again otherwise."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ from rlclaims.update import Batch
 
 Floats32 = npt.NDArray[np.float32]
 
+PAIRS = ("observation_TO", "action_TA", "advantage_T")
 CHECKPOINTS_AT = (0, 150 / 488, 300 / 488, 450 / 488)
 """Parts of training after which an update's start is kept: iterations 0, 150, 300, 450, as 1811.02553's figures."""
 
@@ -42,6 +44,60 @@ class Checkpoint:
     """Observations (T, O), normalised, actions (T, A) and advantages (T,) that the policy learns from."""
     held_out: tuple[Floats32, Floats32, Floats32]
     """As many fresh pairs of the same policy."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where the updates of one run started."""
+
+    seed: int
+    initial_P: Floats32
+    """Theta before training."""
+    theta_KP: Floats32
+    """Theta before each of the updates."""
+    checkpoints: tuple[Checkpoint, ...]
+    """The rest, in the same order."""
+
+
+def arrays_of(checkpoints: Sequence[Checkpoint]) -> dict[str, npt.NDArray[Any]]:
+    """Checkpoints as arrays by name, for a file."""
+    return {
+        f"{checkpoint.iteration}/{name}": array
+        for checkpoint in checkpoints
+        for name, array in {
+            "adam_mean_P": checkpoint.adam_mean_P,
+            "adam_square_P": checkpoint.adam_square_P,
+            "adam_steps": np.array([checkpoint.adam_steps]),
+            "minibatch_state": checkpoint.minibatch_state,
+            **{f"training_{part}": array for part, array in zip(PAIRS, checkpoint.training, strict=True)},
+            **{f"held_out_{part}": array for part, array in zip(PAIRS, checkpoint.held_out, strict=True)},
+        }.items()
+    }
+
+
+def start_from(seed: int, theta_KP: Floats32, arrays: Mapping[str, npt.NDArray[Any]]) -> Start:
+    """Where a run's updates started, from its policies after every iteration and what `arrays_of` made.
+
+    Raises:
+        KeyError: an array is missing.
+    """
+    iterations = sorted({int(name.partition("/")[0]) for name in arrays})
+    checkpoints = []
+    for iteration in iterations:
+        of = {name.partition("/")[2]: array for name, array in arrays.items() if name.startswith(f"{iteration}/")}
+        training, held_out = ([of[f"{states}_{part}"] for part in PAIRS] for states in ("training", "held_out"))
+        checkpoints.append(
+            Checkpoint(
+                iteration,
+                of["adam_mean_P"],
+                of["adam_square_P"],
+                int(of["adam_steps"][0]),
+                of["minibatch_state"],
+                (training[0], training[1], training[2]),
+                (held_out[0], held_out[1], held_out[2]),
+            )
+        )
+    return Start(seed, theta_KP[0], theta_KP[iterations], tuple(checkpoints))
 
 
 def start_of_update(agent: Agent) -> Callable[[int, int, Batch, Batch], Checkpoint]:

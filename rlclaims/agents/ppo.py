@@ -74,7 +74,12 @@ class PPO(Algorithm):
     @property
     def gradient_steps(self) -> int:
         """Those of the policy and those of the values."""
-        return self.epochs * self.minibatches + super().gradient_steps
+        return self.policy_gradient_steps + super().gradient_steps
+
+    @property
+    def policy_gradient_steps(self) -> int:
+        """Minibatch steps of a policy update."""
+        return self.epochs * self.minibatches
 
     @property
     def ratio_epsilon(self) -> float:

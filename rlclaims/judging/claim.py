@@ -1,7 +1,7 @@
 """A claim: a test function with an id, where its sentence stands, what it says, and what that means here."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar, get_args
 
@@ -38,8 +38,9 @@ def family(name: str, *, size: int, rate: float | None = None) -> Family:
 
     Args:
         name: the same in every file.
-        size: shares that the rate is split into, whether taken or not: one for each claim, and another for each that is
-            expected to be refuted. Room for claims to come keeps their verdicts from changing those of others.
+        size: shares that the rate is split into on each task of a profile, whether taken or not: one for each claim, and
+            another for each that is expected to be refuted. Room for claims to come keeps their verdicts from changing
+            those of others.
         rate: probability that any of the family turns red though its sentence is as it ships; by default the profile's.
 
     Raises:
@@ -73,6 +74,8 @@ class Claim:
     """The distance from the bound that starts to matter; a factor above 1 for a ratio."""
     family: Family | None = None
     """The claims it shares an error rate with; by default those of its file."""
+    profiles: tuple[str, ...] | None = None
+    """The budgets that it is judged in, by name; None for all. Where nothing counts as evidence it runs in any case."""
 
     @property
     def shares(self) -> int:
@@ -111,6 +114,7 @@ def claim(
     evidence: str | None = None,
     margin: float | None = None,
     family: Family | None = None,
+    profiles: Sequence[str] | None = None,
 ) -> Callable[[TestFunction], TestFunction]:
     """Mark a test function as a claim.
 
@@ -124,6 +128,7 @@ def claim(
         margin: the distance from the claim's bound that starts to matter, set before the data: in the quantity's units,
             or a factor above 1 for a ratio. Shown next to what the design can detect.
         family: the claims that share a rate of going red by chance, from `rlclaims.family`; by default the file's.
+        profiles: the profiles that it is judged in, `["paper"]`, say; by default all. In others it is skipped.
 
     Raises:
         ClaimError: a part is missing.
@@ -133,7 +138,12 @@ def claim(
         raise ClaimError(f"The claim {id!r} has a positive number as its margin, not {margin!r}.")
     if family is not None and not isinstance(family, Family):
         raise ClaimError(f"The claim {id!r} has a family from rlclaims.family, not {family!r}.")
-    declared = Claim(id, source, says, means, expected, evidence, None if margin is None else float(margin), family)
+    if profiles is not None and (
+        isinstance(profiles, str) or not profiles or not all(isinstance(name, str) and name for name in profiles)
+    ):
+        raise ClaimError(f"The claim {id!r} has a list of profiles' names, such as ['paper'], not {profiles!r}.")
+    distance, budgets = None if margin is None else float(margin), None if profiles is None else tuple(profiles)
+    declared = Claim(id, source, says, means, expected, evidence, distance, family, budgets)
 
     def mark(function: TestFunction) -> TestFunction:
         if not inspect.isfunction(function) or inspect.iscoroutinefunction(function):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from rlclaims.judging.evidence import ClaimError, is_number
 from rlclaims.judging.samples import Sample
+from rlclaims.stats.describe import rank_correlation
 
 if TYPE_CHECKING:
     from rlclaims.agents.algorithm import Algorithm
@@ -32,6 +33,10 @@ class RunsSpec:
     """Settings that differ from the papers'."""
     block: int = 0
     """Which block of seeds it takes; runs of different blocks are never paired."""
+    twins: bool = False
+    """Whether it stands for the runs' twin updates instead of the runs."""
+    factors: "tuple[tuple[str, tuple[Any, Any]], ...]" = ()
+    """Settings with two values each, if it stands for runs with all or some of their combinations."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class Series:
     failures: tuple[str, ...]
     bounds: tuple[float, float] | None = None
     """The interval that the values lie in by their nature, or None."""
+    every: int = 1
+    """Iterations from one value to the next."""
 
     def first(self, fraction: float) -> Sample:
         """Mean over the first part of the measured iterations, per seed."""
@@ -54,6 +61,56 @@ class Series:
     def last(self, fraction: float) -> Sample:
         """Mean over the last part of the measured iterations, per seed."""
         return self._part("last", fraction, lambda row, k: row[len(row) - k :])
+
+    def between(self, start: float, end: float) -> Sample:
+        """Mean over the measured iterations from one part of training to another, per seed: from .375 to .625, say.
+
+        Raises:
+            ClaimError: they are not two ascending numbers from 0 to 1, or no measured iteration lies between.
+        """
+        if not (is_number(start) and is_number(end) and 0 <= start < end <= 1):
+            raise ClaimError(f"between({start!r}, {end!r}): two parts of training ascend, from 0 to 1.")
+        n = max(map(len, self.rows))
+        # The middles of n equal parts; the offsets are for products that round.
+        chosen = [i for i in range(n) if start - 1e-9 <= (i + 0.5) / n <= end + 1e-9]
+        if n and not chosen:
+            raise ClaimError(f"between({start:g}, {end:g}) holds none of the {n} measured iterations.")
+        return self._sample(
+            f"{self.quantity}, from {start:.0%} to {end:.0%} of training",
+            lambda row: sum(row[i] for i in chosen) / len(chosen),
+        )
+
+    def rank_correlation(self, other: "Series") -> Sample:
+        """Spearman's rank correlation over the iterations at which both are measured, one number per seed.
+
+        Two measures on the same pairs share these pairs' noise, which makes them go together; so one is taken on the
+        training batch and the other on held-out pairs.
+
+        Raises:
+            ClaimError: they are of different runs, or on the same pairs.
+        """
+        if not isinstance(other, Series):
+            raise ClaimError(f"{self.quantity} is correlated with another series, not with {other!r}.")
+        if (self.seeds, self.scope) != (other.seeds, other.scope):
+            raise ClaimError(f"{self.quantity} and {other.quantity} are of different runs, and have no correlation.")
+        if self.every == other.every:
+            raise ClaimError(
+                f"{self.quantity} and {other.quantity} are measured on the same pairs and share their noise: take "
+                "one on .training and the other on .held_out."
+            )
+        every = max(self.every, other.every)
+        rows = [
+            (one[:: every // self.every], two[:: every // other.every])
+            for one, two in zip(self.rows, other.rows, strict=True)
+        ]
+        return Sample(
+            f"rank correlation over training of {self.quantity} and {other.quantity}",
+            tuple(rank_correlation(one, two) for one, two in rows),
+            self.seeds,
+            self.scope,
+            self.failures,
+            bounds=(-1.0, 1.0),
+        )
 
     def overall(self) -> Sample:
         """Mean over all measured iterations, per seed."""
@@ -111,6 +168,8 @@ class Divergence:
 
     mean: Measure
     """Mean over states."""
+    q99: Measure
+    """What 99 of 100 states stay within; does not grow with their number."""
     max: Measure
     """Largest among the states; grows with their number."""
 
@@ -121,6 +180,10 @@ class Ratio:
 
     max: Measure
     """Largest among the pairs; grows with their number."""
+    q99: Measure
+    """What 99 of 100 pairs stay below; does not grow with their number."""
+    q01: Measure
+    """What 99 of 100 pairs stay above."""
     min: Measure
     """Smallest among the pairs; falls with their number."""
     exceedance: Measure
@@ -137,8 +200,8 @@ class Surrogate:
     """At the new policy."""
 
 
-class Runs:
-    """Finished runs of one algorithm and task over seeds."""
+class Trained:
+    """Finished runs of one algorithm and task over seeds, whatever is asked of them."""
 
     def __init__(
         self,
@@ -155,31 +218,39 @@ class Runs:
         self.task = task
         self.seeds = seeds
         self._measured = measured
-        self.scope = (
-            f"{task}, {iterations * algorithm.steps:,} steps, seeds {seeds[0]} to {seeds[-1]}"
-            if seeds
-            else f"{task}, no seeds"
-        )
+        steps = iterations * algorithm.steps
+        self.scope = f"{task}, {steps:,} steps, seeds {seeds[0]} to {seeds[-1]}" if seeds else f"{task}, no seeds"
         self.failures = tuple(
             f"{self.name} seed {seed}: {m.failure}" for seed, m in zip(seeds, measured, strict=True) if m.failure
         )
+
+
+class Runs(Trained):
+    """Finished runs of one algorithm and task over seeds."""
 
     def __repr__(self) -> str:
         return f"<runs of {self.name}: {self.scope}>"
 
     @property
     def kl_old_new(self) -> Divergence:
-        """KL(old || new) of each update, in nats."""
-        return Divergence(
-            Measure(self, "kl_old_new/mean", f"{self.name}'s mean KL(old||new)"),
-            Measure(self, "kl_old_new/max", f"{self.name}'s max KL(old||new)"),
-        )
+        """KL(old || new) of each update of the parameters alone, on observations normalised alike, in nats."""
+        return self._divergence("kl_old_new", "KL(old||new)")
+
+    @property
+    def kl_deployed(self) -> Divergence:
+        """KL(old || new) of each update of the policy as deployed, in nats.
+
+        Old and new normalise the simulator's observations by the statistics that they act with, which move too.
+        """
+        return self._divergence("kl_deployed", "KL(old||new) as deployed")
 
     @property
     def ratio(self) -> Ratio:
         """Ratios new/old of the probabilities of the actions taken."""
         return Ratio(
             Measure(self, "ratio/max", f"{self.name}'s max ratio"),
+            Measure(self, "ratio/q99", f"{self.name}'s 99% quantile of the ratio"),
+            Measure(self, "ratio/q01", f"{self.name}'s 1% quantile of the ratio"),
             Measure(self, "ratio/min", f"{self.name}'s min ratio"),
             Measure(
                 self,
@@ -197,12 +268,22 @@ class Runs:
             Measure(self, "surrogate/new", f"{self.name}'s surrogate after"),
         )
 
+    def _divergence(self, name: str, words: str) -> Divergence:
+        kinds = {"mean": "mean", "q99": "99% quantile of", "max": "max"}
+        return Divergence(
+            *(Measure(self, f"{name}/{kind}", f"{self.name}'s {said} {words}") for kind, said in kinds.items())
+        )
+
     def _series(self, name: str, words: str, bounds: tuple[float, float] | None) -> Series:
+        from rlclaims.training import HELD_OUT_EVERY  # which imports torch
+
         rows = tuple(() if m.failure else tuple(m.series[name]) for m in self._measured)
-        return Series(words, rows, self.seeds, self.scope, self.failures, bounds)
+        every = 1 if name.endswith("/training") else HELD_OUT_EVERY
+        return Series(words, rows, self.seeds, self.scope, self.failures, bounds, every)
 
 
 def _named(algorithm: "Algorithm", task: str) -> str:
+    """An algorithm's class, with the settings that differ from the papers' for the task."""
     usual = type(algorithm).for_task(task)
     changed = [
         f"{field.name}={getattr(algorithm, field.name)!r}"

@@ -14,7 +14,7 @@ from rlclaims.pytest_plugin.looks import more_seeds_may_help, take_looks
 from rlclaims.pytest_plugin.session import SEEDS, ClaimSession, claim_name, claim_of
 from rlclaims.pytest_plugin.trace import imagined_evidence
 from rlclaims.report.costs import Range, cost_table
-from rlclaims.study.cost import NOTHING, Cost, Kind, Speed, cost, measured_speeds
+from rlclaims.study.cost import NOTHING, Cost, Kind, Speed, cost, cost_of_twins, measured_speeds
 from rlclaims.study.spec import RunSpec
 
 Opens = Callable[[pytest.Item], bool]
@@ -30,7 +30,7 @@ def dry_run(session: ClaimSession, items: Sequence[pytest.Item], file: TextIO) -
     stored = _Stored(session)
     items = [item for item in items if session.runs_of(item)]
     most = _looks(session, items, stored, lambda _: True)
-    missing = [run for look in most for run in look]
+    missing = [run for trained, remade in most for run in (*trained, *remade)]
     if missing:
         print(
             f"rlclaims: measuring how fast this machine trains, on {session.processes} processes.",
@@ -55,7 +55,11 @@ def _range(
 ) -> Range:
     def summed(opens: Opens) -> Cost:
         looks = _looks(session, items, stored, opens)
-        return sum((cost(look, session.processes, speeds) for look in looks), NOTHING)
+        costs = (
+            cost(trained, session.processes, speeds) + cost_of_twins(remade, session.processes, speeds)
+            for trained, remade in looks
+        )
+        return sum(costs, NOTHING)
 
     return Range(
         sum(map(stored.has, set(session.wanted(items, session.profile.seeds)))),
@@ -65,21 +69,26 @@ def _range(
     )
 
 
-def _looks(session: ClaimSession, items: Sequence[pytest.Item], stored: "_Stored", opens: Opens) -> list[list[RunSpec]]:
-    """What is trained look by look, if claims stay open as `opens` has it."""
-    trained: list[list[RunSpec]] = []
-    so_far: set[RunSpec] = set()
+def _looks(
+    session: ClaimSession, items: Sequence[pytest.Item], stored: "_Stored", opens: Opens
+) -> list[tuple[list[RunSpec], list[RunSpec]]]:
+    """Look by look, what is trained and whose updates are made again, if claims stay open as `opens` has it."""
+    looks: list[tuple[list[RunSpec], list[RunSpec]]] = []
+    trained: set[RunSpec] = set()
+    remade: set[RunSpec] = set()
 
-    def train(wanted: Sequence[RunSpec]) -> None:
-        missing = [run for run in dict.fromkeys(wanted) if run not in so_far and not stored.has(run)]
-        so_far.update(missing)
-        trained.append(missing)
+    def train(wanted: Sequence[RunSpec], twins: Sequence[RunSpec]) -> None:
+        runs = [run for run in dict.fromkeys(wanted) if run not in trained and not stored.has(run)]
+        again = [run for run in dict.fromkeys(twins) if run not in remade and not stored.has_twins(run)]
+        trained.update(runs)
+        remade.update(again)
+        looks.append((runs, again))
 
     def is_open(item: pytest.Item) -> bool:
         return stored.is_open(item) if stored.all_of(item) else opens(item)
 
     take_looks(session, items, train, is_open)
-    return trained
+    return looks
 
 
 def _expected_seeds(session: ClaimSession, item: pytest.Item) -> int:
@@ -101,6 +110,7 @@ class _Stored:
     def __init__(self, session: ClaimSession) -> None:
         self._session = session
         self._has: dict[RunSpec, bool] = {}
+        self._has_twins: dict[RunSpec, bool] = {}
         self._open: dict[tuple[str, int], bool] = {}
 
     def has(self, run: RunSpec) -> bool:
@@ -108,9 +118,16 @@ class _Stored:
             self._has[run] = self._session.store.has(run)
         return self._has[run]
 
+    def has_twins(self, run: RunSpec) -> bool:
+        if run not in self._has_twins:
+            self._has_twins[run] = self._session.store.has_twins(run)
+        return self._has_twins[run]
+
     def all_of(self, item: pytest.Item) -> bool:
-        """Whether the runs of the seeds that an item has been given are all there."""
-        return all(map(self.has, self._session.wanted([item], item.stash[SEEDS])))
+        """Whether the runs of the seeds that an item has been given, and their twin updates, are all there."""
+        n = item.stash[SEEDS]
+        twins = self._session.wanted([item], n, twins=True)
+        return all(map(self.has, self._session.wanted([item], n))) and all(map(self.has_twins, twins))
 
     def is_open(self, item: pytest.Item) -> bool:
         key = item.nodeid, item.stash[SEEDS]

@@ -54,9 +54,11 @@ def families(items: Iterable[pytest.Item], profile: Profile) -> dict[str, Family
         instances |= {name: d.instances for name, d in claims.items()}
         of_file = Family(path, max(1, sum(d.shares for d in claims.values() if d.claim.family is None)))
         for name, d in claims.items():
-            found[name] = d.claim.family or of_file
-            if d.claim.family is not None:
-                named[d.claim.family] = named.get(d.claim.family, 0) + d.shares
+            found[name] = of_file
+            if (family := d.claim.family) is not None:
+                # Its size is on one task, as its claims are.
+                found[name] = replace(family, size=family.size * len(profile.tasks))
+                named[found[name]] = named.get(found[name], 0) + d.shares
     _check_named(named)
     collected = Counter(claim.id for item in functions if (claim := claim_of(item)) is not None)
     for name, n in collected.items():
@@ -82,8 +84,8 @@ def _check_named(named: Mapping[Family, int]) -> None:
             )
         if taken > family.size:
             raise pytest.UsageError(
-                f"The family {family.name!r} has {family.size} shares and its claims take {taken}, one for each of the "
-                "profile's tasks; raise its size."
+                f"The family {family.name!r} has {family.size} shares on the profile's tasks and its claims take {taken}; "
+                "raise its size."
             )
 
 

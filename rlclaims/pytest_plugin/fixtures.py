@@ -1,15 +1,16 @@
-"""`rlclaims.runs`: a pytest fixture that says which runs it stands for before any is made."""
+"""`rlclaims.runs`, `twins`, `factorial`: pytest fixtures that say which runs they stand for before any is made."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rlclaims.judging.runs import Runs, RunsSpec
+from rlclaims.judging.runs import RunsSpec
 from rlclaims.pytest_plugin.session import SEEDS, claim_session
 
 if TYPE_CHECKING:
     from rlclaims.agents.algorithm import Algorithm
+    from rlclaims.judging.subjects import Subject
 
 
 def runs(
@@ -34,17 +35,69 @@ def runs(
         What to assign to the fixture's name: `ppo = rlclaims.runs(PPO)`. Mistakes in it are reported once, in one
         sentence, when the claims that use it have been collected.
     """
-    spec = RunsSpec(algorithm, task, iterations, tuple(settings.items()), block)
+    return _fixture(RunsSpec(algorithm, task, iterations, tuple(settings.items()), block))
 
+
+def twins(
+    algorithm: "type[Algorithm] | Algorithm",
+    task: str | None = None,
+    *,
+    iterations: int | None = None,
+    block: int = 0,
+    **settings: Any,
+) -> Any:
+    """A fixture: the updates of the runs that `runs` would give, made again with mechanisms switched.
+
+    Args:
+        algorithm: PPO or a subclass that changes settings or `policy_loss`, or an instance of one.
+        task: as for `runs`.
+        iterations: as for `runs`.
+        block: as for `runs`.
+        **settings: as for `runs`.
+
+    Returns:
+        What to assign to the fixture's name: `ppo_twins = rlclaims.twin_updates(PPO)`.
+    """
+    return _fixture(RunsSpec(algorithm, task, iterations, tuple(settings.items()), block, twins=True))
+
+
+def factorial(
+    algorithm: "type[Algorithm]",
+    task: str | None = None,
+    *,
+    iterations: int | None = None,
+    block: int = 0,
+    **levels: tuple[Any, Any],
+) -> Any:
+    """A fixture: runs of an algorithm with settings varied together, each between two values.
+
+    Up to three settings are tried in all combinations; from four on, in a fraction of resolution IV or more
+    (`rlclaims.stats.factorial`). Every combination is trained on the same seeds.
+
+    Args:
+        algorithm: a class, for the papers' settings of the task.
+        task: as for `runs`.
+        iterations: as for `runs`.
+        block: as for `runs`.
+        **levels: the settings, one to nine, each with its first and its second value.
+
+    Returns:
+        What to assign to the fixture's name: `rates = rlclaims.factorial(PPO, epochs=(10, 5))`.
+    """
+    return _fixture(RunsSpec(algorithm, task, iterations, (), block, factors=tuple(levels.items())))
+
+
+def _fixture(spec: RunsSpec) -> Any:
     # What a class would pass as self is of no use to it.
-    def on_its_task(*_: object, request: pytest.FixtureRequest) -> Runs:
+    def on_its_task(*_: object, request: pytest.FixtureRequest) -> "Subject":
         return claim_session(request.config).runs(spec, request.node.stash.get(SEEDS, None))
 
-    def on_the_profiles_task(*_: object, request: pytest.FixtureRequest, _claims_task: str) -> Runs:
+    def on_the_profiles_task(*_: object, request: pytest.FixtureRequest, _claims_task: str) -> "Subject":
         on_task = replace(spec, task=_claims_task)
         return claim_session(request.config).runs(on_task, request.node.stash.get(SEEDS, None))
 
-    fixture: Any = on_the_profiles_task if task is None else on_its_task
+    fixture: Any = on_the_profiles_task if spec.task is None else on_its_task
     fixture.__rlclaims_runs__ = spec
-    fixture.__doc__ = f"Runs of {getattr(algorithm, '__name__', algorithm)} on {task or 'the tasks of the profile'}."
+    name, what = getattr(spec.algorithm, "__name__", spec.algorithm), "Twin updates of runs" if spec.twins else "Runs"
+    fixture.__doc__ = f"{what} of {name} on {spec.task or 'the tasks of the profile'}."
     return pytest.fixture(fixture)

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rlclaims.judging.evidence import Comparison, recording
-from rlclaims.judging.runs import Runs
 from rlclaims.pytest_plugin.session import SEEDS, ClaimSession, claim_of
 from rlclaims.stats.verdict import Reason, Verdict
 
 if TYPE_CHECKING:
+    from rlclaims.judging.subjects import Subject
     from rlclaims.study.spec import RunSpec
 
 WHATEVER_IS_WRONG = (Exception, SystemExit, pytest.skip.Exception, pytest.fail.Exception, pytest.xfail.Exception)
@@ -45,7 +45,7 @@ class Look:
 def take_looks(
     session: ClaimSession,
     items: Sequence[pytest.Item],
-    train: Callable[[Sequence["RunSpec"]], None],
+    train: "Callable[[Sequence[RunSpec], Sequence[RunSpec]], None]",
     is_open: Callable[[pytest.Item], bool],
     announce: Callable[[Look], None] = lambda _: None,
 ) -> None:
@@ -56,7 +56,7 @@ def take_looks(
     Args:
         session: whose claims they are.
         items: claims and tests; what takes no runs is passed over.
-        train: makes sure of runs.
+        train: makes sure of runs, and of the twin updates of some of them.
         is_open: whether a claim needs more seeds than it has been given.
         announce: called before each look.
 
@@ -70,7 +70,7 @@ def take_looks(
     looks = session.profile.looks[-1:] if session.asked.writes_pilots else session.profile.looks
     for number, n in enumerate(looks, start=1):
         announce(Look(number, len(looks), n, sum(item in claims for item in undecided), len(claims)))
-        train(session.wanted(undecided, n))
+        train(session.wanted(undecided, n), session.wanted(undecided, n, twins=True))
         for item in undecided:
             item.stash[SEEDS] = n
         undecided = [item for item in undecided if item not in claims or is_open(item)]
@@ -108,7 +108,7 @@ def _open(comparison: Comparison) -> bool:
     return True
 
 
-def arguments(item: pytest.Item, runs: Mapping[str, Runs]) -> dict[str, Any]:
+def arguments(item: pytest.Item, runs: "Mapping[str, Subject]") -> dict[str, Any]:
     """What a claim is called with: its runs and its parameters."""
     assert isinstance(item, pytest.Function)
     parameters = item.callspec.params if hasattr(item, "callspec") else {}

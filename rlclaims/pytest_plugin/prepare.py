@@ -13,6 +13,7 @@ from rlclaims.pytest_plugin.replay import replay
 from rlclaims.pytest_plugin.session import claim_session
 from rlclaims.pytest_plugin.trace import check_bodies
 from rlclaims.pytest_plugin.workers import spoken
+from rlclaims.study.spec import RunSpec
 
 
 def prepare(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
@@ -37,11 +38,16 @@ def prepare(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
             return
         writable(session.asked.report)
         display = Display(file)
+
+        def train(wanted: Sequence[RunSpec], remade: Sequence[RunSpec]) -> None:
+            session.train(wanted, display.training, display.wait)
+            session.make_twins(remade, display.twins, display.wait)
+
         try:
             take_looks(
                 session,
                 items,
-                lambda wanted: session.train(wanted, display.training, display.wait),
+                train,
                 lambda item: more_seeds_may_help(session, item),
                 display.look,
             )

@@ -25,6 +25,7 @@ class Display:
 
         self._console = Console(file=file)
         self._look = self._decided = ""
+        self._told = 0.0
 
     def look(self, look: "Look") -> None:
         """Know which look's seeds are trained next, if any are."""
@@ -34,6 +35,13 @@ class Display:
     def wait(self) -> None:
         """Say that another session, or another worker of this one, is waited for."""
         self.say("rlclaims: another process trains into this store; waiting for it.")
+
+    def twins(self, done: int, total: int) -> None:
+        """Say how far updates are made again, at the beginning and every half minute."""
+        now = time.monotonic()
+        if done == 1 or now - self._told >= LINE_EVERY_SECONDS:
+            self._told = now
+            self.say(f"rlclaims: {self._look}making updates again with mechanisms switched: {done} of {total} parts.")
 
     @contextmanager
     def training(self, training: "Plan") -> "Iterator[Callable[[Progress], None]]":

@@ -1,7 +1,7 @@
 """One pytest session's claims: what they need, training it, and handing out the finished runs."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,8 @@ from rlclaims.agents.algorithm import Algorithm
 from rlclaims.judging.claim import Claim
 from rlclaims.judging.evidence import ClaimError
 from rlclaims.judging.profile import Profile
-from rlclaims.judging.runs import Runs, RunsSpec
+from rlclaims.judging.runs import RunsSpec
+from rlclaims.judging.subjects import Subject, check_remakable, combinations, subject
 from rlclaims.judging.terms import Family, Pilot, Terms
 from rlclaims.pytest_plugin.options import TASK, Settings, settings
 from rlclaims.pytest_plugin.pilots import read_pilots
@@ -20,6 +21,7 @@ from rlclaims.study.executor import Progress, TrainingError, cores, execute
 from rlclaims.study.plan import Plan, plan
 from rlclaims.study.spec import RunSpec, SpecError, checked
 from rlclaims.study.store import UNREADABLE, Store
+from rlclaims.study.twin_executor import Done, make_twins
 
 ShowProgress = Callable[[Plan], AbstractContextManager[Callable[[Progress], None]]]
 
@@ -46,7 +48,7 @@ class ClaimSession:
         """Where this session's runs are."""
         self.families: dict[str, Family] = {}
         """The family of each claim, by the claim's id."""
-        self._runs: dict[tuple[RunSpec, ...], Runs] = {}
+        self._runs: dict[tuple[object, ...], Subject] = {}
         self._pilots: dict[Path, Mapping[str, Pilot]] = {}
 
     @property
@@ -134,14 +136,7 @@ class ClaimSession:
         """
         if not plan(wanted, self.store).missing:
             return
-        # Another session on this store may be training the same runs: wait, and find them made.
-        lock = FileLock(self.store.root / "training.lock")
-        try:
-            held = lock.acquire(timeout=0)
-        except Timeout:
-            wait()
-            held = lock.acquire()
-        with held:
+        with self._alone(wait):
             training = plan(wanted, self.store)
             if training.missing:
                 with show_progress(training) as on_progress:
@@ -152,33 +147,54 @@ class ClaimSession:
                         "training started. Run the same command again."
                     )
 
+    def make_twins(self, wanted: Sequence[RunSpec], on_progress: Done, wait: Callable[[], None] = lambda: None) -> None:
+        """Make those of the runs' twin updates that the store lacks; the runs are there.
+
+        Raises:
+            TrainingError: a process died; what was finished is stored.
+        """
+        if all(map(self.store.has_twins, wanted)):
+            return
+        with self._alone(wait):
+            missing = [run for run in dict.fromkeys(wanted) if not self.store.has_twins(run)]
+            make_twins(missing, self.store, self.processes, on_progress)
+
+    @contextmanager
+    def _alone(self, wait: Callable[[], None]) -> Iterator[None]:
+        """Keep others out of the store: another session may be making the same, which is then found made."""
+        lock = FileLock(self.store.root / "training.lock")
+        try:
+            held = lock.acquire(timeout=0)
+        except Timeout:
+            wait()
+            held = lock.acquire()
+        with held:
+            yield
+
     @property
     def processes(self) -> int:
         """Training processes."""
         return self.asked.processes or cores()
 
-    def runs(self, spec: RunsSpec, n: int | None = None) -> Runs:
+    def runs(self, spec: RunsSpec, n: int | None = None) -> Subject:
         """The finished runs that a fixture stands for, all or those of the first n seeds."""
         run_specs = tuple(self.run_specs(spec, n or self.profile.seeds))
-        if run_specs not in self._runs:
+        key = run_specs, spec.twins, spec.factors
+        if key not in self._runs:
+            read = self.store.twins if spec.twins else self.store.measured
             try:
-                measured = tuple(self.store.measured(run) for run in run_specs)
+                measured = tuple(map(read, run_specs))
             except UNREADABLE:
                 raise ClaimError(
                     f"{run_specs[0].name} and its like are not trained: only runs that a test takes as arguments are."
                 ) from None
-            self._runs[run_specs] = Runs(
-                run_specs[0].algorithm,
-                run_specs[0].task,
-                run_specs[0].iterations,
-                tuple(run.seed for run in run_specs),
-                measured,
-            )
-        return self._runs[run_specs]
+            self._runs[key] = subject(spec, run_specs, measured)
+        return self._runs[key]
 
-    def wanted(self, items: Sequence[pytest.Item], n: int) -> list[RunSpec]:
-        """The runs of the first n seeds that the items take."""
-        return [run for item in items for spec in self.runs_of(item).values() for run in self.run_specs(spec, n)]
+    def wanted(self, items: Sequence[pytest.Item], n: int, *, twins: bool = False) -> list[RunSpec]:
+        """The runs of the first n seeds that the items take; with `twins`, only those whose updates are made again."""
+        specs = [spec for item in items for spec in self.runs_of(item).values() if spec.twins or not twins]
+        return [run for spec in specs for run in self.run_specs(spec, n)]
 
     def run_specs(self, spec: RunsSpec, n: int) -> list[RunSpec]:
         """The runs of the first n seeds.
@@ -193,21 +209,37 @@ class ClaimSession:
         iterations = self.profile.iterations if spec.iterations is None else spec.iterations
         if type(iterations) is int and not self.profile.evidence:
             iterations = min(iterations, self.profile.iterations)
-        if isinstance(spec.algorithm, Algorithm):
-            if spec.changes:
-                raise SpecError("rlclaims.runs takes settings for a class; an instance has its own.")
-            algorithm = spec.algorithm
-        elif isinstance(spec.algorithm, type) and issubclass(spec.algorithm, Algorithm):
-            try:
-                algorithm = spec.algorithm.for_task(spec.task, **dict(spec.changes))
-            except (ValueError, TypeError) as error:
-                raise SpecError(str(error)) from None
-        else:
-            raise SpecError(
-                f"rlclaims.runs takes an algorithm, such as rlclaims.PPO or a subclass of it, not {spec.algorithm!r}."
-            )
-        first = checked(RunSpec(algorithm, spec.task, iterations, self.seeds(spec.block, 1)[0]))
-        return [replace(first, seed=seed) for seed in self.seeds(spec.block, n)]
+        first = self.seeds(spec.block, 1)[0]
+        cells = [checked(RunSpec(algorithm, spec.task, iterations, first)) for algorithm in algorithms(spec)]
+        return [replace(cell, seed=seed) for cell in cells for seed in self.seeds(spec.block, n)]
+
+
+def algorithms(spec: RunsSpec) -> list[Algorithm]:
+    """The algorithm that a fixture asks for, or those of its factorial.
+
+    Raises:
+        SpecError: it asks for none.
+    """
+    assert spec.task is not None
+    if isinstance(spec.algorithm, Algorithm):
+        if spec.changes or spec.factors:
+            raise SpecError("Settings are given for a class, rlclaims.PPO, say; an instance has its own.")
+        made = [spec.algorithm]
+    elif isinstance(spec.algorithm, type) and issubclass(spec.algorithm, Algorithm):
+        try:
+            made = [
+                spec.algorithm.for_task(spec.task, **dict(spec.changes), **combination)
+                for combination in combinations(spec.factors)
+            ]
+        except (ValueError, TypeError) as error:
+            raise SpecError(str(error)) from None
+    else:
+        raise SpecError(
+            f"Runs are of an algorithm, such as rlclaims.PPO or a subclass of it, not of {spec.algorithm!r}."
+        )
+    if spec.twins:
+        check_remakable(made[0])
+    return made
 
 
 _SESSION = pytest.StashKey[ClaimSession]()

@@ -13,14 +13,17 @@ from zlib import crc32
 import numpy as np
 import pytest
 
+from rlclaims.checkpoints import checkpoint_iterations
 from rlclaims.judging.evidence import ClaimError, Evidence, Recorder, recording
-from rlclaims.judging.runs import Runs
+from rlclaims.judging.runs import RunsSpec
+from rlclaims.judging.subjects import Subject, subject
 from rlclaims.pytest_plugin.looks import WHATEVER_IS_WRONG, arguments, unheard
 from rlclaims.pytest_plugin.outcomes import settle
 from rlclaims.pytest_plugin.session import ClaimSession, claim_name, claim_of
 from rlclaims.stats.verdict import Verdict
 from rlclaims.study.spec import RunSpec, times_held_out
 from rlclaims.study.store import Measured
+from rlclaims.training import HELD_OUT_EVERY
 
 ROUNDS = 3
 """Times that each verdict is imagined: what depends on the toss of a coin escapes them once in 32."""
@@ -84,7 +87,7 @@ def _tried(
     """What a claim's body judges and raises on imagined runs, if its evidence has that verdict."""
     runs = session.runs_of(item)
     n = session.profile.looks[0]
-    imagined = {fixture: _imagined(session.run_specs(spec, n), time) for fixture, spec in runs.items()}
+    imagined = {fixture: _imagined(spec, session.run_specs(spec, n), time) for fixture, spec in runs.items()}
     with recording(session.terms(item), assumed) as recorder, unheard():
         try:
             item.obj(**arguments(item, imagined))  # type: ignore[attr-defined]
@@ -93,22 +96,24 @@ def _tried(
     return recorder, None
 
 
-def _imagined(specs: list[RunSpec], time: int) -> Runs:
-    first = specs[0]
-    measured = tuple(Measured(None, _AnySeries(spec, time)) for spec in specs)
-    return Runs(first.algorithm, first.task, first.iterations, tuple(spec.seed for spec in specs), measured)
+def _imagined(asked: RunsSpec, specs: list[RunSpec], time: int) -> Subject:
+    return subject(asked, specs, [Measured(None, _AnySeries(spec, time, asked.twins)) for spec in specs])
 
 
 class _AnySeries(dict[str, list[float]]):
     """Numbers for a measure of any name, other ones for each seed and time: from .1 to .9, a largest ratio's 1 more."""
 
-    def __init__(self, spec: RunSpec, time: int) -> None:
+    def __init__(self, spec: RunSpec, time: int, twins: bool) -> None:
         super().__init__()
-        self._spec, self._time = spec, time
+        self._spec, self._time, self._twins = spec, time, twins
 
     def __missing__(self, name: str) -> list[float]:
-        iterations = self._spec.iterations
-        n = iterations if name.endswith("/training") else times_held_out(iterations)
         rng = np.random.default_rng([self._spec.seed, self._time, crc32(f"{self._spec.name} {name}".encode())])
-        least = 1.0 if name.startswith("ratio/max") else 0.0
-        return [least + float(x) for x in rng.uniform(0.1, 0.9, n)]
+        least = 1.0 if "ratio/max" in name or "ratio/q99" in name else 0.0
+        return [least + float(x) for x in rng.uniform(0.1, 0.9, self._length(name))]
+
+    def _length(self, name: str) -> int:
+        iterations = self._spec.iterations
+        if self._twins:
+            return len(checkpoint_iterations(iterations, HELD_OUT_EVERY))
+        return iterations if name.endswith("/training") else times_held_out(iterations)

@@ -4,8 +4,10 @@ Numbers that are equal but for a few roundings do not vary, and numbers of any s
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+from scipy.stats import rankdata
 
 from rlclaims.stats.method import Floats
 from rlclaims.stats.verdict import nearly_constant
@@ -32,6 +34,13 @@ def correlation(x_N: Floats, y_N: Floats) -> float:
     if both_N.sum() < 3 or not (x_N.any() and y_N.any()):
         return math.nan
     return float(np.corrcoef(x_N, y_N)[0, 1])
+
+
+def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:
+    """Spearman's, ties at their mean ranks; NaN for fewer than three pairs, or where one does not vary or is NaN."""
+    if len(x) != len(y) or not np.isfinite([*x, *y]).all():
+        return math.nan
+    return correlation(rankdata(x), rankdata(y))
 
 
 def _scaled(x_N: Floats) -> tuple[Floats, float]:

@@ -14,15 +14,22 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from rlclaims.agents.algorithm import Algorithm
+from rlclaims.agents.ppo import PPO
+from rlclaims.checkpoints import checkpoint_iterations
 from rlclaims.study.executor import TrainingError
 from rlclaims.study.plan import cohorts
 from rlclaims.study.process import last_words, start
 from rlclaims.study.spec import RunSpec, times_held_out
+from rlclaims.study.twin_executor import lockstep
+from rlclaims.training import HELD_OUT_EVERY
+from rlclaims.twin_updates import parts, updates_worth
 
 SIZES = (1, 4)
 """Seeds of each algorithm that a probe trains."""
 SERIES_BYTES = 25
 """Of a number in a file of measurements, as text."""
+TWIN_NUMBERS = 6 * len(parts())
+"""Of each update that is made again, in a file of twin updates."""
 MEASURES = 13
 """Of each update, on the training batch and where it is held out: `rlclaims.training.measure`."""
 
@@ -114,6 +121,20 @@ def cost(missing: Sequence[RunSpec], processes: int, speeds: Mapping[Kind, Speed
         max(busy_until),
         sum(speeds[kind(run)].bytes(run) for run in missing),
     )
+
+
+def cost_of_twins(runs: Sequence[RunSpec], processes: int, speeds: Mapping[Kind, Speed]) -> Cost:
+    """What it takes to make the updates of runs again, with mechanisms switched."""
+    total = NOTHING
+    for group in lockstep(runs):
+        first, speed = group[0], speeds[kind(group[0])]
+        algorithm = first.algorithm
+        assert isinstance(algorithm, PPO)
+        learning = speed.learn[algorithm].at(len(group)) * algorithm.policy_gradient_steps / algorithm.gradient_steps
+        kept = len(checkpoint_iterations(first.iterations, HELD_OUT_EVERY))
+        seconds = speed.start + kept * updates_worth() * learning / processes
+        total += Cost(0, 0, seconds, len(group) * kept * TWIN_NUMBERS * SERIES_BYTES)
+    return total
 
 
 def kind(run: RunSpec) -> Kind:

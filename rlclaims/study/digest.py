@@ -22,6 +22,7 @@ LIBRARIES = ("gymnasium", "mujoco", "numpy", "torch")
 _OWN_PACKAGE = Path(__file__).parents[1]
 _TRAINING = _OWN_PACKAGE / "training.py"
 _MEASURES = _OWN_PACKAGE / "measures"
+_TWINS = (_OWN_PACKAGE / "twin_updates.py", _OWN_PACKAGE / "stats" / "factorial.py")
 
 
 def run_digest(spec: RunSpec) -> str:
@@ -43,6 +44,11 @@ def measurement_digest(spec: RunSpec) -> str:
     """The digest of a run's measurements: of the run, and of the code that measures."""
     measures = {str(path.relative_to(_OWN_PACKAGE)): _syntax_digest(path) for path in sorted(_MEASURES.glob("*.py"))}
     return _digest({"run": run_digest(spec), "code": measures})
+
+
+def twins_digest(spec: RunSpec) -> str:
+    """The digest of a run's twin updates: of its measurements, and of the code that makes the updates again."""
+    return _digest({"measured": measurement_digest(spec), "code": [_syntax_digest(path) for path in _TWINS]})
 
 
 @cache

@@ -3,7 +3,9 @@
     runs/PPO-Hopper-v5-seed3-1f0c.../
         run.json             what the run is, how it ended, on what it was made
         run.safetensors      theta before and after every update, episodes
+        starts.safetensors   what else four of the updates started from, and the pairs around them
         measured-9ab2.json   the measures' series, one file per version of the measuring code
+        twins-71ce.json      what these four updates are with mechanisms switched, once a claim has asked
 
 A run's folder is written under a temporary name and renamed, so that there is never half of one; the measurements of
 a run whose folder is there already are added to it, file by file, in the same way. JSON and safetensors: nothing that
@@ -23,11 +25,14 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
-from rlclaims.study.digest import library_versions, measurement_digest, run_digest
+from rlclaims.checkpoints import Start, arrays_of, start_from
+from rlclaims.study.digest import library_versions, measurement_digest, run_digest, twins_digest
 from rlclaims.study.spec import RunSpec, SpecError
 from rlclaims.training import RunRecord
 
 FORMAT = 1
+CHECKED = {"sha256": "run.safetensors", "starts_sha256": "starts.safetensors"}
+"""By which entry of `run.json` damage to a file is told."""
 UNREADABLE = (OSError, ValueError, KeyError, TypeError)
 """What reading measurements raises where there are none, or other ones than were written."""
 
@@ -89,24 +94,54 @@ class Store:
         Raises:
             OSError, ValueError, KeyError, TypeError: they are not, or are not what was written.
         """
-        data = json.loads(self.measurements(spec).read_text())
-        if series_digest(data["series"]) != data["sha256"]:
-            raise ValueError(f"{self.measurements(spec)} is not what was written.")
-        return Measured(data["failure"], data["series"])
+        return _read_measured(self.measurements(spec))
+
+    def twins_file(self, spec: RunSpec) -> Path:
+        """Where today's twin updates of a run lie or would lie."""
+        return self.folder(spec) / f"twins-{twins_digest(spec)[:32]}.json"
+
+    def twins(self, spec: RunSpec) -> Measured:
+        """The twin updates of a run that is here.
+
+        Raises:
+            OSError, ValueError, KeyError, TypeError: they are not, or are not what was written.
+        """
+        return _read_measured(self.twins_file(spec))
+
+    def has_twins(self, spec: RunSpec) -> bool:
+        """Whether the run's twin updates are here, and can be read."""
+        try:
+            self.twins(spec)
+        except UNREADABLE:
+            return False
+        return True
+
+    def put_twins(self, spec: RunSpec, failure: str | None, series: dict[str, list[float]]) -> None:
+        """Keep the twin updates of a run that is here."""
+        _put_measured(self.twins_file(spec), failure, series)
+
+    def start(self, spec: RunSpec) -> Start:
+        """Where updates of a finished run that is here started.
+
+        Raises:
+            SpecError: it cannot be read.
+        """
+        folder = self.folder(spec)
+        try:
+            theta_KP = safetensors.numpy.load_file(folder / "run.safetensors")["theta_KP"]
+            arrays = safetensors.numpy.load_file(folder / "starts.safetensors")
+            return start_from(spec.seed, theta_KP, arrays)
+        except (*UNREADABLE, safetensors.SafetensorError) as error:
+            raise SpecError(
+                f"Where the updates of {spec.name} started cannot be read ({type(error).__name__}: {error}); delete "
+                f"the folder {folder}, and it is trained again."
+            ) from None
 
     def put(self, spec: RunSpec, record: RunRecord) -> None:
         """Keep a finished (or failed) run."""
         folder = self.folder(spec)
-        measured = {
-            "format": FORMAT,
-            "failure": record.failure,
-            "sha256": series_digest(record.series),
-            "series": record.series,
-        }
-        if (folder / "run.json").exists() and (folder / "run.safetensors").exists():
-            partial = self.measurements(spec).with_suffix(".partial")
-            _write_json(partial, measured)
-            partial.rename(self.measurements(spec))
+        if all((folder / name).exists() for name in ("run.json", "run.safetensors", "starts.safetensors")):
+            _put_measured(self.measurements(spec), record.failure, record.series)
             return
         shutil.rmtree(folder, ignore_errors=True)  # what is left of a damaged one
         temporary = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
@@ -117,9 +152,12 @@ class Store:
                 "episodes_start_length_return": np.array(record.episodes, dtype=np.float64).reshape(-1, 3),
             }
             safetensors.numpy.save_file(arrays, temporary / "run.safetensors")
-            written = hashlib.sha256((temporary / "run.safetensors").read_bytes()).hexdigest()
-            _write_json(temporary / "run.json", {**self._description(spec, record), "sha256": written})
-            _write_json(temporary / self.measurements(spec).name, measured)
+            safetensors.numpy.save_file(arrays_of(record.checkpoints), temporary / "starts.safetensors")
+            written = {
+                digest: hashlib.sha256((temporary / file).read_bytes()).hexdigest() for digest, file in CHECKED.items()
+            }
+            _write_json(temporary / "run.json", {**self._description(spec, record), **written})
+            _put_measured(temporary / self.measurements(spec).name, record.failure, record.series)
             temporary.rename(folder)
         except BaseException as error:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -143,6 +181,20 @@ class Store:
 def series_digest(series: dict[str, list[float]]) -> str:
     """A digest of measurements, by which a damaged file is told."""
     return hashlib.sha256(json.dumps(series, sort_keys=True).encode()).hexdigest()
+
+
+def _put_measured(path: Path, failure: str | None, series: dict[str, list[float]]) -> None:
+    """Write measurements, or nothing."""
+    partial = path.with_suffix(".partial")
+    _write_json(partial, {"format": FORMAT, "failure": failure, "sha256": series_digest(series), "series": series})
+    partial.rename(path)
+
+
+def _read_measured(path: Path) -> Measured:
+    data = json.loads(path.read_text())
+    if series_digest(data["series"]) != data["sha256"]:
+        raise ValueError(f"{path} is not what was written.")
+    return Measured(data["failure"], data["series"])
 
 
 def _write_json(path: Path, data: object) -> None:

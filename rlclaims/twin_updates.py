@@ -23,7 +23,6 @@ The last changes the old policy. Its actions keep their noise, around the new me
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations, product
 
 import numpy as np
 import numpy.typing as npt
@@ -33,10 +32,11 @@ from torch import Tensor
 from rlclaims.agents.algorithm import Agent, Algorithm, standardized
 from rlclaims.agents.networks import GaussianPolicy
 from rlclaims.agents.ppo import PPO
-from rlclaims.checkpoints import Checkpoint
+from rlclaims.checkpoints import Start
 from rlclaims.measures.divergence import mean_kl_old_new
 from rlclaims.measures.ratio import exceedance, max_ratio, ratio
 from rlclaims.randomness import Purpose, stream_at, torch_stream
+from rlclaims.stats.factorial import Combination, two_level_design
 from rlclaims.training import one_torch_thread
 from rlclaims.update import Batch, Update
 
@@ -45,44 +45,16 @@ MECHANISMS = (
     "advantage_normalization", "head",
 )  # fmt: skip
 
-GENERATORS = {
-    "adam_state": ("epsilon", "epochs", "learning_rate", "annealing"),
-    "gradient_clip": ("clip", "epochs", "learning_rate", "annealing"),
-    "advantage_normalization": ("clip", "epsilon", "learning_rate", "annealing"),
-    "head": ("clip", "epsilon", "epochs", "annealing"),
-}
-"""Of the design 2^(9-4) of resolution IV: the last four mechanisms are switched as the products of others say."""
-
 GRADIENT_CLIP = 0.5
 """Optimisation 9 of 2005.12729."""
 
 TO_CONVERGENCE = 10
 """Times as many epochs, after which the objective is taken to have converged."""
 
-Switched = frozenset[str]
 
-
-def design() -> tuple[Switched, ...]:
-    """The 32 combinations of switched mechanisms; the update as it is, with none, is one of them."""
-    free = [name for name in MECHANISMS if name not in GENERATORS]
-    runs = []
-    for signs in product((-1, 1), repeat=len(free)):
-        level = dict(zip(free, signs, strict=True))
-        # The sign that puts the update with nothing switched into the fraction.
-        level |= {name: -int(np.prod([level[of] for of in words])) for name, words in GENERATORS.items()}
-        runs.append(frozenset(name for name in MECHANISMS if level[name] == 1))
-    return tuple(sorted(runs, key=name_of))
-
-
-def aliases() -> list[tuple[str, ...]]:
-    """Mechanisms and pairs of them whose effects the design cannot tell apart, up to their sign; alone where it can."""
-    runs = design()
-    effects = [(name,) for name in MECHANISMS] + list(combinations(MECHANISMS, 2))
-    columns: dict[tuple[int, ...], list[str]] = {}
-    for effect in effects:
-        column = [int(np.prod([1 if name in run else -1 for name in effect])) for run in runs]
-        columns.setdefault(tuple(column[0] * x for x in column), []).append(" x ".join(effect))
-    return [tuple(same) for same in columns.values()]
+def design() -> tuple[Combination, ...]:
+    """The 32 combinations of switched mechanisms, of resolution IV; the update as it is is one of them."""
+    return two_level_design(MECHANISMS)
 
 
 def name_of(switched: Collection[str]) -> str:
@@ -128,19 +100,6 @@ def levels(algorithm: PPO) -> dict[str, tuple[str, str]]:
         "advantage_normalization": switch(algorithm.normalize_advantages),
         "head": initializations,
     }
-
-
-@dataclass(frozen=True)
-class Start:
-    """Where the updates of one run started."""
-
-    seed: int
-    initial_P: npt.NDArray[np.float32]
-    """Theta before training."""
-    theta_KP: npt.NDArray[np.float32]
-    """Theta before each of the updates."""
-    checkpoints: tuple[Checkpoint, ...]
-    """The rest, in the same order."""
 
 
 @dataclass(frozen=True)
@@ -248,10 +207,19 @@ def _batch(pairs: Sequence[tuple[npt.NDArray[np.float32], ...]]) -> Batch:
     return Batch(*(torch.from_numpy(np.stack(parts)) for parts in zip(*pairs, strict=True)))
 
 
+def twins() -> list[Combination]:
+    """What is switched in each twin: the combinations of the design, and each mechanism alone."""
+    return list(dict.fromkeys([*design(), *(frozenset({name}) for name in MECHANISMS)]))
+
+
 def parts() -> list[str]:
-    """What twin updates are measured in, each by itself: the twins by name, and three studies; costliest first."""
-    twins = dict.fromkeys([*design(), *(frozenset({name}) for name in MECHANISMS)])
-    return ["converged", "matched_kl", "pushed_out", *map(name_of, twins)]
+    """What twin updates are measured in, each by itself: three studies, and the twins by name; costliest first."""
+    return ["converged", "matched_kl", "pushed_out", *map(name_of, sorted(twins(), key=lambda twin: "epochs" in twin))]
+
+
+def updates_worth() -> float:
+    """How many updates as they are take as long as all parts, roughly."""
+    return TO_CONVERGENCE + 2 + 1 + sum(0.5 if "epochs" in twin else 1 for twin in twins())
 
 
 def measured(twins: Twins, part: str) -> dict[str, npt.NDArray[np.floating]]:

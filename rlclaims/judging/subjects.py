@@ -1,0 +1,59 @@
+"""What a fixture stands for, made from finished runs: the runs, their twin updates, or a factorial of runs."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rlclaims.agents.algorithm import Algorithm
+from rlclaims.agents.ppo import PPO
+from rlclaims.judging.factorial import Factorial
+from rlclaims.judging.runs import Runs, RunsSpec
+from rlclaims.judging.twins import TwinUpdates
+from rlclaims.stats.factorial import Combination, two_level_design
+from rlclaims.study.spec import RunSpec, SpecError
+
+if TYPE_CHECKING:
+    from rlclaims.study.store import Measured
+
+Subject = Runs | TwinUpdates | Factorial
+
+
+def combinations(factors: Sequence[tuple[str, tuple[Any, Any]]]) -> list[dict[str, Any]]:
+    """The settings of each combination of a factorial; one without settings where there are no factors."""
+    return [
+        {name: values[name in switched] for name, values in factors} for switched in _design(factors) or [frozenset()]
+    ]
+
+
+def subject(spec: RunsSpec, run_specs: Sequence[RunSpec], measured: "Sequence[Measured]") -> Subject:
+    """What a fixture stands for, from its runs (combination by combination, seed by seed) and what they measured."""
+    n = len(run_specs) // len(cells := _design(spec.factors) or (frozenset(),))
+
+    def of_cell(i: int) -> tuple[Algorithm, str, int, tuple[int, ...], "tuple[Measured, ...]"]:
+        runs, first = run_specs[i * n : (i + 1) * n], run_specs[i * n]
+        seeds = tuple(run.seed for run in runs)
+        return first.algorithm, first.task, first.iterations, seeds, tuple(measured[i * n : (i + 1) * n])
+
+    if spec.twins:
+        return TwinUpdates(*of_cell(0))
+    runs = {cell: Runs(*of_cell(i)) for i, cell in enumerate(cells)}
+    return Factorial(runs) if spec.factors else runs[frozenset()]
+
+
+def check_remakable(algorithm: Algorithm) -> None:
+    """Refuse an algorithm whose updates cannot be made again with mechanisms switched.
+
+    Raises:
+        SpecError: it is no PPO, or learns in a way of its own.
+    """
+    cls = type(algorithm)
+    if not issubclass(cls, PPO):
+        raise SpecError(f"Twin updates are of rlclaims.PPO and its subclasses, and {cls.__name__} is none.")
+    if cls.learn is not PPO.learn or cls.improve is not PPO.improve:
+        raise SpecError(
+            f"{cls.__name__} learns in a way of its own, which has no such mechanisms to switch: twin updates are of "
+            "subclasses of PPO that change settings or policy_loss."
+        )
+
+
+def _design(factors: Sequence[tuple[str, tuple[Any, Any]]]) -> tuple[Combination, ...]:
+    return two_level_design([name for name, _ in factors]) if factors else ()

@@ -1,0 +1,193 @@
+"""Twin updates of runs, as a claim receives them: what a mechanism does to an update, one number per seed.
+
+ppo_twins.switching("clip").mean_kl.held_out.overall()
+--------- runs' updates    ------- measure   ------- over the kept iterations
+          ----------------- mechanism --------- on which pairs
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rlclaims.judging.evidence import ClaimError
+from rlclaims.judging.runs import Trained
+from rlclaims.judging.samples import Sample
+
+if TYPE_CHECKING:
+    from rlclaims.study.store import Measured
+
+Rows = tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """What a switch changes, at each of the iterations whose updates are made again: one row of them per seed."""
+
+    quantity: str
+    rows: Rows
+    """Logarithms of a factor, or differences; empty for a seed whose run failed."""
+    seeds: tuple[int, ...]
+    scope: str
+    failures: tuple[str, ...]
+    log_scale: bool
+    bounds: tuple[float, float] | None = None
+
+    def overall(self) -> Sample:
+        """Over the kept iterations, each with the same weight: the mean, and of factors the geometric mean."""
+        return self._sample("mean over the kept iterations", lambda row: sum(row) / len(row))
+
+    def at(self, k: int) -> Sample:
+        """At the k-th of the kept iterations, from 0.
+
+        Raises:
+            ClaimError: there is none.
+        """
+        n = max(map(len, self.rows))
+        if type(k) is not int or not 0 <= k < max(n, 1):
+            raise ClaimError(f"at({k!r}): updates are made again at {n} iterations, from at(0) to at({n - 1}).")
+        return self._sample(f"at the kept iteration {k}", lambda row: row[k])
+
+    def _sample(self, when: str, summary: Callable[[tuple[float, ...]], float]) -> Sample:
+        values = tuple(summary(row) if row else math.nan for row in self.rows)
+        words = f"{self.quantity}, {when}"
+        return Sample(
+            words, values, self.seeds, self.scope, self.failures, log_scale=self.log_scale, bounds=self.bounds
+        )
+
+
+@dataclass(frozen=True)
+class OnPairs:
+    """A contrast, by the pairs that the updates are measured on."""
+
+    training: Contrast
+    """The rollout that the update learned from."""
+    held_out: Contrast
+    """As many fresh pairs of the old policy."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What one mechanism does to an update."""
+
+    mean_kl: OnPairs
+    """Factor on the mean KL(old || new)."""
+    exceedance: OnPairs
+    """Difference in the share of ratios outside [1 - eps, 1 + eps], with the eps of the algorithm as it is."""
+
+
+class TwinUpdates(Trained):
+    """The updates of runs over seeds, made again with mechanisms switched (`rlclaims.twin_updates`)."""
+
+    def __repr__(self) -> str:
+        return f"<twin updates of {self.name}: {self.scope}>"
+
+    def switching(self, mechanism: str, *, against: str | None = None) -> Effect:
+        """What it does to switch one mechanism: the twin against the update as it is, or against another twin.
+
+        Raises:
+            ClaimError: there is no such mechanism.
+        """
+        self._known(mechanism)
+        if against is not None:
+            self._known(against)
+        return self._effect(
+            f"{mechanism} switched over {'none' if against is None else against} switched",
+            [mechanism],
+            [against or "none"],
+        )
+
+    def in_design(self, mechanism: str) -> Effect:
+        """What it does on average over a two-level design in which all others are switched as well.
+
+        Raises:
+            ClaimError: there is no such mechanism.
+        """
+        from rlclaims.twin_updates import design, name_of
+
+        self._known(mechanism)
+        switched = [name_of(run) for run in design() if mechanism in run]
+        others = [name_of(run) for run in design() if mechanism not in run]
+        return self._effect(f"{mechanism} switched over not, on average over the design", switched, others)
+
+    @property
+    def clipping_at_matched_kl(self) -> Contrast:
+        """Exceedance on fresh pairs: of the update, minus of its twin without clipping stopped at the same mean KL.
+
+        Raises:
+            ClaimError: the algorithm does not clip.
+        """
+        if self.settings.clip_epsilon is None:
+            raise ClaimError(f"{self.name} does not clip, so that its updates have no twin without clipping.")
+        return self._contrast(
+            "exceedance (held out) over a twin without clipping at the same mean KL",
+            ["none/ratio/exceedance/held_out"],
+            ["matched_kl/ratio/exceedance/held_out"],
+            bounds=(-1.0, 1.0),
+        )
+
+    @property
+    def converged(self) -> Effect:
+        """What ten times as many epochs do to an update: its inner loop, taken to convergence."""
+        return self._effect("ten times the epochs over the epochs as they are", ["converged"], ["none"])
+
+    @property
+    def late_gain(self) -> Contrast:
+        """Part of the objective's gain over ten times as many epochs that their second half made: 0 if converged."""
+        return self._contrast(
+            "gain of the objective in the later half of ten times the epochs", ["converged/late_gain"], []
+        )
+
+    @property
+    def pushed_out(self) -> Contrast:
+        """Share of the pairs that the objective has let go whose ratio the next epoch moves further out, on the batch.
+
+        Let go is a pair beyond 1 + eps with an advantage above the batch's mean, or below 1 - eps with one below it.
+        """
+        return self._contrast("share of let-go pairs pushed further out", ["pushed_out/share"], [], bounds=(0.0, 1.0))
+
+    def _effect(self, words: str, twins: Sequence[str], others: Sequence[str]) -> Effect:
+        def on(measure: str, said: str, states: str, log_scale: bool) -> Contrast:
+            names = [[f"{twin}/{measure}/{states}" for twin in side] for side in (twins, others)]
+            bounds = None if log_scale else (-1.0, 1.0)
+            pairs = {"training": "training batch", "held_out": "held out"}[states]
+            return self._contrast(f"{said} ({pairs}), {words}", *names, log_scale=log_scale, bounds=bounds)
+
+        def on_both(measure: str, said: str, log_scale: bool) -> OnPairs:
+            return OnPairs(*(on(measure, said, states, log_scale) for states in ("training", "held_out")))
+
+        return Effect(
+            on_both("kl_old_new/mean", "mean KL(old||new)", True), on_both("ratio/exceedance", "exceedance", False)
+        )
+
+    def _contrast(
+        self,
+        words: str,
+        twins: Sequence[str],
+        others: Sequence[str],
+        *,
+        log_scale: bool = False,
+        bounds: tuple[float, float] | None = None,
+    ) -> Contrast:
+        def row(measured: "Measured") -> tuple[float, ...]:
+            if measured.failure:
+                return ()
+            means = []
+            for names in filter(None, (twins, others)):
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    values = np.array([measured.series[name] for name in names])
+                    means.append((np.log(values) if log_scale else values).mean(0))
+                    # A KL of 0, or one that is not finite, has no factor: that is no number, and is judged as none.
+            change = means[0] - means[1] if others else means[0]
+            return tuple(float(x) if math.isfinite(x) else math.nan for x in change)
+
+        rows = tuple(map(row, self._measured))
+        return Contrast(f"{self.name}'s {words}", rows, self.seeds, self.scope, self.failures, log_scale, bounds)
+
+    def _known(self, mechanism: str) -> None:
+        from rlclaims.twin_updates import MECHANISMS
+
+        if mechanism not in MECHANISMS:
+            raise ClaimError(f"There is no mechanism {mechanism!r} to switch; there are {', '.join(MECHANISMS)}.")

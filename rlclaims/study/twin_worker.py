@@ -1,0 +1,28 @@
+"""One process that makes updates again: `python -m rlclaims.study.twin_worker < job.json`.
+
+The job holds finished runs of one algorithm, task and length, and some of `rlclaims.twin_updates.parts`. After each it
+says {"part": name, "series": {name: one list per run}}, a JSON object a line.
+"""
+
+import json
+from pathlib import Path
+
+from rlclaims.agents.ppo import PPO
+from rlclaims.study.process import receive
+from rlclaims.study.store import Store
+from rlclaims.twin_updates import Twins, measured
+
+
+def main() -> None:
+    """Read a job from standard input and do it."""
+    job, specs, answers = receive()
+    store, algorithm = Store(Path(job["store"])), specs[0].algorithm
+    assert isinstance(algorithm, PPO)
+    twins = Twins(algorithm, specs[0].iterations, [store.start(spec) for spec in specs])
+    for part in job["parts"]:
+        series = {name: value_SK.tolist() for name, value_SK in measured(twins, part).items()}
+        print(json.dumps({"part": part, "series": series}), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()
