@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rlclaims.agents.algorithm import Agent, Algorithm
-    from rlclaims.agents.ppo import PPO, PPOM
+    from rlclaims.agents.ppo import PPO, PPOM, PPONoClip
     from rlclaims.agents.trpo import TRPO
     from rlclaims.judging.claim import Claim, Source, claim, family, source
     from rlclaims.judging.evidence import ClaimError, Evidence
@@ -31,6 +31,7 @@ _HOME = {
     "Factorial": "judging.factorial",
     "PPO": "agents.ppo",
     "PPOM": "agents.ppo",
+    "PPONoClip": "agents.ppo",
     "Rollout": "update",
     "Runs": "judging.runs",
     "Sample": "judging.samples",
@@ -50,7 +51,7 @@ _HOME = {
 }
 
 __all__ = [
-    "PPO", "PPOM", "TRPO", "Agent", "Algorithm", "Batch", "Claim", "ClaimError", "Evidence", "Factorial",
+    "PPO", "PPOM", "TRPO", "Agent", "Algorithm", "Batch", "Claim", "ClaimError", "Evidence", "Factorial", "PPONoClip",
     "Rollout", "Runs", "Sample", "Source", "TwinUpdates", "Update", "all_of", "any_of", "claim", "factorial", "family",
     "runs", "source", "theorem", "twins",
 ]  # fmt: skip

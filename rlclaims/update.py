@@ -45,6 +45,11 @@ class DiagonalGaussian:
         log_normalizer_S1 = self.log_std_S1A.sum(-1) + 0.5 * math.log(2 * math.pi) * action_SBA.shape[-1]
         return -0.5 * (z_SBA * z_SBA).sum(-1) - log_normalizer_S1
 
+    def entropy(self) -> Tensor:
+        """Entropy, the same in every state, (S,), in nats: sum over actions of log(s) + log(2 pi e) / 2."""
+        log_std_SA = self.log_std_S1A.squeeze(1)
+        return log_std_SA.sum(1) + 0.5 * math.log(2 * math.pi * math.e) * log_std_SA.shape[1]
+
     def kl(self, other: Self) -> Tensor:
         """KL(self || other) in each state, exact, (S, B), in nats.
 

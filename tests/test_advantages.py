@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlclaims.agents.advantages import ReturnScaler, generalized_advantages
+from rlclaims.agents.advantages import RewardScaler, generalized_advantages
 
 ENDINGS = st.lists(st.sampled_from(["goes on", "goes on", "terminated", "truncated"]), min_size=1, max_size=15)
 FRACTIONS = st.floats(0, 1)
@@ -115,7 +115,7 @@ def test_rewards_are_divided_by_the_standard_deviation_of_the_returns_so_far(cli
     reward_ST, done_ST = 3 + rng.standard_normal((2, 60)), rng.random((2, 60)) < 0.1
     bound = np.inf if clip is None else clip
     expected = [naively_scaled(r, d, 0.9, bound) for r, d in zip(reward_ST, done_ST, strict=True)]
-    scaler = ReturnScaler(2, 0.9, clip)
+    scaler = RewardScaler(2, "returns", 0.9, clip)
     # The statistic and the running return go on from one rollout to the next.
     scaled_ST = np.concatenate([scaler(reward_ST[:, t : t + 20], done_ST[:, t : t + 20]) for t in (0, 20, 40)], 1)
     np.testing.assert_allclose(scaled_ST, [scaled for scaled, _ in expected], rtol=1e-12)
@@ -125,3 +125,30 @@ def test_rewards_are_divided_by_the_standard_deviation_of_the_returns_so_far(cli
     for _ in range(2):  # frozen: the second answer is the first
         std_S1 = np.array([[std] for _, std in expected])
         np.testing.assert_allclose(scaler.frozen(other_ST), (other_ST / std_S1).clip(-bound, bound), rtol=1e-12)
+
+
+@pytest.mark.parametrize("clip", [None, 3.5])
+def test_rewards_are_scaled_about_their_mean_by_the_standard_deviation_of_the_rewards_so_far(clip):
+    rng = np.random.default_rng(0)
+    reward_ST, done_ST = 3 + 0.5 * rng.standard_normal((2, 60)), rng.random((2, 60)) < 0.1
+    bound = np.inf if clip is None else clip
+
+    def scaled(reward, so_far):
+        std = np.std(so_far, ddof=1) + 1e-8 if len(so_far) > 1 else 1.0
+        return np.clip(np.mean(so_far) + (reward - np.mean(so_far)) / std, -bound, bound)
+
+    scaler = RewardScaler(2, "rewards", 0.9, clip)
+    scaled_ST = np.concatenate([scaler(reward_ST[:, t : t + 20], done_ST[:, t : t + 20]) for t in (0, 20, 40)], 1)
+    expected_ST = [[scaled(reward_T[t], reward_T[: t + 1]) for t in range(60)] for reward_T in reward_ST]
+    np.testing.assert_allclose(scaled_ST, expected_ST, rtol=1e-12)
+    assert clip is None or (scaled_ST == clip).any()
+
+    other_ST = rng.standard_normal((2, 5))
+    for _ in range(2):  # frozen: the second answer is the first
+        expected_ST = [scaled(other_T, reward_T) for other_T, reward_T in zip(other_ST, reward_ST, strict=True)]
+        np.testing.assert_allclose(scaler.frozen(other_ST), expected_ST, rtol=1e-12)
+
+
+def test_rewards_that_never_differ_stay_as_they_are_where_the_mean_does():
+    scaler = RewardScaler(1, "rewards", 0.99, clip=2.5)
+    assert (scaler(np.ones((1, 10)), np.zeros((1, 10), dtype=bool)) == 1).all()

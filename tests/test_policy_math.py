@@ -34,6 +34,11 @@ def test_log_probabilities_are_torch_distributions(pair):
     torch.testing.assert_close(old.log_prob(new.mean_SBA), theirs(old).log_prob(new.mean_SBA), rtol=1e-12, atol=1e-12)
 
 
+def test_the_entropy_of_a_seed_is_that_of_torch_distributions_in_every_state(pair):
+    for ours in pair:
+        torch.testing.assert_close(ours.entropy()[:, None].expand(S, B), theirs(ours).entropy(), rtol=1e-12, atol=1e-12)
+
+
 def test_divergences_are_torch_distributions(pair):
     old, new = pair
     torch.testing.assert_close(old.kl(new), kl_divergence(theirs(old), theirs(new)), rtol=1e-12, atol=1e-12)

@@ -1,5 +1,5 @@
 from copy import deepcopy
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.distributions import Independent, Normal
 
-from rlclaims import PPO, PPOM, TRPO, Batch
+from rlclaims import PPO, PPOM, Batch, PPONoClip
 from rlclaims.agents.algorithm import Agent
 from rlclaims.randomness import Purpose, stream
 
@@ -25,7 +25,7 @@ class PlainPPO:
         self.policy_adam = torch.optim.Adam(self.policy_parameters, eps=algorithm.adam_epsilon)
         self.value_adam = torch.optim.Adam(value.parameters(), eps=algorithm.adam_epsilon)
         self.rng = stream(seed, Purpose.MINIBATCHES)
-        self.iteration, self.returns, self.discounted = 0, [], 0.0
+        self.iteration, self.fed, self.discounted = 0, [], 0.0
         self.clipped = {"ratio": False, "gradient": False, "value": False, "reward": False}
 
     def learn(self, observation_TO, action_TA, reward_T, next_observation_TO, terminated_T, truncated_T):
@@ -37,15 +37,15 @@ class PlainPPO:
         self.improve(observation_TO, action_TA, advantage_T)
         target_T = old_value_T + advantage_T
         self.value_adam.param_groups[0]["lr"] = self.annealed(self.algorithm.value_learning_rate)
-        for rows in self.minibatches(self.algorithm.value_epochs):
+        for rows in self.minibatches(self.algorithm.value_epochs, len(target_T)):
             self.value_step(observation_TO[rows], old_value_T[rows], target_T[rows])
         self.iteration += 1
 
     def improve(self, observation_TO, action_TA, advantage_T):
         self.policy_adam.param_groups[0]["lr"] = self.annealed(self.algorithm.learning_rate)
         with torch.no_grad():
-            old_log_prob_T = self.log_prob(observation_TO, action_TA)
-        for rows in self.minibatches(self.algorithm.epochs):
+            old_log_prob_T = self.actions(observation_TO).log_prob(action_TA)
+        for rows in self.minibatches(self.algorithm.epochs, len(advantage_T)):
             self.policy_step(observation_TO[rows], action_TA[rows], old_log_prob_T[rows], advantage_T[rows])
 
     def parameters(self, flat):
@@ -54,14 +54,14 @@ class PlainPPO:
     def annealed(self, learning_rate):
         return learning_rate * (1 - self.iteration / self.iterations if self.algorithm.anneal_learning_rates else 1)
 
-    def log_prob(self, observation_BO, action_BA):
-        return Independent(Normal(self.policy(observation_BO), self.log_std_A.exp()), 1).log_prob(action_BA)
+    def actions(self, observation_BO):
+        return Independent(Normal(self.policy(observation_BO), self.log_std_A.exp()), 1)
 
-    def minibatches(self, epochs):
-        size = self.algorithm.steps // self.algorithm.minibatches
+    def minibatches(self, epochs, n_pairs):
+        size = n_pairs // self.algorithm.minibatches
         for _ in range(epochs):
-            order = self.rng.permutation(self.algorithm.steps)
-            for first in range(0, self.algorithm.steps, size):
+            order = self.rng.permutation(n_pairs)
+            for first in range(0, n_pairs, size):
                 yield order[first : first + size]
 
     def scaled(self, reward, done):
@@ -70,10 +70,13 @@ class PlainPPO:
         bound, scaled = self.algorithm.reward_clip or np.inf, []
         for r, over in zip(reward, done, strict=True):
             self.discounted = self.algorithm.gamma * self.discounted + r
-            self.returns.append(self.discounted)
-            std = np.std(self.returns, ddof=1) + 1e-8 if len(self.returns) > 1 else 1.0
-            self.clipped["reward"] |= abs(r / std) > bound
-            scaled.append(min(max(r / std, -bound), bound))
+            of_returns = self.algorithm.reward_scaling == "returns"
+            self.fed.append(self.discounted if of_returns else r)
+            kept = 0.0 if of_returns else np.mean(self.fed)
+            std = np.std(self.fed, ddof=1) + 1e-8 if len(self.fed) > 1 else 1.0
+            r = kept + (r - kept) / std
+            self.clipped["reward"] |= abs(r) > bound
+            scaled.append(min(max(r, -bound), bound))
             self.discounted *= not over
         return scaled
 
@@ -90,11 +93,14 @@ class PlainPPO:
     def policy_step(self, observation_BO, action_BA, old_log_prob_B, advantage_B):
         if self.algorithm.normalize_advantages:
             advantage_B = (advantage_B - advantage_B.mean()) / (advantage_B.std() + 1e-8)
-        ratio_B = (self.log_prob(observation_BO, action_BA) - old_log_prob_B).exp()
+        actions = self.actions(observation_BO)
+        ratio_B = (actions.log_prob(action_BA) - old_log_prob_B).exp()
         loss_B = -ratio_B * advantage_B
         if (epsilon := self.algorithm.clip_epsilon) is not None:
             self.clipped["ratio"] |= bool(((ratio_B - 1).abs() > epsilon).any())
             loss_B = torch.max(loss_B, -torch.clamp(ratio_B, 1 - epsilon, 1 + epsilon) * advantage_B)
+        if (weight := self.algorithm.entropy_coefficient) is not None:
+            loss_B = loss_B - weight * actions.entropy()
         self.policy_adam.zero_grad()
         loss_B.mean().backward()
         if (bound := self.algorithm.gradient_clip) is not None:
@@ -126,7 +132,15 @@ CASES = {
         PPO(**SMALL, learning_rate=0.02, normalize_advantages=False, reward_clip=1.0),
         {"ratio", "reward"},
     ),
+    "PPO that seeks entropy": (
+        PPO(**SMALL, learning_rate=0.02, entropy_coefficient=0.3, reward_clip=1.0),
+        {"ratio", "reward"},
+    ),
     "PPOM": (PPOM(**SMALL, learning_rate=0.02), {"ratio"}),
+    "PPO-NoClip": (
+        PPONoClip(**SMALL, learning_rate=0.02, reward_clip=2.0, gradient_clip=0.05),
+        {"gradient", "reward"},
+    ),
 }
 
 
@@ -170,7 +184,7 @@ def test_seeds_learn_together_what_each_learns_by_the_textbook(case, double_agen
         assert {name for name, met in one.clipped.items() if met} == clips
 
 
-def test_a_policy_improves_on_a_batch_by_the_textbook_wherever_its_advantages_come_from(
+def test_a_policy_improves_by_the_textbook_on_a_batch_of_any_size_and_origin(
     double_agent, make_rollout, plain_ones, flat
 ):
     algorithm = PPO(**SMALL, learning_rate=0.02)
@@ -178,17 +192,19 @@ def test_a_policy_improves_on_a_batch_by_the_textbook_wherever_its_advantages_co
     agent.iteration, start_phi_SP, generator = 1, agent.phi_SP.detach().clone(), torch.Generator().manual_seed(0)
     plain = plain_ones(agent)
     for _ in range(2):  # the second goes on from the first one's parameters, moments and shuffles
-        rollout = make_rollout(agent, generator)
-        advantage_SB = torch.randn(len(SEEDS), algorithm.steps, generator=generator)
-        algorithm.improve(agent, Batch(rollout.observation_STO, rollout.action_STA, advantage_SB))
+        one_rollout, another = make_rollout(agent, generator), make_rollout(agent, generator)
+        observation_SBO = torch.cat([one_rollout.observation_STO, another.observation_STO], dim=1)
+        action_SBA = torch.cat([one_rollout.action_STA, another.action_STA], dim=1)
+        advantage_SB = torch.randn(len(SEEDS), 2 * algorithm.steps, generator=generator)
+        algorithm.improve(agent, Batch(observation_SBO, action_SBA, advantage_SB))
         for i, one in enumerate(plain):
             one.iteration = 1
-            one.improve(rollout.observation_STO[i], rollout.action_STA[i], advantage_SB[i])
+            one.improve(observation_SBO[i], action_SBA[i], advantage_SB[i])
             torch.testing.assert_close(agent.theta_SP[i].detach(), one.parameters(flat), rtol=1e-9, atol=1e-9)
     assert torch.equal(agent.phi_SP, start_phi_SP)
 
 
-@pytest.mark.parametrize("algorithm", [PPO(**SMALL), PPOM(**SMALL)])
+@pytest.mark.parametrize("algorithm", [PPO(**SMALL), PPOM(**SMALL), PPONoClip(**SMALL)])
 def test_redoing_the_policys_part_on_what_learning_returned_gives_the_same_bits(algorithm, make_rollout):
     agent = Agent(algorithm, SEEDS, SIZES[0], N_ACTION, 3)
     generator = torch.Generator().manual_seed(0)
@@ -198,6 +214,24 @@ def test_redoing_the_policys_part_on_what_learning_returned_gives_the_same_bits(
         algorithm.improve(again, batch)
         assert torch.equal(again.theta_SP, agent.theta_SP)
         assert (agent.theta_SP != start_SP).any(dim=1).all()
+
+
+@pytest.mark.parametrize("coefficient", [0.02, -0.02])
+def test_with_nothing_else_to_gain_a_policy_follows_its_entropy_and_keeps_its_means(
+    coefficient, double_agent, make_rollout
+):
+    algorithm = PPO(**SMALL, entropy_coefficient=coefficient, normalize_advantages=False)
+    agent = double_agent(algorithm, SEEDS, SIZES[0], N_ACTION)
+    start_SP = agent.theta_SP.detach().clone()
+    rollout = make_rollout(agent, torch.Generator().manual_seed(0))
+    nothing_SB = torch.zeros(len(SEEDS), algorithm.steps)
+    algorithm.improve(agent, Batch(rollout.observation_STO, rollout.action_STA, nothing_SB))
+    assert torch.equal(agent.theta_SP[:, :-N_ACTION], start_SP[:, :-N_ACTION])
+    # The entropy's slope in every log standard deviation is 1, and on a constant gradient g each of Adam's steps is
+    # lr g / (|g| + epsilon): 3 epochs of 4 minibatches.
+    moved = 12 * algorithm.learning_rate * coefficient / (abs(coefficient) + algorithm.adam_epsilon)
+    moved_SA = agent.theta_SP.detach()[:, -N_ACTION:] - start_SP[:, -N_ACTION:]
+    torch.testing.assert_close(moved_SA, torch.full_like(moved_SA, moved), rtol=1e-9, atol=0)
 
 
 def test_the_first_minibatch_has_ratios_of_exactly_one(make_rollout):
@@ -239,108 +273,3 @@ def test_pairs_beyond_the_clip_in_the_direction_of_their_advantage_get_no_gradie
         for ratio, slope in zip(ratio_SB.flatten().tolist(), ratio_SB.grad.flatten().tolist(), strict=True):
             off = epsilon is not None and (ratio > 1 + epsilon if sign > 0 else ratio < 1 - epsilon)
             assert slope == (0 if off else pytest.approx(-1.5 * sign / 60))
-
-
-# MadryLab/implementation-matters at 5ee6ecb: configs/PPO.py, PPO-M.py and TRPO.py.
-PAPERS = [
-    (PPO, "Hopper-v5", {"learning_rate": 3e-4, "value_learning_rate": 2.5e-4, "value_clip": None}),
-    (PPO, "Walker2d-v5", {"learning_rate": 4e-4, "value_learning_rate": 3e-4, "value_clip": 0.2}),
-    (PPO, "Humanoid-v5", {"learning_rate": 1.5e-4, "value_learning_rate": 1e-4, "value_clip": 0.2}),
-    (PPOM, "Hopper-v5", {"learning_rate": 1.7e-4, "value_learning_rate": 4e-4, "value_clip": None}),
-    (PPOM, "Walker2d-v5", {"learning_rate": 1e-4, "value_learning_rate": 2e-4, "value_clip": None}),
-    (PPOM, "Humanoid-v5", {"learning_rate": 9e-5, "value_learning_rate": 4e-4, "value_clip": None}),
-    (TRPO, "Hopper-v5", {"delta": 0.13, "value_learning_rate": 2e-4}),
-    (TRPO, "Walker2d-v5", {"delta": 0.04, "value_learning_rate": 3e-4}),
-    (TRPO, "Humanoid-v5", {"delta": 0.07, "value_learning_rate": 3e-4}),
-]
-COMMON = {
-    "steps": 2048, "hidden": (64, 64), "value_epochs": 10, "minibatches": 32, "gamma": 0.99, "gae_lambda": 0.95,
-    "adam_epsilon": 1e-5, "normalize_observations": True, "activation": "tanh", "gradient_clip": None,
-}  # fmt: skip
-ON = {
-    "scale_rewards": True,
-    "initialization": "orthogonal",
-    "anneal_learning_rates": True,
-    "reward_clip": 10,
-    "observation_clip": 10,
-}
-OFF = {
-    "scale_rewards": False,
-    "initialization": "xavier",
-    "anneal_learning_rates": False,
-    "reward_clip": None,
-    "observation_clip": None,
-}
-PER_CLASS = {
-    PPO: {"epochs": 10, "clip_epsilon": 0.2, "normalize_advantages": True, **ON},
-    PPOM: {"epochs": 10, "clip_epsilon": 0.2, "normalize_advantages": True, **OFF},
-    TRPO: {"conjugate_gradient_steps": 10, "damping": 0.1, "fisher_fraction": 0.1, "backtracks": 10,
-           "accept_ratio": 0.1, **OFF, "value_clip": None},
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("algorithm", "task", "theirs"), PAPERS)
-def test_settings_for_a_task_are_the_papers(algorithm, task, theirs):
-    expected = {**COMMON, **PER_CLASS[algorithm], **theirs}
-    ours = algorithm.for_task(task)
-    assert {field.name: getattr(ours, field.name) for field in fields(ours)} == expected
-
-
-@pytest.mark.parametrize("task", ["Hopper-v5", "Walker2d-v5", "Humanoid-v5"])
-def test_ppom_is_ppo_without_the_named_optimisations_and_with_its_own_learning_rates(task):
-    assert [f.name for f in fields(PPO)] == [f.name for f in fields(PPOM)]
-    ours, theirs = PPO.for_task(task), PPOM.for_task(task)
-    differing = {f.name for f in fields(PPO) if getattr(ours, f.name) != getattr(theirs, f.name)}
-    value_clip = set() if task == "Hopper-v5" else {"value_clip"}
-    assert differing == {*ON, "learning_rate", "value_learning_rate"} | value_clip
-
-
-def test_a_task_without_published_settings_gets_the_defaults():
-    for algorithm in (PPO, PPOM, TRPO):
-        assert algorithm.for_task("InvertedPendulum-v5") == algorithm()
-
-
-def test_changes_go_on_top_of_the_papers_settings():
-    changed = PPO.for_task("Walker2d-v5", learning_rate=1.0)
-    assert (changed.learning_rate, changed.value_clip) == (1.0, 0.2)
-
-
-@dataclass(frozen=True)
-class Faster(PPO):
-    learning_rate: float = 1e-3
-
-
-@dataclass(frozen=True)
-class AsOnHopper(PPO):
-    learning_rate: float = 3e-4  # which is PPO's own default, but set here
-
-
-@pytest.mark.parametrize("mine", [Faster, AsOnHopper])
-def test_a_default_that_a_subclass_sets_wins_over_the_papers_settings(mine):
-    ours = mine.for_task("Walker2d-v5")
-    assert ours.learning_rate == mine().learning_rate
-    assert (ours.value_learning_rate, ours.value_clip) == (3e-4, 0.2)
-
-
-def test_an_unknown_setting_is_refused_by_name():
-    with pytest.raises(ValueError, match=r"PPO has no setting 'learning_rat'; it has .*learning_rate"):
-        PPO.for_task("Hopper-v5", learning_rat=1.0)
-
-
-@pytest.mark.parametrize(
-    ("changes", "sentence"),
-    [
-        ({"steps": 100}, r"steps \(100\) must be a multiple of minibatches \(32\)"),
-        ({"steps": 0}, "steps must be a positive"),
-        ({"gamma": 1.1}, "must lie in"),
-        ({"initialization": "zeros"}, "not 'zeros'"),
-        ({"activation": "gelu"}, "not 'gelu'"),
-        ({"scale_rewards": False}, "needs scale_rewards=True"),
-        ({"value_clip": 0.0}, "value_clip must be a positive"),
-        ({"gradient_clip": -1.0}, "gradient_clip must be a positive"),
-        ({"normalize_advantages": 1}, "normalize_advantages must be True or False, not 1"),
-    ],
-)
-def test_settings_that_do_not_fit_are_refused(changes, sentence):
-    with pytest.raises(ValueError, match=f"PPO: .*{sentence}"):
-        PPO(**changes)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rlclaims import PPO, PPOM, TRPO, Agent, training
+from rlclaims import PPO, PPOM, TRPO, Agent, PPONoClip, training
 from rlclaims.randomness import Purpose, stream
 from rlclaims.sim.simulator import Simulator
 from rlclaims.sim.tasks import task_named
@@ -46,6 +46,14 @@ def test_a_run_is_the_same_alone_and_in_any_company(task, sizes):
         assert_same_run(of_10[in_10], of_30[in_30])
         assert_same_run(lone, of_30[in_30])
     assert not np.array_equal(of_30[10].policy_parameters, of_30[11].policy_parameters)
+
+
+def test_a_run_of_a_variant_is_the_same_alone_and_in_any_company():
+    no_clip = PPONoClip(**REAL, epochs=2)
+    ppo, *_ = algorithms(REAL)
+    in_company = train("Hopper-v5", [(ppo, [4]), (no_clip, [7, 1, 3])])
+    (alone,) = train("Hopper-v5", [(no_clip, [1])])
+    assert_same_run(alone, in_company[2])
 
 
 def test_a_run_is_the_same_run_again():

@@ -33,16 +33,22 @@ def generalized_advantages(
     return advantage_ST
 
 
-class ReturnScaler:
-    """Divides rewards by the running standard deviation of the discounted return so far.
+class RewardScaler:
+    """Scales rewards by a running standard deviation, in one of two ways, and clips what comes out.
 
-    Code-level optimisation 2 and 5 of "Implementation Matters" (2005.12729) as MadryLab/implementation-matters
-    has them: R <- gamma R + r feeds the statistic at every step, R starts again with each episode, the mean is not
-    subtracted, and the quotient may be clipped.
+    Code-level optimisations 2 and 5 of "Implementation Matters" (2005.12729) as MadryLab/implementation-matters has
+    them:
+
+    "returns" divides by the standard deviation of the discounted return so far. R <- gamma R + r feeds the statistic
+    at every step, R starts again with each episode, and the mean is not subtracted.
+
+    "rewards" feeds the statistic with the rewards. The mean m stays and distances from it are divided:
+    m + (r - m) / std, which is that code's `ZFilter(center=False)`, and not r / std.
     """
 
-    def __init__(self, n_seeds: int, gamma: float, clip: float | None) -> None:
-        self._gamma = gamma
+    def __init__(self, n_seeds: int, scaling: str, gamma: float, clip: float | None) -> None:
+        self._keeps_mean = scaling == "rewards"
+        self._gamma = 0.0 if scaling == "rewards" else gamma  # a reward is a return that forgets
         self._clip = np.inf if clip is None else clip
         self._return_S = np.zeros(n_seeds)
         self._count = 0
@@ -58,13 +64,15 @@ class ReturnScaler:
             deviation_S = self._return_S - self._mean_S
             self._mean_S = self._mean_S + deviation_S / self._count
             self._sum_of_squares_S = self._sum_of_squares_S + deviation_S * (self._return_S - self._mean_S)
-            scaled_ST[:, t] = reward_ST[:, t] / self._std()
+            scaled_ST[:, t : t + 1] = self.frozen(reward_ST[:, t : t + 1])
             self._return_S = self._return_S * ~done_ST[:, t]
-        return scaled_ST.clip(-self._clip, self._clip)
+        return scaled_ST
 
     def frozen(self, reward_ST: Floats) -> Floats:
         """Scaled rewards by the statistic as it stands, (S, T): measuring must not move it."""
-        return (reward_ST / self._std()[:, None]).clip(-self._clip, self._clip)
+        mean_S1, std_S1 = self._mean_S[:, None], self._std()[:, None]
+        scaled_ST = mean_S1 + (reward_ST - mean_S1) / std_S1 if self._keeps_mean else reward_ST / std_S1
+        return scaled_ST.clip(-self._clip, self._clip)
 
     def _std(self) -> Floats:
         if self._count < 2:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from rlclaims.agents.adam import Adam
-from rlclaims.agents.advantages import ReturnScaler, generalized_advantages
+from rlclaims.agents.advantages import RewardScaler, generalized_advantages
 from rlclaims.agents.networks import ACTIVATIONS, MLP, GaussianNetwork, GaussianPolicy
 from rlclaims.agents.settings import paper_settings
 from rlclaims.randomness import Purpose, state_of, stream, torch_stream
@@ -47,7 +47,9 @@ class Algorithm(ABC):
     value_clip: float | None = None
     """Optimisation 1: how far a value may move from its old prediction before it stops learning."""
     scale_rewards: bool = False
-    """Optimisation 2: divide rewards by the standard deviation of the discounted return so far."""
+    """Optimisation 2: scale rewards by a running standard deviation."""
+    reward_scaling: str = "returns"
+    """Of what: "returns", the discounted return so far, or "rewards", about their mean; needs `scale_rewards`."""
     initialization: str = "xavier"
     """Optimisation 3: "orthogonal" with scaled heads, or "xavier"."""
     anneal_learning_rates: bool = False
@@ -61,7 +63,7 @@ class Algorithm(ABC):
     activation: str = "tanh"
     """Optimisation 8: nonlinearity of the hidden layers."""
     gradient_clip: float | None = None
-    """Optimisation 9: bound on the l2 norm of the policy's gradient (off in every config of the papers' code)."""
+    """Optimisation 9: bound on the l2 norm of the policy's gradient (off in the papers' code but for PPO-NoClip)."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "minibatches", "value_epochs"):
@@ -91,6 +93,14 @@ class Algorithm(ABC):
         self._require(
             self.activation in list(ACTIVATIONS),
             f"activation must be one of {', '.join(sorted(ACTIVATIONS))}, not {self.activation!r}",
+        )
+        self._require(
+            self.reward_scaling in ("returns", "rewards"),
+            f"reward_scaling must be 'returns' or 'rewards', not {self.reward_scaling!r}",
+        )
+        self._require(
+            self.reward_scaling == "returns" or self.scale_rewards,
+            "reward_scaling='rewards' says how rewards are scaled and needs scale_rewards=True",
         )
         self._require(
             self.reward_clip is None or self.scale_rewards,
@@ -126,6 +136,11 @@ class Algorithm(ABC):
         number = "whole number" if kind is int else "number"
         off = ", or None for off" if "None" in str(type(self).__dataclass_fields__[name].type) else ""
         self._require(fits and 0 < value < 1e300, f"{name} must be a positive {number}{off}, not {value!r}")
+
+    def _require_nonzero(self, name: str) -> None:
+        value = getattr(self, name)
+        fits = _is_number(value) and 0 < abs(value) < 1e300
+        self._require(fits, f"{name} must be a number other than 0, or None for off, not {value!r}")
 
     def _require_boolean(self, name: str) -> None:
         value = getattr(self, name)
@@ -187,7 +202,7 @@ class Agent:
         ).requires_grad_()
         self.policy_adam = Adam(self.theta_SP, algorithm.adam_epsilon)
         self.value_adam = Adam(self.phi_SP, algorithm.adam_epsilon)
-        self._scaler = ReturnScaler(len(seeds), algorithm.gamma, algorithm.reward_clip)
+        self._scaler = RewardScaler(len(seeds), algorithm.reward_scaling, algorithm.gamma, algorithm.reward_clip)
         self._minibatch_rngs = [stream(s, Purpose.MINIBATCHES) for s in seeds]
 
     def policy(self) -> GaussianPolicy:
@@ -233,7 +248,7 @@ class Agent:
     def minibatches(self, epochs: int, *data: Tensor) -> Iterator[tuple[Tensor, ...]]:
         """Each seed's own shuffles of (S, T, ...) tensors, cut into minibatches (S, B, ...)."""
         for _ in range(epochs):
-            order_ST = np.stack([rng.permutation(self.algorithm.steps) for rng in self._minibatch_rngs])
+            order_ST = np.stack([rng.permutation(data[0].shape[1]) for rng in self._minibatch_rngs])
             index_ST = torch.from_numpy(order_ST)
             shuffled = [x.gather(1, index_ST if x.ndim == 2 else index_ST.unsqueeze(-1).expand(x.shape)) for x in data]
             yield from zip(*(x.chunk(self.algorithm.minibatches, dim=1) for x in shuffled), strict=True)

@@ -1,4 +1,4 @@
-"""Proximal policy optimisation for S seeds at once, and PPO-M, its core without most code-level optimisations.
+"""Proximal policy optimisation for S seeds at once, PPO-M, which is its core alone, and PPO-NoClip, all but the core.
 
 PPO (Schulman et al. 2017, 1707.06347) as MadryLab/implementation-matters runs it, every optimisation a setting.
 
@@ -7,6 +7,10 @@ initialisation with scaled heads (3), learning-rate annealing (4), reward clippi
 Observation normalisation (6) and tanh (8) stay on, as in the papers' code, though their text says that PPO-M has
 none; global gradient clipping (9) is off in both. Advantages are standardised in every minibatch in both, an
 optimisation that is in no list of the nine.
+
+PPO-NoClip clips no ratio. It keeps optimisations that PPO-M leaves out, with values of its own, clips the policy's
+gradient (9), and weighs the policy's entropy in its objective, downward on Hopper and Walker2d and upward on
+Humanoid, which is in no list of the nine either.
 
 Defects of that code are not reproduced: see `Agent.estimate` (true bootstraps) and `rlclaims.training` (seeds,
 episodes that run on, measuring that leaves training alone).
@@ -33,6 +37,8 @@ class PPO(Algorithm):
     """eps: pairs with a ratio beyond 1 +- eps in the direction of their advantage get no gradient."""
     normalize_advantages: bool = True
     """Standardise advantages in every minibatch."""
+    entropy_coefficient: float | None = None
+    """Weight of the policy's entropy, in nats, in the objective; a negative one makes actions less random."""
 
     scale_rewards: bool = True
     initialization: str = "orthogonal"
@@ -47,6 +53,8 @@ class PPO(Algorithm):
         if self.clip_epsilon is not None:
             self._require_positive("clip_epsilon")
         self._require_boolean("normalize_advantages")
+        if self.entropy_coefficient is not None:
+            self._require_nonzero("entropy_coefficient")
 
     def check(self) -> None:
         """Try the objective on four pairs of two seeds.
@@ -97,8 +105,8 @@ class PPO(Algorithm):
     def improve(self, agent: Agent, batch: Batch) -> None:
         """Epochs of minibatch ascent on the objective, from the agent's policy as it stands, which ratios start at.
 
-        Moves the agent's theta_SP, policy Adam and minibatch generators, and nothing else of it. The batch has
-        B = `steps` pairs a seed.
+        Moves the agent's theta_SP, policy Adam and minibatch generators, and nothing else of it. However many pairs
+        the batch has, a pass splits them into `minibatches`.
         """
         with torch.no_grad():
             old_log_prob_ST = agent.policy()(batch.observation_SBO).log_prob(batch.action_SBA)
@@ -106,11 +114,13 @@ class PPO(Algorithm):
         learning_rate = agent.annealed(self.learning_rate)
         data = (batch.observation_SBO, batch.action_SBA, old_log_prob_ST, batch.advantage_SB)
         for observation_SBO, action_SBA, old_log_prob_SB, advantage_SB in agent.minibatches(self.epochs, *data):
-            log_prob_SB = agent.network(agent.theta_SP, observation_SBO).log_prob(action_SBA)
-            ratio_SB = (log_prob_SB - old_log_prob_SB).exp()
+            new_actions = agent.network(agent.theta_SP, observation_SBO)
+            ratio_SB = (new_actions.log_prob(action_SBA) - old_log_prob_SB).exp()
             if self.normalize_advantages:
                 advantage_SB = standardized(advantage_SB)
             loss_S = self.policy_loss(ratio_SB, advantage_SB)
+            if self.entropy_coefficient is not None:
+                loss_S = loss_S - self.entropy_coefficient * new_actions.entropy()
             # A sum over seeds gives each seed the gradient of its own loss.
             (gradient_SP,) = torch.autograd.grad(loss_S.sum(), agent.theta_SP)
             agent.policy_adam.step(self._clipped(gradient_SP), learning_rate)
@@ -145,3 +155,18 @@ class PPOM(PPO):
     anneal_learning_rates: bool = False
     reward_clip: float | None = None
     observation_clip: float | None = None
+
+
+@dataclass(frozen=True)
+class PPONoClip(PPO):
+    """PPO-NoClip: PPO whose ratios nothing clips; defaults are the papers' for Hopper."""
+
+    learning_rate: float = 6e-5
+    value_learning_rate: float = 4e-4
+    gae_lambda: float = 0.925
+    clip_epsilon: float | None = None
+    entropy_coefficient: float | None = -0.005
+
+    reward_scaling: str = "rewards"
+    reward_clip: float | None = 2.5
+    gradient_clip: float | None = 4.0
