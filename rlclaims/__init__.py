@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rlclaims.agents.algorithm import Agent, Algorithm
     from rlclaims.agents.ppo import PPO, PPOM, PPONoClip
-    from rlclaims.agents.trpo import TRPO
+    from rlclaims.agents.trpo import TRPO, TRPOPlus
     from rlclaims.judging.claim import Claim, Source, claim, family, source
     from rlclaims.judging.evidence import ClaimError, Evidence
     from rlclaims.judging.factorial import Factorial
@@ -38,6 +38,7 @@ _HOME = {
     "Source": "judging.claim",
     "TRPO": "agents.trpo",
     "TwinUpdates": "judging.twins",
+    "TRPOPlus": "agents.trpo",
     "Update": "update",
     "all_of": "judging.joined",
     "any_of": "judging.joined",
@@ -52,8 +53,8 @@ _HOME = {
 
 __all__ = [
     "PPO", "PPOM", "TRPO", "Agent", "Algorithm", "Batch", "Claim", "ClaimError", "Evidence", "Factorial", "PPONoClip",
-    "Rollout", "Runs", "Sample", "Source", "TwinUpdates", "Update", "all_of", "any_of", "claim", "factorial", "family",
-    "runs", "source", "theorem", "twins",
+    "Rollout", "Runs", "Sample", "Source", "TRPOPlus", "TwinUpdates", "Update", "all_of", "any_of", "claim",
+    "factorial", "family", "runs", "source", "theorem", "twins",
 ]  # fmt: skip
 
 

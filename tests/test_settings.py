@@ -2,9 +2,9 @@ from dataclasses import dataclass, fields
 
 import pytest
 
-from rlclaims import PPO, PPOM, TRPO, PPONoClip
+from rlclaims import PPO, PPOM, TRPO, PPONoClip, TRPOPlus
 
-# MadryLab/implementation-matters: configs/*_ppo.py, *_ppom.py, *_ppo_noclip.py and *_trpo.py.
+# MadryLab/implementation-matters: configs/*_ppo.py, *_ppom.py, *_ppo_noclip.py, *_trpo.py and *_trpo_plus.py.
 PAPERS = [
     (PPO, "Hopper-v5", {"learning_rate": 3e-4, "value_learning_rate": 2.5e-4, "value_clip": None}),
     (PPO, "Walker2d-v5", {"learning_rate": 4e-4, "value_learning_rate": 3e-4, "value_clip": 0.2}),
@@ -30,6 +30,10 @@ PAPERS = [
     (TRPO, "Hopper-v5", {"delta": 0.13, "value_learning_rate": 2e-4}),
     (TRPO, "Walker2d-v5", {"delta": 0.04, "value_learning_rate": 3e-4}),
     (TRPO, "Humanoid-v5", {"delta": 0.07, "value_learning_rate": 3e-4}),
+    (TRPOPlus, "Hopper-v5", {"delta": 0.04, "value_learning_rate": 2e-4, "value_clip": None}),
+    (TRPOPlus, "Walker2d-v5", {"delta": 0.07, "value_learning_rate": 1e-4, "value_clip": None}),
+    (TRPOPlus, "Humanoid-v5", {"delta": 0.1, "value_learning_rate": 5e-5, "value_clip": 0.2,
+                               "gae_lambda": 0.85, "initialization": "xavier"}),
 ]  # fmt: skip
 COMMON = {
     "steps": 2048, "hidden": (64, 64), "value_epochs": 10, "minibatches": 32, "gamma": 0.99, "gae_lambda": 0.95,
@@ -51,12 +55,19 @@ OFF = {
     "observation_clip": None,
 }
 CLIPPED = {"epochs": 10, "clip_epsilon": 0.2, "normalize_advantages": True, "entropy_coefficient": None}
+NATURAL = {
+    "conjugate_gradient_steps": 10,
+    "damping": 0.1,
+    "fisher_fraction": 0.1,
+    "backtracks": 10,
+    "accept_ratio": 0.1,
+}
 PER_CLASS = {
     PPO: {**CLIPPED, **ON},
     PPOM: {**CLIPPED, **OFF},
     PPONoClip: {**CLIPPED, "clip_epsilon": None, **ON},
-    TRPO: {"conjugate_gradient_steps": 10, "damping": 0.1, "fisher_fraction": 0.1, "backtracks": 10,
-           "accept_ratio": 0.1, **OFF, "value_clip": None},
+    TRPO: {**NATURAL, **OFF, "value_clip": None},
+    TRPOPlus: {**NATURAL, **ON, "anneal_learning_rates": False},
 }  # fmt: skip
 
 
@@ -77,7 +88,7 @@ def test_ppom_is_ppo_without_the_named_optimisations_and_with_its_own_learning_r
 
 
 def test_a_task_without_published_settings_gets_the_defaults():
-    for algorithm in (PPO, PPOM, PPONoClip, TRPO):
+    for algorithm in (PPO, PPOM, PPONoClip, TRPO, TRPOPlus):
         assert algorithm.for_task("InvertedPendulum-v5") == algorithm()
 
 

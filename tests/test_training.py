@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rlclaims import PPO, PPOM, TRPO, Agent, PPONoClip, training
+from rlclaims import PPO, PPOM, TRPO, Agent, PPONoClip, TRPOPlus, training
 from rlclaims.randomness import Purpose, stream
 from rlclaims.sim.simulator import Simulator
 from rlclaims.sim.tasks import task_named
@@ -49,11 +49,12 @@ def test_a_run_is_the_same_alone_and_in_any_company(task, sizes):
 
 
 def test_a_run_of_a_variant_is_the_same_alone_and_in_any_company():
-    no_clip = PPONoClip(**REAL, epochs=2)
-    ppo, *_ = algorithms(REAL)
-    in_company = train("Hopper-v5", [(ppo, [4]), (no_clip, [7, 1, 3])])
-    (alone,) = train("Hopper-v5", [(no_clip, [1])])
-    assert_same_run(alone, in_company[2])
+    passes = {**REAL, "value_epochs": 1}
+    no_clip, plus = PPONoClip(**passes, epochs=1), TRPOPlus(**passes)
+    in_company = train("Hopper-v5", [(plus, [7, 4, 1]), (no_clip, [7, 2])])
+    for algorithm, seed, place in ((plus, 4, 1), (no_clip, 2, 4)):
+        (alone,) = train("Hopper-v5", [(algorithm, [seed])])
+        assert_same_run(alone, in_company[place])
 
 
 def test_a_run_is_the_same_run_again():

@@ -60,6 +60,19 @@ PAPER_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "Walker2d": {"delta": 0.04, "value_learning_rate": 3e-4},
         "Humanoid": {"delta": 0.07, "value_learning_rate": 3e-4},
     },
+    # configs/*_trpo_plus.py. Its final deltas (.07, .04, .05) are never reached, nor its clips of the gradient (1, 1,
+    # .5) used. Lambda .85 is Humanoid's alone.
+    "TRPOPlus": {
+        "Hopper": {"delta": 0.04, "value_learning_rate": 2e-4},
+        "Walker2d": {"delta": 0.07, "value_learning_rate": 1e-4},
+        "Humanoid": {
+            "delta": 0.10,
+            "value_learning_rate": 5e-5,
+            "gae_lambda": 0.85,
+            "value_clip": 0.2,
+            "initialization": "xavier",
+        },
+    },
 }
 
 

@@ -1,11 +1,15 @@
-"""Trust region policy optimisation for S seeds at once.
+"""Trust region policy optimisation for S seeds at once, and TRPO+, with the code-level optimisations of PPO.
 
 TRPO (Schulman et al. 2015, 1502.05477) as MadryLab/implementation-matters runs it: conjugate gradient on
 Fisher-vector products over a tenth of the states, a step to the edge of the trust region, and a backtracking line
 search that asks for a raised surrogate and a mean KL(old || new) of at most delta on the rollout. Seeds share every
 matrix product and differ in when they are done, which masks keep.
 
-Left out: the entropy bonus, and the KL schedule of TRPO+ (a no-op in that code).
+TRPO+ is TRPO with reward scaling (2), orthogonal initialisation (3; not on Humanoid), reward clipping (5) and
+observation clipping (7), and on Humanoid value clipping (1). Its delta stays where it starts: the configs of that code
+name a final one, but its step never reads the schedule. Nor does it read their bound on the gradient (9).
+
+Left out: the entropy bonus.
 """
 
 from collections.abc import Callable
@@ -103,6 +107,18 @@ class TRPO(Algorithm):
             if not searching_S.any():
                 break
         return accepted_SP
+
+
+@dataclass(frozen=True)
+class TRPOPlus(TRPO):
+    """TRPO+: TRPO with code-level optimisations of PPO; defaults are the papers' for Hopper."""
+
+    delta: float = 0.04
+
+    scale_rewards: bool = True
+    initialization: str = "orthogonal"
+    reward_clip: float | None = 10.0
+    observation_clip: float | None = 10.0
 
 
 def fisher_vector_product(agent: Agent, observation_SBO: Tensor, damping: float) -> Callable[[Tensor], Tensor]:
