@@ -87,9 +87,9 @@ def test_ppom_is_ppo_without_the_named_optimisations_and_with_its_own_learning_r
     assert differing == {*ON, "learning_rate", "value_learning_rate"} | value_clip
 
 
-def test_a_task_without_published_settings_gets_the_defaults():
+def test_a_task_without_published_settings_gets_the_defaults_which_are_those_for_hopper():
     for algorithm in (PPO, PPOM, PPONoClip, TRPO, TRPOPlus):
-        assert algorithm.for_task("InvertedPendulum-v5") == algorithm()
+        assert algorithm.for_task("InvertedPendulum-v5") == algorithm() == algorithm.for_task("Hopper-v5")
 
 
 def test_changes_go_on_top_of_the_papers_settings():
