@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rlclaims.agents.algorithm import Agent, Algorithm
-    from rlclaims.agents.ppo import PPO, PPOM, PPONoClip
+    from rlclaims.agents.ppo import PPO, PPOM, PPOMAtPPOsRates, PPONoClip
     from rlclaims.agents.trpo import TRPO, TRPOPlus
     from rlclaims.judging.claim import Claim, Source, claim, family, source
     from rlclaims.judging.evidence import ClaimError, Evidence
@@ -31,6 +31,7 @@ _HOME = {
     "Factorial": "judging.factorial",
     "PPO": "agents.ppo",
     "PPOM": "agents.ppo",
+    "PPOMAtPPOsRates": "agents.ppo",
     "PPONoClip": "agents.ppo",
     "Rollout": "update",
     "Runs": "judging.runs",
@@ -52,9 +53,9 @@ _HOME = {
 }
 
 __all__ = [
-    "PPO", "PPOM", "TRPO", "Agent", "Algorithm", "Batch", "Claim", "ClaimError", "Evidence", "Factorial", "PPONoClip",
-    "Rollout", "Runs", "Sample", "Source", "TRPOPlus", "TwinUpdates", "Update", "all_of", "any_of", "claim",
-    "factorial", "family", "runs", "source", "theorem", "twins",
+    "PPO", "PPOM", "TRPO", "Agent", "Algorithm", "Batch", "Claim", "ClaimError", "Evidence", "Factorial",
+    "PPOMAtPPOsRates", "PPONoClip", "Rollout", "Runs", "Sample", "Source", "TRPOPlus", "TwinUpdates", "Update",
+    "all_of", "any_of", "claim", "factorial", "family", "runs", "source", "theorem", "twins",
 ]  # fmt: skip
 
 

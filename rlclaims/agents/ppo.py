@@ -17,6 +17,7 @@ episodes that run on, measuring that leaves training alone).
 """
 
 from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -155,6 +156,21 @@ class PPOM(PPO):
     anneal_learning_rates: bool = False
     reward_clip: float | None = None
     observation_clip: float | None = None
+
+
+@dataclass(frozen=True)
+class PPOMAtPPOsRates(PPOM):
+    """PPO-M with PPO's learning rates, so that they differ in the named optimisations alone; no paper has it."""
+
+    learning_rate: float = 3e-4
+    value_learning_rate: float = 2.5e-4
+
+    @classmethod
+    def for_task(cls, task: str, **changes: Any) -> Self:
+        """PPO-M's settings, with PPO's learning rates for the task; `changes` go on top."""
+        ppo = PPO.for_task(task)
+        rates = {name: getattr(ppo, name) for name in ("learning_rate", "value_learning_rate")}
+        return super().for_task(task, **{**rates, **changes})
 
 
 @dataclass(frozen=True)

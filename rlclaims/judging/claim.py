@@ -38,9 +38,9 @@ def family(name: str, *, size: int, rate: float | None = None) -> Family:
 
     Args:
         name: the same in every file.
-        size: shares that the rate is split into on each task of a profile, whether taken or not: one for each claim, and
-            another for each that is expected to be refuted. Room for claims to come keeps their verdicts from changing
-            those of others.
+        size: shares that the rate is split into on each task of a profile, whether taken or not: one for each claim,
+            and another for each that is expected to be refuted. Room for claims to come keeps their verdicts from
+            changing those of others.
         rate: probability that any of the family turns red though its sentence is as it ships; by default the profile's.
 
     Raises:

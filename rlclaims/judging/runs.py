@@ -7,7 +7,7 @@ trpo.kl_old_new.mean.held_out.last(0.25)
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from rlclaims.judging.evidence import ClaimError, is_number
@@ -35,8 +35,8 @@ class RunsSpec:
     """Which block of seeds it takes; runs of different blocks are never paired."""
     twins: bool = False
     """Whether it stands for the runs' twin updates instead of the runs."""
-    factors: "tuple[tuple[str, tuple[Any, Any]], ...]" = ()
-    """Settings with two values each, if it stands for runs with all or some of their combinations."""
+    factors: tuple[tuple[str, tuple[Any, Any]], ...] | None = None
+    """Settings with two values each, if it stands for runs with all or some of their combinations, or None."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,19 @@ class Series:
             lambda row: sum(row[i] for i in chosen) / len(chosen),
         )
 
+    def where(self, other: "Series") -> "Series":
+        """The same measure at the iterations at which another is measured, so that both are of the same updates.
+
+        Raises:
+            ClaimError: they are of different runs.
+        """
+        self._same_runs(other, "is held against")
+        step = max(1, other.every // self.every)
+        rows = tuple(row[::step] for row in self.rows)
+        return replace(
+            self, quantity=f"{self.quantity} at the iterations of {other.quantity}", rows=rows, every=self.every * step
+        )
+
     def rank_correlation(self, other: "Series") -> Sample:
         """Spearman's rank correlation over the iterations at which both are measured, one number per seed.
 
@@ -89,20 +102,13 @@ class Series:
         Raises:
             ClaimError: they are of different runs, or on the same pairs.
         """
-        if not isinstance(other, Series):
-            raise ClaimError(f"{self.quantity} is correlated with another series, not with {other!r}.")
-        if (self.seeds, self.scope) != (other.seeds, other.scope):
-            raise ClaimError(f"{self.quantity} and {other.quantity} are of different runs, and have no correlation.")
+        self._same_runs(other, "is correlated with")
         if self.every == other.every:
             raise ClaimError(
                 f"{self.quantity} and {other.quantity} are measured on the same pairs and share their noise: take "
                 "one on .training and the other on .held_out."
             )
-        every = max(self.every, other.every)
-        rows = [
-            (one[:: every // self.every], two[:: every // other.every])
-            for one, two in zip(self.rows, other.rows, strict=True)
-        ]
+        rows = zip(self.where(other).rows, other.where(self).rows, strict=True)
         return Sample(
             f"rank correlation over training of {self.quantity} and {other.quantity}",
             tuple(rank_correlation(one, two) for one, two in rows),
@@ -111,6 +117,12 @@ class Series:
             self.failures,
             bounds=(-1.0, 1.0),
         )
+
+    def _same_runs(self, other: object, what: str) -> None:
+        if not isinstance(other, Series):
+            raise ClaimError(f"{self.quantity} {what} another series, not {other!r}.")
+        if (self.seeds, self.scope) != (other.seeds, other.scope):
+            raise ClaimError(f"{self.quantity} {what} another series of the same runs, not {other.quantity}.")
 
     def overall(self) -> Sample:
         """Mean over all measured iterations, per seed."""

@@ -17,16 +17,35 @@ if TYPE_CHECKING:
 Subject = Runs | TwinUpdates | Factorial
 
 
-def combinations(factors: Sequence[tuple[str, tuple[Any, Any]]]) -> list[dict[str, Any]]:
-    """The settings of each combination of a factorial; one without settings where there are no factors."""
+def cells(algorithm: type[Algorithm], spec: RunsSpec, task: str) -> list[Algorithm]:
+    """The algorithm of each combination of a factorial, or the one algorithm where there are no factors.
+
+    Raises:
+        ValueError, TypeError: a setting is unknown or does not fit, or there are too many factors.
+    """
+    if spec.factors is None:
+        return [algorithm.for_task(task, **dict(spec.changes))]
+    for name, values in spec.factors:
+        if not isinstance(values, tuple) or len(values) != 2:
+            raise ValueError(f"A setting of a factorial has two values, {name}=(one, other), not {values!r}.")
+    papers = algorithm.for_task(task, **dict(spec.changes))
+
+    def level(name: str, value: Any) -> Any:
+        return value(getattr(papers, name)) if callable(value) and hasattr(papers, name) else value
+
     return [
-        {name: values[name in switched] for name, values in factors} for switched in _design(factors) or [frozenset()]
+        algorithm.for_task(
+            task,
+            **dict(spec.changes),
+            **{name: level(name, values[name in switched]) for name, values in spec.factors},
+        )
+        for switched in _design(spec.factors)
     ]
 
 
 def subject(spec: RunsSpec, run_specs: Sequence[RunSpec], measured: "Sequence[Measured]") -> Subject:
     """What a fixture stands for, from its runs (combination by combination, seed by seed) and what they measured."""
-    n = len(run_specs) // len(cells := _design(spec.factors) or (frozenset(),))
+    n = len(run_specs) // len(cells := _design(spec.factors or ()))
 
     def of_cell(i: int) -> tuple[Algorithm, str, int, tuple[int, ...], "tuple[Measured, ...]"]:
         runs, first = run_specs[i * n : (i + 1) * n], run_specs[i * n]
@@ -36,7 +55,7 @@ def subject(spec: RunsSpec, run_specs: Sequence[RunSpec], measured: "Sequence[Me
     if spec.twins:
         return TwinUpdates(*of_cell(0))
     runs = {cell: Runs(*of_cell(i)) for i, cell in enumerate(cells)}
-    return Factorial(runs) if spec.factors else runs[frozenset()]
+    return runs[frozenset()] if spec.factors is None else Factorial(runs)
 
 
 def check_remakable(algorithm: Algorithm) -> None:
@@ -56,4 +75,4 @@ def check_remakable(algorithm: Algorithm) -> None:
 
 
 def _design(factors: Sequence[tuple[str, tuple[Any, Any]]]) -> tuple[Combination, ...]:
-    return two_level_design([name for name, _ in factors]) if factors else ()
+    return two_level_design([name for name, _ in factors])

@@ -53,7 +53,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not any(map(_is_claim, items)):
         return
     from rlclaims.pytest_plugin.families import families
-    from rlclaims.pytest_plugin.rules import check_claims
+    from rlclaims.pytest_plugin.rules import check_claims, skip_those_of_other_profiles
     from rlclaims.pytest_plugin.session import claim_session
 
     for place, item in enumerate(items):
@@ -61,6 +61,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     with stopping(config):
         session = claim_session(config)
         check_claims(session, items)
+        skip_those_of_other_profiles(session, items)
         session.families = families(items, session.profile)
 
 

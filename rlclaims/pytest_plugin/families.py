@@ -84,8 +84,8 @@ def _check_named(named: Mapping[Family, int]) -> None:
             )
         if taken > family.size:
             raise pytest.UsageError(
-                f"The family {family.name!r} has {family.size} shares on the profile's tasks and its claims take {taken}; "
-                "raise its size."
+                f"The family {family.name!r} has {family.size} shares on the profile's tasks and its claims take "
+                f"{taken}; raise its size."
             )
 
 

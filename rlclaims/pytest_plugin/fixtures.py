@@ -79,7 +79,8 @@ def factorial(
         task: as for `runs`.
         iterations: as for `runs`.
         block: as for `runs`.
-        **levels: the settings, one to nine, each with its first and its second value.
+        **levels: the settings, one to nine, each with its first and its second value. A value that is a function is
+            what it makes of the papers' value for the task: `learning_rate=(lambda x: x, lambda x: x / 2)`.
 
     Returns:
         What to assign to the fixture's name: `rates = rlclaims.factorial(PPO, epochs=(10, 5))`.

@@ -57,6 +57,17 @@ def check_claims(session: ClaimSession, items: Iterable[pytest.Item]) -> None:
                 )
 
 
+def skip_those_of_other_profiles(session: ClaimSession, items: Iterable[pytest.Item]) -> None:
+    """Skip claims that are not of the session's profile; where nothing is evidence all are run, to prove the wiring."""
+    profile = session.profile
+    for item in items:
+        declared = claim_of(item)
+        if declared is None or declared.profiles is None or profile.name in declared.profiles or not profile.evidence:
+            continue
+        names = ", ".join(declared.profiles)
+        item.add_marker(pytest.mark.skip(reason=f"a claim of --claims-profile {names}"))
+
+
 def _is_plain_parameter(item: pytest.Function, name: str) -> bool:
     """Whether an argument is a value that parametrize gives, not one that a fixture makes of it."""
     definitions = item._fixtureinfo.name2fixturedefs.get(name, ())

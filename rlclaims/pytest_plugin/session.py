@@ -13,7 +13,7 @@ from rlclaims.judging.claim import Claim
 from rlclaims.judging.evidence import ClaimError
 from rlclaims.judging.profile import Profile
 from rlclaims.judging.runs import RunsSpec
-from rlclaims.judging.subjects import Subject, check_remakable, combinations, subject
+from rlclaims.judging.subjects import Subject, cells, check_remakable, subject
 from rlclaims.judging.terms import Family, Pilot, Terms
 from rlclaims.pytest_plugin.options import TASK, Settings, settings
 from rlclaims.pytest_plugin.pilots import read_pilots
@@ -210,8 +210,8 @@ class ClaimSession:
         if type(iterations) is int and not self.profile.evidence:
             iterations = min(iterations, self.profile.iterations)
         first = self.seeds(spec.block, 1)[0]
-        cells = [checked(RunSpec(algorithm, spec.task, iterations, first)) for algorithm in algorithms(spec)]
-        return [replace(cell, seed=seed) for cell in cells for seed in self.seeds(spec.block, n)]
+        runs = [checked(RunSpec(algorithm, spec.task, iterations, first)) for algorithm in algorithms(spec)]
+        return [replace(run, seed=seed) for run in runs for seed in self.seeds(spec.block, n)]
 
 
 def algorithms(spec: RunsSpec) -> list[Algorithm]:
@@ -221,16 +221,15 @@ def algorithms(spec: RunsSpec) -> list[Algorithm]:
         SpecError: it asks for none.
     """
     assert spec.task is not None
+    if spec.factors == ():
+        raise SpecError("A factorial varies settings: rlclaims.factorial(PPO, epochs=(10, 5)), say.")
     if isinstance(spec.algorithm, Algorithm):
-        if spec.changes or spec.factors:
+        if spec.changes or spec.factors is not None:
             raise SpecError("Settings are given for a class, rlclaims.PPO, say; an instance has its own.")
         made = [spec.algorithm]
     elif isinstance(spec.algorithm, type) and issubclass(spec.algorithm, Algorithm):
         try:
-            made = [
-                spec.algorithm.for_task(spec.task, **dict(spec.changes), **combination)
-                for combination in combinations(spec.factors)
-            ]
+            made = cells(spec.algorithm, spec, spec.task)
         except (ValueError, TypeError) as error:
             raise SpecError(str(error)) from None
     else:

@@ -8,6 +8,7 @@ Combination = frozenset[str]
 """The factors at their second level."""
 
 GENERATORS: dict[int, tuple[str, ...]] = {
+    0: (),
     1: (),
     2: (),
     3: (),
@@ -27,13 +28,13 @@ effect is mixed up with another's, nor with that of any pair of factors.
 
 
 def two_level_design(factors: Sequence[str]) -> tuple[Combination, ...]:
-    """The combinations of one to nine factors to try; the one with every factor at its first level is among them.
+    """The combinations of up to nine factors to try; the one with every factor at its first level is among them.
 
     Raises:
-        ValueError: there are more factors, or none.
+        ValueError: there are more factors.
     """
     if len(factors) not in GENERATORS:
-        raise ValueError(f"A two-level design has from 1 to {max(GENERATORS)} factors, not {len(factors)}.")
+        raise ValueError(f"A two-level design has at most {max(GENERATORS)} factors, not {len(factors)}.")
     words = GENERATORS[len(factors)]
     free = len(factors) - len(words)
     combinations_tried = []

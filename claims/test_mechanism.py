@@ -1,0 +1,220 @@
+"""The mechanism: what in PPO's update keeps its trust region, which the post leaves open.
+
+"The differences are only in auxiliary optimizations such as Adam learning rate annealing or orthogonal initialization.
+As such, it is unclear exactly which mechanisms in PPO are responsible for maintaining the mean KL constraint." Twin
+updates answer: from where one of PPO's updates started, the same update is made again with one mechanism switched (see
+`rlclaims.twin_updates` for both levels of each), so that what differs is the mechanism's doing. Updates are made again
+at four iterations of training, and an effect is the average over them, a factor on the mean KL and a difference in the
+share of ratios off 1 +- eps, both on held-out pairs. Each is claimed twice over, of the mechanism switched alone and on
+average over a design that switches all others too.
+
+The post names no direction, so one is supposed, before the data and alike for all: what PPO has, or has more tightly,
+keeps the trust region smaller. `rlclaims mechanism` prints effects by iteration, the design and its aliases.
+"""
+
+import pytest
+
+from rlclaims import Factorial, Runs, Sample, TwinUpdates, all_of, claim, family, source
+
+POST = source("Part III, Trust Regions")
+POST_OPTIMA = source("Part III, Trust Regions, on infinite optima")
+IMPLEMENTATION_MATTERS = source(
+    "section on trust regions, paraphrased",
+    '"Implementation Matters in Deep Policy Gradients" (2005.12729)',
+)
+TRULY_PPO = source("theorem 2 and its figure, paraphrased", '"Truly Proximal Policy Optimization" (1903.07940)')
+
+UNCLEAR = "it is unclear exactly which mechanisms in PPO are responsible for maintaining the mean KL constraint"
+
+A_QUARTER_MORE = 1.25
+"""The factor from which a mechanism's effect on a KL begins to matter."""
+
+ONE_IN_TWENTY = 0.05
+"""The share of pairs from which an effect on leaving the range begins to matter."""
+
+FAMILY = family("the post and its papers", size=200)
+
+IN_PLACE = ["clip", "annealing", "adam_state", "advantage_normalization", "head"]
+"""Mechanisms that PPO has, and that a switch takes away: without them the trust region is supposed to be larger."""
+
+LOOSER = ["epsilon", "epochs", "learning_rate", "gradient_clip"]
+"""Numbers that a switch halves, and a bound that it adds: with them the trust region is supposed to be smaller."""
+
+
+@pytest.mark.parametrize("mechanism", IN_PLACE)
+@claim(
+    "mechanism/lowers-mean-kl",
+    POST,
+    says=UNCLEAR,
+    means="without the mechanism the held-out mean KL(old||new) of PPO's updates is larger: its geometric mean factor, "
+    "over seeds and four iterations, is above 1, with the mechanism switched alone and on average over the design",
+    margin=A_QUARTER_MORE,
+    family=FAMILY,
+)
+def test_lowers_mean_kl(ppo_twins: TwinUpdates, mechanism: str) -> None:
+    assert all_of(
+        ppo_twins.switching(mechanism).mean_kl.held_out.overall() > 1,
+        ppo_twins.in_design(mechanism).mean_kl.held_out.overall() > 1,
+    )
+
+
+@pytest.mark.parametrize("mechanism", IN_PLACE)
+@claim(
+    "mechanism/lowers-exceedance",
+    POST,
+    says=UNCLEAR,
+    means="without the mechanism the share of held-out ratios off 1 +- eps is larger in PPO's updates: its mean "
+    "change, over seeds and four iterations, is above 0, with the mechanism switched alone and on average over the design",
+    margin=ONE_IN_TWENTY,
+    family=FAMILY,
+)
+def test_lowers_exceedance(ppo_twins: TwinUpdates, mechanism: str) -> None:
+    assert all_of(
+        ppo_twins.switching(mechanism).exceedance.held_out.overall() > 0,
+        ppo_twins.in_design(mechanism).exceedance.held_out.overall() > 0,
+    )
+
+
+@pytest.mark.parametrize("mechanism", LOOSER)
+@claim(
+    "mechanism/tighter-lowers-mean-kl",
+    POST,
+    says=UNCLEAR,
+    means="with the number halved, or the bound on the gradient added, the held-out mean KL(old||new) of PPO's updates "
+    "is smaller: its geometric mean factor, over seeds and four iterations, is below 1, alone and over the design",
+    margin=A_QUARTER_MORE,
+    family=FAMILY,
+)
+def test_tighter_lowers_mean_kl(ppo_twins: TwinUpdates, mechanism: str) -> None:
+    assert all_of(
+        ppo_twins.switching(mechanism).mean_kl.held_out.overall() < 1,
+        ppo_twins.in_design(mechanism).mean_kl.held_out.overall() < 1,
+    )
+
+
+@pytest.mark.parametrize("mechanism", LOOSER)
+@claim(
+    "mechanism/tighter-lowers-exceedance",
+    POST,
+    says=UNCLEAR,
+    means="with the number halved, or the bound on the gradient added, the share of held-out ratios off 1 +- eps (as "
+    "PPO has it) is smaller: its mean change, over seeds and four iterations, is below 0, alone and over the design",
+    margin=ONE_IN_TWENTY,
+    family=FAMILY,
+)
+def test_tighter_lowers_exceedance(ppo_twins: TwinUpdates, mechanism: str) -> None:
+    assert all_of(
+        ppo_twins.switching(mechanism).exceedance.held_out.overall() < 0,
+        ppo_twins.in_design(mechanism).exceedance.held_out.overall() < 0,
+    )
+
+
+# Optimiser against eps.
+
+
+@pytest.mark.parametrize("optimizer_setting", ["learning_rate", "epochs"])
+@claim(
+    "mechanism/optimizer-moves-mean-kl-more-than-eps",
+    IMPLEMENTATION_MATTERS,
+    says="The trust region that PPO realises follows its optimiser (learning rate, epochs, annealing), not eps.",
+    means="the held-out mean KL(old||new) of PPO's updates with that setting halved, over that with eps halved, has a "
+    "geometric mean over seeds and four iterations below 1",
+    margin=A_QUARTER_MORE,
+    family=FAMILY,
+)
+def test_optimizer_moves_mean_kl_more_than_eps(ppo_twins: TwinUpdates, optimizer_setting: str) -> None:
+    assert ppo_twins.switching(optimizer_setting, against="epsilon").mean_kl.held_out.overall() < 1
+
+
+@claim(
+    "mechanism/eps-leaves-mean-kl",
+    IMPLEMENTATION_MATTERS,
+    says="The trust region that PPO realises follows its optimiser (learning rate, epochs, annealing), not eps.",
+    means="with eps halved, the held-out mean KL(old||new) of PPO's updates changes by a factor whose geometric mean, "
+    "over seeds and four iterations, lies between .8 and 1.25",
+    family=FAMILY,
+)
+def test_eps_leaves_mean_kl(ppo_twins: TwinUpdates) -> None:
+    assert ppo_twins.switching("epsilon").mean_kl.held_out.overall().within(1 / A_QUARTER_MORE, A_QUARTER_MORE)
+
+
+# What clipping does to ratios.
+
+
+@claim(
+    "mechanism/clipping-lowers-exceedance-at-matched-kl",
+    POST,
+    says="PPO's main mechanism for maintaining the trust region (the ratio clipping)",
+    means="the share of held-out ratios off 1 +- eps is smaller in PPO's updates than in the same updates without "
+    "clipping, stopped where their held-out mean KL(old||new) is the same: the mean over seeds and four iterations of "
+    "the difference is below 0",
+    margin=0.02,
+    family=FAMILY,
+)
+def test_clipping_lowers_exceedance_at_matched_kl(ppo_twins: TwinUpdates) -> None:
+    assert ppo_twins.clipping_at_matched_kl.overall() < 0
+
+
+@claim(
+    "mechanism/convergence-leaves-the-range",
+    POST_OPTIMA,
+    says="there are infinite optima of the optimization problem PPO solves to find each step and only one of them "
+    "enforces the intended trust region bound",
+    means="with ten times the epochs, the share of ratios off 1 +- eps on the batch of PPO's updates is larger: its "
+    "mean change, over seeds and four iterations, is above 0",
+    margin=ONE_IN_TWENTY,
+    family=FAMILY,
+)
+def test_convergence_leaves_the_range(ppo_twins: TwinUpdates) -> None:
+    assert ppo_twins.converged.exceedance.training.overall() > 0
+
+
+@claim(
+    "mechanism/let-go-pairs-are-pushed-further",
+    TRULY_PPO,
+    says="A ratio out of the range can be pushed further out, which was seen for 25 to 45% of the samples.",
+    means="in PPO's updates more than a quarter of the pairs that the objective has let go at the end of an epoch move "
+    "further out in the next: the mean share over seeds and four iterations is above .25",
+    margin=ONE_IN_TWENTY,
+    family=FAMILY,
+)
+def test_let_go_pairs_are_pushed_further(ppo_twins: TwinUpdates) -> None:
+    assert ppo_twins.pushed_out.overall() > 0.25
+
+
+# Through the trajectory: other settings see other data.
+
+
+def late_mean_kl(runs: Runs) -> Sample:
+    """Of a combination's runs, seed by seed."""
+    return runs.kl_old_new.mean.held_out.last(0.25)
+
+
+@pytest.mark.parametrize("setting", ["clip_epsilon", "anneal_learning_rates", "initialization"])
+@claim(
+    "mechanism/lowers-mean-kl-in-training",
+    POST,
+    says=UNCLEAR,
+    means="trained without the mechanism PPO's late held-out mean KL(old||new) is larger: its geometric mean factor "
+    "over seeds, on average over a design of six settings, is above 1",
+    margin=A_QUARTER_MORE,
+    family=FAMILY,
+    profiles=["paper"],
+)
+def test_lowers_mean_kl_in_training(ppo_factorial: Factorial, setting: str) -> None:
+    assert ppo_factorial.factor_of(setting, late_mean_kl) > 1
+
+
+@pytest.mark.parametrize("setting", ["epochs", "learning_rate", "gradient_clip"])
+@claim(
+    "mechanism/tighter-lowers-mean-kl-in-training",
+    POST,
+    says=UNCLEAR,
+    means="trained with the number halved, or the bound on the gradient added, PPO's late held-out mean KL(old||new) "
+    "is smaller: its geometric mean factor over seeds, on average over a design of six settings, is below 1",
+    margin=A_QUARTER_MORE,
+    family=FAMILY,
+    profiles=["paper"],
+)
+def test_tighter_lowers_mean_kl_in_training(ppo_factorial: Factorial, setting: str) -> None:
+    assert ppo_factorial.factor_of(setting, late_mean_kl) < 1
