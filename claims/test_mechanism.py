@@ -64,7 +64,7 @@ def test_lowers_mean_kl(ppo_twins: TwinUpdates, mechanism: str) -> None:
     POST,
     says=UNCLEAR,
     means="without the mechanism the share of held-out ratios off 1 +- eps is larger in PPO's updates: its mean "
-    "change, over seeds and four iterations, is above 0, with the mechanism switched alone and on average over the design",
+    "change, over seeds and four iterations, is above 0, switched alone and on average over the design",
     margin=ONE_IN_TWENTY,
     family=FAMILY,
 )
