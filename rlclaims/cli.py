@@ -1,10 +1,12 @@
 """The command `rlclaims`: write a claim, list claims, explain one, look after the store. pytest runs them."""
 
 import re
+import sys
 import textwrap
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
+from shutil import get_terminal_size
 from string import Template
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -92,6 +94,42 @@ def explain(
     typer.echo("\n\n".join(_explained(claim) for claim in found))
 
 
+@app.command()
+def mechanism(
+    paths: Paths = None,
+    profile: ProfileName = None,
+    store: StoreFolder = None,
+    first_seed: Annotated[int, typer.Option(help="as for pytest's --claims-first-seed")] = 0,
+) -> None:
+    """Tell what each mechanism does to an update, from the twin updates that the claims take and the store has."""
+    from rlclaims.checkpoints import checkpoint_iterations
+    from rlclaims.judging.twins import TwinUpdates
+    from rlclaims.report.mechanism import mechanism_table
+    from rlclaims.training import HELD_OUT_EVERY
+
+    options = [f"--claims-first-seed={first_seed}", *([] if store is None else [f"--claims-store={store}"])]
+    asked = {
+        spec: claim.session
+        for claim in _collected(paths, profile, *options)
+        for spec in claim.runs.values()
+        if spec.twins
+    }
+    if not asked:
+        raise _refused("No claim here takes twin updates; rlclaims.twins(PPO) makes a fixture of them.")
+    for spec, session in asked.items():
+        runs = session.run_specs(spec, session.profile.seeds)
+        made = next((n for n, run in enumerate(runs) if not session.store.has_twins(run)), len(runs))
+        if made < 2:
+            raise _refused(
+                f"The store {session.store.root} has twin updates of {made} seeds of {runs[0].name} and its like, and "
+                "a table needs 2 or more: run the claims that take them first."
+            )
+        twins = session.runs(spec, made)
+        assert isinstance(twins, TwinUpdates)
+        iterations = checkpoint_iterations(runs[0].iterations, HELD_OUT_EVERY)
+        mechanism_table(twins, iterations, sys.stdout, get_terminal_size((100, 24)).columns)
+
+
 def _explained(claim: "Collected") -> str:
     declared, result = claim.declared, _last(claim)
     family = claim.family
@@ -115,8 +153,8 @@ def _explained(claim: "Collected") -> str:
         lines.append(
             _row(
                 "runs",
-                f"{runs['fixture']}: {runs['algorithm']} on {runs['task']}, {runs['iterations']} iterations, seeds "
-                f"{runs['seeds'][0]} to {runs['seeds'][-1]}",
+                f"{runs['fixture']}: {runs['kind']} of {runs['algorithm']} on {runs['task']}, {runs['iterations']} "
+                f"iterations, seeds {runs['seeds'][0]} to {runs['seeds'][-1]}",
             )
         )
     if result["runs"]:
@@ -162,12 +200,12 @@ def _row(title: str, text: str) -> str:
     )
 
 
-def _collected(paths: list[str] | None, profile: str | None) -> "list[Collected]":
+def _collected(paths: list[str] | None, profile: str | None, *options: str) -> "list[Collected]":
     from rlclaims.pytest_plugin.collect import CollectError, collect
 
     try:
         chosen = [] if profile is None else [f"--claims-profile={profile}"]
-        return collect(paths or (["claims"] if Path("claims").is_dir() else ["."]), *chosen)
+        return collect(paths or (["claims"] if Path("claims").is_dir() else ["."]), *chosen, *options)
     except CollectError as error:
         raise _refused(str(error)) from None
 

@@ -7,7 +7,7 @@ import pytest
 
 from rlclaims.agents.ppo import PPO
 from rlclaims.agents.trpo import TRPO
-from rlclaims.study.cost import NOTHING, Line, Speed, cost, measured_speeds
+from rlclaims.study.cost import NOTHING, Line, Speed, cost, cost_of_twins, measured_speeds
 from rlclaims.study.executor import execute
 from rlclaims.study.plan import plan
 from rlclaims.study.spec import RunSpec
@@ -27,6 +27,7 @@ SPEED = Speed(
     collect=Line(0.5, 0.125),
     learn={PPO_: Line(1.0, 0.25), TRPO_: Line(2.0, 0.5)},
     parameters={PPO_: 10, TRPO_: 20},
+    numbers_per_pair=6,
 )
 SPEEDS = {(TASK, 64): SPEED}
 
@@ -47,6 +48,16 @@ def test_two_processes_take_as_long_as_the_longer():
     taken = cost(runs(PPO_, 2) + runs(TRPO_, 2), 2, SPEEDS)
     collecting = 0.5 + 2 * 0.125
     assert taken.seconds == pytest.approx(3 + 28 * collecting + 25 * (2 + 2 * 0.5))  # TRPO's, the costlier half
+
+
+def test_making_updates_again_takes_the_policys_share_of_learning():
+    taken = cost_of_twins(runs(PPO_, 3), 2, SPEEDS)
+    # Kept are iterations 0, 10 and 20. Of an iteration's gradient steps, 2 of 4 are the policy's. There are 32 twins in
+    # the design and 9 of one mechanism, half of the design's and one of the others with half of the epochs; ten times
+    # the epochs once; two updates to match their KL; and one for what is pushed out.
+    updates = 16 + 16 / 2 + 8 + 1 / 2 + 10 + 2 + 1
+    assert taken.seconds == pytest.approx(3 + 3 * updates * (1 + 3 * 0.25) * 2 / 4 / 2)
+    assert (taken.runs, taken.steps) == (0, 0)
 
 
 def test_what_does_not_step_together_waits_for_a_free_process():

@@ -26,7 +26,7 @@ def cells(algorithm: type[Algorithm], spec: RunsSpec, task: str) -> list[Algorit
     if spec.factors is None:
         return [algorithm.for_task(task, **dict(spec.changes))]
     for name, values in spec.factors:
-        if not isinstance(values, tuple) or len(values) != 2:
+        if len(values) != 2:
             raise ValueError(f"A setting of a factorial has two values, {name}=(one, other), not {values!r}.")
     papers = algorithm.for_task(task, **dict(spec.changes))
 
@@ -56,6 +56,13 @@ def subject(spec: RunsSpec, run_specs: Sequence[RunSpec], measured: "Sequence[Me
         return TwinUpdates(*of_cell(0))
     runs = {cell: Runs(*of_cell(i)) for i, cell in enumerate(cells)}
     return runs[frozenset()] if spec.factors is None else Factorial(runs)
+
+
+def kind(spec: RunsSpec) -> str:
+    """What a fixture stands for, in words."""
+    if spec.twins:
+        return "twin updates"
+    return "runs" if spec.factors is None else "factorial"
 
 
 def check_remakable(algorithm: Algorithm) -> None:

@@ -12,7 +12,7 @@ from rlclaims.judging.claim import Claim
 from rlclaims.judging.runs import RunsSpec
 from rlclaims.judging.terms import Family
 from rlclaims.pytest_plugin.options import settings
-from rlclaims.pytest_plugin.session import claim_name, claim_of, claim_session
+from rlclaims.pytest_plugin.session import ClaimSession, claim_name, claim_of, claim_session
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class Collected:
     """The claims it shares an error rate with."""
     record: Path
     """Where a session writes its record."""
+    session: ClaimSession
+    """Which would judge it."""
 
 
 QUIET = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
@@ -66,6 +68,7 @@ class _Collector:
                     claims.runs_of(item),
                     claims.families[declared.id],
                     settings(item.config).report / "claims.json",
+                    claims,
                 )
             )
 

@@ -67,7 +67,7 @@ def factorial(
     *,
     iterations: int | None = None,
     block: int = 0,
-    **levels: tuple[Any, Any],
+    **settings: Any,
 ) -> Any:
     """A fixture: runs of an algorithm with settings varied together, each between two values.
 
@@ -79,13 +79,16 @@ def factorial(
         task: as for `runs`.
         iterations: as for `runs`.
         block: as for `runs`.
-        **levels: the settings, one to nine, each with its first and its second value. A value that is a function is
-            what it makes of the papers' value for the task: `learning_rate=(lambda x: x, lambda x: x / 2)`.
+        **settings: one to nine with a pair of values each, which are varied, and others, which are the same for all. A
+            value of a pair that is a function is what it makes of the papers' value for the task:
+            `learning_rate=(lambda x: x, lambda x: x / 2)`.
 
     Returns:
         What to assign to the fixture's name: `rates = rlclaims.factorial(PPO, epochs=(10, 5))`.
     """
-    return _fixture(RunsSpec(algorithm, task, iterations, (), block, factors=tuple(levels.items())))
+    factors = tuple((name, value) for name, value in settings.items() if isinstance(value, tuple))
+    fixed = tuple((name, value) for name, value in settings.items() if not isinstance(value, tuple))
+    return _fixture(RunsSpec(algorithm, task, iterations, fixed, block, factors=factors))
 
 
 def _fixture(spec: RunsSpec) -> Any:

@@ -11,6 +11,7 @@ import pytest
 
 from rlclaims.judging.claim import Claim
 from rlclaims.judging.profile import DEVELOPMENT_SEEDS_FROM
+from rlclaims.judging.subjects import kind
 from rlclaims.pytest_plugin.outcomes import Judged
 from rlclaims.pytest_plugin.session import SEEDS, ClaimSession, claim_name, claim_of, claim_session
 from rlclaims.report.record import Json, adjusted
@@ -58,10 +59,12 @@ def _status(session: ClaimSession, runs: list[Json]) -> str:
 def _runs(session: ClaimSession, item: pytest.Item) -> list[Json]:
     """The runs that a claim took: by fixture, and each by its digest."""
     n = item.stash.get(SEEDS, session.profile.seeds)
-    taken = {fixture: session.run_specs(spec, n) for fixture, spec in session.runs_of(item).items()}
+    needs = session.runs_of(item)
+    taken = {fixture: session.run_specs(spec, n) for fixture, spec in needs.items()}
     return [
         {
             "fixture": fixture,
+            "kind": kind(needs[fixture]),
             "algorithm": type(specs[0].algorithm).__name__,
             "task": specs[0].task,
             "iterations": specs[0].iterations,

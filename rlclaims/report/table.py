@@ -25,7 +25,7 @@ def table(results: Sequence[Json], profile: Profile, file: TextIO, width: int) -
         console.print(f"{profile.no_evidence}: these claims run, and nothing is said of their truth", highlight=False)
         return
     verdicts = grid("claim", "verdict", "estimate>", "interval", "n>")
-    console.print(rows_by_section(verdicts, results, _verdict_cells))
+    console.print(rows_by_section(verdicts, results, _verdict_cells, _parts))
     if any(result["expected"] == "refuted" for result in results):
         console.print("* expected to be refuted: the claim says on what evidence", highlight=False)
     for result in results:
@@ -50,8 +50,13 @@ def _promises(results: Sequence[Json], profile: Profile) -> Iterator[str]:
         )
 
 
-def rows_by_section(into: Table, results: Iterable[Json], cells: Callable[[Json], tuple[Any, ...]]) -> Table:
-    """A row for each result, by its name, below the first part of it."""
+def rows_by_section(
+    into: Table,
+    results: Iterable[Json],
+    cells: Callable[[Json], tuple[Any, ...]],
+    parts: Callable[[Json], Iterable[tuple[Any, ...]]] = lambda _: (),
+) -> Table:
+    """A row for each result, by its name, below the first part of it, and rows for the parts of a joined one."""
     section = None
     for result in results:
         head, slash, name = result["name"].partition("/")
@@ -59,6 +64,8 @@ def rows_by_section(into: Table, results: Iterable[Json], cells: Callable[[Json]
             section = head
             into.add_row(Text(head, "bold"))
         into.add_row(Text(f"  {name}" if slash else head), *cells(result))
+        for part in parts(result):
+            into.add_row(*part)
     return into
 
 
@@ -101,6 +108,14 @@ def _verdict_cells(result: Json) -> tuple[Any, ...]:
     bounds = ", ".join(_number(evidence[side]) for side in ("lower", "upper"))
     estimate = "" if evidence["estimate"] is None else _number(evidence["estimate"])
     return shown, estimate, Text(f"[{bounds}]"), n
+
+
+def _parts(result: Json) -> Iterator[tuple[Any, ...]]:
+    """What each part of a joined claim came to, in the order it is written in."""
+    for n, part in enumerate((result["evidence"] or {}).get("parts", []), start=1):
+        style = STYLES.get(part["verdict"], "")
+        _, *numbers = _verdict_cells({**result, "evidence": part})
+        yield Text(f"    {n}.", style), Text(part["verdict"], style), *numbers
 
 
 def _method_cells(result: Json) -> tuple[Any, ...]:

@@ -68,6 +68,8 @@ class Speed:
     """To learn from them and measure, by the seeds of an algorithm."""
     parameters: Mapping[Algorithm, int]
     """Of a policy."""
+    numbers_per_pair: int
+    """Of an observation, an action and an advantage."""
 
     def seconds(self, cohort: Sequence[RunSpec]) -> float:
         """To train a cohort."""
@@ -77,9 +79,10 @@ class Speed:
         return self.start + collecting + cohort[0].iterations * learning
 
     def bytes(self, run: RunSpec) -> int:
-        """That a run takes in the store: its parameters after every update, and its measurements as text."""
-        series = SERIES_BYTES * MEASURES * _rollouts(run)
-        return 4 * self.parameters[run.algorithm] * (run.iterations + 1) + series
+        """That a run takes in the store: its parameters after every update, where four started, its measurements."""
+        kept, parameters = len(checkpoint_iterations(run.iterations, HELD_OUT_EVERY)), self.parameters[run.algorithm]
+        starts = kept * 2 * (parameters + run.algorithm.steps * self.numbers_per_pair)
+        return 4 * (parameters * (run.iterations + 1) + starts) + SERIES_BYTES * MEASURES * _rollouts(run)
 
 
 @dataclass(frozen=True)
@@ -185,6 +188,7 @@ def _probed(specs: Sequence[RunSpec], processes: int) -> Speed:
         line(0, len(specs)),
         {spec.algorithm: line(1 + i, 1) for i, spec in enumerate(specs)},
         {spec.algorithm: answers[0]["parameters"][i] for i, spec in enumerate(specs)},
+        answers[0]["numbers_per_pair"],
     )
 
 

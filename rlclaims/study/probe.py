@@ -2,7 +2,7 @@
 
 The job holds one run of each algorithm, of one task and number of steps. The answer is one JSON object: at each of the
 sizes asked for, the seconds that it takes to collect the steps of that many seeds of every algorithm, and that each
-algorithm takes to learn from them; and how many parameters a policy has.
+algorithm takes to learn from them; how many parameters a policy has; and how many numbers a pair with its advantage.
 """
 
 import json
@@ -61,7 +61,10 @@ def main() -> None:
         cohort.train()
         sizes[size] = cohort.seconds
     parameters = [len(record.policy_parameters[0]) for record in cohort.records[:: job["sizes"][-1]]]
-    print(json.dumps({"seconds": sizes, "parameters": parameters}), file=answers, flush=True)
+    simulator = cohort._simulator
+    pair = simulator.n_observation + simulator.n_action + 1
+    said = {"seconds": sizes, "parameters": parameters, "numbers_per_pair": pair}
+    print(json.dumps(said), file=answers, flush=True)
 
 
 if __name__ == "__main__":
