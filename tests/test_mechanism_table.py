@@ -1,0 +1,67 @@
+"""The mechanism table, of made-up twin updates: its intervals by scipy, and what has none."""
+
+import math
+from io import StringIO
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from rlclaims import PPO
+from rlclaims.judging.twins import TwinUpdates
+from rlclaims.report.mechanism import mechanism_table
+from rlclaims.study.store import Measured
+from rlclaims.twin_updates import BATCHES, name_of, twins
+
+ITERATIONS = (0, 30, 60, 90)
+SEEDS = (0, 1, 2, 3, 4, 5)
+
+
+def made_up(rng):
+    """Numbers of every twin in which switching `clip` alone multiplies KL by e^z, and nothing else changes any."""
+    measured = []
+    effects_NK = rng.normal(2.0, 0.3, (len(SEEDS), len(ITERATIONS)))
+    for effects_K in effects_NK:
+        series = {"matched_kl/ratio/exceedance/held_out": [0.1] * 4, "pushed_out/share": [0.5] * 4}
+        series |= {"converged/late_gain": [0.2] * 4}
+        for twin in [*map(name_of, twins()), "converged"]:
+            for states in BATCHES:
+                kl = 0.01 * np.exp(effects_K) if twin == "clip" else np.full(4, 0.01)
+                series[f"{twin}/kl_old_new/mean/{states}"] = kl.tolist()
+                series[f"{twin}/ratio/exceedance/{states}"] = [0.2] * 4
+        measured.append(Measured(None, series))
+    return effects_NK, TwinUpdates(PPO(), "Hopper-v5", 100, SEEDS, tuple(measured))
+
+
+@pytest.fixture
+def printed():
+    effects_NK, made = made_up(np.random.default_rng(0))
+    file = StringIO()
+    mechanism_table(made, ITERATIONS, file, 120)
+    return effects_NK, file.getvalue()
+
+
+def test_intervals_are_by_t_at_an_error_rate_for_all_of_them(printed):
+    effects_NK, table = printed
+    # Nine mechanisms, four columns, four iterations and their mean.
+    level = 1 - 0.05 / (9 * 4 * 5)
+    rows = table.split("clip: on -> off")[1].splitlines()[1:6]
+    columns = [*effects_NK.T, effects_NK.mean(1)]
+    for row, label, x_N in zip(rows, [*map(str, ITERATIONS), "all"], columns, strict=True):
+        low, high = stats.t.interval(level, 5, loc=x_N.mean(), scale=stats.sem(x_N))
+        shown = f"{math.exp(x_N.mean()):.3g} [{math.exp(low):.3g}, {math.exp(high):.3g}]"
+        assert row.split() == [label, *shown.split(), "0", "1", "0"]
+
+
+def test_what_changes_nothing_has_no_interval(printed):
+    _, table = printed
+    rows = table.split("epochs: 10 -> 5")[1].splitlines()[1:6]
+    assert [row.split() for row in rows] == [[label, *"1010"] for label in [*map(str, ITERATIONS), "all"]]
+
+
+def test_a_seed_that_failed_leaves_no_number():
+    _, made = made_up(np.random.default_rng(0))
+    broken = (*made._measured[:5], Measured("it broke", {}))
+    file = StringIO()
+    mechanism_table(TwinUpdates(PPO(), "Hopper-v5", 100, SEEDS, broken), ITERATIONS, file, 120)
+    assert file.getvalue().split("head: ")[1].splitlines()[1].split() == ["0", *["none"] * 4]
