@@ -25,8 +25,8 @@ class Simulator:
     """S simulations, each reset from its own random stream; what one does never depends on the others.
 
     The caller resets what has ended: `step` never does. The solver's warm start is part of MuJoCo's state, which is
-    why stepping in a batch gives Gymnasium's trajectories; a reset clears it, as Gymnasium's does, and needs no
-    forward pass, since observations come from positions and velocities alone.
+    why stepping in a batch gives Gymnasium's trajectories; a reset clears it, as Gymnasium's does. Gymnasium's also
+    makes a forward pass, which leaves no trace but in derived quantities: it is made for tasks that read some.
     """
 
     def __init__(self, task: Task, rngs: Sequence[np.random.Generator], threads: int = 1) -> None:
@@ -34,10 +34,14 @@ class Simulator:
         # MuJoCo's own handler appends to MUJOCO_LOG.TXT in the working directory; warnings are counted below.
         mujoco.set_mju_user_warning(lambda _: None)
         model = mujoco.MjModel.from_xml_path(str(task.model_path))
-        self._batch = Batch(model, nsim=len(rngs), nthread=threads)
+        has_forces = "cfrc_ext" in task.derived
+        self._batch = Batch(model, nsim=len(rngs), nthread=threads, persistent=has_forces)
         self._rngs = list(rngs)
-        self._qpos_SQ = self._batch.bind("qpos")
-        self._qvel_SV = self._batch.bind("qvel")
+        self._state = {name: self._batch.bind(name) for name in ("qpos", "qvel", *task.derived)}
+        # A batch never computes external forces; its data, which a persistent one keeps, are copied to compute them.
+        self._scratch = mujoco.MjData(model) if has_forces else None
+        if has_forces:
+            self._state["cfrc_ext"] = np.zeros_like(self._state["cfrc_ext"])
         self._ctrl_SA = self._batch.bind("ctrl")
         self._elapsed_S = np.zeros(len(rngs), dtype=np.int64)
         self._seconds = model.opt.timestep * task.frame_skip
@@ -48,7 +52,7 @@ class Simulator:
     @property
     def n_observation(self) -> int:
         """Entries of an observation."""
-        return int(self.task.observe(self._qpos_SQ[:1], self._qvel_SV[:1]).shape[1])
+        return int(self.task.observe(self._state).shape[1])
 
     @property
     def n_action(self) -> int:
@@ -66,14 +70,18 @@ class Simulator:
     def set_state(self, which: npt.NDArray[np.int_], qpos: Floats, qvel: Floats) -> Floats:
         """Start new episodes in given states; observations of the given simulations (ascending)."""
         self._batch.reset(ids=which, stage=mujoco.mjtStage.mjSTAGE_NONE)
-        self._qpos_SQ[which] = qpos
-        self._qvel_SV[which] = qvel
+        self._state["qpos"][which] = qpos
+        self._state["qvel"][which] = qvel
         self._elapsed_S[which] = 0
-        return self.task.observe(self._qpos_SQ[which], self._qvel_SV[which])
+        if self.task.derived:
+            self._batch.forward(ids=which)
+        if self._scratch is not None:
+            self._state["cfrc_ext"][which] = 0  # a forward pass does not compute it
+        return self.task.observe({name: field[which] for name, field in self._state.items()})
 
     def step(self, action_SA: Floats) -> Step:
         """One environment step of every simulation. A NaN action is not passed on: its simulation is unstable."""
-        qpos_before = self._qpos_SQ.copy()
+        before = {name: field.copy() for name, field in self._state.items()}
         self._ctrl_SA[:] = action_SA
         bad_S = ~np.isfinite(action_SA).all(axis=1)
         if bad_S.any():
@@ -84,15 +92,23 @@ class Simulator:
         except SimulationError as error:
             self.unstable_S[error.ids] = True
         self._notice_warnings()
+        if self._scratch is not None:
+            self._compute_external_forces(self._scratch)
         self._elapsed_S += 1
-        moment = Moment(qpos_before, self._qpos_SQ, self._qvel_SV, action_SA, self._seconds)
-        terminated_S = self.task.terminated(self._qpos_SQ, self._qvel_SV)
+        moment = Moment(before, self._state, action_SA, self._seconds, self._batch.model.body_mass)
+        terminated_S = self.task.terminated(self._state)
         return Step(
-            self.task.observe(self._qpos_SQ, self._qvel_SV),
+            self.task.observe(self._state),
             self.task.reward(moment, terminated_S),
             terminated_S,
             self._elapsed_S >= self.task.time_limit,
         )
+
+    def _compute_external_forces(self, scratch: mujoco.MjData) -> None:
+        for i, force_B6 in enumerate(self._state["cfrc_ext"]):
+            self._batch.get_data(i, scratch)
+            mujoco.mj_rnePostConstraint(self._batch.model, scratch)
+            force_B6[:] = scratch.cfrc_ext
 
     def _notice_warnings(self) -> None:
         warnings = self._batch.warning
