@@ -57,6 +57,16 @@ def test_a_run_of_a_variant_is_the_same_alone_and_in_any_company():
         assert_same_run(alone, in_company[place])
 
 
+# Humanoid's observations are 348 wide, so its matrix products are others again.
+@pytest.mark.parametrize(("task", "sizes"), [("Humanoid-v5", REAL), ("Walker2d-v5", SMALL)])
+def test_a_run_with_the_papers_settings_of_a_task_is_the_same_alone_and_in_company(task, sizes):
+    ppo = PPO.for_task(task, **sizes, epochs=2)
+    assert ppo != PPO(**sizes, epochs=2)
+    _, in_company = train(task, [(ppo, [3, 9])], threads=2)
+    (alone,) = train(task, [(ppo, [9])])
+    assert_same_run(alone, in_company)
+
+
 def test_a_run_is_the_same_run_again():
     groups = [(algorithm, [5, 2]) for algorithm in algorithms(SMALL)]
     for one, other in zip(train("Hopper-v5", groups), train("Hopper-v5", groups), strict=True):
