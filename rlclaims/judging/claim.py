@@ -104,6 +104,19 @@ def check_description(
         raise ClaimError(f"The {kind} {name!r} has its evidence= in words, not {evidence!r}.")
 
 
+def check_function(kind: str, name: str, function: object) -> None:
+    """Refuse what is no plain function, or is declared already.
+
+    Raises:
+        ClaimError: it is.
+    """
+    if not inspect.isfunction(function) or inspect.iscoroutinefunction(function):
+        raise ClaimError(f"The {kind} {name!r} must be a plain function, neither a class nor async.")
+    for other in ("claim", "theorem"):
+        if hasattr(function, f"__rlclaims_{other}__"):
+            raise ClaimError(f"The function of the {kind} {name!r} is a {other} already: one function, one sentence.")
+
+
 def claim(
     id: str,  # noqa: A002
     source: Source,
@@ -146,10 +159,7 @@ def claim(
     declared = Claim(id, source, says, means, expected, evidence, distance, family, budgets)
 
     def mark(function: TestFunction) -> TestFunction:
-        if not inspect.isfunction(function) or inspect.iscoroutinefunction(function):
-            raise ClaimError(f"The claim {id!r} must be a plain function, neither a class nor async.")
-        if hasattr(function, "__rlclaims_claim__"):
-            raise ClaimError(f"The function of the claim {id!r} is a claim already: one function, one claim.")
+        check_function("claim", id, function)
         function.__rlclaims_claim__ = declared  # type: ignore[attr-defined]
         return function
 

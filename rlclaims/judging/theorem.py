@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rlclaims.judging.claim import Expected, Source, TestFunction, check_description
+from rlclaims.judging.claim import Expected, Source, TestFunction, check_description, check_function
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ def theorem(
     check_description("theorem", id, source, says, means, expected, evidence)
 
     def mark(function: TestFunction) -> TestFunction:
+        check_function("theorem", id, function)
         function.__rlclaims_theorem__ = Theorem(id, source, says, means, expected, evidence)  # type: ignore[attr-defined]
         return function
 
