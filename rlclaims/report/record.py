@@ -28,17 +28,18 @@ def document(results: Iterable[Json], profile: Profile, first_seed: int) -> Json
     """The record of a session.
 
     Args:
-        results: what each claim came to, in the order they ran.
+        results: what each claim and each theorem came to, in the order they ran.
         profile: the budget of the session.
         first_seed: of its runs.
     """
     results = list(results)
+    claims = [result for result in results if not is_theorem(result)]
     return {
         "format": FORMAT,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "profile": {**asdict(profile), "tasks": list(profile.tasks), "looks": list(profile.looks)},
         "first_seed": first_seed,
-        "families": list({result["family"]["name"]: result["family"] for result in results}.values()),
+        "families": list({result["family"]["name"]: result["family"] for result in claims}.values()),
         "environment": {
             "python": platform.python_version(),
             "machine": platform.machine(),
@@ -46,8 +47,14 @@ def document(results: Iterable[Json], profile: Profile, first_seed: int) -> Json
             "packages": {name: version(name) for name in PACKAGES},
             "rlclaims_sha256": package_digest(),
         },
-        "claims": results,
+        "claims": claims,
+        "theorems": [result for result in results if is_theorem(result)],
     }
+
+
+def is_theorem(result: Json) -> bool:
+    """Whether a result is a theorem's, which has examples in place of evidence."""
+    return "examples" in result
 
 
 def write(results: Iterable[Json], profile: Profile, first_seed: int, folder: Path) -> Path:
@@ -74,8 +81,10 @@ def read(path: Path) -> Json:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         found = record["format"]
-        if found == FORMAT and not all(isinstance(claim["name"], str) for claim in record["claims"]):
-            raise ValueError("a claim without a name")
+        if found == FORMAT:
+            record.setdefault("theorems", [])  # which came later
+            if not all(isinstance(result["name"], str) for result in (*record["claims"], *record["theorems"])):
+                raise ValueError("a claim without a name")
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise RecordError(f"{path} is no record of claims ({error}); pytest writes one.") from None
     if found != FORMAT:

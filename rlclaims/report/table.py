@@ -8,35 +8,54 @@ from rich.table import Table
 from rich.text import Text
 
 from rlclaims.judging.profile import Profile
-from rlclaims.report.record import Json
+from rlclaims.report.record import Json, is_theorem
 from rlclaims.stats.power import MOST_SEEDS
 
 STYLES = {"inconclusive": "yellow", "error": "red"}
 
 
 def table(results: Sequence[Json], profile: Profile, file: TextIO, width: int) -> None:
-    """What each claim came to, and below it how and what that is worth: one row a claim, in its id's section."""
+    """What each claim came to, and below it how and what that is worth: one row a claim, in its id's section.
+
+    Theorems stand among the claims, with examples instead of seeds, and have no method.
+    """
     console = Console(file=file, width=max(width, 80))
+    claims = [result for result in results if not is_theorem(result)]
+    theorems = [result for result in results if is_theorem(result)]
     if profile.no_evidence is not None:
         wired = rows_by_section(
             grid("claim", "verdict"), results, lambda result: _wiring_cells(result, f" ({profile.no_evidence})")
         )
         console.print(wired)
-        console.print(f"{profile.no_evidence}: these claims run, and nothing is said of their truth", highlight=False)
+        if claims:
+            console.print(
+                f"{profile.no_evidence}: these claims run, and nothing is said of their truth", highlight=False
+            )
+        if theorems:
+            console.print("a theorem takes no seeds, and is judged as ever", highlight=False)
+        _star(theorems, console)
         return
     verdicts = grid("claim", "verdict", "estimate>", "interval", "n>")
     console.print(rows_by_section(verdicts, results, _verdict_cells, _parts))
-    if any(result["expected"] == "refuted" for result in results):
-        console.print("* expected to be refuted: the claim says on what evidence", highlight=False)
-    for result in results:
+    _star(results, console)
+    if any(result["examples"] is not None for result in theorems):
+        console.print("ex.: examples that a theorem was tried on and held for; it takes no seeds", highlight=False)
+    if not claims:
+        return
+    for result in claims:
         if (evidence := result["evidence"]) is not None and evidence["reason"] is not None:
             why = f"{evidence['reason']}: {evidence['detail']}" if "detail" in evidence else evidence["reason"]
             console.print(f"{result['name']} is inconclusive, {why}", highlight=False, markup=False)
     console.print()
     methods = grid("claim", "method", "look", "MDE>", "margin>", "needs n>", "refutes>")
-    console.print(rows_by_section(methods, results, _method_cells))
-    for sentence in (*_legend(results), "", *_promises(results, profile)):
+    console.print(rows_by_section(methods, claims, _method_cells))
+    for sentence in (*_legend(claims), "", *_promises(claims, profile)):
         console.print(sentence, highlight=False, markup=False)
+
+
+def _star(results: Sequence[Json], console: Console) -> None:
+    if any(result["expected"] == "refuted" for result in results):
+        console.print("* expected to be refuted: the claim says on what evidence", highlight=False)
 
 
 def _promises(results: Sequence[Json], profile: Profile) -> Iterator[str]:
@@ -87,6 +106,8 @@ def grid(*columns: str) -> Table:
 
 def _wiring_cells(result: Json, why: str) -> tuple[Any, ...]:
     verdict = result["verdict"]
+    if is_theorem(result):
+        return (verdict_text(result),)
     return (Text(verdict + (why if verdict == "inconclusive" else ""), STYLES.get(verdict, "")),)
 
 
@@ -99,7 +120,10 @@ def verdict_text(result: Json) -> Text:
 
 
 def _verdict_cells(result: Json) -> tuple[Any, ...]:
-    evidence, shown = result["evidence"] or {}, verdict_text(result)
+    shown = verdict_text(result)
+    if is_theorem(result):
+        return shown, "", "", "" if result["examples"] is None else f"{result['examples']} ex."
+    evidence = result["evidence"] or {}
     n = str(evidence.get("n", ""))
     if "parts" in evidence:
         return shown, "", f"{evidence['operator']} of {len(evidence['parts'])}", n
@@ -112,7 +136,7 @@ def _verdict_cells(result: Json) -> tuple[Any, ...]:
 
 def _parts(result: Json) -> Iterator[tuple[Any, ...]]:
     """What each part of a joined claim came to, in the order it is written in."""
-    for n, part in enumerate((result["evidence"] or {}).get("parts", []), start=1):
+    for n, part in enumerate((result.get("evidence") or {}).get("parts", []), start=1):
         style = STYLES.get(part["verdict"], "")
         _, *numbers = _verdict_cells({**result, "evidence": part})
         yield Text(f"    {n}.", style), Text(part["verdict"], style), *numbers
