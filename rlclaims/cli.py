@@ -51,7 +51,7 @@ def new(
 
 @app.command("list")
 def list_claims(paths: Paths = None, profile: ProfileName = None) -> None:
-    """List claims, with their verdicts in the last record."""
+    """List claims and theorems, with their verdicts in the last record."""
     from rich.console import Console
     from rich.text import Text
 
@@ -60,7 +60,7 @@ def list_claims(paths: Paths = None, profile: ProfileName = None) -> None:
     def verdict(result: dict[str, Any] | None) -> Text:
         if result is None:
             return Text("not run")
-        return Text("wiring only", "yellow") if result["status"] == "wiring" else verdict_text(result)
+        return Text("wiring only", "yellow") if result.get("status") == "wiring" else verdict_text(result)
 
     claims = _collected(paths, profile)
     if not claims:
@@ -84,7 +84,7 @@ def explain(
     paths: Paths = None,
     profile: ProfileName = None,
 ) -> None:
-    """Tell what a claim says and means, how it was judged, on which runs, and how to train one seed again."""
+    """Tell what a claim or theorem says and means, how it was judged, on which runs, and how to train a seed again."""
     claims = _collected(paths, profile)
     found = [claim for claim in claims if id in (claim.name, claim.declared.id)]
     if not found:
@@ -131,22 +131,48 @@ def mechanism(
 
 
 def _explained(claim: "Collected") -> str:
+    from rlclaims.report.record import is_theorem
+
     declared, result = claim.declared, _last(claim)
-    family = claim.family
     lines = [
         claim.name,
         _row("says", f'"{declared.says}"'),
         _row("stands in", str(declared.source)),
         _row("means", declared.means),
         _row("expected", declared.expected + (f": {declared.evidence}" if declared.evidence else "")),
-        _row("margin", "none" if declared.margin is None else f"{declared.margin:g}"),
-        _row("family", f"{family.name}, {family.size} share{'s' * (family.size != 1)} at a rate of {family.rate:g}"),
+        *_terms(claim),
         _row("stands at", f"{claim.file}:{claim.line}"),
     ]
     if result is None:
         return "\n".join([*lines, _row("verdict", f"not in {claim.record}; pytest {claim.test!r} judges it")])
+    return "\n".join(lines + (_tried(result) if is_theorem(result) else _judged(claim, result)))
+
+
+def _terms(claim: "Collected") -> list[str]:
+    """What a claim is judged on, and a theorem is not."""
+    from rlclaims.judging.claim import Claim
+
+    declared, family = claim.declared, claim.family
+    if family is None or not isinstance(declared, Claim):
+        return []
+    return [
+        _row("margin", "none" if declared.margin is None else f"{declared.margin:g}"),
+        _row("family", f"{family.name}, {family.size} share{'s' * (family.size != 1)} at a rate of {family.rate:g}"),
+    ]
+
+
+def _tried(result: dict[str, Any]) -> list[str]:
+    """What a theorem came to."""
+    held = "" if result["examples"] is None else f" ({result['examples']} examples)"
+    # As it was written: what hypothesis tells is Python.
+    failed = textwrap.indent(result["counterexample"] or "", " " * 13).splitlines()
+    return [_row("verdict", result["verdict"] + held), *failed]
+
+
+def _judged(claim: "Collected", result: dict[str, Any]) -> list[str]:
+    """What a claim came to."""
     evidence = result["evidence"]
-    lines.append(_row("verdict", f"{result['verdict']} ({result['status']})"))
+    lines = [_row("verdict", f"{result['verdict']} ({result['status']})")]
     if evidence is not None:
         lines += [_row("", line) for part in evidence.get("parts", [evidence]) for line in _evidence(part)]
     for runs in result["runs"]:
@@ -162,7 +188,7 @@ def _explained(claim: "Collected") -> str:
         # On one line, so that it can be copied.
         lines.append(f"  {'replay':<10} pytest {claim.test!r} {_options(claim.record)}--claims-replay {seed}")
         lines.append(_row("", "trains that seed again, bit for bit"))
-    return "\n".join(lines)
+    return lines
 
 
 def _options(record: Path) -> str:
@@ -212,8 +238,8 @@ def _collected(paths: list[str] | None, profile: str | None, *options: str) -> "
 
 def _last(claim: "Collected") -> dict[str, Any] | None:
     """What the last record says of a claim, or None."""
-    results = (_record(claim.record) or {"claims": []})["claims"]
-    return next((result for result in results if result["name"] == claim.name), None)
+    record = _record(claim.record) or {"claims": [], "theorems": []}
+    return next((result for result in (*record["claims"], *record["theorems"]) if result["name"] == claim.name), None)
 
 
 @cache

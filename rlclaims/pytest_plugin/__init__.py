@@ -10,9 +10,11 @@ from rlclaims.pytest_plugin.options import TASK, add_options, settings
 from rlclaims.pytest_plugin.workers import STOPPED, heard, is_worker, stopped, stopping
 
 JUDGED = pytest.StashKey[Any]()
-"""On an item: what its claim came to."""
+"""On an item: what its claim or theorem came to."""
 PLACE = pytest.StashKey[int]()
 """On an item: its place in the order of collection."""
+DECLARATIONS = ("__rlclaims_claim__", "__rlclaims_theorem__")
+"""On a function: what it declares."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,6 +43,13 @@ def _is_claim(item: pytest.Item) -> bool:
     return hasattr(getattr(item, "function", None), "__rlclaims_claim__")
 
 
+def _is_declared(item: pytest.Item) -> bool:
+    function = getattr(item, "function", None)
+    # A declaration below hypothesis's given lies within, which is refused.
+    within = getattr(getattr(function, "hypothesis", None), "inner_test", None)
+    return any(hasattr(part, declaration) for part in (function, within) for declaration in DECLARATIONS)
+
+
 def _takes_runs(item: pytest.Item) -> bool:
     definitions = getattr(item, "_fixtureinfo", None)
     found = definitions.name2fixturedefs.values() if definitions is not None else ()
@@ -49,8 +58,8 @@ def _takes_runs(item: pytest.Item) -> bool:
 
 @pytest.hookimpl(tryfirst=True)  # before claims are deselected
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Refuse what is not written as a claim, before anything runs, and see how large each family is."""
-    if not any(map(_is_claim, items)):
+    """Refuse what is not written as it has to be, before anything runs, and see how large each family is."""
+    if not any(map(_is_declared, items)):
         return
     from rlclaims.pytest_plugin.families import families
     from rlclaims.pytest_plugin.rules import check_claims, skip_those_of_other_profiles
@@ -92,13 +101,17 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """Run a claim under a recorder and settle it by its record.
+    """Run a claim under a recorder and settle it by its record, or a theorem and settle it by how it ends.
 
     Raises:
         ContradictedError: the verdict is not the expected one.
         UndecidedError: the claim is inconclusive.
         ClaimError: it is not written as a claim.
     """
+    if hasattr(pyfuncitem.function, "__rlclaims_theorem__"):
+        from rlclaims.pytest_plugin.theorems import judge
+
+        return (yield from judge(pyfuncitem))
     declared = getattr(pyfuncitem.function, "__rlclaims_claim__", None)
     if declared is None:
         return (yield)
@@ -134,7 +147,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A refuted claim fails with its numbers; an inconclusive one is neither passed nor failed."""
     report = yield
-    if not _is_claim(item) or (call.when != "call" and not report.failed):
+    if not _is_declared(item) or (call.when != "call" and not report.failed):
         return report
     judged = item.stash.get(JUDGED, None) if call.when == "call" else None
     if judged is None and report.skipped:  # by the user: pytest.skip, xfail
@@ -142,8 +155,9 @@ def pytest_runtest_makereport(
     from rlclaims.judging.evidence import ClaimError
     from rlclaims.pytest_plugin.outcomes import ContradictedError, UndecidedError
     from rlclaims.pytest_plugin.results import properties, result_of
+    from rlclaims.pytest_plugin.theorems import explain, theorem_result
 
-    result = result_of(item, judged)
+    result = result_of(item, judged) if _is_claim(item) else theorem_result(item, judged)
     error = None if call.excinfo is None else call.excinfo.value
     if isinstance(error, UndecidedError):
         path, line = item.reportinfo()[:2]
@@ -152,6 +166,8 @@ def pytest_runtest_makereport(
         report.longrepr = (str(path), line or 0, str(error))
     elif isinstance(error, ContradictedError | ClaimError):
         report.longrepr = str(error)
+    elif report.failed and not _is_claim(item):
+        explain(report, judged)
     # Plain data, which survives the way from an xdist worker.
     report.rlclaims = result  # type: ignore[attr-defined]
     report.rlclaims_place = item.stash.get(PLACE, 0)  # type: ignore[attr-defined]
@@ -173,13 +189,13 @@ def pytest_report_teststatus(
 
 
 class Reports:
-    """The reports of a session's claims, from whichever process they come; a plugin of its own for each session."""
+    """The reports of a session's claims and theorems, from whichever process; a plugin of its own for each session."""
 
     def __init__(self) -> None:
         self.of_claims: list[Any] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep what a claim came to."""
+        """Keep what a claim or a theorem came to."""
         if hasattr(report, "rlclaims"):
             # An error at a claim's teardown comes after its verdict, and instead of it.
             self.of_claims = [kept for kept in self.of_claims if kept.nodeid != report.nodeid] + [report]
@@ -187,7 +203,7 @@ class Reports:
 
     @property
     def results(self) -> list[dict[str, Any]]:
-        """What the claims came to, in the order of their files."""
+        """What they came to, in the order of their files."""
         return [report.rlclaims for report in self.of_claims]
 
 
@@ -216,15 +232,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return
     if (results := config.stash[REPORTS].results) and not config.option.collectonly:
         from rlclaims.pytest_plugin.pilots import write_pilots
-        from rlclaims.report.record import write
+        from rlclaims.report.record import is_theorem, write
 
         asked = settings(config)
         try:
             asked.report.mkdir(parents=True, exist_ok=True)
             path = write(results, asked.profile, asked.first_seed, asked.report)
-            config.stash[RECORD] = [
-                f"Intervals are over seeds, each side at its own error rate; everything is in {path}"
-            ]
+            intervals = "Intervals are over seeds, each side at its own error rate; everything is in"
+            config.stash[RECORD] = [f"{'Everything is in' if all(map(is_theorem, results)) else intervals} {path}"]
         except OSError as error:
             config.stash[RECORD] = [f"claims.json could not be written ({error})"]
         if config.option.claims_write_pilots:
@@ -241,13 +256,13 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.write_line(f"ERROR: {config.stash[STOPPED][0]}", red=True)
     if not (results := config.stash[REPORTS].results):
         return
-    undecided = sum(result["verdict"] == "inconclusive" for result in results)
-    if config.option.claims_strict and undecided:
-        terminalreporter.write_line(
-            f"ERROR: --claims-strict: {undecided} of {len(results)} claims are inconclusive", red=True
-        )
+    from rlclaims.report.record import is_theorem
     from rlclaims.report.table import table
 
+    undecided = sum(result["verdict"] == "inconclusive" for result in results)
+    if config.option.claims_strict and undecided:
+        n = len(results) - sum(map(is_theorem, results))
+        terminalreporter.write_line(f"ERROR: --claims-strict: {undecided} of {n} claims are inconclusive", red=True)
     terminalreporter.section("claims")
     table(results, settings(config).profile, terminalreporter._tw._file, terminalreporter._tw.fullwidth)
     for line in config.stash[RECORD]:

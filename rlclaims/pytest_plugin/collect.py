@@ -1,4 +1,4 @@
-"""Collect claims without running them, for the command line."""
+"""Collect claims and theorems without running them, for the command line."""
 
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
@@ -11,15 +11,17 @@ import pytest
 from rlclaims.judging.claim import Claim
 from rlclaims.judging.runs import RunsSpec
 from rlclaims.judging.terms import Family
+from rlclaims.judging.theorem import Theorem
 from rlclaims.pytest_plugin.options import settings
 from rlclaims.pytest_plugin.session import ClaimSession, claim_name, claim_of, claim_session
+from rlclaims.pytest_plugin.theorems import theorem_name, theorem_of
 
 
 @dataclass(frozen=True)
 class Collected:
-    """A claim where it stands."""
+    """A claim or a theorem where it stands."""
 
-    declared: Claim
+    declared: Claim | Theorem
     """What it says and means."""
     name: str
     """Its id, with its parameters."""
@@ -31,8 +33,8 @@ class Collected:
     """Its first line there."""
     runs: dict[str, RunsSpec]
     """By fixture name."""
-    family: Family
-    """The claims it shares an error rate with."""
+    family: Family | None
+    """The claims it shares an error rate with; a theorem has none."""
     record: Path
     """Where a session writes its record."""
     session: ClaimSession
@@ -53,20 +55,21 @@ class _Collector:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         for item in session.items:
-            declared = claim_of(item)
+            claim, theorem = claim_of(item), theorem_of(item)
+            declared = claim or theorem
             # Claims that were refused have no family, and pytest says why.
-            if declared is None or declared.id not in claim_session(item.config).families:
+            if declared is None or (claim is not None and claim.id not in claim_session(item.config).families):
                 continue
             claims, (file, line, _) = claim_session(item.config), item.reportinfo()
             self.claims.append(
                 Collected(
                     declared,
-                    claim_name(item),
+                    theorem_name(item) if claim is None else claim_name(item),
                     item.nodeid,
                     Path(file),
                     (line or 0) + 1,
                     claims.runs_of(item),
-                    claims.families[declared.id],
+                    None if claim is None else claims.families[claim.id],
                     settings(item.config).report / "claims.json",
                     claims,
                 )
@@ -74,7 +77,7 @@ class _Collector:
 
 
 def collect(paths: Sequence[str], *options: str) -> list[Collected]:
-    """The claims of files and folders, in pytest's order.
+    """The claims and theorems of files and folders, in pytest's order.
 
     Raises:
         CollectError: pytest failed.

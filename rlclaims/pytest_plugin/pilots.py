@@ -55,7 +55,7 @@ def write_pilots(reports: Iterable[Any]) -> list[str]:
     """
     by_folder: dict[Path, dict[str, Any]] = {}
     for report in reports:
-        pilot = _pilot(report.rlclaims["evidence"] or {})
+        pilot = _pilot(report.rlclaims.get("evidence") or {})
         if pilot is not None:
             by_folder.setdefault(Path(report.rlclaims_folder), {})[report.rlclaims["name"]] = pilot
     told = []

@@ -12,9 +12,10 @@ import pytest
 from rlclaims.judging.claim import Claim
 from rlclaims.judging.profile import DEVELOPMENT_SEEDS_FROM
 from rlclaims.judging.subjects import kind
+from rlclaims.judging.theorem import Theorem
 from rlclaims.pytest_plugin.outcomes import Judged
 from rlclaims.pytest_plugin.session import SEEDS, ClaimSession, claim_name, claim_of, claim_session
-from rlclaims.report.record import Json, adjusted
+from rlclaims.report.record import Json, adjusted, is_theorem
 from rlclaims.study.digest import run_digest
 
 
@@ -40,10 +41,10 @@ def result_of(item: pytest.Item, judged: Judged | None) -> Json:
 
 
 def properties(result: Json) -> dict[str, object]:
-    """What JUnit is told of a claim, all as text."""
-    evidence = result["evidence"] or {}
-    told = {"claim": result["name"], "verdict": result["verdict"], "expected": result["expected"]}
-    for name in ("reason", "estimate", "lower", "upper", "n", "scope"):
+    """What JUnit is told of a claim or a theorem, all as text."""
+    kind, evidence = ("theorem", result) if is_theorem(result) else ("claim", result["evidence"] or {})
+    told = {kind: result["name"], "verdict": result["verdict"], "expected": result["expected"]}
+    for name in ("reason", "estimate", "lower", "upper", "n", "scope", "examples"):
         if evidence.get(name) is not None:
             told[name] = evidence[name]
     return {name: str(value) for name, value in told.items()}
@@ -80,7 +81,7 @@ def _declared(declared: Claim, name: str, function: Callable[..., object]) -> Js
     return {
         "id": declared.id,
         "name": name,
-        "sha256": _digest(declared, function),
+        "sha256": digest(declared, function),
         "source": str(declared.source),
         "says": declared.says,
         "means": declared.means,
@@ -90,8 +91,8 @@ def _declared(declared: Claim, name: str, function: Callable[..., object]) -> Js
     }
 
 
-def _digest(declared: Claim, function: Callable[..., object]) -> str:
-    """A digest of a claim's declaration and its function's code, whatever its comments."""
+def digest(declared: Claim | Theorem, function: Callable[..., object]) -> str:
+    """A digest of a declaration and its function's code, whatever its comments."""
     try:
         body = ast.unparse(ast.parse(textwrap.dedent(inspect.getsource(function))))
     except (OSError, SyntaxError):  # written where no source is kept

@@ -1,4 +1,4 @@
-"""What a claim may not be: refused when claims have been collected, before anything is trained."""
+"""What a claim or a theorem may not be: refused when they have been collected, before anything is trained."""
 
 import ast
 import inspect
@@ -12,49 +12,75 @@ from _pytest.python import get_direct_param_fixture_func
 
 from rlclaims.judging.claim import Claim
 from rlclaims.pytest_plugin.session import ClaimSession, claim_of
+from rlclaims.pytest_plugin.theorems import check_theorem, theorem_of
 
 
 def check_claims(session: ClaimSession, items: Iterable[pytest.Item]) -> None:
-    """Refuse what is not written as a claim.
+    """Refuse what is not written as a claim, or as a theorem.
 
     Raises:
-        pytest.UsageError: asserts are left out, two claims share an id, or one takes what is neither runs nor a
-            parameter.
+        pytest.UsageError: asserts are left out, two claims or theorems share an id, one is declared below hypothesis's
+            given, or is not written as it has to be.
     """
     if sys.flags.optimize:
         raise pytest.UsageError(
-            "A claim is an assert, and python -O and PYTHONOPTIMIZE leave asserts out: run pytest without them."
+            "Claims and theorems are asserts, and python -O and PYTHONOPTIMIZE leave asserts out: run pytest without "
+            "them."
         )
-    seen: dict[str, str] = {}
+    seen: dict[str, tuple[str, str]] = {}
     for item in items:
-        declared = claim_of(item)
-        if declared is None or not isinstance(item, pytest.Function):
+        if not isinstance(item, pytest.Function):
             continue
-        place = item.nodeid.partition("[")[0]
-        if seen.setdefault(declared.id, place) != place:
-            raise pytest.UsageError(f"Two claims have the id {declared.id!r}: {seen[declared.id]} and {place}.")
-        if item.function.__module__ != item.module.__name__:
+        declared, theorem = claim_of(item), theorem_of(item)
+        if declared is not None:
+            _check_id(seen, "claim", declared.id, item)
+            _check_claim(session, item, declared)
+        elif theorem is not None:
+            _check_id(seen, "theorem", theorem.id, item)
+            check_theorem(session, item, theorem)
+        _check_not_hidden(item)
+
+
+def _check_id(seen: dict[str, tuple[str, str]], kind: str, name: str, item: pytest.Function) -> None:
+    place = item.nodeid.partition("[")[0]
+    other, where = seen.setdefault(name, (kind, place))
+    if where != place:
+        both = f"Two {kind}s" if kind == other else "A claim and a theorem"
+        raise pytest.UsageError(f"{both} have the id {name!r}: {where} and {place}.")
+
+
+def _check_not_hidden(item: pytest.Function) -> None:
+    within = getattr(getattr(item.function, "hypothesis", None), "inner_test", None)
+    for kind in ("claim", "theorem"):
+        if hasattr(within, f"__rlclaims_{kind}__"):
             raise pytest.UsageError(
-                f"The claim {declared.id!r} is written in {item.function.__module__} and collected from "
-                f"{item.path.name} too: a claim is judged in the file it is written in, with the family of that file."
+                f"{item.nodeid} is declared to be a {kind} below hypothesis's given, which hides it: put @{kind} above."
             )
-        _check_assertions(item.function, declared)
-        if item.cls is not None and issubclass(item.cls, unittest.TestCase):
+
+
+def _check_claim(session: ClaimSession, item: pytest.Function, declared: Claim) -> None:
+    if item.function.__module__ != item.module.__name__:
+        raise pytest.UsageError(
+            f"The claim {declared.id!r} is written in {item.function.__module__} and collected from "
+            f"{item.path.name} too: a claim is judged in the file it is written in, with the family of that file."
+        )
+    _check_assertions(item.function, declared)
+    if item.cls is not None and issubclass(item.cls, unittest.TestCase):
+        raise pytest.UsageError(
+            f"The claim {declared.id!r} is in a unittest.TestCase, which takes no runs; use a plain function."
+        )
+    if item.get_closest_marker("xfail") is not None:
+        raise pytest.UsageError(
+            f"The claim {declared.id!r} is marked xfail; say expected='refuted' and on what evidence instead."
+        )
+    session.pilot(item)  # refuses a file that is none
+    needs = session.runs_of(item)
+    for name in item._fixtureinfo.argnames:
+        if name not in needs and not _is_plain_parameter(item, name):
             raise pytest.UsageError(
-                f"The claim {declared.id!r} is in a unittest.TestCase, which takes no runs; use a plain function."
+                f"The claim {declared.id!r} takes {name!r}, and a claim takes only runs "
+                "(fixtures made by rlclaims.runs) and parameters."
             )
-        if item.get_closest_marker("xfail") is not None:
-            raise pytest.UsageError(
-                f"The claim {declared.id!r} is marked xfail; say expected='refuted' and on what evidence instead."
-            )
-        session.pilot(item)  # refuses a file that is none
-        needs = session.runs_of(item)
-        for name in item._fixtureinfo.argnames:
-            if name not in needs and not _is_plain_parameter(item, name):
-                raise pytest.UsageError(
-                    f"The claim {declared.id!r} takes {name!r}, and a claim takes only runs "
-                    "(fixtures made by rlclaims.runs) and parameters."
-                )
 
 
 def skip_those_of_other_profiles(session: ClaimSession, items: Iterable[pytest.Item]) -> None:

@@ -9,6 +9,7 @@ import rlclaims.pytest_plugin.outcomes
 import rlclaims.pytest_plugin.prepare
 import rlclaims.pytest_plugin.results
 import rlclaims.pytest_plugin.session
+import rlclaims.pytest_plugin.theorems
 import rlclaims.report.table
 import rlclaims.study.executor
 import rlclaims.study.worker  # noqa: F401

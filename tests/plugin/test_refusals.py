@@ -124,7 +124,7 @@ def test_python_that_leaves_asserts_out_is_refused(pytester, monkeypatch, how):
     pytester.makepyfile(test_claims=HEADER + one_claim(SUPPORTED))
     result = pytester.run(sys.executable, *how, "-m", "pytest")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: A claim is an assert, and python -O *"])
+    result.stderr.fnmatch_lines(["ERROR: Claims and theorems are asserts, and python -O *"])
 
 
 @pytest.mark.parametrize(
