@@ -187,10 +187,11 @@ class Cohort:
                 fresh_advantage = agent.advantages(fresh, *fresh_values, frozen=True)
                 fresh_batch = Batch(fresh.observation_STO, fresh.action_STA, fresh_advantage)
                 measured |= change.measured_on(fresh_batch, held_out[1][which], "held_out")
-                if start is not None:
-                    for i, record in enumerate(self.records[which]):
-                        record.checkpoints.append(start(iteration, i, batch, fresh_batch))
             self._record(which, agent, measured, iteration)
+            if start is not None and fresh is not None:
+                for i, record in enumerate(self.records[which]):
+                    if record.failure is None:
+                        record.checkpoints.append(start(iteration, i, batch, fresh_batch))
 
     def _record(self, which: slice, agent: Agent, measured: Mapping[str, Floats], iteration: int) -> None:
         for i, record in enumerate(self.records[which]):

@@ -230,6 +230,16 @@ def test_a_run_that_breaks_is_recorded_and_disturbs_no_other(for_good):
     assert broken.episodes == [e for e in whole.episodes if e[0] + e[1] <= 2 * 256]
 
 
+def test_a_run_keeps_no_start_of_an_update_from_where_it_failed(monkeypatch):
+    monkeypatch.setattr(training, "HELD_OUT_EVERY", 1)
+    breaking = Breaking(**SMALL, epochs=1, for_good=True)
+    one, broken, other = train("InvertedPendulum-v5", [(breaking, [4, 7, 9])], iterations=4)
+    assert broken.failure == "the policy's parameters are no longer finite after iteration 1"
+    assert [checkpoint.iteration for checkpoint in broken.checkpoints] == [0]
+    for record in (one, other):
+        assert [checkpoint.iteration for checkpoint in record.checkpoints] == [0, 1, 2, 3]
+
+
 def test_a_cohort_needs_runs_that_take_the_same_number_of_steps():
     with pytest.raises(ValueError, match=r"not \[256, 2048\]"):
         train("Hopper-v5", [(PPO(), [0]), (TRPO(**SMALL), [0])])
