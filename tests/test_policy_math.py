@@ -6,8 +6,8 @@ import torch
 from torch.distributions import Independent, Normal, kl_divergence
 
 from rlclaims.agents.networks import MLP, GaussianNetwork, GaussianPolicy
-from rlclaims.measures.divergence import kl_old_new, max_kl_old_new, mean_kl_old_new
-from rlclaims.measures.ratio import exceedance, max_ratio, min_ratio
+from rlclaims.measures.divergence import kl_old_new, max_kl_old_new, mean_kl_old_new, q99_kl_old_new
+from rlclaims.measures.ratio import exceedance, max_ratio, min_ratio, q01_ratio, q99_ratio
 from rlclaims.measures.surrogate import surrogate_new, surrogate_old
 from rlclaims.update import Batch, DiagonalGaussian, Update
 
@@ -131,6 +131,22 @@ def test_ratio_measures_are_those_of_the_pairs(update, pairs):
         assert min(outside) > 0 and max(outside) < 1
 
 
+def test_quantiles_are_those_of_numpy_and_lie_within_the_extremes(update, pairs):
+    ratio_SB, kl_SB, _ = pairs
+    close(q99_kl_old_new(update), np.quantile(kl_SB, 0.99, axis=1))
+    close(q99_ratio(update), np.quantile(ratio_SB, 0.99, axis=1))
+    close(q01_ratio(update), np.quantile(ratio_SB, 0.01, axis=1))
+    # Of 40 numbers the 99% quantile lies .61 of the way from the second largest to the largest: 39 * .99 = 38.61.
+    for ours_S, x_SB in (
+        (q99_kl_old_new(update), kl_SB),
+        (q99_ratio(update), ratio_SB),
+        (-q01_ratio(update), -ratio_SB),
+    ):
+        second, largest = np.sort(x_SB, axis=1)[:, -2:].T
+        close(ours_S, 0.39 * second + 0.61 * largest)
+        assert (second < largest).all()
+
+
 def test_surrogates_are_means_over_the_pairs(update, pairs):
     ratio_SB, _, advantage_SB = pairs
     close(surrogate_old(update), [sum(a) / B for a in advantage_SB])
@@ -142,7 +158,8 @@ def test_measures_are_double_precision_for_single_precision_policies(update):
     old, new = (GaussianPolicy(network, p.theta_SP.float()) for p in (update.old, update.new))
     batch = Batch(update.batch.observation_SBO.float(), update.batch.action_SBA.float(), update.batch.advantage_SB)
     single = Update(old, new, batch)
-    for measure in (mean_kl_old_new, max_kl_old_new, max_ratio, min_ratio, surrogate_old, surrogate_new):
+    measures = (mean_kl_old_new, q99_kl_old_new, max_kl_old_new, max_ratio, q99_ratio, q01_ratio, min_ratio)
+    for measure in (*measures, surrogate_old, surrogate_new):
         value_S = measure(single)
         assert value_S.dtype == torch.float64
         # Log probabilities here are below 2^6, so they round by less than 2^-18 and the ratios with them.

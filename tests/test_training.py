@@ -260,3 +260,97 @@ def test_fresh_pairs_are_judged_in_the_units_of_reward_that_the_update_learns_fr
     monkeypatch.setattr(Agent, "advantages", spy)
     train("InvertedPendulum-v5", [(PPO(**SMALL, epochs=1), [0])], iterations=1)
     assert seen == [(False, SMALL["steps"]), (True, SMALL["steps"])]
+
+
+@pytest.fixture
+def observed(monkeypatch):
+    """Each simulator made, with all that it let be observed: ("reset" or "step", which seeds, observations)."""
+    made, reset, step = [], Simulator.reset, Simulator.step
+
+    class Spied(Simulator):
+        def __init__(self, task, rngs, threads=1):
+            super().__init__(task, rngs, threads)
+            self.events = []
+            made.append(self)
+
+        def reset(self, which=None):
+            observation_SO = reset(self, which)
+            seeds = range(len(self._rngs)) if which is None else which
+            self.events.append(("reset", dict(zip(map(int, seeds), observation_SO.copy(), strict=True))))
+            return observation_SO
+
+        def step(self, action_SA):
+            answer = step(self, action_SA)
+            self.events.append(("step", dict(enumerate(answer.observation_SO.copy()))))
+            return answer
+
+    monkeypatch.setattr(training, "Simulator", Spied)
+    return made
+
+
+def rollouts_of(simulator, i, steps):
+    """One seed's states by rollout, as the simulator said them, and how much it had said before each and after all."""
+    states, said, said_before, rollouts, current = [], [], [], [], None
+    for kind, observations in simulator.events:
+        if kind == "step":
+            if len(states) == steps:
+                rollouts.append(np.array(states))
+                states = []
+            if not states:
+                said_before.append(len(said))
+            states.append(current)
+        if i in observations:
+            current = observations[i]
+            said.append(current)
+    return [*rollouts, np.array(states)], np.array(said), said_before
+
+
+def kl_of_normals(old, new):
+    """KL(old || new) in each state, of means (B, A) and deviations (A,), from its textbook form."""
+    (m, s), (n, t) = old, new
+    return (np.log(t / s) + (s**2 + (m - n) ** 2) / (2 * t**2) - 0.5).sum(1)
+
+
+def test_divergence_as_deployed_is_that_of_policies_that_normalise_for_themselves(observed, monkeypatch, as_module):
+    monkeypatch.setattr(training, "HELD_OUT_EVERY", 2)
+    task, steps, iterations = replace(task_named("Hopper-v5"), time_limit=25), 64, 3
+    sizes = {"steps": steps, "minibatches": 4, "value_epochs": 1, "epochs": 2, "learning_rate": 0.01}
+    plain = PPO(**sizes, normalize_observations=False, observation_clip=None)
+    groups = [(PPO(**sizes, observation_clip=1.5), [5, 2]), (PPOM(**sizes), [5]), (plain, [3])]
+    records = train(task, groups, iterations)
+    simulator, *fresh = observed
+    assert len(fresh) == 2
+    for i, record in enumerate(records):
+
+        def actions(k, raw_BO, seen, record=record):
+            """Of the policy after k updates, with the statistics of what was seen."""
+            mean_O, std_O = np.mean(seen, axis=0), np.std(seen, axis=0, ddof=1) + 1e-8 if len(seen) > 1 else 1.0
+            bound = record.algorithm.observation_clip or np.inf
+            normal_BO = np.clip((raw_BO - mean_O) / std_O, -bound, bound) if record.algorithm is not plain else raw_BO
+            theta_P = torch.from_numpy(record.policy_parameters[k]).double()
+            mean_BA = as_module(theta_P[:-3], (11, 64, 64, 3))(torch.from_numpy(normal_BO)).detach().numpy()
+            return mean_BA, theta_P[-3:].exp().numpy()
+
+        rollouts, said, said_before = rollouts_of(simulator, i, steps)
+        # What was reset after the last step of a rollout is seen before the next begins.
+        ends = [*said_before[1:], None]
+        for k in range(iterations):
+            before, after = said[: said_before[k]], said[: ends[k]]
+            batches = {"training": rollouts[k]}
+            if k % 2 == 0:
+                ((batches["held_out"],), _, _) = rollouts_of(fresh[k // 2], i, steps)
+            for states, raw_BO in batches.items():
+                assert len(raw_BO) == steps
+                kl_B = kl_of_normals(actions(k, raw_BO, before), actions(k + 1, raw_BO, after))
+                expected = {"mean": kl_B.mean(), "q99": np.quantile(kl_B, 0.99), "max": kl_B.max()}
+                for name, number in expected.items():
+                    series = record.series[f"kl_deployed/{name}/{states}"]
+                    # Means round by some 2^-21 and their shifts are .01 and more.
+                    assert series[k if states == "training" else k // 2] == pytest.approx(number, rel=1e-4)
+        if record.algorithm is plain:
+            for name in ("mean/training", "q99/held_out", "max/training"):
+                assert record.series[f"kl_deployed/{name}"] == record.series[f"kl_old_new/{name}"]
+        else:
+            assert not np.allclose(
+                record.series["kl_deployed/mean/training"], record.series["kl_old_new/mean/training"]
+            )
