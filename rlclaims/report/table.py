@@ -36,7 +36,7 @@ def table(results: Sequence[Json], profile: Profile, file: TextIO, width: int) -
         _star(theorems, console)
         return
     verdicts = grid("claim", "verdict", "estimate>", "interval", "n>")
-    console.print(rows_by_section(verdicts, results, _verdict_cells, _parts))
+    console.print(rows_by_section(verdicts, results, _verdict_cells, with_parts=True))
     _star(results, console)
     if any(result["examples"] is not None for result in theorems):
         console.print("ex.: examples that a theorem was tried on and held for; it takes no seeds", highlight=False)
@@ -48,7 +48,7 @@ def table(results: Sequence[Json], profile: Profile, file: TextIO, width: int) -
             console.print(f"{result['name']} is inconclusive, {why}", highlight=False, markup=False)
     console.print()
     methods = grid("claim", "method", "look", "MDE>", "margin>", "needs n>", "refutes>")
-    console.print(rows_by_section(methods, claims, _method_cells))
+    console.print(rows_by_section(methods, claims, _method_cells, with_parts=True))
     for sentence in (*_legend(claims), "", *_promises(claims, profile)):
         console.print(sentence, highlight=False, markup=False)
 
@@ -73,9 +73,10 @@ def rows_by_section(
     into: Table,
     results: Iterable[Json],
     cells: Callable[[Json], tuple[Any, ...]],
-    parts: Callable[[Json], Iterable[tuple[Any, ...]]] = lambda _: (),
+    *,
+    with_parts: bool = False,
 ) -> Table:
-    """A row for each result, by its name, below the first part of it, and rows for the parts of a joined one."""
+    """A row for each result, by its name, below the first part of it, and if wanted for each part of a joined one."""
     section = None
     for result in results:
         head, slash, name = result["name"].partition("/")
@@ -83,8 +84,8 @@ def rows_by_section(
             section = head
             into.add_row(Text(head, "bold"))
         into.add_row(Text(f"  {name}" if slash else head), *cells(result))
-        for part in parts(result):
-            into.add_row(*part)
+        for name, part in _parts(result) if with_parts else ():
+            into.add_row(name, *cells(part))
     return into
 
 
@@ -134,12 +135,10 @@ def _verdict_cells(result: Json) -> tuple[Any, ...]:
     return shown, estimate, Text(f"[{bounds}]"), n
 
 
-def _parts(result: Json) -> Iterator[tuple[Any, ...]]:
-    """What each part of a joined claim came to, in the order it is written in."""
+def _parts(result: Json) -> Iterator[tuple[str, Json]]:
+    """The parts of a joined claim by their number, in the order they are written in, each as a result of its own."""
     for n, part in enumerate((result.get("evidence") or {}).get("parts", []), start=1):
-        style = STYLES.get(part["verdict"], "")
-        _, *numbers = _verdict_cells({**result, "evidence": part})
-        yield Text(f"    {n}.", style), Text(part["verdict"], style), *numbers
+        yield f"    {n}.", {**result, "verdict": part["verdict"], "expected": part["verdict"], "evidence": part}
 
 
 def _method_cells(result: Json) -> tuple[Any, ...]:
