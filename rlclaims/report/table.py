@@ -138,7 +138,7 @@ def _verdict_cells(result: Json) -> tuple[Any, ...]:
 def _parts(result: Json) -> Iterator[tuple[str, Json]]:
     """The parts of a joined claim by their number, in the order they are written in, each as a result of its own."""
     for n, part in enumerate((result.get("evidence") or {}).get("parts", []), start=1):
-        yield f"    {n}.", {**result, "verdict": part["verdict"], "expected": part["verdict"], "evidence": part}
+        yield f"    {n}.", {**result, "verdict": part["verdict"], "evidence": part}
 
 
 def _method_cells(result: Json) -> tuple[Any, ...]:
