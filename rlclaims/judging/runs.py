@@ -53,6 +53,10 @@ class Series:
     """The interval that the values lie in by their nature, or None."""
     every: int = 1
     """Iterations from one value to the next."""
+    held_out: bool = False
+    """Whether it is measured on fresh pairs, instead of on the training batch."""
+    algorithm: str = ""
+    """What the runs were trained by, in words."""
 
     def first(self, fraction: float) -> Sample:
         """Mean over the first part of the measured iterations, per seed."""
@@ -70,7 +74,7 @@ class Series:
         """
         if not (is_number(start) and is_number(end) and 0 <= start < end <= 1):
             raise ClaimError(f"between({start!r}, {end!r}): two parts of training ascend, from 0 to 1.")
-        n = max(map(len, self.rows))
+        n = max(map(len, self.rows), default=0)
         # The middles of n equal parts; the offsets are for products that round.
         chosen = [i for i in range(n) if start - 1e-9 <= (i + 0.5) / n <= end + 1e-9]
         if n and not chosen:
@@ -103,7 +107,7 @@ class Series:
             ClaimError: they are of different runs, or on the same pairs.
         """
         self._same_runs(other, "is correlated with")
-        if self.every == other.every:
+        if self.held_out == other.held_out:
             raise ClaimError(
                 f"{self.quantity} and {other.quantity} are measured on the same pairs and share their noise: take "
                 "one on .training and the other on .held_out."
@@ -121,7 +125,7 @@ class Series:
     def _same_runs(self, other: object, what: str) -> None:
         if not isinstance(other, Series):
             raise ClaimError(f"{self.quantity} {what} another series, not {other!r}.")
-        if (self.seeds, self.scope) != (other.seeds, other.scope):
+        if (self.algorithm, self.seeds, self.scope) != (other.algorithm, other.seeds, other.scope):
             raise ClaimError(f"{self.quantity} {what} another series of the same runs, not {other.quantity}.")
 
     def overall(self) -> Sample:
@@ -290,8 +294,9 @@ class Runs(Trained):
         from rlclaims.training import HELD_OUT_EVERY  # which imports torch
 
         rows = tuple(() if m.failure else tuple(m.series[name]) for m in self._measured)
-        every = 1 if name.endswith("/training") else HELD_OUT_EVERY
-        return Series(words, rows, self.seeds, self.scope, self.failures, bounds, every)
+        held_out = name.endswith("/held_out")
+        every = HELD_OUT_EVERY if held_out else 1
+        return Series(words, rows, self.seeds, self.scope, self.failures, bounds, every, held_out, self.name)
 
 
 def _named(algorithm: "Algorithm", task: str) -> str:

@@ -40,7 +40,8 @@ def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:
     """Spearman's, ties at their mean ranks; NaN for fewer than three pairs, or where one does not vary or is NaN."""
     if len(x) != len(y) or not np.isfinite([*x, *y]).all():
         return math.nan
-    return correlation(rankdata(x), rankdata(y))
+    ranks_x, ranks_y = (rankdata(_scaled(np.array(side))[0]) for side in (x, y))  # rounding has no ranks
+    return correlation(ranks_x, ranks_y)
 
 
 def _scaled(x_N: Floats) -> tuple[Floats, float]:
