@@ -292,10 +292,10 @@ def _pushed_out(twins: Twins, k: int) -> Tensor:
 
     Let go is a pair at the end of an epoch, but the last, whose ratio is beyond 1 + eps with an advantage above the
     batch's mean, or below 1 - eps with one below it: the pair itself asks for no further move (Truly PPO, 1903.07940,
-    theorem 2). NaN for a seed with no such pair.
+    theorem 2). Where advantages are not standardised, above and below 0. NaN for a seed with no such pair.
     """
     remade, epsilon = twins.remade(k), twins.algorithm.ratio_epsilon
-    sign_SB = standardized(remade.training.advantage_SB).sign()
+    sign_SB = _weights(twins.algorithm, remade.training).sign()
     out_ESB = torch.stack([sign_SB * (ratio(remade.update("training", e)) - 1) for e in range(len(remade.path))])
     let_go_ESB, further_ESB = out_ESB[:-1] > epsilon, out_ESB[1:] > out_ESB[:-1]
     return (let_go_ESB & further_ESB).sum((0, 2)).double() / let_go_ESB.sum((0, 2))
@@ -303,14 +303,22 @@ def _pushed_out(twins: Twins, k: int) -> Tensor:
 
 def _converged(twins: Twins, k: int) -> dict[str, Tensor]:
     """The update's own objective, taken much further; with what part of its gain the second half of the epochs made."""
-    remade = twins.remade(k, times_the_epochs=TO_CONVERGENCE)
-    halfway = len(remade.path) // 2 - 1
+    remade, algorithm = twins.remade(k, times_the_epochs=TO_CONVERGENCE), twins.algorithm
+    halfway = remade.path[len(remade.path) // 2 - 1]
     start_S, half_S, end_S = (
-        -twins.algorithm.policy_loss(ratios_SB, standardized(remade.training.advantage_SB).double())
-        for ratios_SB in (
-            torch.ones_like(remade.training.advantage_SB, dtype=torch.float64),
-            ratio(remade.update("training", halfway)),
-            ratio(remade.update("training")),
-        )
+        _objective(algorithm, remade.old, new, remade.training) for new in (remade.old, halfway, remade.path[-1])
     )
-    return _all_measures(remade, twins.algorithm) | {"late_gain": (end_S - half_S) / (end_S - start_S)}
+    return _all_measures(remade, algorithm) | {"late_gain": (end_S - half_S) / (end_S - start_S)}
+
+
+def _objective(algorithm: PPO, old: GaussianPolicy, new: GaussianPolicy, batch: Batch) -> Tensor:
+    """What the epochs climb, (S,), on all pairs at once instead of on minibatches."""
+    gain_S = -algorithm.policy_loss(ratio(Update(old, new, batch)), _weights(algorithm, batch).double())
+    if algorithm.entropy_coefficient is not None:
+        gain_S = gain_S + algorithm.entropy_coefficient * new(batch.observation_SBO).entropy()
+    return gain_S
+
+
+def _weights(algorithm: PPO, batch: Batch) -> Tensor:
+    """What the objective weighs pairs by, (S, B)."""
+    return standardized(batch.advantage_SB) if algorithm.normalize_advantages else batch.advantage_SB

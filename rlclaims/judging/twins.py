@@ -15,6 +15,7 @@ import numpy as np
 from rlclaims.judging.evidence import ClaimError
 from rlclaims.judging.runs import Trained
 from rlclaims.judging.samples import Sample
+from rlclaims.stats.method import Floats
 
 if TYPE_CHECKING:
     from rlclaims.study.store import Measured
@@ -45,8 +46,9 @@ class Contrast:
         Raises:
             ClaimError: there is none.
         """
-        n = max(map(len, self.rows))
-        if type(k) is not int or not 0 <= k < max(n, 1):
+        n = max(map(len, self.rows), default=0)
+        # Where all runs have failed, nothing is known of their number.
+        if type(k) is not int or k < 0 or 0 < n <= k:
             raise ClaimError(f"at({k!r}): updates are made again at {n} iterations, from at(0) to at({n - 1}).")
         return self._sample(f"at the kept iteration {k}", lambda row: row[k])
 
@@ -119,8 +121,7 @@ class TwinUpdates(Trained):
         Raises:
             ClaimError: the algorithm does not clip.
         """
-        if self.settings.clip_epsilon is None:
-            raise ClaimError(f"{self.name} does not clip, so that its updates have no twin without clipping.")
+        self._clips("has no twin without clipping")
         return self._contrast(
             "exceedance (held out) over a twin without clipping at the same mean KL",
             ["none/ratio/exceedance/held_out"],
@@ -145,7 +146,11 @@ class TwinUpdates(Trained):
         """Share of the pairs that the objective has let go whose ratio the next epoch moves further out, on the batch.
 
         Let go is a pair beyond 1 + eps with an advantage above the batch's mean, or below 1 - eps with one below it.
+
+        Raises:
+            ClaimError: the algorithm does not clip.
         """
+        self._clips("lets no pair go")
         return self._contrast("share of let-go pairs pushed further out", ["pushed_out/share"], [], bounds=(0.0, 1.0))
 
     def _effect(self, words: str, twins: Sequence[str], others: Sequence[str]) -> Effect:
@@ -171,20 +176,26 @@ class TwinUpdates(Trained):
         log_scale: bool = False,
         bounds: tuple[float, float] | None = None,
     ) -> Contrast:
+        def mean(measured: "Measured", names: Sequence[str]) -> Floats:
+            values_NK = np.array([measured.series[name] for name in names])
+            mean_K: Floats = (np.log(values_NK) if log_scale else values_NK).mean(0)
+            return mean_K
+
         def row(measured: "Measured") -> tuple[float, ...]:
             if measured.failure:
                 return ()
-            means = []
-            for names in filter(None, (twins, others)):
-                with np.errstate(divide="ignore", invalid="ignore"):
-                    values = np.array([measured.series[name] for name in names])
-                    means.append((np.log(values) if log_scale else values).mean(0))
-                    # A KL of 0, or one that is not finite, has no factor: that is no number, and is judged as none.
-            change = means[0] - means[1] if others else means[0]
+            # A KL of 0, or one that is not finite, has no factor: that is no number, and is judged as none.
+            with np.errstate(divide="ignore", invalid="ignore"):
+                means = [mean(measured, names) for names in (twins, others) if names]
+                change = means[0] - means[1] if others else means[0]
             return tuple(float(x) if math.isfinite(x) else math.nan for x in change)
 
         rows = tuple(map(row, self._measured))
         return Contrast(f"{self.name}'s {words}", rows, self.seeds, self.scope, self.failures, log_scale, bounds)
+
+    def _clips(self, otherwise: str) -> None:
+        if self.settings.clip_epsilon is None:
+            raise ClaimError(f"{self.name} does not clip, so that its update {otherwise}.")
 
     def _known(self, mechanism: str) -> None:
         from rlclaims.twin_updates import MECHANISMS

@@ -56,7 +56,7 @@ def twins(
         **settings: as for `runs`.
 
     Returns:
-        What to assign to the fixture's name: `ppo_twins = rlclaims.twin_updates(PPO)`.
+        What to assign to the fixture's name: `ppo_twins = rlclaims.twins(PPO)`.
     """
     return _fixture(RunsSpec(algorithm, task, iterations, tuple(settings.items()), block, twins=True))
 
