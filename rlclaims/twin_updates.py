@@ -2,8 +2,8 @@
 
 From where a run's update started (`rlclaims.checkpoints`), the same pairs, the same order of minibatches and the same
 optimiser state give the same update, bit for bit. Switch one mechanism and what differs is that mechanism's doing, with
-no other trajectory in between. Each is switched alone, and all are in a two-level design: a quarter of a quarter of the
-2^9 combinations, chosen so that no mechanism's average effect is mixed up with another's or with any pair's.
+no other trajectory in between. Each is switched alone, and all are in a two-level design: a quarter of the 2^9
+combinations, chosen so that no average effect of a mechanism or a pair is mixed up with that of three others or fewer.
 
 "Switched" is the other of two levels, fixed before the data: on and off, or half of a number.
 
@@ -21,7 +21,8 @@ no other trajectory in between. Each is switched alone, and all are in a two-lev
 The last changes the old policy. Its actions keep their noise, around the new means: same states, noise and advantages.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+import math
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,10 +30,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from rlclaims.agents.adam import Adam
 from rlclaims.agents.algorithm import Agent, Algorithm, standardized
 from rlclaims.agents.networks import GaussianPolicy
 from rlclaims.agents.ppo import PPO
-from rlclaims.checkpoints import Start
+from rlclaims.checkpoints import Checkpoint, Start
 from rlclaims.measures.divergence import mean_kl_old_new
 from rlclaims.measures.ratio import exceedance, max_ratio, ratio
 from rlclaims.randomness import Purpose, stream_at, torch_stream
@@ -52,9 +54,17 @@ TO_CONVERGENCE = 10
 """Times as many epochs, after which the objective is taken to have converged."""
 
 
+WORDS = ("ACDFG", "BCEFG")
+"""Which of the first seven mechanisms, A to G, the last two follow in the design: a 2^(9-2) of resolution VI.
+
+With resolution IV, and 32 twins, a new Adam state seemed to have an effect on the first update, where it is no change:
+that of three mechanisms together, such as clip, eps (which does nothing without the clip) and another.
+"""
+
+
 def design() -> tuple[Combination, ...]:
-    """The 32 combinations of switched mechanisms, of resolution IV; the update as it is is one of them."""
-    return two_level_design(MECHANISMS)
+    """The 128 combinations of switched mechanisms; the update as it is is one of them."""
+    return two_level_design(MECHANISMS, WORDS)
 
 
 def name_of(switched: Collection[str]) -> str:
@@ -117,22 +127,65 @@ class Remade:
         return Update(self.old, self.path[until], self.training if states == "training" else self.held_out)
 
 
-class _Remaker(Agent):
-    """Seeds at the start of one of their updates; keeps the policy after each epoch, or after each minibatch."""
+Row = tuple[Start, int]
+"""One update: of a run, at its k-th kept iteration."""
 
-    def __init__(self, algorithm: PPO, iterations: int, starts: Sequence[Start], k: int, *, in_detail: bool) -> None:
-        checkpoints = [start.checkpoints[k] for start in starts]
+
+class _RowAdam(Adam):
+    """Adam whose rows have made different numbers of steps, and anneal their learning rates differently."""
+
+    def __init__(self, parameters: Tensor, epsilon: float, parts_left: Sequence[float]) -> None:
+        super().__init__(parameters, epsilon)
+        self._parts_left = parts_left
+        self.steps_before = [0] * len(parts_left)
+
+    def step(self, gradient: Tensor, learning_rate: float) -> None:
+        """As `Adam.step`, and with its bits, row by row."""
+        self.steps += 1
+        g = gradient.numpy()
+        self.mean_SP = self._beta1 * self.mean_SP + (1 - self._beta1) * g
+        self.square_SP = self._beta2 * self.square_SP + (1 - self._beta2) * (g * g)
+        steps = [before + self.steps for before in self.steps_before]
+
+        def column(numbers: Iterable[float]) -> npt.NDArray[np.floating]:
+            # In the precision that a Python number has next to the tensor.
+            return np.array(list(numbers), dtype=g.dtype)[:, None]
+
+        rows = zip(self._parts_left, steps, strict=True)
+        size_S1 = column(learning_rate * left / (1 - self._beta1**n) for left, n in rows)
+        root_SP = np.sqrt(self.square_SP)
+        root_SP *= column(1 / math.sqrt(1 - self._beta2**n) for n in steps)
+        root_SP += self._epsilon
+        parameters = self._parameters.detach().numpy()
+        parameters -= size_S1 * (self.mean_SP / root_SP)
+
+
+class _Remaker(Agent):
+    """Updates about to be made again, one a row; keeps the policy after each epoch, or after each minibatch."""
+
+    def __init__(self, algorithm: PPO, iterations: int, rows: Sequence[Row], *, in_detail: bool) -> None:
+        checkpoints = [start.checkpoints[k] for start, k in rows]
         n_observation, n_action = checkpoints[0].training[0].shape[1], checkpoints[0].training[1].shape[1]
-        super().__init__(algorithm, [start.seed for start in starts], n_observation, n_action, iterations)
-        self.iteration = checkpoints[0].iteration
+        super().__init__(algorithm, [start.seed for start, _ in rows], n_observation, n_action, iterations)
         self.path: list[GaussianPolicy] = []
         self._in_detail = in_detail
         with torch.no_grad():
-            self.theta_SP.copy_(torch.from_numpy(np.stack([start.theta_KP[k] for start in starts])))
+            self.theta_SP.copy_(torch.from_numpy(np.stack([start.theta_KP[k] for start, k in rows])))
+        anneals = algorithm.anneal_learning_rates
+        parts_left = [1 - checkpoint.iteration / iterations if anneals else 1.0 for checkpoint in checkpoints]
+        self.policy_adam = _RowAdam(self.theta_SP, algorithm.adam_epsilon, parts_left)
+        self._minibatch_rngs = [stream_at(checkpoint.minibatch_state) for checkpoint in checkpoints]
+
+    def carry_adam(self, checkpoints: Sequence[Checkpoint]) -> None:
+        """Go on with the moments and the steps of each row's Adam."""
+        assert isinstance(self.policy_adam, _RowAdam)
         self.policy_adam.mean_SP = np.stack([checkpoint.adam_mean_P for checkpoint in checkpoints])
         self.policy_adam.square_SP = np.stack([checkpoint.adam_square_P for checkpoint in checkpoints])
-        self.policy_adam.steps = checkpoints[0].adam_steps
-        self._minibatch_rngs = [stream_at(checkpoint.minibatch_state) for checkpoint in checkpoints]
+        self.policy_adam.steps_before = [checkpoint.adam_steps for checkpoint in checkpoints]
+
+    def annealed(self, learning_rate: float) -> float:
+        """The learning rate itself: each row's Adam anneals it for its own iteration."""
+        return learning_rate
 
     def minibatches(self, epochs: int, *data: Tensor) -> Iterator[tuple[Tensor, ...]]:
         for _ in range(epochs):
@@ -159,38 +212,42 @@ class Twins:
 
     @one_torch_thread()
     def remade(
-        self, k: int, switched: Collection[str] = (), *, times_the_epochs: int = 1, in_detail: bool = False
+        self, k: int | None, switched: Collection[str] = (), *, times_the_epochs: int = 1, in_detail: bool = False
     ) -> Remade:
-        """The updates at the k-th kept iteration, with mechanisms switched.
+        """The runs' updates with mechanisms switched, run by run.
 
         Args:
-            k: from 0.
+            k: which kept iteration, from 0; None for all, one after the other, which takes less time than each alone.
             switched: some of `MECHANISMS`.
             times_the_epochs: how many times as many epochs are made.
             in_detail: whether the path has the policy after each minibatch instead of each epoch.
         """
         twin = twin_of(self.algorithm, switched)
         twin = replace(twin, epochs=twin.epochs * times_the_epochs)
-        agent = _Remaker(twin, self._iterations, self._starts, k, in_detail=in_detail)
-        batches = [_batch([getattr(start.checkpoints[k], states) for start in self._starts]) for states in BATCHES]
-        if "adam_state" in switched:
-            agent.policy_adam = type(agent.policy_adam)(agent.theta_SP, twin.adam_epsilon)
+        rows = [(start, at) for at in (self.times if k is None else [k]) for start in self._starts]
+        checkpoints = [start.checkpoints[at] for start, at in rows]
+        agent = _Remaker(twin, self._iterations, rows, in_detail=in_detail)
+        batches = [_batch([getattr(checkpoint, states) for checkpoint in checkpoints]) for states in BATCHES]
+        if "adam_state" not in switched:
+            agent.carry_adam(checkpoints)
         if "head" in switched:
-            batches = self._with_other_head(agent, batches)
+            batches = self._with_other_head(agent, [start.initial_P for start, _ in rows], batches)
         old = agent.policy()
         twin.improve(agent, batches[0])
         return Remade(old, tuple(agent.path), *batches)
 
-    def _with_other_head(self, agent: Agent, batches: Sequence[Batch]) -> list[Batch]:
+    def _with_other_head(
+        self, agent: Agent, own: Sequence[npt.NDArray[np.float32]], batches: Sequence[Batch]
+    ) -> list[Batch]:
         """Give the policies the other head to start from; the pairs around their means."""
-        n_head = sum(agent.network.mlp.sizes[-2:-1]) * agent.network.mlp.sizes[-1] + agent.network.mlp.sizes[-1]
-        head = slice(agent.network.mlp.n_parameters - n_head, agent.network.mlp.n_parameters)
-        own_SP = torch.from_numpy(np.stack([start.initial_P for start in self._starts]))
+        mlp = agent.network.mlp
+        n_head = (mlp.sizes[-2] + 1) * mlp.sizes[-1]
+        head = slice(mlp.n_parameters - n_head, mlp.n_parameters)
         streams = [torch_stream(seed, Purpose.POLICY_INIT) for seed in agent.seeds]
         other_SP = agent.network.initial(streams, _other_initialization(self.algorithm))
         before = agent.policy()
         with torch.no_grad():
-            agent.theta_SP[:, head] += other_SP[:, head] - own_SP[:, head]
+            agent.theta_SP[:, head] += other_SP[:, head] - torch.from_numpy(np.stack(own))[:, head]
             after = agent.policy()
             moved = [after(b.observation_SBO).mean_SBA - before(b.observation_SBO).mean_SBA for b in batches]
         return [replace(b, action_SBA=b.action_SBA + m) for b, m in zip(batches, moved, strict=True)]
@@ -224,23 +281,19 @@ def updates_worth() -> float:
 
 def measured(twins: Twins, part: str) -> dict[str, npt.NDArray[np.floating]]:
     """The numbers of one of `parts`, by name, each (S, K): of S runs at K kept iterations."""
-    found: dict[str, list[npt.NDArray[np.floating]]] = {}
-    for k in twins.times:
-        for name, value_S in _measured_at(twins, part, k).items():
-            found.setdefault(f"{part}/{name}", []).append(value_S.numpy())
-    return {name: np.stack(values, axis=1) for name, values in found.items()}
-
-
-def _measured_at(twins: Twins, part: str, k: int) -> dict[str, Tensor]:
     match part:
         case "converged":
-            return _converged(twins, k)
+            found = _converged(twins)
         case "matched_kl":
-            return {"ratio/exceedance/held_out": _exceedance_at_matched_kl(twins, k)}
+            # One iteration at a time: a path of every minibatch is long.
+            found = {"ratio/exceedance/held_out": torch.cat([_exceedance_at_matched_kl(twins, k) for k in twins.times])}
         case "pushed_out":
-            return {"share": _pushed_out(twins, k)}
-    remade = twins.remade(k, [name for name in part.split("+") if name != "none"])
-    return _all_measures(remade, twins.algorithm)
+            found = {"share": _pushed_out(twins)}
+        case _:
+            switched = [name for name in part.split("+") if name != "none"]
+            found = _all_measures(twins.remade(None, switched), twins.algorithm)
+    # Rows are run by run, iteration by iteration.
+    return {f"{part}/{name}": rows.numpy().reshape(len(twins.times), -1).T for name, rows in found.items()}
 
 
 def _all_measures(remade: Remade, algorithm: PPO) -> dict[str, Tensor]:
@@ -287,23 +340,23 @@ def _first(true_ES: Tensor) -> Tensor:
     return torch.where(true_ES.any(0), true_ES.int().argmax(0), len(true_ES))
 
 
-def _pushed_out(twins: Twins, k: int) -> Tensor:
+def _pushed_out(twins: Twins) -> Tensor:
     """Share of the pairs that the objective has let go whose ratio the next epoch moves further out, on the batch.
 
     Let go is a pair at the end of an epoch, but the last, whose ratio is beyond 1 + eps with an advantage above the
     batch's mean, or below 1 - eps with one below it: the pair itself asks for no further move (Truly PPO, 1903.07940,
     theorem 2). Where advantages are not standardised, above and below 0. NaN for a seed with no such pair.
     """
-    remade, epsilon = twins.remade(k), twins.algorithm.ratio_epsilon
+    remade, epsilon = twins.remade(None), twins.algorithm.ratio_epsilon
     sign_SB = _weights(twins.algorithm, remade.training).sign()
     out_ESB = torch.stack([sign_SB * (ratio(remade.update("training", e)) - 1) for e in range(len(remade.path))])
     let_go_ESB, further_ESB = out_ESB[:-1] > epsilon, out_ESB[1:] > out_ESB[:-1]
     return (let_go_ESB & further_ESB).sum((0, 2)).double() / let_go_ESB.sum((0, 2))
 
 
-def _converged(twins: Twins, k: int) -> dict[str, Tensor]:
+def _converged(twins: Twins) -> dict[str, Tensor]:
     """The update's own objective, taken much further; with what part of its gain the second half of the epochs made."""
-    remade, algorithm = twins.remade(k, times_the_epochs=TO_CONVERGENCE), twins.algorithm
+    remade, algorithm = twins.remade(None, times_the_epochs=TO_CONVERGENCE), twins.algorithm
     halfway = remade.path[len(remade.path) // 2 - 1]
     start_S, half_S, end_S = (
         _objective(algorithm, remade.old, new, remade.training) for new in (remade.old, halfway, remade.path[-1])

@@ -535,7 +535,9 @@ class Stays(PPO):
 
     def policy_loss(self, ratio_SB, advantage_SB):
         loss_S = super().policy_loss(ratio_SB, advantage_SB)
-        return loss_S if self.clip_epsilon is not None else loss_S * torch.tensor([0.0, 1.0, 0.0])
+        return (
+            loss_S if self.clip_epsilon is not None else loss_S * torch.tensor([0.0, 1.0, 0.0]).repeat(len(loss_S) // 3)
+        )
 
 
 def test_a_seed_that_never_gets_as_far_without_clipping_has_no_exceedance_there(in_double):

@@ -83,11 +83,10 @@ class Terms:
         return Design(self.looks or (max(seeds, 2),), self.alpha_support, self.alpha_refute)
 
     def split(self, support: int = 1, refute: int = 1) -> "Terms":
-        """The terms of one of several parts that share an error rate; margin and pilot are of the whole."""
+        """The terms of one of several parts that share an error rate; a margin is each part's, a pilot the whole's."""
         return replace(
             self,
             alpha_support=self.alpha_support / support,
             alpha_refute=self.alpha_refute / refute,
-            margin=None,
             pilot=None,
         )

@@ -14,7 +14,7 @@ from rlclaims.report.table import grid
 from rlclaims.stats.factorial import aliases
 from rlclaims.stats.mean import StudentT
 from rlclaims.stats.verdict import nearly_constant
-from rlclaims.twin_updates import MECHANISMS, design, levels
+from rlclaims.twin_updates import MECHANISMS, WORDS, design, levels
 
 ERROR_RATE = 0.05
 """Probability that any interval of the table misses what it estimates, at most."""
@@ -61,10 +61,19 @@ def mechanism_table(twins: TwinUpdates, iterations: Sequence[int], file: TextIO,
         twins.late_gain,
     ):
         console.print(f"{contrast.quantity}: {_cell(contrast.overall(), ERROR_RATE)}", highlight=False)
-    console.print(f"The design is of {len(design())} twins. Effects that it cannot tell apart, up to their sign:")
-    for group in aliases(MECHANISMS, design()):
-        if len(group) > 1:
-            console.print(f"  {' = '.join(group)}", highlight=False)
+    groups = [group for group in aliases(MECHANISMS, design()) if len(group) > 1]
+    console.print(
+        f"The design is of {len(design())} twins. Effects of mechanisms and of pairs that it cannot tell apart, up to "
+        f"their sign: {'none' if not groups else ''}",
+        highlight=False,
+    )
+    for group in groups:
+        console.print(f"  {' = '.join(group)}", highlight=False)
+    console.print("Its last mechanisms follow products of others, by which larger groups have one estimate:")
+    for name, word in zip(MECHANISMS[-len(WORDS) :], WORDS, strict=True):
+        console.print(
+            f"  {name} = {' x '.join(MECHANISMS[ord(letter) - ord('A')] for letter in word)}", highlight=False
+        )
 
 
 def _cell(sample: Sample, alpha: float) -> str:

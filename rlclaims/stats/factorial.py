@@ -27,15 +27,19 @@ effect is mixed up with another's, nor with that of any pair of factors.
 """
 
 
-def two_level_design(factors: Sequence[str]) -> tuple[Combination, ...]:
-    """The combinations of up to nine factors to try; the one with every factor at its first level is among them.
+def two_level_design(factors: Sequence[str], words: Sequence[str] | None = None) -> tuple[Combination, ...]:
+    """The combinations of factors to try; the one with every factor at its first level is among them.
+
+    Args:
+        factors: at most nine.
+        words: as in `GENERATORS`, for another fraction than the one there.
 
     Raises:
         ValueError: there are more factors.
     """
     if len(factors) not in GENERATORS:
         raise ValueError(f"A two-level design has at most {max(GENERATORS)} factors, not {len(factors)}.")
-    words = GENERATORS[len(factors)]
+    words = GENERATORS[len(factors)] if words is None else words
     free = len(factors) - len(words)
     combinations_tried = []
     for signs in product((-1, 1), repeat=free):

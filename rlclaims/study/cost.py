@@ -133,9 +133,10 @@ def cost_of_twins(runs: Sequence[RunSpec], processes: int, speeds: Mapping[Kind,
         first, speed = group[0], speeds[kind(group[0])]
         algorithm = first.algorithm
         assert isinstance(algorithm, PPO)
-        learning = speed.learn[algorithm].at(len(group)) * algorithm.policy_gradient_steps / algorithm.gradient_steps
         kept = len(checkpoint_iterations(first.iterations, HELD_OUT_EVERY))
-        seconds = speed.start + kept * updates_worth() * learning / processes
+        of_learning = algorithm.policy_gradient_steps / algorithm.gradient_steps
+        update = speed.learn[algorithm].at(len(group) * kept) * of_learning
+        seconds = speed.start + updates_worth() * update / processes
         total += Cost(0, 0, seconds, len(group) * kept * TWIN_NUMBERS * SERIES_BYTES)
     return total
 

@@ -23,7 +23,7 @@ CHANGES = "assert twins.switching('epochs').exceedance.training.overall().median
 def test_updates_are_made_again_once_for_the_claims_that_ask(session, store, monkeypatch):
     first = session(TWINS + one_claim(CHANGES, "twins"))
     assert first.parseoutcomes() == {"passed": 1}
-    first.stdout.fnmatch_lines(["rlclaims: training 5 runs of PPO *", "rlclaims: making updates again * of 44 parts."])
+    first.stdout.fnmatch_lines(["rlclaims: training 5 runs of PPO *", "rlclaims: making updates again * of 140 parts."])
     (claim,) = written(store)["claims"]
     assert claim["evidence"]["n"] == 5 and claim["runs"][0]["kind"] == "twin updates"
     files = [json.loads(path.read_text()) for path in store.glob("runs/PPO-*/twins-*.json")]
@@ -55,7 +55,7 @@ def test_the_mechanism_table_shows_the_twins_that_the_store_has(session, pyteste
     for name in ("adam_state: carried -> new", "annealing: on -> off"):
         first_iteration = table.split(name)[1].splitlines()[1].split()
         assert first_iteration[:3] == ["0", "1", "0"]
-    assert "clip x epsilon = adam_state x gradient_clip" in table
+    assert "head = epsilon x epochs x annealing x adam_state x gradient_clip" in table
 
 
 def test_a_factorial_is_judged_on_all_its_combinations(session, store):
