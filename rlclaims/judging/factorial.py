@@ -26,7 +26,7 @@ class Factorial:
         """By which factor a setting changes a positive number, on average over the others: one number per seed.
 
         Raises:
-            ClaimError: the design has no such setting.
+            ClaimError: the design has no such setting, or what is asked for is not one number per seed.
         """
         return self._contrast(setting, of, lambda one, base: one / base, "factor")
 
@@ -34,7 +34,7 @@ class Factorial:
         """By how much a setting changes a number, on average over the others: one number per seed.
 
         Raises:
-            ClaimError: the design has no such setting.
+            ClaimError: the design has no such setting, or what is asked for is not one number per seed.
         """
         return self._contrast(setting, of, lambda one, base: one - base, "change")
 
@@ -42,6 +42,10 @@ class Factorial:
         if setting not in self.factors:
             raise ClaimError(f"The factorial does not vary {setting!r}; it varies {', '.join(self.factors)}.")
         base = of(self.cells[frozenset()])
+        if not isinstance(base, Sample):
+            raise ClaimError(
+                f"A {kind} by {setting} is of one number per seed, runs.ratio.max.held_out.last(0.25), say."
+            )
         # Each combination against the first, seed by seed, on the scale that is judged: their base cancels.
         sides: dict[bool, list[Sample]] = {True: [], False: []}
         for switched, runs in self.cells.items():

@@ -33,6 +33,9 @@ def cells(algorithm: type[Algorithm], spec: RunsSpec, task: str) -> list[Algorit
     def level(name: str, value: Any) -> Any:
         return value(getattr(papers, name)) if callable(value) and hasattr(papers, name) else value
 
+    for name, (one, other) in spec.factors:
+        if level(name, one) == level(name, other):
+            raise ValueError(f"A setting of a factorial has two different values, and {name} is {level(name, one)!r}.")
     return [
         algorithm.for_task(
             task,

@@ -1,0 +1,290 @@
+"""Two-level designs: what they recover, by least squares; and what a factorial of runs says of its settings."""
+
+import math
+from itertools import combinations, product
+
+import numpy as np
+import pytest
+
+from rlclaims.agents.ppo import PPO, PPOM
+from rlclaims.agents.trpo import TRPO
+from rlclaims.judging.evidence import ClaimError
+from rlclaims.judging.factorial import Factorial
+from rlclaims.judging.runs import Runs, RunsSpec
+from rlclaims.judging.subjects import cells, check_remakable, subject
+from rlclaims.judging.twins import TwinUpdates
+from rlclaims.stats.factorial import aliases, two_level_design
+from rlclaims.stats.verdict import Reason
+from rlclaims.study.spec import RunSpec, SpecError
+from rlclaims.study.store import Measured
+
+# Combinations of the smallest two-level designs of resolution IV and more, by the number of factors.
+FEWEST = {0: 1, 1: 2, 2: 4, 3: 8, 4: 8, 5: 16, 6: 16, 7: 16, 8: 16, 9: 32}
+
+
+def factors(k):
+    return [f"factor {i}" for i in range(k)]
+
+
+def signs(k, tried):
+    """A row per combination, -1 or 1 per factor."""
+    return np.array([[1.0 if factor in switched else -1.0 for factor in factors(k)] for switched in tried])
+
+
+@pytest.mark.parametrize("k", FEWEST)
+def test_a_design_is_balanced_and_starts_from_all_first_levels(k):
+    tried = two_level_design(factors(k))
+    assert len(tried) == len(set(tried)) == FEWEST[k]
+    assert frozenset() in tried
+    x = signs(k, tried).reshape(len(tried), k)
+    # Each factor is at each level as often, and with each level of each other factor.
+    assert np.array_equal(x.T @ x, len(tried) * np.eye(k)) and not x.sum(0).any()
+
+
+@pytest.mark.parametrize("k", [k for k in FEWEST if k])
+def test_average_effects_are_recovered_whatever_pairs_of_factors_do(k):
+    rng, tried = np.random.default_rng(k), two_level_design(factors(k))
+    x = signs(k, tried)
+    main, constant = rng.normal(size=k), rng.normal()
+    pairs = {pair: rng.normal() for pair in combinations(range(k), 2)}
+    response = [constant + row @ main + sum(b * row[i] * row[j] for (i, j), b in pairs.items()) for row in x]
+    for i, factor in enumerate(factors(k)):
+        sides = [[], []]
+        for switched, y in zip(tried, response, strict=True):
+            sides[factor in switched].append(y)
+        assert np.mean(sides[1]) - np.mean(sides[0]) == pytest.approx(2 * main[i], abs=1e-12)
+
+
+def test_more_factors_than_there_are_designs_for_are_refused():
+    with pytest.raises(ValueError, match=r"^A two-level design has at most 9 factors, not 10\.$"):
+        two_level_design(factors(10))
+
+
+def groups_by_least_squares(k, tried):
+    """Effects whose columns do not add to each other's rank."""
+    x = signs(k, tried)
+    effects = [(i,) for i in range(k)] + list(combinations(range(k), 2))
+    columns = {" x ".join(f"factor {i}" for i in effect): np.prod(x[:, list(effect)], axis=1) for effect in effects}
+    groups = []
+    for name, column in columns.items():
+        for group in groups:
+            if np.linalg.matrix_rank(np.column_stack([columns[group[0]], column])) == 1:
+                group.append(name)
+                break
+        else:
+            groups.append([name])
+    return [tuple(group) for group in groups]
+
+
+@pytest.mark.parametrize("k", [k for k in FEWEST if k])
+def test_aliases_are_the_effects_that_least_squares_cannot_tell_apart(k):
+    tried = two_level_design(factors(k))
+    found = aliases(factors(k), tried)
+    assert found == groups_by_least_squares(k, tried)
+    # No factor has another effect beside it.
+    assert found[:k] == [(factor,) for factor in factors(k)]
+    assert len(found) == k + k * (k - 1) // 2 if k in (1, 2, 3, 5) else any(len(group) > 1 for group in found)
+
+
+def test_aliases_of_other_designs_are_found_whatever_their_sign():
+    # Half of 2^3, of the combinations with an odd and with an even number at their second level: C = AB and C = -AB.
+    for parity in (0, 1):
+        half = [
+            frozenset(f for f, on in zip("ABC", levels, strict=True) if on)
+            for levels in product((False, True), repeat=3)
+            if sum(levels) % 2 == parity
+        ]
+        assert aliases("ABC", half) == [("A", "B x C"), ("B", "A x C"), ("C", "A x B")]
+
+
+# Runs with settings varied together.
+
+FOUR = {
+    "clip_epsilon": (0.2, None),
+    "epochs": (10, 5),
+    "learning_rate": (lambda x: x, lambda x: x / 2),
+    "gradient_clip": (None, 0.5),
+}
+SEEDS, ITERATIONS = (3, 4, 5, 6, 7, 8), 4
+
+
+def spec(levels, **changes):
+    return RunsSpec(PPO, "Hopper-v5", None, factors=tuple(levels.items()), **changes)
+
+
+def numbers_of(algorithm, seed):
+    """What a run of an algorithm measures: made up of its settings, with noise of its seed and settings."""
+    rng = np.random.default_rng([seed, int(1e6 * algorithm.learning_rate), algorithm.epochs])
+    level = 2.0 if algorithm.clip_epsilon is None else 1.0
+    return (level * (1 + 0.1 * rng.random(ITERATIONS)) * algorithm.epochs).tolist()
+
+
+def factorial(levels=FOUR, failed=(), numbers=numbers_of):
+    asked = spec(levels)
+    algorithms = cells(PPO, asked, "Hopper-v5")
+    run_specs = [RunSpec(a, "Hopper-v5", ITERATIONS, seed) for a in algorithms for seed in SEEDS]
+    measured = [
+        Measured(
+            "it broke" if (i, run.seed) in failed else None,
+            {"kl_old_new/mean/training": numbers(run.algorithm, run.seed)},
+        )
+        for i, run in ((n // len(SEEDS), run) for n, run in enumerate(run_specs))
+    ]
+    return subject(asked, run_specs, measured)
+
+
+def kl(runs):
+    return runs.kl_old_new.mean.training.last(0.5)
+
+
+def has_second(algorithm, setting):
+    papers = PPO.for_task("Hopper-v5")
+    return getattr(algorithm, setting) != getattr(papers, setting)
+
+
+def test_cells_are_the_combinations_of_the_design_with_a_functions_value_made_of_the_papers():
+    made = cells(PPO, spec(FOUR), "Walker2d-v5")
+    assert len(made) == len(set(made)) == 8
+    papers = PPO.for_task("Walker2d-v5")
+    assert papers in made and papers.learning_rate == 4e-4 and papers.value_clip == 0.2
+    for algorithm, switched in zip(made, two_level_design(list(FOUR)), strict=True):
+        assert algorithm.clip_epsilon == (None if "clip_epsilon" in switched else 0.2)
+        assert algorithm.epochs == (5 if "epochs" in switched else 10)
+        assert algorithm.learning_rate == (2e-4 if "learning_rate" in switched else 4e-4)
+        assert algorithm.gradient_clip == (0.5 if "gradient_clip" in switched else None)
+        assert algorithm.value_clip == 0.2
+    assert cells(PPO, RunsSpec(PPO, "Hopper-v5", None, (("epochs", 3),)), "Hopper-v5") == [PPO(epochs=3)]
+
+
+def test_a_factorial_gives_each_combination_its_own_runs():
+    made = factorial()
+    assert made.factors == tuple(sorted(FOUR)) and len(made.cells) == 8
+    for switched, runs in made.cells.items():
+        assert {setting for setting in FOUR if has_second(runs.settings, setting)} == switched
+        assert runs.seeds == SEEDS and runs.task == "Hopper-v5"
+        expected = [np.mean(numbers_of(runs.settings, seed)[2:]) for seed in SEEDS]
+        assert kl(runs).values == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("setting", FOUR)
+def test_an_effect_is_the_mean_with_the_setting_over_the_mean_without_seed_by_seed(setting):
+    made = factorial()
+    change, factor = made.change_by(setting, kl), made.factor_of(setting, kl)
+    for i, seed in enumerate(SEEDS):
+        sides = {True: [], False: []}
+        for runs in made.cells.values():
+            sides[has_second(runs.settings, setting)].append(np.mean(numbers_of(runs.settings, seed)[2:]))
+        assert len(sides[True]) == len(sides[False]) == 4
+        assert change.values[i] == pytest.approx(np.mean(sides[True]) - np.mean(sides[False]), rel=1e-12)
+        log_factor = np.mean(np.log(sides[True])) - np.mean(np.log(sides[False]))
+        assert factor.values[i] == pytest.approx(log_factor, rel=1e-9, abs=1e-12)
+    assert factor.log_scale and not change.log_scale
+    assert change.seeds == factor.seeds == SEEDS
+    assert f"by {setting} in PPO's mean KL(old||new)" in change.quantity and factor.quantity.startswith("factor by")
+    assert change.correlation is None and factor.correlation is None
+
+
+def test_an_effect_that_was_put_in_comes_out():
+    made = factorial(numbers=lambda a, seed: [(2.0 if a.clip_epsilon is None else 1.0) * a.epochs] * ITERATIONS)
+    assert made.factor_of("clip_epsilon", kl).values == pytest.approx([math.log(2)] * 6)
+    assert made.factor_of("epochs", kl).values == pytest.approx([math.log(0.5)] * 6)
+    assert made.factor_of("learning_rate", kl).values == pytest.approx([0] * 6, abs=1e-12)
+    # 20 and 10, or 10 and 5.
+    assert made.change_by("clip_epsilon", kl).values == pytest.approx([7.5] * 6)
+    assert made.change_by("epochs", kl).values == pytest.approx([-7.5] * 6)
+
+
+def test_a_share_changes_by_at_most_1():
+    shares = [Measured(None, {"ratio/exceedance/training": share}) for share in ([0.2, 0.9], [1.0, 1.0])]
+    runs = [Runs(PPO(), "Hopper-v5", 2, (0,), (m,)) for m in shares]
+    made = Factorial({frozenset(): runs[0], frozenset({"epochs"}): runs[1]})
+    change = made.change_by("epochs", lambda r: r.ratio.exceedance.training.overall())
+    assert change.values == pytest.approx((0.45,)) and change.bounds == (-1.0, 1.0)
+
+
+@pytest.mark.parametrize("where", [0, 5])
+def test_a_seed_that_failed_in_any_combination_is_no_number_and_not_left_out(where):
+    made = factorial(failed={(where, 5)})
+    for setting in FOUR:
+        for sample in (made.change_by(setting, kl), made.factor_of(setting, kl)):
+            assert [math.isnan(value) for value in sample.values] == [seed == 5 for seed in SEEDS]
+            (failure,) = sample.failures
+            assert failure.endswith("seed 5: it broke")
+            assert (sample < 1e9).reason is Reason.RUN_FAILED
+
+
+def test_a_seed_whose_number_is_zero_has_no_factor():
+    made = factorial(numbers=lambda a, seed: [0.0 if seed == 4 and a.epochs == 5 else 1.0] * ITERATIONS)
+    assert not math.isfinite(made.factor_of("epochs", kl).values[1])
+    assert made.change_by("epochs", kl).values[1] == -1.0
+
+
+@pytest.mark.parametrize("effect", ["factor_of", "change_by"])
+def test_a_setting_that_is_not_varied_is_refused(effect):
+    with pytest.raises(ClaimError, match=r"^The factorial does not vary 'gamma'; it varies clip_epsilon, epochs, "):
+        getattr(factorial(), effect)("gamma", kl)
+
+
+@pytest.mark.parametrize("effect", ["factor_of", "change_by"])
+def test_what_is_asked_of_the_runs_is_a_sample_that_is_not_judged_yet(effect):
+    ask = getattr(factorial(), effect)
+    with pytest.raises(ClaimError, match="combine samples first"):
+        ask("epochs", lambda runs: kl(runs).median)
+    with pytest.raises(ClaimError, match=r"by epochs is of one number per seed, runs\."):
+        ask("epochs", lambda runs: runs.kl_old_new.mean.training)
+
+
+@pytest.mark.parametrize(
+    ("levels", "sentence"),
+    [
+        ({"epochs": 5}, r"has two values, epochs=\(one, other\), not 5"),
+        ({"epochs": (5, 10, 20)}, "has two values"),
+        ({"epochs": [5, 10]}, "has two values"),
+        ({"epoch": (5, 10)}, "no setting 'epoch'"),
+        ({"epochs": (5, 0)}, "epochs must be a positive whole number"),
+        ({"epochs": (10, 10)}, "two different values, and epochs is 10"),
+        ({"learning_rate": (3e-4, lambda x: x)}, r"two different values, and learning_rate is 0\.0003"),
+        ({f"setting{i}": (1, 2) for i in range(10)}, "at most 9 factors"),
+    ],
+)
+def test_levels_that_make_no_factorial_are_refused(levels, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        cells(PPO, spec(levels), "Hopper-v5")
+
+
+# What else a fixture stands for.
+
+
+def test_a_fixture_stands_for_runs_or_for_their_twin_updates():
+    run_specs = [RunSpec(PPO(), "Hopper-v5", ITERATIONS, seed) for seed in SEEDS]
+    measured = [Measured(None, {"kl_old_new/mean/training": [0.1 * seed] * 4}) for seed in SEEDS]
+    plain = subject(RunsSpec(PPO, "Hopper-v5", None), run_specs, measured)
+    assert isinstance(plain, Runs) and plain.seeds == SEEDS
+    assert plain.kl_old_new.mean.training.overall().values == pytest.approx([0.1 * seed for seed in SEEDS])
+    twin = subject(RunsSpec(PPO, "Hopper-v5", None, twins=True), run_specs, measured)
+    assert isinstance(twin, TwinUpdates) and twin.seeds == SEEDS
+
+
+class Clips(PPOM):
+    def policy_loss(self, ratio_SB, advantage_SB):
+        return super().policy_loss(ratio_SB, advantage_SB)
+
+
+class Learns(PPO):
+    def learn(self, agent, rollout):
+        return super().learn(agent, rollout)
+
+
+class Improves(PPO):
+    def improve(self, agent, batch):
+        super().improve(agent, batch)
+
+
+def test_updates_are_made_again_of_what_learns_as_ppo_does():
+    for algorithm in (PPO(), PPOM(), Clips()):
+        check_remakable(algorithm)
+    with pytest.raises(SpecError, match="and TRPO is none"):
+        check_remakable(TRPO())
+    for algorithm in (Learns(), Improves()):
+        with pytest.raises(SpecError, match=f"{type(algorithm).__name__} learns in a way of its own"):
+            check_remakable(algorithm)
