@@ -53,8 +53,8 @@ def test_two_processes_take_as_long_as_the_longer():
 def test_making_updates_again_takes_the_policys_share_of_learning():
     taken = cost_of_twins(runs(PPO_, 3), 2, SPEEDS)
     # Kept are iterations 0, 10 and 20, together. Of an iteration's gradient steps, 2 of 4 are the policy's. There are
-    # 128 twins in the design and 9 of one mechanism, half of the design's and one of the others with half of the epochs;
-    # ten times the epochs once; two updates to match their KL; and one for what is pushed out.
+    # 128 twins in the design and 9 of one mechanism, half of the design's and one of the others with half of the
+    # epochs; ten times the epochs once; two updates to match their KL; and one for what is pushed out.
     updates = 64 + 64 / 2 + 8 + 1 / 2 + 10 + 2 + 1
     assert taken.seconds == pytest.approx(3 + updates * (1 + 9 * 0.25) * 2 / 4 / 2)
     assert (taken.runs, taken.steps) == (0, 0)
