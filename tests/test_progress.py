@@ -74,6 +74,17 @@ def test_a_terminal_shows_cohorts_and_leaves_nothing_behind(clock, monkeypatch):
     assert "iteration 4 of 10" in text and "40% trained, 1,229 steps/s, ETA 0:20; 0 of 5 claims decided" in text
 
 
+def test_making_updates_again_is_told_at_first_and_every_half_minute(clock):
+    file = StringIO()
+    display = Display(file)
+    display.look(Look(2, 4, 8, undecided=3, claims=5))
+    for part in range(1, 6):
+        display.twins(part, 5)
+        clock.now += 12
+    told = "rlclaims: look 2 of 4, 8 seeds, making updates again with mechanisms switched: {} of 5 parts."
+    assert file.getvalue().splitlines() == [told.format(part) for part in (1, 4)]
+
+
 def test_waiting_for_another_session_is_said():
     file = StringIO()
     Display(file).wait()
