@@ -132,6 +132,58 @@ def test_measuring_code_names_measurements_and_not_runs(tmp_path, monkeypatch):
     assert digest.run_digest(SPEC) == run
 
 
+@pytest.fixture
+def twins_digest_after(tmp_path, monkeypatch):
+    """The digest of twin updates after an edit of a copy of the code that makes them."""
+    copies = [tmp_path / path.name for path in digest._TWINS]
+    for copy, path in zip(copies, digest._TWINS, strict=True):
+        copy.write_text(path.read_text())
+    monkeypatch.setattr(digest, "_TWINS", tuple(copies))
+
+    def after(file, old, new):
+        text = (tmp_path / file).read_text()
+        assert old in text
+        (tmp_path / file).write_text(text.replace(old, new))
+        digest._syntax_digest.cache_clear()
+        return digest.twins_digest(SPEC)
+
+    return after
+
+
+def test_code_of_twin_updates_names_them_and_neither_runs_nor_measurements(twins_digest_after):
+    run, measured, first = digest.run_digest(SPEC), digest.measurement_digest(SPEC), digest.twins_digest(SPEC)
+    assert len({run, measured, first}) == 3
+    assert twins_digest_after("twin_updates.py", "TO_CONVERGENCE = 10", "TO_CONVERGENCE = 11") != first
+    assert twins_digest_after("twin_updates.py", "TO_CONVERGENCE = 11", "TO_CONVERGENCE = 10") == first
+    assert twins_digest_after("factorial.py", '4: ("ABC",)', '4: ("AB",)') != first
+    assert (digest.run_digest(SPEC), digest.measurement_digest(SPEC)) == (run, measured)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"""Optimisation 9 of 2005.12729."""', '"""The papers\' optimisation 9."""'),
+        ("def twins() ->", "# of the design\ndef twins() ->"),
+        ('"""Twin updates: one policy update', '"""Twins: one policy update'),
+    ],
+)
+def test_docstrings_and_comments_of_twin_updates_do_not_count(twins_digest_after, old, new):
+    first = digest.twins_digest(SPEC)
+    assert twins_digest_after("twin_updates.py", old, new) == first
+
+
+def test_what_twin_updates_are_measured_by_names_them(monkeypatch):
+    first = digest.twins_digest(SPEC)
+    monkeypatch.setattr(digest, "measurement_digest", lambda spec: "f" * 64)
+    assert digest.twins_digest(SPEC) != first
+
+
+def test_training_covers_what_starts_of_updates_are_kept_by_and_no_twin_of_them():
+    code = set(digest.training_code(PPO))
+    assert "rlclaims.checkpoints" in code
+    assert "rlclaims.twin_updates" not in code and "rlclaims.stats.factorial" not in code
+
+
 def test_another_process_gives_the_same_names():
     program = (
         "from rlclaims.agents.ppo import PPO; from rlclaims.study.spec import RunSpec;"

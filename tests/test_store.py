@@ -7,6 +7,8 @@ import safetensors.numpy
 
 from rlclaims.agents.ppo import PPO, PPOM
 from rlclaims.agents.trpo import TRPO
+from rlclaims.checkpoints import Checkpoint
+from rlclaims.randomness import Purpose, state_of, stream
 from rlclaims.study import plan as planning
 from rlclaims.study.digest import run_digest
 from rlclaims.study.executor import TrainingError, execute
@@ -18,9 +20,18 @@ SPEC = RunSpec(PPO(), "Hopper-v5", 2, 5)
 SERIES = {"kl_old_new/mean/training": [0.1, 0.2]}
 
 
-def record(failure=None, episodes=((0, 20, 31.5), (20, 9, 8.25))):
+def record(failure=None, episodes=((0, 20, 31.5), (20, 9, 8.25)), checkpoints=()):
     theta = [np.full(4, k, np.float32) for k in range(3)]
-    return RunRecord(PPO(), 5, failure, SERIES, theta, list(episodes))
+    return RunRecord(PPO(), 5, failure, SERIES, theta, list(episodes), list(checkpoints))
+
+
+def checkpoint(iteration):
+    training, held_out = (
+        tuple(np.random.default_rng(i).normal(size=shape).astype(np.float32) for shape in ((6, 3), (6, 1), (6,)))
+        for i in (iteration, 100 + iteration)
+    )
+    moments = np.full((2, 4), iteration + 0.5, np.float32)
+    return Checkpoint(iteration, *moments, 8 * iteration, state_of(stream(5, Purpose.MINIBATCHES)), training, held_out)
 
 
 @pytest.fixture
@@ -176,3 +187,115 @@ def test_a_run_that_lost_its_files_is_written_anew(store):
         path.unlink()
     store.put(SPEC, record())
     assert {path.name for path in store.folder(SPEC).iterdir()} == whole
+
+
+def test_where_updates_started_comes_back_as_it_was_put(store):
+    kept = [checkpoint(0), checkpoint(1)]
+    store.put(SPEC, record(checkpoints=kept))
+    start = store.start(SPEC)
+    assert start.seed == 5 and start.initial_P.tolist() == [0] * 4
+    assert start.theta_KP.tolist() == [[0] * 4, [1] * 4]
+    for one, other in zip(start.checkpoints, kept, strict=True):
+        assert (one.iteration, one.adam_steps) == (other.iteration, other.adam_steps)
+        for name in ("adam_mean_P", "adam_square_P", "minibatch_state"):
+            assert np.array_equal(getattr(one, name), getattr(other, name))
+        for name in ("training", "held_out"):
+            assert all(map(np.array_equal, getattr(one, name), getattr(other, name)))
+
+
+def without_its_last_byte(file):
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+def with_another_number(file):
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1  # of an array: what is read back is whole, and is not what was written
+    file.write_bytes(content)
+
+
+def with_another_array(file):
+    arrays = safetensors.numpy.load_file(file)
+    safetensors.numpy.save_file({**arrays, "more": np.zeros(1)}, file)
+
+
+@pytest.mark.parametrize("name", ["starts.safetensors", "run.safetensors", "run.json"])
+@pytest.mark.parametrize(
+    "damage", [lambda f: f.unlink(), lambda f: f.write_bytes(b""), without_its_last_byte, with_another_number]
+)
+def test_where_updates_started_is_read_as_it_was_written_or_refused_in_a_sentence(store, name, damage):
+    store.put(SPEC, record(checkpoints=[checkpoint(0)]))
+    damage(store.folder(SPEC) / name)
+    sentence = (
+        r"^Where the updates of PPO-Hopper-v5-seed5 started cannot be read \(.*\); delete the folder .*, and it is "
+    )
+    with pytest.raises(SpecError, match=sentence + r"trained again\.$"):
+        store.start(SPEC)
+
+
+def test_another_array_among_those_that_were_written_is_found_out(store):
+    store.put(SPEC, record(checkpoints=[checkpoint(0)]))
+    with_another_array(store.folder(SPEC) / "starts.safetensors")
+    with pytest.raises(SpecError, match=r"ValueError: starts\.safetensors is not what was written"):
+        store.start(SPEC)
+
+
+def test_a_run_that_lost_its_starts_is_written_anew_and_one_that_has_them_is_not(store):
+    store.put(SPEC, record(checkpoints=[checkpoint(0)]))
+    beside = store.folder(SPEC) / "beside"
+    beside.touch()
+    store.put(SPEC, record(checkpoints=[checkpoint(0)]))
+    assert beside.exists()
+    (store.folder(SPEC) / "starts.safetensors").unlink()
+    store.put(SPEC, record(checkpoints=[checkpoint(0)]))
+    assert not beside.exists()
+    assert [c.iteration for c in store.start(SPEC).checkpoints] == [0]
+
+
+TWINS = {"none/ratio/max/training": [1.5, 1.25], "matched_kl/ratio/exceedance/held_out": [0.5, float("nan")]}
+
+
+def test_twin_updates_come_back_as_they_were_put(store):
+    store.put(SPEC, record())
+    assert not store.has_twins(SPEC)
+    store.put_twins(SPEC, None, TWINS)
+    assert store.has_twins(SPEC)
+    found = store.twins(SPEC)
+    assert found.failure is None and found.series.keys() == TWINS.keys()
+    for name, values in TWINS.items():
+        assert np.array_equal(found.series[name], values, equal_nan=True)
+    # They are no measurements of the run, nor of another one.
+    assert store.measured(SPEC).series == SERIES
+    assert not store.has_twins(dataclasses.replace(SPEC, seed=6))
+    store.put_twins(SPEC, "it broke", {})
+    assert (store.twins(SPEC).failure, store.twins(SPEC).series) == ("it broke", {})
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: "",
+        lambda text: "[]",
+        lambda text: text[:-9],
+        lambda text: text.replace("1.25", "1.26"),
+        lambda text: text.replace("none/", "clip/"),
+        lambda text: '{"failure": null, "series": {}}',
+    ],
+)
+def test_twin_updates_that_are_not_what_was_written_are_not_read(store, damage):
+    store.put(SPEC, record())
+    store.put_twins(SPEC, None, TWINS)
+    file = store.twins_file(SPEC)
+    assert damage(file.read_text()) != file.read_text()
+    file.write_text(damage(file.read_text()))
+    assert not store.has_twins(SPEC)
+    store.put_twins(SPEC, None, TWINS)
+    assert store.has_twins(SPEC)
+
+
+def test_twin_updates_of_other_code_are_others(store, monkeypatch):
+    store.put(SPEC, record())
+    store.put_twins(SPEC, None, TWINS)
+    monkeypatch.setattr("rlclaims.study.store.twins_digest", lambda spec: "e" * 64)
+    assert not store.has_twins(SPEC)
+    store.put_twins(SPEC, None, TWINS)
+    assert len(list(store.folder(SPEC).glob("twins-*.json"))) == 2

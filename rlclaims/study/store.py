@@ -128,9 +128,9 @@ class Store:
         """
         folder = self.folder(spec)
         try:
-            theta_KP = safetensors.numpy.load_file(folder / "run.safetensors")["theta_KP"]
-            arrays = safetensors.numpy.load_file(folder / "starts.safetensors")
-            return start_from(spec.seed, theta_KP, arrays)
+            described = json.loads((folder / "run.json").read_text())
+            run, starts = (_read_arrays(folder / name, described[digest]) for digest, name in CHECKED.items())
+            return start_from(spec.seed, run["theta_KP"], starts)
         except (*UNREADABLE, safetensors.SafetensorError) as error:
             raise SpecError(
                 f"Where the updates of {spec.name} started cannot be read ({type(error).__name__}: {error}); delete "
@@ -195,6 +195,13 @@ def _read_measured(path: Path) -> Measured:
     if series_digest(data["series"]) != data["sha256"]:
         raise ValueError(f"{path} is not what was written.")
     return Measured(data["failure"], data["series"])
+
+
+def _read_arrays(path: Path, sha256: str) -> dict[str, Any]:
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise ValueError(f"{path.name} is not what was written")
+    return safetensors.numpy.load(content)
 
 
 def _write_json(path: Path, data: object) -> None:
