@@ -1,6 +1,7 @@
 """A store that was tampered with is found out, and a run that is trained again is compared bit for bit."""
 
 import json
+import math
 import shutil
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import safetensors.numpy
 
 from rlclaims.agents.ppo import PPO
-from rlclaims.study.audit import differences, problems, stored_runs
+from rlclaims.study.audit import _differences, differences, problems, stored_runs
 from rlclaims.study.executor import execute
 from rlclaims.study.plan import plan
 from rlclaims.study.spec import RunSpec
@@ -24,6 +25,8 @@ def trained(tmp_path_factory):
     store = Store(tmp_path_factory.mktemp("store"))
     store.prepare()
     execute(plan(SPECS, store), store, 1, lambda _: None)
+    for spec in SPECS:
+        store.put_twins(spec, None, {"none/ratio/max/training": [1.5, 1.25], "pushed_out/share": [0.5, math.nan]})
     return store
 
 
@@ -52,6 +55,13 @@ def rewritten_theta(store, change):
     safetensors.numpy.save_file(arrays, file)
 
 
+def rewritten_start(store, name, change):
+    file = store.folder(SPECS[0]) / "starts.safetensors"
+    arrays = safetensors.numpy.load_file(file)
+    arrays[name] = change(arrays[name].copy())
+    safetensors.numpy.save_file(arrays, file)
+
+
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
@@ -71,6 +81,21 @@ def rewritten_theta(store, change):
             "is not what was written",
         ),
         (lambda s: (s.root / "runs" / ".partial-x").mkdir(), "half a run"),
+        (lambda s: rewritten_start(s, "10/training_advantage_T", lambda x: -x), "starts.safetensors is not what was"),
+        (lambda s: (s.folder(SPECS[0]) / "starts.safetensors").unlink(), "cannot be read (FileNotFoundError"),
+        (
+            lambda s: change_json(s.folder(SPECS[0]) / "run.json", lambda d: d.pop("starts_sha256")),
+            "cannot be read (KeyError: 'starts_sha256')",
+        ),
+        (
+            lambda s: change_json(s.twins_file(SPECS[0]), lambda d: d["series"]["none/ratio/max/training"].reverse()),
+            "is not what was written",
+        ),
+        (
+            lambda s: change_json(s.twins_file(SPECS[0]), lambda d: d["series"]["pushed_out/share"].append(1.0)),
+            "has 3 values of pushed_out/share, and should have 2",
+        ),
+        (lambda s: s.twins_file(SPECS[0]).write_text("{"), "cannot be read (JSONDecodeError"),
     ],
 )
 def test_damage_is_found(store, damage, sentence):
@@ -96,5 +121,39 @@ def test_one_bit_is_a_difference(store):
         measured["sha256"] = series_digest(measured["series"])
 
     change_json(store.measurements(SPECS[0]), reverse)
+    rewritten_start(store, "10/held_out_observation_TO", lambda x: np.where(np.arange(64)[:, None] == 5, 9, x))
+    rewritten_start(store, "10/adam_mean_P", flip_one)
     (found,) = differences(SPECS[:1], store).values()
-    assert found == ["theta_KP (from row 7 of 12)", "kl_old_new/mean/training"]
+    assert found == [
+        "theta_KP (from row 7 of 12)",
+        "10/adam_mean_P (from row 3 of 4546)",
+        "10/held_out_observation_TO (from row 5 of 64)",
+        "kl_old_new/mean/training",
+    ]
+
+
+def flip_one(x_P):
+    x_P.view(np.uint32)[3] ^= 1
+    return x_P
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda arrays: arrays.pop("0/adam_steps"), "0/adam_steps, which is new"),
+        (lambda arrays: arrays.update(more=np.zeros(1)), "more, which is in the store alone"),
+        (lambda arrays: arrays.clear(), "0/adam_mean_P, which is new"),
+    ],
+)
+def test_an_array_too_many_or_too_few_is_a_difference(store, trained, change, sentence):
+    file = store.folder(SPECS[0]) / "starts.safetensors"
+    arrays = safetensors.numpy.load_file(file)
+    change(arrays)
+    safetensors.numpy.save_file(arrays, file)
+    assert sentence in list(_differences(SPECS[0], store, trained))
+
+
+def test_starts_that_cannot_be_read_are_a_difference(store, trained):
+    (store.folder(SPECS[0]) / "starts.safetensors").write_bytes(b"no")
+    (found,) = _differences(SPECS[0], store, trained)
+    assert found.startswith("starts.safetensors, which cannot be read (SafetensorError")

@@ -13,11 +13,13 @@ import numpy.typing as npt
 import safetensors
 import safetensors.numpy
 
+from rlclaims.checkpoints import checkpoint_iterations
 from rlclaims.study.executor import execute
 from rlclaims.study.plan import plan
 from rlclaims.study.spec import RunSpec, times_held_out
+from rlclaims.study.store import CHECKED, Store, series_digest
 from rlclaims.study.store import UNREADABLE as NOT_MEASURED
-from rlclaims.study.store import Store, series_digest
+from rlclaims.training import HELD_OUT_EVERY
 
 UNREADABLE = (*NOT_MEASURED, AttributeError, safetensors.SafetensorError)
 """What reading a file raises that is not what the store writes."""
@@ -59,19 +61,21 @@ def _wrong(folder: Path) -> Iterator[str]:
     described = json.loads((folder / "run.json").read_text())
     if not folder.name.endswith(described["digest"][:32]):
         yield "run.json is of another run"
-    file = folder / "run.safetensors"
-    if hashlib.sha256(file.read_bytes()).hexdigest() != described["sha256"]:
-        yield "run.safetensors is not what was written"
+    for digest, name in CHECKED.items():
+        if hashlib.sha256((folder / name).read_bytes()).hexdigest() != described[digest]:
+            yield f"{name} is not what was written"
     finished, iterations = described["status"] == "finished", described["iterations"]
-    theta_KP = safetensors.numpy.load_file(file)["theta_KP"]
+    theta_KP = safetensors.numpy.load_file(folder / "run.safetensors")["theta_KP"]
     if finished and (len(theta_KP) != iterations + 1 or not np.isfinite(theta_KP).all()):
         yield f"it has {len(theta_KP)} policies, of which some may not be finite, for {iterations} iterations"
-    for path in sorted(folder.glob("measured-*.json")):
+    kept = len(checkpoint_iterations(iterations, HELD_OUT_EVERY))
+    for path in sorted([*folder.glob("measured-*.json"), *folder.glob("twins-*.json")]):
         measured = json.loads(path.read_text())
         if series_digest(measured["series"]) != measured["sha256"]:
             yield f"{path.name} is not what was written"
         for name, values in measured["series"].items():
-            expected = iterations if name.endswith("/training") else times_held_out(iterations)
+            of_run = iterations if name.endswith("/training") else times_held_out(iterations)
+            expected = kept if path.name.startswith("twins-") else of_run
             if finished and len(values) != expected:
                 yield f"{path.name} has {len(values)} values of {name}, and should have {expected}"
 
@@ -91,15 +95,18 @@ def differences(specs: Sequence[RunSpec], store: Store) -> dict[RunSpec, list[st
 
 
 def _differences(spec: RunSpec, store: Store, again: Store) -> Iterator[str]:
-    try:
-        arrays = safetensors.numpy.load_file(store.folder(spec) / "run.safetensors")
-    except UNREADABLE as error:
-        yield f"run.safetensors, which cannot be read ({type(error).__name__}: {error})"
-        return
-    fresh = safetensors.numpy.load_file(again.folder(spec) / "run.safetensors")
-    for name, array in arrays.items():
-        if not _same_bits(array, fresh[name]):
-            yield f"{name}{_first_difference(array, fresh[name])}"
+    for file in CHECKED.values():
+        fresh = safetensors.numpy.load_file(again.folder(spec) / file)
+        try:
+            arrays = safetensors.numpy.load_file(store.folder(spec) / file)
+        except UNREADABLE as error:
+            yield f"{file}, which cannot be read ({type(error).__name__}: {error})"
+            return
+        for name in sorted(arrays.keys() | fresh.keys()):
+            if name not in arrays or name not in fresh:
+                yield f"{name}, which is {'new' if name in fresh else 'in the store alone'}"
+            elif not _same_bits(arrays[name], fresh[name]):
+                yield f"{name}{_first_difference(arrays[name], fresh[name])}"
     try:
         before, now = store.measured(spec), again.measured(spec)
     except UNREADABLE as error:
