@@ -79,7 +79,7 @@ def test_a_claim_is_explained(rlclaims, judged):
         "a test, section 1",
         "margin     0.5",
         f"look at 5 seeds: {look['estimate']:.4g} [{look['lower']:.4g}, {look['upper']:.4g}]",
-        "ppo: PPO on InvertedPendulum-v5, 2 iterations, seeds 0 to 4",
+        "ppo: runs of PPO on InvertedPendulum-v5, 2 iterations, seeds 0 to 4",
         "--claims-replay 0",
     ):
         assert part in said

@@ -108,13 +108,21 @@ def test_what_a_project_leaves_open_is_as_in_the_profile_of_that_name(project, s
     assert written(store)["profile"]["evidence"] is False and written(store)["profile"]["looks"] == [5]
 
 
-def test_a_claim_about_runs_without_a_task_is_a_claim_on_each(project, store):
-    tables = (
-        '[tool.rlclaims.profiles.both]\ntasks = ["Hopper-v5", "InvertedPendulum-v5"]\niterations = 2\nlooks = [5]\n'
+BOTH = '[tool.rlclaims.profiles.both]\ntasks = ["Hopper-v5", "InvertedPendulum-v5"]\niterations = 2\nlooks = [5]\n'
+
+
+def test_a_named_family_has_its_shares_on_each_task(project, store):
+    named = one_claim(FREE, "free").replace(
+        "'section/claim'", "'section/claim', family=rlclaims.family('a', size=1, rate=0.1)"
     )
+    project(ON_THE_PROFILES_TASKS + named, BOTH, "--claims-profile=both").assert_outcomes(passed=2)
+    assert [refute for refute, _ in levels(store).values()] == [pytest.approx(0.1 / 2)] * 2
+
+
+def test_a_claim_about_runs_without_a_task_is_a_claim_on_each(project, store):
     bound = f"\nimport pytest\n\n@pytest.mark.parametrize('bound', [-1, -2]){one_claim(FREE, 'free, bound')}"
     other = one_claim(SUPPORTED).replace("section/claim", "section/other").replace("test_claim", "test_other")
-    result = project(ON_THE_PROFILES_TASKS + bound + other, tables, "--claims-profile=both")
+    result = project(ON_THE_PROFILES_TASKS + bound + other, BOTH, "--claims-profile=both")
     result.assert_outcomes(passed=5)
     by_name = {claim["name"]: [runs["task"] for runs in claim["runs"]] for claim in written(store)["claims"]}
     assert by_name == {

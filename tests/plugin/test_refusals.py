@@ -146,7 +146,7 @@ def test_a_claim_is_a_plain_function(session, definition, sentence):
         ("rlclaims.runs(rlclaims.PPO, 'Hoper-v5')", "There is no task 'Hoper-v5'; there are Hopper-v5, *"),
         ("rlclaims.runs(rlclaims.PPO, learning_rat=1)", "PPO has no setting 'learning_rat'*"),
         ("rlclaims.runs(rlclaims.PPO, steps=100)", "*must be a multiple of minibatches*"),
-        ("rlclaims.runs('PPO')", "*takes an algorithm*not 'PPO'*"),
+        ("rlclaims.runs('PPO')", "*are of an algorithm, such as rlclaims.PPO*not of 'PPO'*"),
         ("rlclaims.runs(rlclaims.PPO(), steps=64)", "*an instance has its own*"),
         ("rlclaims.runs(rlclaims.PPO, iterations=0)", "*iterations from 1 up, not 0*"),
         ("rlclaims.runs(rlclaims.PPO, iterations='3')", "*iterations from 1 up, not '3'*"),
