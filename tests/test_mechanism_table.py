@@ -65,3 +65,17 @@ def test_a_seed_that_failed_leaves_no_number():
     file = StringIO()
     mechanism_table(TwinUpdates(PPO(), "Hopper-v5", 100, SEEDS, broken), ITERATIONS, file, 120)
     assert file.getvalue().split("head: ")[1].splitlines()[1].split() == ["0", *["none"] * 4]
+
+
+def test_a_narrow_terminal_cuts_nothing_off(printed):
+    _, wide = printed
+    _, made = made_up(np.random.default_rng(0))
+    file = StringIO()
+    mechanism_table(made, ITERATIONS, file, 80)
+    narrow = file.getvalue()
+    assert max(map(len, narrow.splitlines())) <= 80
+    # The words of a row of the wide table, which has one line each, wherever the narrow one breaks it.
+    row = wide.split("clip: on -> off")[1].splitlines()[1].split()
+    rows = narrow.split("clip: on -> off")[1].split("epsilon: ")[0].split()
+    assert not set(row) - set(rows)
+    assert "0.0003 -> 0.00015" in " ".join(narrow.split("learning_rate:")[1].split()[:3])

@@ -40,6 +40,8 @@ def mechanism_table(twins: TwinUpdates, iterations: Sequence[int], file: TextIO,
     }
     alpha = ERROR_RATE / (len(effects) * 4 * (len(iterations) + 1))
     shown = grid("", "KL, alone", "off 1±eps, alone", "KL, in design", "off 1±eps, in design")
+    for column in shown.columns:
+        column.no_wrap = False  # an interval that is cut off at the edge of its column reads as another
     for name, contrasts in effects.items():
         one, other = levels(twins.settings)[name]
         shown.add_row(Text(f"{name}: {one} -> {other}", "bold"))
