@@ -55,7 +55,7 @@ MEASURES = {"mean_kl": ("kl_old_new/mean", log), "exceedance": ("ratio/exceedanc
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_a_switch_is_held_against_the_update_as_it_is_or_another_twin_at_each_iteration(mechanism, measure, states):
     name, scale = MEASURES[measure]
-    for against in (None, "learning_rate"):
+    for against in (None, "clip" if mechanism == "learning_rate" else "learning_rate"):
         contrast = getattr(getattr(told().switching(mechanism, against=against), measure), states)
         for i, seed in enumerate(SEEDS):
             one, other = (numbers(seed)[f"{twin}/{name}/{states}"] for twin in (mechanism, against or "none"))
@@ -83,8 +83,8 @@ def test_in_the_design_a_switch_is_averaged_over_all_others(mechanism, measure):
             for switched in design():
                 values = [scale(x) for x in series[f"{name_of(switched)}/{name}/{states}"]]
                 (with_it if mechanism in switched else without).append(values)
-            assert len(with_it) == len(without) == 16
-            expected = [sum(row[k] for row in with_it) / 16 - sum(row[k] for row in without) / 16 for k in range(KEPT)]
+            assert len(with_it) == len(without) == 64
+            expected = [sum(row[k] for row in with_it) / 64 - sum(row[k] for row in without) / 64 for k in range(KEPT)]
             assert getattr(effect, states).rows[i] == pytest.approx(expected, rel=1e-9, abs=1e-12)
     assert effect.training.bounds == (None if measure == "mean_kl" else (-1.0, 1.0))
 
@@ -179,6 +179,18 @@ def test_without_a_match_there_is_no_number():
 def test_an_unknown_mechanism_is_refused_in_a_sentence(ask):
     with pytest.raises(ClaimError, match=r"^There is no mechanism 'cliping' to switch; there are clip, .*, head\.$"):
         ask(told())
+
+
+def test_a_mechanism_is_not_switched_against_itself():
+    with pytest.raises(ClaimError, match=r"^switching\('clip', against='clip'\): these twins are one and the same\.$"):
+        told().switching("clip", against="clip")
+
+
+def test_several_iterations_are_not_compared():
+    contrast = told().switching("clip").mean_kl.held_out
+    for compare in (lambda: contrast > 1, lambda: contrast <= 1, lambda: 1 > contrast):  # noqa: SIM300
+        with pytest.raises(ClaimError, match=r"^PPO's mean KL.*say which is compared: \.overall\(\) or \.at\(0\)\.$"):
+            compare()
 
 
 @pytest.mark.parametrize("k", [-1, 4, 1.0, "0", True])

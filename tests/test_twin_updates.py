@@ -647,7 +647,7 @@ def test_all_that_a_claim_can_ask_for_is_measured(twins_of):
     asked = Asked()
     told = TwinUpdates(PPO_, "Hopper-v5", ITERATIONS, (0,), (Measured(None, asked),))
     for mechanism in MECHANISMS:
-        for against in (None, "epsilon"):
+        for against in (None, "clip" if mechanism == "epsilon" else "epsilon"):
             told.switching(mechanism, against=against)
         told.in_design(mechanism)
     for name in ("converged", "late_gain", "pushed_out", "clipping_at_matched_kl"):

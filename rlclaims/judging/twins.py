@@ -8,7 +8,7 @@ ppo_twins.switching("clip").mean_kl.held_out.overall()
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
@@ -52,6 +52,12 @@ class Contrast:
             raise ClaimError(f"at({k!r}): updates are made again at {n} iterations, from at(0) to at({n - 1}).")
         return self._sample(f"at the kept iteration {k}", lambda row: row[k])
 
+    def _no_comparison(self, _: object) -> NoReturn:
+        raise ClaimError(f"{self.quantity}, is one number per iteration; say which is compared: .overall() or .at(0).")
+
+    if not TYPE_CHECKING:  # which says itself that there is none
+        __lt__ = __le__ = __gt__ = __ge__ = _no_comparison
+
     def _sample(self, when: str, summary: Callable[[tuple[float, ...]], float]) -> Sample:
         values = tuple(summary(row) if row else math.nan for row in self.rows)
         words = f"{self.quantity}, {when}"
@@ -90,11 +96,13 @@ class TwinUpdates(Trained):
         """What it does to switch one mechanism: the twin against the update as it is, or against another twin.
 
         Raises:
-            ClaimError: there is no such mechanism.
+            ClaimError: there is no such mechanism, or it is switched against itself.
         """
         self._known(mechanism)
         if against is not None:
             self._known(against)
+        if against == mechanism:
+            raise ClaimError(f"switching({mechanism!r}, against={against!r}): these twins are one and the same.")
         return self._effect(
             f"{mechanism} switched over {'none' if against is None else against} switched",
             [mechanism],
