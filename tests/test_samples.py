@@ -166,6 +166,15 @@ def test_a_ratios_margin_is_a_factor():
         bool(sample(A) / sample(B) < 1)
 
 
+@pytest.mark.parametrize("join", [all_of, any_of])
+def test_a_margin_is_not_a_factor_of_one_part_and_a_distance_of_another(join):
+    with recording(Terms(margin=1.25)):
+        assert join(sample(A) / sample(B) < 1, sample(A) / sample(B) < 2).verdict is Verdict.SUPPORTED
+        with pytest.raises(ClaimError, match=f"^The margin 1.25 is each part's of {join.__name__}, which joins ratios"):
+            join(sample(A) / sample(B) < 1, join(sample(A) - sample(B) < 0))
+    assert join(sample(A) / sample(B) < 1, sample(A) - sample(B) < 0).verdict is Verdict.SUPPORTED
+
+
 def test_evidence_in_a_claim_is_judged_at_the_claims_looks():
     with recording(Terms(looks=(6, 8, 10), alpha_support=0.05, alpha_refute=0.001)):
         evidence = sample(A) < 1e9

@@ -99,6 +99,13 @@ def _joined(operator: Literal["all", "any"], sentences: tuple[Evidence, ...]) ->
     for sentence in sentences:
         if not isinstance(sentence, Evidence):
             raise ClaimError(f"{operator}_of joins comparisons of samples, such as x < 1, not {sentence!r}.")
-    joined = combined(operator, sentences, terms_now())
+    terms = terms_now()
+    scales = {comparison.log_scale for sentence in sentences for comparison in sentence.comparisons}
+    if terms.margin is not None and len(scales) > 1:
+        raise ClaimError(
+            f"The margin {terms.margin:g} is each part's of {operator}_of, which joins ratios and other quantities: for "
+            "some it is a factor, for others a distance. Make claims of them, each with a margin of its own."
+        )
+    joined = combined(operator, sentences, terms)
     replace_in_record(sentences, joined)
     return joined
