@@ -43,14 +43,28 @@ def printed():
 
 def test_intervals_are_by_t_at_an_error_rate_for_all_of_them(printed):
     effects_NK, table = printed
-    # Nine mechanisms, four columns, four iterations and their mean.
-    level = 1 - 0.05 / (9 * 4 * 5)
+    # Nine mechanisms, four columns, four iterations and their mean; and four effects beside.
+    level = 1 - 0.05 / (9 * 4 * 5 + 4)
     rows = table.split("clip: on -> off")[1].splitlines()[1:6]
     columns = [*effects_NK.T, effects_NK.mean(1)]
     for row, label, x_N in zip(rows, [*map(str, ITERATIONS), "all"], columns, strict=True):
         low, high = stats.t.interval(level, 5, loc=x_N.mean(), scale=stats.sem(x_N))
         shown = f"{math.exp(x_N.mean()):.3g} [{math.exp(low):.3g}, {math.exp(high):.3g}]"
         assert row.split() == [label, *shown.split(), "0", "1", "0"]
+
+
+def test_what_stands_beside_is_at_the_error_rate_for_all_as_well():
+    effects_NK, made = made_up(np.random.default_rng(0))
+    shares_NK = np.random.default_rng(1).random(effects_NK.shape)
+    varied = tuple(
+        Measured(None, measured.series | {"pushed_out/share": shares_K.tolist()})
+        for measured, shares_K in zip(made._measured, shares_NK, strict=True)
+    )
+    file = StringIO()
+    mechanism_table(TwinUpdates(PPO(), "Hopper-v5", 100, SEEDS, varied), ITERATIONS, file, 120)
+    x_N = shares_NK.mean(1)
+    low, high = stats.t.interval(1 - 0.05 / (9 * 4 * 5 + 4), 5, loc=x_N.mean(), scale=stats.sem(x_N))
+    assert f"pushed further out: {x_N.mean():.3g} [{low:.3g}, {high:.3g}]" in " ".join(file.getvalue().split())
 
 
 def test_what_changes_nothing_has_no_interval(printed):
