@@ -103,7 +103,7 @@ def _joined(operator: Literal["all", "any"], sentences: tuple[Evidence, ...]) ->
     scales = {comparison.log_scale for sentence in sentences for comparison in sentence.comparisons}
     if terms.margin is not None and len(scales) > 1:
         raise ClaimError(
-            f"The margin {terms.margin:g} is each part's of {operator}_of, which joins ratios and other quantities: for "
+            f"The margin {terms.margin:g} is each part's of {operator}_of, which joins ratios and others: for "
             "some it is a factor, for others a distance. Make claims of them, each with a margin of its own."
         )
     joined = combined(operator, sentences, terms)
