@@ -531,13 +531,13 @@ def test_exceedance_at_matched_kl_is_that_of_a_walk_along_all_minibatches(in_dou
 
 @dataclass(frozen=True)
 class Stays(PPO):
-    """Without clipping, all seeds but the second have nothing to learn."""
+    """Without clipping, all seeds but the second have next to nothing to learn."""
 
     def policy_loss(self, ratio_SB, advantage_SB):
         loss_S = super().policy_loss(ratio_SB, advantage_SB)
-        return (
-            loss_S if self.clip_epsilon is not None else loss_S * torch.tensor([0.0, 1.0, 0.0]).repeat(len(loss_S) // 3)
-        )
+        # One number a run, for the one iteration or for all of them.
+        small_S = torch.tensor([1e-6, 1.0, 1e-6]).repeat(len(loss_S) // 3)
+        return loss_S if self.clip_epsilon is not None else loss_S * small_S
 
 
 def test_a_seed_that_never_gets_as_far_without_clipping_has_no_exceedance_there(in_double):
@@ -545,7 +545,7 @@ def test_a_seed_that_never_gets_as_far_without_clipping_has_no_exceedance_there(
     made = in_double(PPO_, as_if=stays)
     found_SK = measured(made, "matched_kl")["matched_kl/ratio/exceedance/held_out"]
     as_without = measured(in_double(PPO_), "matched_kl")["matched_kl/ratio/exceedance/held_out"]
-    # At first Adam has no momentum that would move a policy without a gradient.
+    # At first Adam has no momentum of others' making; beside its epsilon such gradients are small.
     assert np.isnan(found_SK[[0, 2], 0]).all()
     assert np.array_equal(found_SK[1], as_without[1])
 
