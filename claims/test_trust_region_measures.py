@@ -277,8 +277,8 @@ def go_together(runs: Runs) -> Evidence:
 
 
 CHAIN_SAYS = (
-    "there is a theoretically motivated algorithm which constrains maximum KL. This motivates TRPO's bound on mean KL, "
-    "which in turn motivates the ratio-based bound of PPO"
+    "there is a theoretically motivated algorithm [...] which constrains maximum KL. This motivates TRPO's bound on "
+    "mean KL [...], which in turn motivates the ratio-based bound of PPO"
 )
 CHAIN_MEANS = (
     "the means over seeds of the rank correlations over training of the mean KL(old||new) on the training batch with "

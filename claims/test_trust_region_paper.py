@@ -1,8 +1,10 @@
 """Trust regions of the papers' other algorithms, and of PPO-M without its other learning rate: of the profile `paper`.
 
-TRPO+ is TRPO with PPO's code-level optimisations, PPO-NoClip is PPO without the ratio clipping. The papers' PPO-M has
-learning rates of its own, which confounds "the differences are only in auxiliary optimizations": at PPO's rates the
-optimisations are all that differ.
+TRPO+ is TRPO with PPO's code-level optimisations. PPO-NoClip has no ratio clipping, and differs from PPO in more: its
+learning rate is a fifth of PPO's on Hopper, its gradient is clipped, its entropy is weighed and its rewards are scaled
+otherwise, so that the two are compared as tuned and not by the clip alone (which `test_mechanism.py` does). The papers'
+PPO-M has learning rates of its own, which confounds "the differences are only in auxiliary optimizations": at PPO's
+rates the optimisations are all that differ.
 """
 
 from rlclaims import TRPO, Runs, claim, family, source

@@ -19,6 +19,11 @@ combinations, chosen so that no average effect of a mechanism or a pair is mixed
                              have had by the other initialisation take their place, and what was learnt stays on top
 
 The last changes the old policy. Its actions keep their noise, around the new means: same states, noise and advantages.
+
+Adam's state stays as the run left it, unless it is switched. Its second moments are of the gradients that the run had,
+and hardly move in one update, so a mechanism that scales gradients (`advantage_normalization`, `gradient_clip`) scales
+the steps here, where in a run of its own Adam would take the scale out again. Each is to be read next to what it does
+in the half of the design that has a new Adam state.
 """
 
 import math
@@ -51,7 +56,7 @@ GRADIENT_CLIP = 0.5
 """Optimisation 9 of 2005.12729."""
 
 TO_CONVERGENCE = 10
-"""Times as many epochs, after which the objective is taken to have converged."""
+"""Times as many epochs; how near to convergence that is, `late_gain` tells."""
 
 
 WORDS = ("ACDFG", "BCEFG")

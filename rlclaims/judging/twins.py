@@ -139,7 +139,7 @@ class TwinUpdates(Trained):
 
     @property
     def converged(self) -> Effect:
-        """What ten times as many epochs do to an update: its inner loop, taken to convergence."""
+        """What ten times as many epochs do to an update: its inner loop, taken further (`late_gain`: how far)."""
         return self._effect("ten times the epochs over the epochs as they are", ["converged"], ["none"])
 
     @property

@@ -23,7 +23,8 @@ GENERATORS: dict[int, tuple[str, ...]] = {
 
 Up to three factors all combinations are tried. From four on these are fractions of resolution IV or V with the fewest
 combinations (Box, Hunter and Hunter, "Statistics for Experimenters", table of 2^(k-p) designs): no factor's average
-effect is mixed up with another's, nor with that of any pair of factors.
+effect is mixed up with another's, nor with that of any pair of factors. Those of resolution IV, all but that of five,
+mix it up with what three of them do together.
 """
 
 
