@@ -22,5 +22,4 @@ ppo_factorial = rlclaims.factorial(
     learning_rate=(lambda rate: rate, lambda rate: rate / 2),
     anneal_learning_rates=(True, False),
     initialization=("orthogonal", "xavier"),
-    gradient_clip=(None, 0.5),
 )
