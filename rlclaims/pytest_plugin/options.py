@@ -47,6 +47,8 @@ class Settings:
 
     profile: "Profile"
     """The budget, with the looks of --claims-seeds if it is given."""
+    profiles: tuple[str, ...]
+    """Names of all that there are, in order."""
     first_seed: int
     """Of the runs of block 0."""
     store: Path
@@ -77,7 +79,8 @@ def _resolved(config: pytest.Config) -> Settings:
     from rlclaims.judging.profile import DEVELOPMENT_SEEDS_FROM
 
     option, table = config.option, _table(config.rootpath / "pyproject.toml")
-    profile = _profile(option, table)
+    known = _profiles(table)
+    profile = _profile(option, table, known)
     if option.claims_first_seed < 0:
         raise pytest.UsageError(f"--claims-first-seed is a number from 0 up, not {option.claims_first_seed}.")
     if option.claims_processes is not None and option.claims_processes < 1:
@@ -101,6 +104,7 @@ def _resolved(config: pytest.Config) -> Settings:
     store = store_folder(option.claims_store, config.rootpath)
     return Settings(
         profile,
+        tuple(sorted(known)),
         option.claims_first_seed,
         store,
         _folder(option.claims_report, "report", table, config.rootpath, store / "reports" / "latest"),
@@ -137,14 +141,19 @@ def _folder(given: str | Path | None, named: str, table: dict[str, Any], project
     return project / Path(table[named]).expanduser() if named in table else default
 
 
-def _profile(option: Any, table: dict[str, Any]) -> "Profile":
-    from rlclaims.judging.profile import MOST_SEEDS, ProfileError, profiles
-    from rlclaims.stats.verdict import MIN_SEEDS
+def _profiles(table: dict[str, Any]) -> "dict[str, Profile]":
+    from rlclaims.judging.profile import ProfileError, profiles
 
     try:
-        known = profiles(table.get("profiles", {}))
+        return profiles(table.get("profiles", {}))
     except ProfileError as error:
         raise pytest.UsageError(f"pyproject.toml: {error}") from None
+
+
+def _profile(option: Any, table: dict[str, Any], known: "dict[str, Profile]") -> "Profile":
+    from rlclaims.judging.profile import MOST_SEEDS
+    from rlclaims.stats.verdict import MIN_SEEDS
+
     name = option.claims_profile or table.get("profile", "standard")
     if name not in known:
         raise pytest.UsageError(f"There is no profile {name!r}; there are {', '.join(sorted(known))}.")

@@ -84,11 +84,21 @@ def _check_claim(session: ClaimSession, item: pytest.Function, declared: Claim) 
 
 
 def skip_those_of_other_profiles(session: ClaimSession, items: Iterable[pytest.Item]) -> None:
-    """Skip claims that are not of the session's profile; where nothing is evidence all are run, to prove the wiring."""
-    profile = session.profile
+    """Skip claims that are not of the session's profile; where nothing is evidence all are run, to prove the wiring.
+
+    Raises:
+        pytest.UsageError: a claim names a profile that there is not, in which it would never be judged.
+    """
+    profile, known = session.profile, session.asked.profiles
     for item in items:
         declared = claim_of(item)
-        if declared is None or declared.profiles is None or profile.name in declared.profiles or not profile.evidence:
+        if declared is None or declared.profiles is None:
+            continue
+        if unknown := [name for name in declared.profiles if name not in known]:
+            raise pytest.UsageError(
+                f"The claim {declared.id!r} is of the profile {unknown[0]!r}, and there are {', '.join(known)}."
+            )
+        if profile.name in declared.profiles or not profile.evidence:
             continue
         names = ", ".join(declared.profiles)
         item.add_marker(pytest.mark.skip(reason=f"a claim of --claims-profile {names}"))

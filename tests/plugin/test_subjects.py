@@ -139,6 +139,15 @@ def test_a_claim_of_some_profiles_is_skipped_in_others_and_runs_where_nothing_co
     assert outcomes("mine").parseoutcomes() == {"passed": 1}
 
 
+@pytest.mark.parametrize("profile", ["standard", "smoke"])
+def test_a_claim_of_a_profile_that_there_is_not_is_refused_instead_of_skipped(session, profile):
+    result = session(one_claim(SUPPORTED, profiles=["paper", "papre"]), f"--claims-profile={profile}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["ERROR: *'section/claim' is of the profile 'papre', and there are paper, smoke, standard."]
+    )
+
+
 @pytest.mark.parametrize("profiles", ["paper", [], [3]])
 def test_a_claims_profiles_are_a_list_of_names(session, profiles):
     result = session(one_claim(SUPPORTED, profiles=profiles))
