@@ -232,6 +232,8 @@ def test_what_is_asked_of_the_runs_is_a_sample_that_is_not_judged_yet(effect):
         ask("epochs", lambda runs: kl(runs).median)
     with pytest.raises(ClaimError, match=r"by epochs is of one number per seed, runs\."):
         ask("epochs", lambda runs: runs.kl_old_new.mean.training)
+    with pytest.raises(ClaimError, match=r"^What epochs changes is asked for by a function of runs, not by 3\.$"):
+        ask("epochs", 3)
 
 
 @pytest.mark.parametrize(
@@ -242,6 +244,10 @@ def test_what_is_asked_of_the_runs_is_a_sample_that_is_not_judged_yet(effect):
         ({"epochs": (5, 0)}, "epochs must be a positive whole number"),
         ({"epochs": (10, 10)}, "two different values, and epochs is 10"),
         ({"learning_rate": (3e-4, lambda x: x)}, r"two different values, and learning_rate is 0\.0003"),
+        (
+            {"learning_rate": (3e-4, lambda x: x["a"])},
+            r"function that learning_rate is varied by fails at .* 0\.0003: '",
+        ),
         ({f"setting{i}": (1, 2) for i in range(10)}, "at most 9 factors"),
     ],
 )

@@ -41,6 +41,8 @@ class Factorial:
     def _contrast(self, setting: str, of: Summary, against: Callable[[Sample, Sample], Sample], kind: str) -> Sample:
         if setting not in self.factors:
             raise ClaimError(f"The factorial does not vary {setting!r}; it varies {', '.join(self.factors)}.")
+        if not callable(of):
+            raise ClaimError(f"What {setting} changes is asked for by a function of runs, not by {of!r}.")
         base = of(self.cells[frozenset()])
         if not isinstance(base, Sample):
             raise ClaimError(

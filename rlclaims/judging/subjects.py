@@ -31,7 +31,14 @@ def cells(algorithm: type[Algorithm], spec: RunsSpec, task: str) -> list[Algorit
     papers = algorithm.for_task(task, **dict(spec.changes))
 
     def level(name: str, value: Any) -> Any:
-        return value(getattr(papers, name)) if callable(value) and hasattr(papers, name) else value
+        if not callable(value) or not hasattr(papers, name):
+            return value
+        try:
+            return value(getattr(papers, name))
+        except Exception as error:
+            raise ValueError(
+                f"The function that {name} is varied by fails at the papers' {getattr(papers, name)!r}: {error}."
+            ) from error
 
     for name, (one, other) in spec.factors:
         if level(name, one) == level(name, other):
