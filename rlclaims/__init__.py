@@ -62,6 +62,8 @@ __all__ = [
 if not TYPE_CHECKING:  # for which any name would be one
 
     def __getattr__(name: str) -> Any:
+        if name == "strategies":
+            return import_module("rlclaims.strategies")
         if name not in _HOME:
             raise AttributeError(f"module 'rlclaims' has no attribute {name!r}")
         return getattr(import_module(f"rlclaims.{_HOME[name]}"), name)

@@ -1,4 +1,6 @@
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,11 @@ from rlclaims.strategies import FiniteMDP
 def simplest(strategy, wanted=lambda drawn: True):
     """What an example shrinks to, the same every time and whatever other searches found."""
     return find(strategy, wanted, settings=settings(derandomize=True, deadline=None))
+
+
+def test_strategies_need_no_import_of_their_own():
+    python = "import rlclaims; print(rlclaims.strategies.ratios.__module__)"
+    assert subprocess.check_output([sys.executable, "-c", python], text=True) == "rlclaims.strategies\n"
 
 
 README = Path(__file__).parent.parent / "README.md"
