@@ -20,8 +20,12 @@ twins = rlclaims.twins(PPO, "InvertedPendulum-v5", epochs=2, **SMALL)
 CHANGES = "assert twins.switching('epochs').exceedance.training.overall().median > -1.5"
 
 
-def test_updates_are_made_again_once_for_the_claims_that_ask(session, store, monkeypatch):
-    first = session(TWINS + one_claim(CHANGES, "twins"))
+def test_updates_are_made_again_once_for_the_claims_that_ask(session, tmp_path):
+    def of_its_own(body):
+        return session(body, f"--claims-store={tmp_path}")
+
+    store = tmp_path
+    first = of_its_own(TWINS + one_claim(CHANGES, "twins"))
     assert first.parseoutcomes() == {"passed": 1}
     first.stdout.fnmatch_lines(["rlclaims: training 5 runs of PPO *", "rlclaims: making updates again * of 140 parts."])
     (claim,) = written(store)["claims"]
@@ -34,17 +38,18 @@ def test_updates_are_made_again_once_for_the_claims_that_ask(session, store, mon
         again = json.loads(path.read_text())["series"]
         for name in ("kl_old_new/mean/training", "kl_old_new/mean/held_out", "ratio/exceedance/training"):
             assert again[f"none/{name}"] == measured[name][:1]
-    again = session(TWINS + one_claim(CHANGES, "twins"))
+    again = of_its_own(TWINS + one_claim(CHANGES, "twins"))
     assert again.parseoutcomes() == {"passed": 1}
     again.stdout.no_fnmatch_line("*making updates again*")
     # Runs whose updates nobody asks for again are not burdened with them.
-    plain = session(one_claim(SUPPORTED))
+    plain = of_its_own(one_claim(SUPPORTED))
     plain.stdout.no_fnmatch_line("*making updates again*")
     table = CliRunner().invoke(app, ["mechanism", ".", "--store", str(store)])
     assert table.exit_code == 2 and "No claim here takes twin updates" in table.output
 
 
-def test_the_mechanism_table_shows_the_twins_that_the_store_has(session, pytester, tmp_path):
+def test_the_mechanism_table_shows_the_twins_that_the_store_has(session, monkeypatch, tmp_path):
+    monkeypatch.setenv("COLUMNS", "150")
     session(TWINS + one_claim(CHANGES, "twins"), "--collect-only")
     missing = CliRunner().invoke(app, ["mechanism", ".", "--store", str(tmp_path)])
     assert missing.exit_code == 2 and "twin updates of 0 seeds of PPO-" in missing.output
