@@ -94,9 +94,11 @@ def test_two_parts_of_training_ascend(start, end):
         series(range(8)).between(start, end)
 
 
-def test_a_part_without_a_measured_iteration_is_refused():
-    with pytest.raises(ClaimError, match=r"between\(0\.9, 0\.95\) holds none of the 4 measured iterations\.$"):
-        series(range(4)).between(0.9, 0.95)
+def test_a_part_without_a_measured_iteration_takes_the_nearest():
+    # The middles of four are .125, .375, .625 and .875.
+    assert series(range(4)).between(0.9, 0.95).values == (3.0,)
+    assert series(range(4)).between(0.5, 0.6).values == (2.0,)
+    assert series([7.0]).between(0.0, 0.25).values == (7.0,)
 
 
 def test_the_same_updates_are_those_that_the_other_is_measured_at():

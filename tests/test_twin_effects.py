@@ -199,6 +199,12 @@ def test_an_iteration_that_is_not_kept_is_refused(k):
         told().pushed_out.at(k)
 
 
+def test_a_run_too_short_for_four_iterations_has_its_last_at_the_later_ones():
+    contrast = Contrast("effect", ((0.1, 0.2), (0.3, 0.4), ()), (0, 1, 2), "", (), log_scale=False)
+    assert contrast.at(0).values[:2] == (0.1, 0.3) and contrast.at(3).values[:2] == (0.2, 0.4)
+    assert math.isnan(contrast.at(3).values[2])
+
+
 def test_a_contrast_is_judged_as_samples_are():
     rows = tuple((x, x + 0.2) for x in (0.3, 0.35, 0.4, 0.45, 0.5, 0.55))
     contrast = Contrast("the quantity", rows, SEEDS, "the scope", (), log_scale=True)

@@ -69,8 +69,10 @@ class Series:
     def between(self, start: float, end: float) -> Sample:
         """Mean over the measured iterations from one part of training to another, per seed: from .375 to .625, say.
 
+        Where none lies between, as in a short run, the value at the one nearest to the middle.
+
         Raises:
-            ClaimError: they are not two ascending numbers from 0 to 1, or no measured iteration lies between.
+            ClaimError: they are not two ascending numbers from 0 to 1.
         """
         if not (is_number(start) and is_number(end) and 0 <= start < end <= 1):
             raise ClaimError(f"between({start!r}, {end!r}): two parts of training ascend, from 0 to 1.")
@@ -78,7 +80,7 @@ class Series:
         # The middles of n equal parts; the offsets are for products that round.
         chosen = [i for i in range(n) if start - 1e-9 <= (i + 0.5) / n <= end + 1e-9]
         if n and not chosen:
-            raise ClaimError(f"between({start:g}, {end:g}) holds none of the {n} measured iterations.")
+            chosen = [min(range(n), key=lambda i: abs((i + 0.5) / n - (start + end) / 2))]
         return self._sample(
             f"{self.quantity}, from {start:.0%} to {end:.0%} of training",
             lambda row: sum(row[i] for i in chosen) / len(chosen),

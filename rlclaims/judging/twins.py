@@ -41,16 +41,17 @@ class Contrast:
         return self._sample("mean over the kept iterations", lambda row: sum(row) / len(row))
 
     def at(self, k: int) -> Sample:
-        """At the k-th of the kept iterations, from 0.
+        """At the k-th of the kept iterations, from 0; in runs so short that there are fewer, at the last of them.
 
         Raises:
-            ClaimError: there is none.
+            ClaimError: there is none in runs of any length.
         """
-        n = max(map(len, self.rows), default=0)
-        # Where all runs have failed, nothing is known of their number.
-        if type(k) is not int or k < 0 or 0 < n <= k:
-            raise ClaimError(f"at({k!r}): updates are made again at {n} iterations, from at(0) to at({n - 1}).")
-        return self._sample(f"at the kept iteration {k}", lambda row: row[k])
+        from rlclaims.checkpoints import CHECKPOINTS_AT
+
+        most = len(CHECKPOINTS_AT)
+        if type(k) is not int or not 0 <= k < most:
+            raise ClaimError(f"at({k!r}): updates are made again at {most} iterations, from at(0) to at({most - 1}).")
+        return self._sample(f"at the kept iteration {k}", lambda row: row[min(k, len(row) - 1)])
 
     def _no_comparison(self, _: object) -> NoReturn:
         raise ClaimError(f"{self.quantity}, is one number per iteration; say which is compared: .overall() or .at(0).")

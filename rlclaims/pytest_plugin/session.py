@@ -21,7 +21,7 @@ from rlclaims.study.executor import Progress, TrainingError, cores, execute
 from rlclaims.study.plan import Plan, plan
 from rlclaims.study.spec import RunSpec, SpecError, checked
 from rlclaims.study.store import UNREADABLE, Store
-from rlclaims.study.twin_executor import Done, make_twins
+from rlclaims.study.twin_executor import Done, check_starts, make_twins
 
 ShowProgress = Callable[[Plan], AbstractContextManager[Callable[[Progress], None]]]
 
@@ -151,12 +151,17 @@ class ClaimSession:
         """Make those of the runs' twin updates that the store lacks; the runs are there.
 
         Raises:
+            pytest.UsageError: where an update started cannot be read.
             TrainingError: a process died; what was finished is stored.
         """
         if all(map(self.store.has_twins, wanted)):
             return
         with self._alone(wait):
             missing = [run for run in dict.fromkeys(wanted) if not self.store.has_twins(run)]
+            try:
+                check_starts(missing, self.store)
+            except SpecError as error:
+                raise pytest.UsageError(str(error)) from None
             make_twins(missing, self.store, self.processes, on_progress)
 
     @contextmanager

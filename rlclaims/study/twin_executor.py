@@ -23,6 +23,17 @@ def lockstep(specs: Sequence[RunSpec]) -> list[tuple[RunSpec, ...]]:
     return [tuple(s for s in specs if (s.algorithm, s.task, s.iterations) == key) for key in keys]
 
 
+def check_starts(specs: Sequence[RunSpec], store: Store) -> None:
+    """Read where the updates of finished runs started, before any process is.
+
+    Raises:
+        SpecError: it cannot be read.
+    """
+    for spec in specs:
+        if store.measured(spec).failure is None:
+            store.start(spec)
+
+
 def make_twins(missing: Sequence[RunSpec], store: Store, processes: int, on_progress: Done = lambda *_: None) -> None:
     """Put twin updates of finished runs into the store; those of a failed run are its failure.
 

@@ -41,6 +41,16 @@ def test_updates_are_made_again_once_for_the_claims_that_ask(session, tmp_path):
     again = of_its_own(TWINS + one_claim(CHANGES, "twins"))
     assert again.parseoutcomes() == {"passed": 1}
     again.stdout.no_fnmatch_line("*making updates again*")
+    # Without twins and without where one of them started, the session stops before any process does.
+    one, *_ = store.glob("runs/PPO-*-seed3-*")
+    for path in (*store.glob("runs/PPO-*/twins-*.json"), one / "starts.safetensors"):
+        path.unlink()
+    broken = of_its_own(TWINS + one_claim(CHANGES, "twins"))
+    assert broken.ret == pytest.ExitCode.USAGE_ERROR
+    broken.stdout.no_fnmatch_line("*making updates again*")
+    broken.stderr.fnmatch_lines(
+        ["ERROR: Where the updates of PPO-*seed3 started cannot be read *; delete the folder *"]
+    )
     # Runs whose updates nobody asks for again are not burdened with them.
     plain = of_its_own(one_claim(SUPPORTED))
     plain.stdout.no_fnmatch_line("*making updates again*")
@@ -119,7 +129,7 @@ def test_fixtures_that_cannot_be_made_are_refused_before_training(session, fixtu
             "assert twins.in_design('momentum').mean_kl.held_out.overall() > 1",
             "*no mechanism 'momentum'*clip, epsilon*",
         ),
-        ("assert twins.pushed_out.at(1) > 0", "*at(1): updates are made again at 1 iterations*"),
+        ("assert twins.pushed_out.at(4) > 0", "*at(4): updates are made again at 4 iterations*"),
     ],
 )
 def test_mistakes_in_a_claim_on_twins_are_told_before_training(session, body, sentence):
