@@ -27,7 +27,7 @@ in the half of the design that has a new Adam state.
 """
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,7 +35,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from rlclaims.agents.adam import Adam
+from rlclaims.agents.adam import Adam, Factor
 from rlclaims.agents.algorithm import Agent, Algorithm, standardized
 from rlclaims.agents.networks import GaussianPolicy
 from rlclaims.agents.ppo import PPO
@@ -144,25 +144,14 @@ class _RowAdam(Adam):
         self._parts_left = parts_left
         self.steps_before = [0] * len(parts_left)
 
-    def step(self, gradient: Tensor, learning_rate: float) -> None:
-        """As `Adam.step`, and with its bits, row by row."""
-        self.steps += 1
-        g = gradient.numpy()
-        self.mean_SP = self._beta1 * self.mean_SP + (1 - self._beta1) * g
-        self.square_SP = self._beta2 * self.square_SP + (1 - self._beta2) * (g * g)
+    def _factors(self, learning_rate: float) -> tuple[Factor, Factor]:
         steps = [before + self.steps for before in self.steps_before]
-
-        def column(numbers: Iterable[float]) -> npt.NDArray[np.floating]:
-            # In the precision that a Python number has next to the tensor.
-            return np.array(list(numbers), dtype=g.dtype)[:, None]
-
         rows = zip(self._parts_left, steps, strict=True)
-        size_S1 = column(learning_rate * left / (1 - self._beta1**n) for left, n in rows)
-        root_SP = np.sqrt(self.square_SP)
-        root_SP *= column(1 / math.sqrt(1 - self._beta2**n) for n in steps)
-        root_SP += self._epsilon
-        parameters = self._parameters.detach().numpy()
-        parameters -= size_S1 * (self.mean_SP / root_SP)
+        sizes = [learning_rate * left / (1 - self._beta1**n) for left, n in rows]
+        corrections = [1 / math.sqrt(1 - self._beta2**n) for n in steps]
+        # In the precision that a Python number has next to the moments.
+        columns = np.array([sizes, corrections], dtype=self.mean_SP.dtype)[..., None]
+        return columns[0], columns[1]
 
 
 class _Remaker(Agent):

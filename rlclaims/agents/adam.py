@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+Factor = float | npt.NDArray[np.floating]
+
 
 class Adam:
     """Adam (Kingma and Ba 2015, 1412.6980, algorithm 1) on a tensor whose rows are seeds.
@@ -33,12 +35,16 @@ class Adam:
         g = gradient.numpy()
         self.mean_SP = self._beta1 * self.mean_SP + (1 - self._beta1) * g
         self.square_SP = self._beta2 * self.square_SP + (1 - self._beta2) * (g * g)
-        size = learning_rate / (1 - self._beta1**self.steps)
+        size, correction = self._factors(learning_rate)
         root = np.sqrt(self.square_SP)
-        root *= 1 / math.sqrt(1 - self._beta2**self.steps)
+        root *= correction
         root += self._epsilon
         parameters = self._parameters.detach().numpy()
         parameters -= size * (self.mean_SP / root)
+
+    def _factors(self, learning_rate: float) -> "tuple[Factor, Factor]":
+        """Of the step and of the second moment's root, both moments' biases corrected: for all rows, or a column."""
+        return learning_rate / (1 - self._beta1**self.steps), 1 / math.sqrt(1 - self._beta2**self.steps)
 
     def copy(self) -> "Adam":
         """The same state, on the same parameters: steps replace the moments and do not change them in place."""
