@@ -1,5 +1,9 @@
 """Twin updates: the same update again, bit for bit, and each switch against a textbook's loop over one seed."""
 
+import signal
+import subprocess
+import sys
+import tempfile
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -14,6 +18,8 @@ from rlclaims.checkpoints import Start, arrays_of, start_from
 from rlclaims.judging.evidence import ClaimError
 from rlclaims.randomness import Purpose, stream
 from rlclaims.sim.tasks import task_named
+from rlclaims.study import twin_executor
+from rlclaims.study.executor import TrainingError
 from rlclaims.study.spec import RunSpec
 from rlclaims.study.store import Measured, Store
 from rlclaims.study.twin_executor import make_twins
@@ -715,3 +721,21 @@ def test_other_processes_make_the_same_twins_and_a_failed_run_has_none(stored):
         assert found.failure is None and found.series.keys() == here.keys()
         for name, value_SK in here.items():
             assert np.array_equal(found.series[name], value_SK[i], equal_nan=True), name
+
+
+def test_a_process_that_dies_stops_the_others_and_is_told(stored, monkeypatch):
+    store, specs, _ = stored
+    bodies, processes = ["raise SystemExit('no memory')", "import time; time.sleep(100)"], []
+
+    def stand_in(*_, **__):
+        log = tempfile.TemporaryFile()  # noqa: SIM115  (the executor closes it)
+        command = [sys.executable, "-c", bodies[len(processes)]]
+        processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True))
+        return processes[-1], log
+
+    monkeypatch.setattr(twin_executor, "start", stand_in)
+    with pytest.raises(TrainingError, match=r"seed3 and its like cannot be made again\. Its last words: no memory\.$"):
+        make_twins(specs, store, 2)
+    # The other did not come to its own end, which would be 0.
+    assert [process.returncode for process in processes] == [1, -signal.SIGKILL]
+    assert not store.has_twins(specs[0])

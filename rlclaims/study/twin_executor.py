@@ -1,6 +1,7 @@
 """Makes the updates of finished runs again, with mechanisms switched, on all cores of this machine."""
 
 import json
+import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -61,31 +62,31 @@ def make_twins(missing: Sequence[RunSpec], store: Store, processes: int, on_prog
 
 def _made(specs: tuple[RunSpec, ...], store: Store, processes: int) -> Iterator[dict[str, list[list[float]]]]:
     """The parts, as they are done: one row per run for each of their names."""
-    lines: Queue[str | None] = Queue()
+    lines: Queue[tuple[int, str | None]] = Queue()
 
-    def listen(stdout: IO[str]) -> None:
+    def listen(worker: int, stdout: IO[str]) -> None:
         for line in stdout:
-            lines.put(line)
-        lines.put(None)
+            lines.put((worker, line))
+        lines.put((worker, None))
 
     with ExitStack() as closing:
-        workers = []
+        workers: list[tuple[subprocess.Popen[str], IO[bytes]]] = []
         # Dealt out like cards, the costliest first: each process has as much to do.
         for dealt in filter(None, (parts()[i::processes] for i in range(processes))):
             process, log = start("rlclaims.study.twin_worker", specs, store=str(store.root.absolute()), parts=dealt)
-            workers.append((process, log))
             closing.callback(log.close)
             closing.enter_context(process)
             closing.callback(process.kill)  # if another one failed, or there was Ctrl-C
-            threading.Thread(target=listen, args=(process.stdout,), daemon=True).start()
+            threading.Thread(target=listen, args=(len(workers), process.stdout), daemon=True).start()
+            workers.append((process, log))
         talking = len(workers)
         while talking:
-            line = lines.get()
-            if line is None:
-                talking -= 1
-            else:
-                yield json.loads(line)["series"]
-        for process, log in workers:
+            worker, line = lines.get()
+            if line is not None:
+                yield json.loads(line)
+                continue
+            talking -= 1
+            process, log = workers[worker]
             if process.wait() != 0:
                 name = f"{specs[0].name} and its like"
                 raise TrainingError(f"The updates of {name} cannot be made again.{last_words(log)}")

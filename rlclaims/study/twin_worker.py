@@ -1,7 +1,7 @@
 """One process that makes updates again: `python -m rlclaims.study.twin_worker < job.json`.
 
 The job holds finished runs of one algorithm, task and length, and some of `rlclaims.twin_updates.parts`. After each it
-says {"part": name, "series": {name: one list per run}}, a JSON object a line.
+says {name: one list per run}, a JSON object a line.
 """
 
 import json
@@ -21,7 +21,7 @@ def main() -> None:
     twins = Twins(algorithm, specs[0].iterations, [store.start(spec) for spec in specs])
     for part in job["parts"]:
         series = {name: value_SK.tolist() for name, value_SK in measured(twins, part).items()}
-        print(json.dumps({"part": part, "series": series}), file=answers, flush=True)
+        print(json.dumps(series), file=answers, flush=True)
 
 
 if __name__ == "__main__":
