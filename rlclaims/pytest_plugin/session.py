@@ -36,7 +36,12 @@ def claim_name(item: pytest.Item) -> str:
     """A claim's id, with its parameters."""
     declared = claim_of(item)
     assert declared is not None
-    return f"{declared.id}[{item.callspec.id}]" if hasattr(item, "callspec") else declared.id
+    return with_parameters(declared.id, item)
+
+
+def with_parameters(name: str, item: pytest.Item) -> str:
+    """The id of what an item declares, with the item's parameters if it has any."""
+    return f"{name}[{item.callspec.id}]" if hasattr(item, "callspec") else name
 
 
 class ClaimSession:

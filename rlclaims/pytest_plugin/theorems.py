@@ -19,7 +19,7 @@ from rlclaims.judging.theorem import Theorem
 from rlclaims.pytest_plugin import JUDGED
 from rlclaims.pytest_plugin.outcomes import ContradictedError
 from rlclaims.pytest_plugin.results import digest
-from rlclaims.pytest_plugin.session import ClaimSession
+from rlclaims.pytest_plugin.session import ClaimSession, with_parameters
 from rlclaims.report.record import Json
 
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
@@ -68,7 +68,7 @@ def theorem_name(item: pytest.Item) -> str:
     """A theorem's id, with its parameters."""
     declared = theorem_of(item)
     assert declared is not None
-    return f"{declared.id}[{item.callspec.id}]" if hasattr(item, "callspec") else declared.id
+    return with_parameters(declared.id, item)
 
 
 def check_theorem(session: ClaimSession, item: pytest.Function, declared: Theorem) -> None:
