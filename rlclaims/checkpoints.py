@@ -40,6 +40,10 @@ class Checkpoint:
     """Steps that it has made."""
     minibatch_state: npt.NDArray[np.uint64]
     """Where the random stream of minibatch orders stands (`rlclaims.randomness.state_of`)."""
+    value_P: Floats32
+    """Parameters of the value network, which says the advantages."""
+    reward_scale: npt.NDArray[np.float64]
+    """Mean and standard deviation of the statistic that rewards are scaled by, (2,), with the training pairs in it."""
     training: tuple[Floats32, Floats32, Floats32]
     """Observations (T, O), normalised, actions (T, A) and advantages (T,) that the policy learns from."""
     held_out: tuple[Floats32, Floats32, Floats32]
@@ -69,6 +73,8 @@ def arrays_of(checkpoints: Sequence[Checkpoint]) -> dict[str, npt.NDArray[Any]]:
             "adam_square_P": checkpoint.adam_square_P,
             "adam_steps": np.array([checkpoint.adam_steps]),
             "minibatch_state": checkpoint.minibatch_state,
+            "value_P": checkpoint.value_P,
+            "reward_scale": checkpoint.reward_scale,
             **{f"training_{part}": array for part, array in zip(PAIRS, checkpoint.training, strict=True)},
             **{f"held_out_{part}": array for part, array in zip(PAIRS, checkpoint.held_out, strict=True)},
         }.items()
@@ -93,6 +99,8 @@ def start_from(seed: int, theta_KP: Floats32, arrays: Mapping[str, npt.NDArray[A
                 of["adam_square_P"],
                 int(of["adam_steps"][0]),
                 of["minibatch_state"],
+                of["value_P"],
+                of["reward_scale"],
                 (training[0], training[1], training[2]),
                 (held_out[0], held_out[1], held_out[2]),
             )
@@ -103,12 +111,16 @@ def start_from(seed: int, theta_KP: Floats32, arrays: Mapping[str, npt.NDArray[A
 def start_of_update(agent: Agent) -> Callable[[int, int, Batch, Batch], Checkpoint]:
     """Keep where the policies' updates start, before one; the pairs that they learn from are added after it."""
     adam, states = agent.policy_adam.copy(), agent.minibatch_states()
+    value_SP = agent.phi_SP.detach().numpy().copy()
 
     def pairs(batch: Batch, i: int) -> tuple[Floats32, Floats32, Floats32]:
         return batch.observation_SBO[i].numpy(), batch.action_SBA[i].numpy(), batch.advantage_SB[i].numpy()
 
     def checkpoint(iteration: int, i: int, training: Batch, held_out: Batch) -> Checkpoint:
         moments = adam.mean_SP[i], adam.square_SP[i], adam.steps
-        return Checkpoint(iteration, *moments, states[i], pairs(training, i), pairs(held_out, i))
+        scale = agent.reward_scale
+        reward_scale = np.array([scale.mean_S[i], scale.std_S[i]])
+        both = pairs(training, i), pairs(held_out, i)
+        return Checkpoint(iteration, *moments, states[i], value_SP[i], reward_scale, *both)
 
     return checkpoint

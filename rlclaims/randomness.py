@@ -22,6 +22,9 @@ class Purpose(IntEnum):
     HELD_OUT_RESETS = 5
     HELD_OUT_NOISE = 6
     FISHER_STATES = 7
+    LANDSCAPE_RESETS = 8
+    LANDSCAPE_NOISE = 9
+    LANDSCAPE_DIRECTIONS = 10
 
 
 def stream(seed: int, purpose: Purpose, index: int = 0) -> np.random.Generator:

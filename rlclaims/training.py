@@ -64,6 +64,8 @@ class RunRecord:
     """(first step, length, undiscounted return) of every episode started in training, in the order they ended."""
     checkpoints: list[Checkpoint] = field(default_factory=list)
     """Where the updates of `checkpoint_iterations` started."""
+    normalizations: list[tuple[Floats, Floats]] = field(default_factory=list)
+    """What observations were normalised by when each update was made: what is subtracted (O,), and then multiplied."""
 
 
 @contextmanager
@@ -207,6 +209,7 @@ class Cohort:
             for name, value in values.items():
                 record.series.setdefault(name, []).append(value)
             record.policy_parameters.append(theta_P)
+            record.normalizations.append(self._normalizer.standing.row(which.start + i))
 
     def _failure(self, run: int, theta_P: Floats32, values: Mapping[str, float], iteration: int) -> str | None:
         """Why a run has failed in this iteration, or None."""

@@ -22,7 +22,8 @@ SERIES = {"kl_old_new/mean/training": [0.1, 0.2]}
 
 def record(failure=None, episodes=((0, 20, 31.5), (20, 9, 8.25)), checkpoints=()):
     theta = [np.full(4, k, np.float32) for k in range(3)]
-    return RunRecord(PPO(), 5, failure, SERIES, theta, list(episodes), list(checkpoints))
+    statistics = [(np.array([k, 1.5]), np.array([2.0, k])) for k in range(2)]
+    return RunRecord(PPO(), 5, failure, SERIES, theta, list(episodes), list(checkpoints), statistics)
 
 
 def checkpoint(iteration):
@@ -31,7 +32,9 @@ def checkpoint(iteration):
         for i in (iteration, 100 + iteration)
     )
     moments = np.full((2, 4), iteration + 0.5, np.float32)
-    return Checkpoint(iteration, *moments, 8 * iteration, state_of(stream(5, Purpose.MINIBATCHES)), training, held_out)
+    stands = state_of(stream(5, Purpose.MINIBATCHES))
+    scale = np.array([iteration + 0.25, 2.0])
+    return Checkpoint(iteration, *moments, 8 * iteration, stands, moments[0], scale, training, held_out)
 
 
 @pytest.fixture
@@ -49,6 +52,8 @@ def test_a_run_comes_back_as_it_was_put(store):
     assert store.measured(SPEC).failure is None
     arrays = safetensors.numpy.load_file(store.folder(SPEC) / "run.safetensors")
     assert arrays["theta_KP"].tolist() == [[0] * 4, [1] * 4, [2] * 4]
+    assert arrays["offset_KO"].tolist() == [[0, 1.5], [1, 1.5]]
+    assert arrays["inverse_std_KO"].tolist() == [[2, 0], [2, 1]]
     assert arrays["episodes_start_length_return"].tolist() == [[0, 20, 31.5], [20, 9, 8.25]]
     described = json.loads((store.folder(SPEC) / "run.json").read_text())
     assert described["seed"] == 5 and described["task"] == "Hopper-v5" and described["status"] == "finished"

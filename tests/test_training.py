@@ -31,6 +31,7 @@ def assert_same_run(one, other):
     assert (one.algorithm, one.seed, one.failure) == (other.algorithm, other.seed, None)
     assert len(one.policy_parameters) == 3
     assert np.array_equal(one.policy_parameters, other.policy_parameters)
+    assert len(one.normalizations) == 2 and np.array_equal(one.normalizations, other.normalizations)
     assert len(one.series) == 26 and one.series == other.series
     assert one.episodes and one.episodes == other.episodes
 

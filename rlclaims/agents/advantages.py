@@ -1,5 +1,7 @@
 """Generalised advantage estimation, and the scaling of rewards that precedes it."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -33,6 +35,23 @@ def generalized_advantages(
     return advantage_ST
 
 
+@dataclass(frozen=True)
+class RewardScale:
+    """What a scaler does to rewards while its statistic stays as it is."""
+
+    mean_S: Floats
+    std_S: Floats
+    keeps_mean: bool
+    """Whether distances from the mean are divided, instead of rewards."""
+    clip: float
+
+    def __call__(self, reward_ST: Floats) -> Floats:
+        """Scaled rewards (S, T)."""
+        mean_S1, std_S1 = self.mean_S[:, None], self.std_S[:, None]
+        scaled_ST = mean_S1 + (reward_ST - mean_S1) / std_S1 if self.keeps_mean else reward_ST / std_S1
+        return scaled_ST.clip(-self.clip, self.clip)
+
+
 class RewardScaler:
     """Scales rewards by a running standard deviation, in one of two ways, and clips what comes out.
 
@@ -64,15 +83,14 @@ class RewardScaler:
             deviation_S = self._return_S - self._mean_S
             self._mean_S = self._mean_S + deviation_S / self._count
             self._sum_of_squares_S = self._sum_of_squares_S + deviation_S * (self._return_S - self._mean_S)
-            scaled_ST[:, t : t + 1] = self.frozen(reward_ST[:, t : t + 1])
+            scaled_ST[:, t : t + 1] = self.standing(reward_ST[:, t : t + 1])
             self._return_S = self._return_S * ~done_ST[:, t]
         return scaled_ST
 
-    def frozen(self, reward_ST: Floats) -> Floats:
-        """Scaled rewards by the statistic as it stands, (S, T): measuring must not move it."""
-        mean_S1, std_S1 = self._mean_S[:, None], self._std()[:, None]
-        scaled_ST = mean_S1 + (reward_ST - mean_S1) / std_S1 if self._keeps_mean else reward_ST / std_S1
-        return scaled_ST.clip(-self._clip, self._clip)
+    @property
+    def standing(self) -> RewardScale:
+        """Scaling by the statistic as it stands: measuring must not move it."""
+        return RewardScale(self._mean_S, self._std(), self._keeps_mean, self._clip)
 
     def _std(self) -> Floats:
         if self._count < 2:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from rlclaims.agents.adam import Adam
-from rlclaims.agents.advantages import RewardScaler, generalized_advantages
+from rlclaims.agents.advantages import RewardScale, RewardScaler, generalized_advantages
 from rlclaims.agents.networks import ACTIVATIONS, MLP, GaussianNetwork, GaussianPolicy
 from rlclaims.agents.settings import paper_settings
 from rlclaims.randomness import Purpose, state_of, stream, torch_stream
@@ -226,14 +226,20 @@ class Agent:
             next_value_ST = self.value_network(self.phi_SP, rollout.next_observation_STO).squeeze(-1)
         return value_ST, next_value_ST
 
+    @property
+    def reward_scale(self) -> RewardScale:
+        """How rewards are scaled by the statistic as it stands, where they are."""
+        return self._scaler.standing
+
     def advantages(self, rollout: Rollout, value_ST: Tensor, next_value_ST: Tensor, *, frozen: bool = False) -> Tensor:
         """Generalised advantages, (S, T); with `frozen` the reward statistic stays as it is, for measuring."""
-        algorithm, scaler = self.algorithm, self._scaler
+        algorithm = self.algorithm
         reward_ST, terminated_ST, truncated_ST = (
             x.numpy() for x in (rollout.reward_ST, rollout.terminated_ST, rollout.truncated_ST)
         )
         if algorithm.scale_rewards:
-            reward_ST = scaler.frozen(reward_ST) if frozen else scaler(reward_ST, terminated_ST | truncated_ST)
+            done_ST = terminated_ST | truncated_ST
+            reward_ST = self.reward_scale(reward_ST) if frozen else self._scaler(reward_ST, done_ST)
         advantage_ST = generalized_advantages(
             reward_ST,
             value_ST.double().numpy(),

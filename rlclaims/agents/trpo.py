@@ -51,8 +51,15 @@ class TRPO(Algorithm):
     def learn(self, agent: Agent, rollout: Rollout) -> Batch:
         """One iteration of the algorithm box: advantages, natural gradient, line search, value regression."""
         value_ST, advantage_ST = agent.estimate(rollout)
-        observation_STO, action_STA = rollout.observation_STO, rollout.action_STA
-        standardized_ST = standardized(advantage_ST)
+        batch = Batch(rollout.observation_STO, rollout.action_STA, advantage_ST)
+        self.improve(agent, batch)
+        agent.fit_values(rollout.observation_STO, value_ST, advantage_ST)
+        return batch
+
+    def improve(self, agent: Agent, batch: Batch) -> None:
+        """Natural gradient and line search from the agent's policy as it stands; moves theta_SP, and nothing else."""
+        observation_STO, action_STA = batch.observation_SBO, batch.action_SBA
+        standardized_ST = standardized(batch.advantage_SB)
         old = agent.policy()
         with torch.no_grad():
             old_actions = old(observation_STO)
@@ -77,12 +84,10 @@ class TRPO(Algorithm):
             step_SP = self._line_search(old.theta_SP, full_step_SP, gradient_SP, surrogate_S, surrogate_and_kl)
             agent.theta_SP += step_SP
 
-        agent.fit_values(observation_STO, value_ST, advantage_ST)
-        return Batch(observation_STO, action_STA, advantage_ST)
-
     def _fisher_states(self, agent: Agent, observation_STO: Tensor) -> Tensor:
-        n = max(1, int(self.fisher_fraction * self.steps))
-        rows = [stream(s, Purpose.FISHER_STATES, agent.iteration).permutation(self.steps)[:n] for s in agent.seeds]
+        n_pairs = observation_STO.shape[1]
+        n = max(1, int(self.fisher_fraction * n_pairs))
+        rows = [stream(s, Purpose.FISHER_STATES, agent.iteration).permutation(n_pairs)[:n] for s in agent.seeds]
         return torch.stack([observation_STO[i, torch.from_numpy(row)] for i, row in enumerate(rows)])
 
     def _line_search(

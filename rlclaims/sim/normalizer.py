@@ -26,6 +26,10 @@ class Normalization:
         """The same of some of the seeds."""
         return Normalization(self.offset_SO[which], self.inverse_std_SO[which], self.clip_S1[which])
 
+    def row(self, i: int) -> tuple[Floats, Floats]:
+        """Of one seed, what is subtracted from an observation (O,), and what the rest is multiplied by."""
+        return self.offset_SO[i].copy(), self.inverse_std_SO[i].copy()
+
     def of_batches(self) -> "Normalization":
         """The same for observations (S, B, O)."""
         return Normalization(self.offset_SO[:, None], self.inverse_std_SO[:, None], self.clip_S1[:, None])

@@ -62,10 +62,13 @@ class Simulator:
     def reset(self, which: npt.ArrayLike | None = None) -> Floats:
         """Start new episodes in the given simulations (ascending; all by default); their observations."""
         which = np.arange(len(self._rngs)) if which is None else np.asarray(which)
+        drawn = [self.initial_state(self._rngs[i]) for i in which]
+        return self.set_state(which, np.stack([qpos for qpos, _ in drawn]), np.stack([qvel for _, qvel in drawn]))
+
+    def initial_state(self, rng: np.random.Generator) -> tuple[Floats, Floats]:
+        """Draw where an episode starts: positions (Q,) and velocities (V,)."""
         noise, model = self.task.reset_noise, self._batch.model
-        qpos = np.stack([model.qpos0 + self._rngs[i].uniform(-noise, noise, model.nq) for i in which])
-        qvel = np.stack([self._rngs[i].uniform(-noise, noise, model.nv) for i in which])
-        return self.set_state(which, qpos, qvel)
+        return model.qpos0 + rng.uniform(-noise, noise, model.nq), rng.uniform(-noise, noise, model.nv)
 
     def set_state(self, which: npt.NDArray[np.int_], qpos: Floats, qvel: Floats) -> Floats:
         """Start new episodes in given states; observations of the given simulations (ascending)."""
@@ -79,8 +82,13 @@ class Simulator:
             self._state["cfrc_ext"][which] = 0  # a forward pass does not compute it
         return self.task.observe({name: field[which] for name, field in self._state.items()})
 
-    def step(self, action_SA: Floats) -> Step:
-        """One environment step of every simulation. A NaN action is not passed on: its simulation is unstable."""
+    def step(self, action_SA: Floats, which: npt.NDArray[np.int_] | None = None) -> Step:
+        """One environment step of every simulation. A NaN action is not passed on: its simulation is unstable.
+
+        Args:
+            action_SA: an action for each.
+            which: the simulations that step (ascending), if not all; what is answered of the others means nothing.
+        """
         before = {name: field.copy() for name, field in self._state.items()}
         self._ctrl_SA[:] = action_SA
         bad_S = ~np.isfinite(action_SA).all(axis=1)
@@ -88,12 +96,12 @@ class Simulator:
             self.unstable_S |= bad_S
             self._ctrl_SA[bad_S] = 0
         try:
-            self._batch.step(nstep=self.task.frame_skip)
+            self._batch.step(ids=which, nstep=self.task.frame_skip)
         except SimulationError as error:
             self.unstable_S[error.ids] = True
         self._notice_warnings()
         if self._scratch is not None:
-            self._compute_external_forces(self._scratch)
+            self._compute_external_forces(self._scratch, which)
         self._elapsed_S += 1
         moment = Moment(before, self._state, action_SA, self._seconds, self._batch.model.body_mass)
         terminated_S = self.task.terminated(self._state)
@@ -104,11 +112,11 @@ class Simulator:
             self._elapsed_S >= self.task.time_limit,
         )
 
-    def _compute_external_forces(self, scratch: mujoco.MjData) -> None:
-        for i, force_B6 in enumerate(self._state["cfrc_ext"]):
+    def _compute_external_forces(self, scratch: mujoco.MjData, which: npt.NDArray[np.int_] | None) -> None:
+        for i in range(len(self._rngs)) if which is None else which:
             self._batch.get_data(i, scratch)
             mujoco.mj_rnePostConstraint(self._batch.model, scratch)
-            force_B6[:] = scratch.cfrc_ext
+            self._state["cfrc_ext"][i] = scratch.cfrc_ext
 
     def _notice_warnings(self) -> None:
         warnings = self._batch.warning

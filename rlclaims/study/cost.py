@@ -81,8 +81,10 @@ class Speed:
     def bytes(self, run: RunSpec) -> int:
         """That a run takes in the store: its parameters after every update, where four started, its measurements."""
         kept, parameters = len(checkpoint_iterations(run.iterations, HELD_OUT_EVERY)), self.parameters[run.algorithm]
-        starts = kept * 2 * (parameters + run.algorithm.steps * self.numbers_per_pair)
-        return 4 * (parameters * (run.iterations + 1) + starts) + SERIES_BYTES * MEASURES * _rollouts(run)
+        starts = kept * (3 * parameters + 2 * run.algorithm.steps * self.numbers_per_pair)
+        statistics = 16 * run.iterations * self.numbers_per_pair  # an observation's, of which a pair has a few more
+        single = 4 * (parameters * (run.iterations + 1) + starts)
+        return single + statistics + SERIES_BYTES * MEASURES * _rollouts(run)
 
 
 @dataclass(frozen=True)

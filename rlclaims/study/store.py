@@ -2,7 +2,7 @@
 
     runs/PPO-Hopper-v5-seed3-1f0c.../
         run.json             what the run is, how it ended, on what it was made
-        run.safetensors      theta before and after every update, episodes
+        run.safetensors      theta before and after every update, how observations were normalised, episodes
         starts.safetensors   what else four of the updates started from, and the pairs around them
         measured-9ab2.json   the measures' series, one file per version of the measuring code
         twins-71ce.json      what these four updates are with mechanisms switched, once a claim has asked
@@ -33,6 +33,8 @@ from rlclaims.training import RunRecord
 FORMAT = 1
 CHECKED = {"sha256": "run.safetensors", "starts_sha256": "starts.safetensors"}
 """By which entry of `run.json` damage to a file is told."""
+STATISTICS = ("offset_KO", "inverse_std_KO")
+"""What observations were normalised by when each update was made, by the names of their arrays."""
 UNREADABLE = (OSError, ValueError, KeyError, TypeError)
 """What reading measurements raises where there are none, or other ones than were written."""
 
@@ -149,6 +151,7 @@ class Store:
             temporary.chmod(0o755)  # mkdtemp's folders are for one user only
             arrays: dict[str, np.ndarray[Any, Any]] = {
                 "theta_KP": np.stack(record.policy_parameters),
+                **dict(zip(STATISTICS, map(np.array, zip(*record.normalizations, strict=True)), strict=False)),
                 "episodes_start_length_return": np.array(record.episodes, dtype=np.float64).reshape(-1, 3),
             }
             safetensors.numpy.save_file(arrays, temporary / "run.safetensors")
