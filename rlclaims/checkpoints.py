@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-from rlclaims.agents.algorithm import Agent
+from rlclaims.agents.algorithm import Agent, Algorithm
 from rlclaims.update import Batch
 
 Floats32 = npt.NDArray[np.float32]
@@ -63,6 +64,18 @@ class Start:
     """The rest, in the same order."""
 
 
+@dataclass(frozen=True)
+class History:
+    """The policies of a run of K iterations, and what their observations were normalised by."""
+
+    theta_KP: Floats32
+    """Theta before the first update and after each, K + 1 rows."""
+    offset_KO: npt.NDArray[np.float64]
+    """What was subtracted from an observation when each update was made."""
+    inverse_std_KO: npt.NDArray[np.float64]
+    """What the rest was multiplied by."""
+
+
 def arrays_of(checkpoints: Sequence[Checkpoint]) -> dict[str, npt.NDArray[Any]]:
     """Checkpoints as arrays by name, for a file."""
     return {
@@ -106,6 +119,24 @@ def start_from(seed: int, theta_KP: Floats32, arrays: Mapping[str, npt.NDArray[A
             )
         )
     return Start(seed, theta_KP[0], theta_KP[iterations], tuple(checkpoints))
+
+
+def resumed(algorithm: Algorithm, iterations: int, start: Start, k: int) -> Agent:
+    """The agent of a run as it stood when its k-th kept update was made, on whatever pairs: `algorithm.improve`.
+
+    Its values and the statistic of its rewards, which an update of the policy does not read, are not those of the run.
+    """
+    checkpoint = start.checkpoints[k]
+    observation_TO, action_TA, _ = checkpoint.training
+    agent = Agent(algorithm, [start.seed], observation_TO.shape[1], action_TA.shape[1], iterations)
+    agent.iteration = checkpoint.iteration
+    with torch.no_grad():
+        agent.theta_SP.copy_(torch.from_numpy(start.theta_KP[k])[None])
+    adam = agent.policy_adam
+    adam.mean_SP, adam.square_SP = checkpoint.adam_mean_P[None].copy(), checkpoint.adam_square_P[None].copy()
+    adam.steps = checkpoint.adam_steps
+    agent.take_minibatch_states([checkpoint.minibatch_state])
+    return agent
 
 
 def start_of_update(agent: Agent) -> Callable[[int, int, Batch, Batch], Checkpoint]:

@@ -36,13 +36,13 @@ import torch
 from torch import Tensor
 
 from rlclaims.agents.adam import Adam, Factor
-from rlclaims.agents.algorithm import Agent, Algorithm, standardized
+from rlclaims.agents.algorithm import Agent, Algorithm
 from rlclaims.agents.networks import GaussianPolicy
 from rlclaims.agents.ppo import PPO
 from rlclaims.checkpoints import Checkpoint, Start
 from rlclaims.measures.divergence import mean_kl_old_new
 from rlclaims.measures.ratio import exceedance, max_ratio, ratio
-from rlclaims.randomness import Purpose, stream_at, torch_stream
+from rlclaims.randomness import Purpose, torch_stream
 from rlclaims.stats.factorial import Combination, two_level_design
 from rlclaims.training import one_torch_thread
 from rlclaims.update import Batch, Update
@@ -168,7 +168,7 @@ class _Remaker(Agent):
         anneals = algorithm.anneal_learning_rates
         parts_left = [1 - checkpoint.iteration / iterations if anneals else 1.0 for checkpoint in checkpoints]
         self.policy_adam = _RowAdam(self.theta_SP, algorithm.adam_epsilon, parts_left)
-        self._minibatch_rngs = [stream_at(checkpoint.minibatch_state) for checkpoint in checkpoints]
+        self.take_minibatch_states([checkpoint.minibatch_state for checkpoint in checkpoints])
 
     def carry_adam(self, checkpoints: Sequence[Checkpoint]) -> None:
         """Go on with the moments and the steps of each row's Adam."""
@@ -342,7 +342,7 @@ def _pushed_out(twins: Twins) -> Tensor:
     theorem 2). Where advantages are not standardised, above and below 0. NaN for a seed with no such pair.
     """
     remade, epsilon = twins.remade(None), twins.algorithm.ratio_epsilon
-    sign_SB = _weights(twins.algorithm, remade.training).sign()
+    sign_SB = twins.algorithm.weights(remade.training).sign()
     out_ESB = torch.stack([sign_SB * (ratio(remade.update("training", e)) - 1) for e in range(len(remade.path))])
     let_go_ESB, further_ESB = out_ESB[:-1] > epsilon, out_ESB[1:] > out_ESB[:-1]
     return (let_go_ESB & further_ESB).sum((0, 2)).double() / let_go_ESB.sum((0, 2))
@@ -353,19 +353,6 @@ def _converged(twins: Twins) -> dict[str, Tensor]:
     remade, algorithm = twins.remade(None, times_the_epochs=TO_CONVERGENCE), twins.algorithm
     halfway = remade.path[len(remade.path) // 2 - 1]
     start_S, half_S, end_S = (
-        _objective(algorithm, remade.old, new, remade.training) for new in (remade.old, halfway, remade.path[-1])
+        algorithm.objective(Update(remade.old, new, remade.training)) for new in (remade.old, halfway, remade.path[-1])
     )
     return _all_measures(remade, algorithm) | {"late_gain": (end_S - half_S) / (end_S - start_S)}
-
-
-def _objective(algorithm: PPO, old: GaussianPolicy, new: GaussianPolicy, batch: Batch) -> Tensor:
-    """What the epochs climb, (S,), on all pairs at once instead of on minibatches."""
-    gain_S = -algorithm.policy_loss(ratio(Update(old, new, batch)), _weights(algorithm, batch).double())
-    if algorithm.entropy_coefficient is not None:
-        gain_S = gain_S + algorithm.entropy_coefficient * new(batch.observation_SBO).entropy()
-    return gain_S
-
-
-def _weights(algorithm: PPO, batch: Batch) -> Tensor:
-    """What the objective weighs pairs by, (S, B)."""
-    return standardized(batch.advantage_SB) if algorithm.normalize_advantages else batch.advantage_SB

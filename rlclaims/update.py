@@ -114,3 +114,11 @@ class Update:
         """What the new policy says in the batch's states."""
         with torch.no_grad():
             return self.new(self.batch.observation_SBO)
+
+    @cached_property
+    def ratio(self) -> Tensor:
+        """pi_new(a|s) / pi_old(a|s) of each pair of the batch, (S, B) (float64, from float32 log densities)."""
+        with torch.no_grad():
+            action_SBA = self.batch.action_SBA
+            old_SB, new_SB = self.old_actions.log_prob(action_SBA), self.new_actions.log_prob(action_SBA)
+            return (new_SB.double() - old_SB.double()).exp()

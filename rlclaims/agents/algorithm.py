@@ -19,8 +19,8 @@ from rlclaims.agents.adam import Adam
 from rlclaims.agents.advantages import RewardScale, RewardScaler, generalized_advantages
 from rlclaims.agents.networks import ACTIVATIONS, MLP, GaussianNetwork, GaussianPolicy
 from rlclaims.agents.settings import paper_settings
-from rlclaims.randomness import Purpose, state_of, stream, torch_stream
-from rlclaims.update import Batch, Rollout
+from rlclaims.randomness import Purpose, state_of, stream, stream_at, torch_stream
+from rlclaims.update import Batch, Rollout, Update
 
 
 @dataclass(frozen=True)
@@ -176,6 +176,20 @@ class Algorithm(ABC):
         """The eps of the interval [1 - eps, 1 + eps] that ratios are held against; .2, as the papers draw it."""
         return 0.2
 
+    @property
+    def standardizes_advantages(self) -> bool:
+        """Whether the objective weighs pairs by advantages at mean 0 and standard deviation 1."""
+        return True
+
+    def objective(self, update: Update) -> Tensor:
+        """What the policy's update climbs, (S,), on all pairs of the batch at once; by default ratio times weight."""
+        return (update.ratio * self.weights(update.batch)).mean(1)
+
+    def weights(self, batch: Batch) -> Tensor:
+        """What the objective weighs pairs by, (S, B), float64."""
+        advantage_SB = batch.advantage_SB
+        return (standardized(advantage_SB) if self.standardizes_advantages else advantage_SB).double()
+
     @abstractmethod
     def learn(self, agent: "Agent", rollout: Rollout) -> Batch:
         """Improve the policy and refit the values on a rollout of the current policy.
@@ -262,6 +276,10 @@ class Agent:
     def minibatch_states(self) -> list[npt.NDArray[np.uint64]]:
         """Where each seed's stream of minibatch orders stands."""
         return [state_of(rng) for rng in self._minibatch_rngs]
+
+    def take_minibatch_states(self, states: Sequence[npt.NDArray[np.uint64]]) -> None:
+        """Let each seed's stream of minibatch orders go on from where `minibatch_states` said."""
+        self._minibatch_rngs = [stream_at(state) for state in states]
 
     def fit_values(self, observation_STO: Tensor, old_value_ST: Tensor, advantage_ST: Tensor) -> None:
         """Regress values on the GAE target V_old + A, by Adam on minibatches of squared errors.

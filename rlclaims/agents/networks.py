@@ -136,6 +136,13 @@ class Actor:
             ]
         self._activation = NUMPY_ACTIVATIONS[network.mlp.activation]
 
+    def become(self, which: npt.NDArray[np.int_], other: "Actor", rows: npt.NDArray[np.int_]) -> None:
+        """Let some of the policies act as rows of another actor from here on."""
+        self.std_SA[which] = other.std_SA[rows]
+        for mine, its in zip(self._layers, other._layers, strict=True):
+            for array, source in zip(mine, its, strict=True):
+                array[which] = source[rows]
+
     def mean(self, observation_SO: Floats) -> Floats:
         """Mean actions (S, A)."""
         x_S1I = observation_SO[:, None, :]

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from rlclaims.agents.algorithm import Agent, Algorithm, standardized
-from rlclaims.update import Batch, Rollout
+from rlclaims.update import Batch, DiagonalGaussian, Rollout, Update
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,19 @@ class PPO(Algorithm):
     def policy_gradient_steps(self) -> int:
         """Minibatch steps of a policy update."""
         return self.epochs * self.minibatches
+
+    @property
+    def standardizes_advantages(self) -> bool:
+        """As the setting says, in every minibatch."""
+        return self.normalize_advantages
+
+    def objective(self, update: Update) -> Tensor:
+        """What the epochs climb, (S,), on all pairs at once instead of on minibatches."""
+        gain_S = -self.policy_loss(update.ratio, self.weights(update.batch))
+        if self.entropy_coefficient is not None:
+            assert isinstance(update.new_actions, DiagonalGaussian)
+            gain_S = gain_S + self.entropy_coefficient * update.new_actions.entropy()
+        return gain_S
 
     @property
     def ratio_epsilon(self) -> float:

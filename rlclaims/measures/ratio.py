@@ -1,6 +1,5 @@
 """How far an update moved the probabilities of the actions taken: ratios new/old over the pairs of a batch."""
 
-import torch
 from torch import Tensor
 
 from rlclaims.update import Update
@@ -8,10 +7,7 @@ from rlclaims.update import Update
 
 def ratio(update: Update) -> Tensor:
     """pi_new(a|s) / pi_old(a|s) of each pair of the batch, (S, B) (float64, from float32 log densities)."""
-    with torch.no_grad():
-        action_SBA = update.batch.action_SBA
-        old_SB, new_SB = update.old_actions.log_prob(action_SBA), update.new_actions.log_prob(action_SBA)
-        return (new_SB.double() - old_SB.double()).exp()
+    return update.ratio
 
 
 def max_ratio(update: Update) -> Tensor:

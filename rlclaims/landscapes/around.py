@@ -1,0 +1,158 @@
+"""Around a policy: returns and surrogates at displacements of it, at each iteration whose update was kept."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from rlclaims.checkpoints import Checkpoint
+from rlclaims.episodes import Floats32, Played
+from rlclaims.landscapes.finished import GROUPS, MAIN, PILOT, STRIDE, FinishedRun, Numbers, grouped, tables
+from rlclaims.measures.divergence import mean_kl_old_new
+from rlclaims.measures.surrogate import surrogate_new, surrogate_old
+from rlclaims.randomness import Purpose, stream
+from rlclaims.sim.tasks import Floats
+from rlclaims.update import Batch
+
+ALONG = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 6.0, 12.0)
+"""Multiples of the step: the papers' ticks, and beyond."""
+DIRECTIONS = 20
+FAR = 2.0
+"""Norm of the papers' Gaussian direction."""
+
+PILOT_EPISODES = 8
+TOLERANCE = 0.02
+"""Standard error of a difference of returns, as a part of the return, that the pilot aims at."""
+LEAST_EPISODES = 8
+MOST_STEPS = 4000
+"""Of a point along the step, roughly."""
+
+
+def landscapes(run: FinishedRun) -> Numbers:
+    """The numbers of `rlclaims.landscapes`, by kept iteration, part and name: "2/along/return", say.
+
+    Raises:
+        LandscapeFailure: MuJoCo could not simulate an episode.
+    """
+    checkpoints = run.start.checkpoints
+    # The last iteration first: its episodes are the longest, and a list is best begun with these.
+    order = [k for k, _ in sorted(enumerate(checkpoints), key=lambda kept: -kept[1].iteration)]
+    points_K = {k: _points(run, checkpoints[k]) for k in order}
+    wanted_K = dict(zip(order, _wanted(run, [(checkpoints[k], points_K[k]) for k in order]), strict=True))
+    policies = [(theta_P, checkpoints[k].iteration) for k in order for theta_P in points_K[k]]
+    episodes: list[tuple[int, int]] = []
+    own: list[int] = []
+    starts = {}
+    for i, k in enumerate(order):
+        first, index = i * len(points_K[k]), checkpoints[k].iteration * STRIDE + MAIN
+        starts[k] = len(episodes)
+        own += range(len(episodes), len(episodes) + wanted_K[k])
+        along, random = range(first, first + len(ALONG)), range(first + len(ALONG), first + len(points_K[k]))
+        episodes += [(policy, index + e) for policy in along for e in range(wanted_K[k])]
+        # Random directions get one episode of each group.
+        episodes += [(policy, index + e) for policy in random for e in range(0, wanted_K[k], wanted_K[k] // GROUPS)]
+    played = run.play(policies, episodes, own)
+    numbers: Numbers = {}
+    kept = 0
+    for k in order:
+        wanted, begin = wanted_K[k], starts[k]
+        middle, end = begin + len(ALONG) * wanted, begin + len(ALONG) * wanted + 2 * DIRECTIONS * GROUPS
+        numbers |= _returns(k, played.part(begin, middle), played.part(middle, end), wanted)
+        centre = played.part(begin, begin + wanted, played.trajectories[kept : kept + wanted])
+        kept += wanted
+        numbers |= _promises(run, k, points_K[k], centre)
+        norm = float(np.linalg.norm(run.step(checkpoints[k])[1]))
+        numbers |= {f"{k}/along/episodes": [float(wanted)], f"{k}/along/norm": [norm]}
+    return numbers
+
+
+def displaced(run: FinishedRun, checkpoint: Checkpoint, shift_NP: Floats) -> Floats32:
+    """Policies theta + shift at a kept iteration, (N, P)."""
+    return np.asarray(run.step(checkpoint)[0] + shift_NP, np.float32)
+
+
+def directions(run: FinishedRun, checkpoint: Checkpoint, n: int = DIRECTIONS) -> Floats:
+    """Random directions of norm 1, (n, P): the run's own at each iteration."""
+    rng = stream(run.start.seed, Purpose.LANDSCAPE_DIRECTIONS, checkpoint.iteration)
+    u_NP = rng.standard_normal((n, run.history.theta_KP.shape[1]))
+    return np.asarray(u_NP / np.linalg.norm(u_NP, axis=1, keepdims=True))
+
+
+def episodes_needed(length: float, difference_E: Floats | None = None, return_E: Floats | None = None) -> int:
+    """Episodes of a point for the standard error that is aimed at, as far as steps allow: a multiple of the groups.
+
+    Args:
+        length: of an episode, in steps.
+        difference_E: paired differences of a pilot's returns; None to take as many as the steps allow.
+        return_E: the returns that they are differences to.
+    """
+    most = max(LEAST_EPISODES, int(MOST_STEPS / length) // GROUPS * GROUPS)
+    if difference_E is None or return_E is None:
+        return most
+    aim, variance = (TOLERANCE * float(return_E.mean())) ** 2, float(difference_E.var(ddof=1))
+    if variance >= most * aim:  # also where the aim is 0
+        return most
+    return max(LEAST_EPISODES, math.ceil(variance / aim / GROUPS) * GROUPS)
+
+
+def _points(run: FinishedRun, checkpoint: Checkpoint) -> Floats32:
+    """Along the step, in random directions as far, and in the same directions at the papers' norm."""
+    step_P, u_DP = run.step(checkpoint)[1], directions(run, checkpoint)
+    shifts = np.outer(ALONG, step_P), np.linalg.norm(step_P) * u_DP, FAR * u_DP
+    return displaced(run, checkpoint, np.concatenate(shifts))
+
+
+def _wanted(run: FinishedRun, around: Sequence[tuple[Checkpoint, Floats32]]) -> list[int]:
+    """Episodes along each step, by a pilot of theta and of the whole step."""
+    ends = [(points_NP[ALONG.index(x)], checkpoint.iteration) for checkpoint, points_NP in around for x in (0.0, 1.0)]
+    listed = [
+        (policy, iteration * STRIDE + PILOT + e) for policy, (_, iteration) in enumerate(ends)
+        for e in range(PILOT_EPISODES)
+    ]  # fmt: skip
+    pilot = tables(run.play(ends, listed), PILOT_EPISODES)
+    own_KE, moved_KE = pilot["return"][::2], pilot["return"][1::2]
+    length_K = pilot["length"].reshape(len(around), -1).mean(1)
+    rows = zip(length_K, moved_KE - own_KE, own_KE, strict=True)
+    return [episodes_needed(float(length), difference_E, own_E) for length, difference_E, own_E in rows]
+
+
+def _returns(k: int, along: Played, random: Played, wanted: int) -> Numbers:
+    """Along the step what points return, and of random ones by how much they return more than theta."""
+    at, around = tables(along, wanted), tables(random, GROUPS)
+    numbers: Numbers = {}
+    for part, table in (("along", at), ("near", _half(around, 0)), ("far", _half(around, 1))):
+        numbers[f"{k}/{part}/variance"] = table["return"].var(1, ddof=1).tolist()
+        numbers[f"{k}/{part}/length"] = table["length"].mean(1).tolist()
+        for name in ("return", "discounted"):
+            # On the centre's own random numbers.
+            centre_G = at[name][0, :: wanted // GROUPS]
+            numbers[f"{k}/{part}/{name}"] = (
+                grouped(at[name]) if part == "along" else (table[name] - centre_G).ravel().tolist()
+            )
+    return numbers
+
+
+def _half(table: dict[str, Floats], which: int) -> dict[str, Floats]:
+    return {name: x_NG[which * DIRECTIONS :][:DIRECTIONS] for name, x_NG in table.items()}
+
+
+def _promises(run: FinishedRun, k: int, points_NP: Floats32, centre: Played) -> Numbers:
+    """What surrogates promise at a kept iteration's points, and how far these are in KL."""
+    checkpoint, length = run.start.checkpoints[k], float(centre.length_M.mean())
+    training, held_out = (_batch_of(pairs) for pairs in (checkpoint.training, checkpoint.held_out))
+    monte_carlo = run.batch(checkpoint, centre, range(len(centre.length_M)), 1.0)
+    update = run.update(checkpoint, points_NP, monte_carlo)
+    rise_N = (surrogate_new(update) - surrogate_old(update)) * run.reward_unit(checkpoint) * length
+    columns = {
+        "promise/training": run.promised(checkpoint, points_NP, training, length),
+        "promise/held_out": run.promised(checkpoint, points_NP, held_out, length),
+        "promise/monte_carlo": rise_N.tolist(),
+        "kl": mean_kl_old_new(run.update(checkpoint, points_NP, held_out)).tolist(),
+    }
+    ends = {"along": slice(0, len(ALONG)), "near": slice(len(ALONG), -DIRECTIONS), "far": slice(-DIRECTIONS, None)}
+    return {f"{k}/{part}/{name}": x_N[rows] for part, rows in ends.items() for name, x_N in columns.items()}
+
+
+def _batch_of(pairs: tuple[Floats32, Floats32, Floats32]) -> Batch:
+    return Batch(*(torch.from_numpy(x)[None] for x in pairs))

@@ -1,0 +1,166 @@
+"""A finished run whose policies play again: what every landscape is measured with."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from rlclaims.agents.advantages import RewardScale, generalized_advantages
+from rlclaims.agents.algorithm import Algorithm
+from rlclaims.agents.networks import MLP, GaussianNetwork, GaussianPolicy
+from rlclaims.checkpoints import Checkpoint, History, Start
+from rlclaims.episodes import Floats32, Played, Policies, Trajectory, draws, play
+from rlclaims.sim.normalizer import Normalization
+from rlclaims.sim.tasks import Floats, Task
+from rlclaims.update import Batch, Update
+
+GROUPS = 4
+"""Of independent episodes: what is not linear in returns is taken over different groups."""
+
+STRIDE = 100_000
+"""Between the indices of two iterations' random numbers; below it, each use has a range of its own."""
+PILOT, MAIN, LATE_UPDATES, BATCHES = (STRIDE // 4 * use for use in range(4))
+
+Told = Callable[[int], None]
+Numbers = dict[str, list[float]]
+"""Series by name."""
+
+
+class LandscapeFailure(Exception):  # noqa: N818  (it is told as a failure of the run)
+    """Why a landscape has no numbers, in words."""
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """One run, with all that its policies and updates need to be taken up again."""
+
+    algorithm: Algorithm
+    task: Task
+    iterations: int
+    start: Start
+    history: History
+    on_steps: Told
+    """Told of simulator steps, as they are made."""
+
+    def step(self, checkpoint: Checkpoint) -> tuple[Floats, Floats]:
+        """Theta before a kept update (P,), and what the update added to it, in double precision."""
+        old_P, new_P = self.history.theta_KP[checkpoint.iteration :][:2].astype(np.float64)
+        return old_P, new_P - old_P
+
+    def play(
+        self,
+        policies: Sequence[tuple[Floats32, int]],
+        episodes: Sequence[tuple[int, int]],
+        keep: Collection[int] = (),
+    ) -> Played:
+        """Play whole episodes.
+
+        Args:
+            policies: parameters each, and the iteration whose update's normaliser they act with.
+            episodes: a policy each, and the index of the random numbers that it draws.
+            keep: the episodes whose steps are kept, by their places.
+
+        Raises:
+            LandscapeFailure: MuJoCo could not simulate one.
+        """
+        places = {index: place for place, index in enumerate(dict.fromkeys(index for _, index in episodes))}
+        at, clip = [iteration for _, iteration in policies], self.algorithm.observation_clip
+        normalization = Normalization(
+            self.history.offset_KO[at],
+            self.history.inverse_std_KO[at],
+            np.full((len(at), 1), np.inf if clip is None else clip),
+        )
+        acting = Policies(self.network, np.stack([theta_P for theta_P, _ in policies]), normalization)
+        listed = [(policy, places[index]) for policy, index in episodes]
+        drawn = draws(self.task, self.start.seed, list(places))
+        played = play(self.task, acting, drawn, listed, self.algorithm.gamma, keep=keep, on_steps=self.on_steps)
+        if played.unstable_M.any():
+            raise LandscapeFailure("MuJoCo could not simulate an episode of its landscape")
+        return played
+
+    @property
+    def network(self) -> GaussianNetwork:
+        """What parameters are of."""
+        pair = self.start.checkpoints[0].training
+        sizes = pair[0].shape[1], *self.algorithm.hidden, pair[1].shape[1]
+        return GaussianNetwork(MLP(sizes, self.algorithm.activation))
+
+    def update(self, checkpoint: Checkpoint, theta_NP: Floats32, batch: Batch) -> Update:
+        """The updates from theta at a checkpoint to N policies, all on one batch (1, B)."""
+        n = len(theta_NP)
+        old_P: Any = self.history.theta_KP[checkpoint.iteration]
+        old, new = (torch.from_numpy(t) for t in (np.repeat(old_P[None], n, 0), theta_NP))
+        columns = (x.expand(n, *x.shape[1:]) for x in (batch.observation_SBO, batch.action_SBA, batch.advantage_SB))
+        return Update(GaussianPolicy(self.network, old), GaussianPolicy(self.network, new), Batch(*columns))
+
+    def promised(self, checkpoint: Checkpoint, theta_NP: Floats32, batch: Batch, length: float) -> list[float]:
+        """The rise of the algorithm's own objective from theta at a checkpoint to N policies, in units of return.
+
+        Args:
+            checkpoint: where from.
+            theta_NP: where to.
+            batch: the pairs (1, B) that it is the objective on.
+            length: mean of an episode's, in steps. An objective is a mean over pairs, a return a sum over an episode's.
+        """
+        old_P: Any = self.history.theta_KP[checkpoint.iteration]
+        objective_N = self.algorithm.objective(self.update(checkpoint, np.concatenate([theta_NP, old_P[None]]), batch))
+        unit = self.reward_unit(checkpoint) * length
+        if self.algorithm.standardizes_advantages:
+            unit *= float(batch.advantage_SB.std())
+        return [float(x) for x in unit * (objective_N[:-1] - objective_N[-1])]
+
+    def reward_unit(self, checkpoint: Checkpoint) -> float:
+        """A reward that the algorithm learns from as 1, in the task's own: what rewards are divided by."""
+        return float(checkpoint.reward_scale[1]) if self.algorithm.scale_rewards else 1.0
+
+    def batch(self, checkpoint: Checkpoint, played: Played, keep: Sequence[int], lam: float) -> Batch:
+        """Kept episodes as one batch (1, B) of pairs, with generalised advantages in the units that are learnt from.
+
+        Args:
+            checkpoint: whose values and reward scale.
+            played: episodes.
+            keep: the places of those whose steps were kept.
+            lam: of the advantages; 1 for Monte Carlo.
+        """
+        terminated = played.terminated_M[np.sort(keep)]
+        advantages = [
+            self._advantages(checkpoint, steps, bool(ended), lam)
+            for steps, ended in zip(played.trajectories, terminated, strict=True)
+        ]
+        columns = (
+            [steps.observation_LO[:-1] for steps in played.trajectories],
+            [steps.action_LA for steps in played.trajectories],
+            advantages,
+        )
+        return Batch(*(torch.from_numpy(np.concatenate(column))[None] for column in columns))
+
+    def _advantages(self, checkpoint: Checkpoint, steps: Trajectory, terminated: bool, lam: float) -> Floats32:
+        algorithm, reward_1L = self.algorithm, steps.reward_L[None]
+        if algorithm.scale_rewards:
+            mean_1, std_1 = checkpoint.reward_scale[:, None]
+            clip = np.inf if algorithm.reward_clip is None else algorithm.reward_clip
+            reward_1L = RewardScale(mean_1, std_1, algorithm.reward_scaling == "rewards", clip)(reward_1L)
+        values = MLP((steps.observation_LO.shape[1], *algorithm.hidden, 1), algorithm.activation)
+        with torch.no_grad():
+            both = torch.from_numpy(checkpoint.value_P)[None], torch.from_numpy(steps.observation_LO)[None]
+            value_1L = values(*both)[..., 0].double().numpy()
+        terminated_1L, truncated_1L = np.zeros((2, *reward_1L.shape), bool)
+        terminated_1L[0, -1], truncated_1L[0, -1] = terminated, not terminated
+        errors = reward_1L, value_1L[:, :-1], value_1L[:, 1:], terminated_1L, truncated_1L
+        advantage_1L = generalized_advantages(*errors, gamma=algorithm.gamma, lam=lam)
+        return np.asarray(advantage_1L[0], np.float32)
+
+
+def tables(played: Played, episodes: int) -> dict[str, Floats]:
+    """Of episodes that were listed point by point, what each came to, (points, episodes)."""
+    named: dict[str, Floats] = {"return": played.return_M, "discounted": played.discounted_M}
+    named["length"] = played.length_M.astype(np.float64)
+    return {name: x_M.reshape(-1, episodes) for name, x_M in named.items()}
+
+
+def grouped(x_NE: Floats) -> list[float]:
+    """Means of the groups of each point's episodes, point by point."""
+    means: list[float] = x_NE.reshape(len(x_NE), GROUPS, -1).mean(2).ravel().tolist()
+    return means

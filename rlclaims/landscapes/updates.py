@@ -1,0 +1,88 @@
+"""Updates and what they do to the return: every late one of a run, and the last kept one made on many more pairs."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from rlclaims.checkpoints import resumed
+from rlclaims.landscapes.around import PILOT_EPISODES, displaced, episodes_needed
+from rlclaims.landscapes.finished import (
+    BATCHES,
+    LATE_UPDATES,
+    MAIN,
+    PILOT,
+    STRIDE,
+    FinishedRun,
+    Numbers,
+    grouped,
+    tables,
+)
+from rlclaims.measures.divergence import mean_kl_old_new
+
+LATE = 0.75
+"""Part of training after which updates are late."""
+LATE_EPISODES = 8
+"""Before and after each late update."""
+
+
+def late_iterations(iterations: int) -> range:
+    """The iterations whose updates are late."""
+    return range(math.floor(LATE * iterations), iterations)
+
+
+def late_updates(run: FinishedRun) -> Numbers:
+    """Returns before and after every late update, both with the normaliser that the update was made with.
+
+    Raises:
+        LandscapeFailure: MuJoCo could not simulate an episode.
+    """
+    late = late_iterations(run.iterations)
+    policies = [(run.history.theta_KP[j], i) for i in late for j in (i, i + 1)]
+    episodes = [
+        (policy, iteration * STRIDE + LATE_UPDATES + e)
+        for policy, (_, iteration) in enumerate(policies)
+        for e in range(LATE_EPISODES)
+    ]
+    at = tables(run.play(policies, episodes), LATE_EPISODES)
+    return {
+        f"{when}/{name}": grouped(at[name][side::2])
+        for side, when in enumerate(("before", "after"))
+        for name in ("return", "discounted")
+    }
+
+
+def large_update(run: FinishedRun, pairs: int) -> Numbers:
+    """The last kept update on so many fresh pairs, of whole episodes, and where it and the one that was made lead.
+
+    Raises:
+        LandscapeFailure: MuJoCo could not simulate an episode.
+    """
+    k = len(run.start.checkpoints) - 1
+    checkpoint = run.start.checkpoints[k]
+    at, first = checkpoint.iteration, checkpoint.iteration * STRIDE
+    own_P, small_P = run.history.theta_KP[at], displaced(run, checkpoint, run.step(checkpoint)[1][None])[0]
+    pilot = run.play([(own_P, at)], [(0, first + PILOT + e) for e in range(PILOT_EPISODES)])
+    length = float(pilot.length_M.mean())
+    every = range(math.ceil(pairs / length))
+    batch = run.batch(checkpoint, run.play([(own_P, at)], [(0, first + BATCHES + e) for e in every], every), every,
+                      run.algorithm.gae_lambda)  # fmt: skip
+    agent = resumed(run.algorithm, run.iterations, run.start, k)
+    improve: Callable[..., None] = run.algorithm.improve  # type: ignore[attr-defined]
+    improve(agent, batch)
+    with torch.no_grad():
+        large_P = agent.theta_SP[0].numpy().copy()
+        wanted = episodes_needed(length)
+        policies = [(theta_P, at) for theta_P in (own_P, small_P, large_P)]
+        played = run.play(policies, [(policy, first + MAIN + e) for policy in range(3) for e in range(wanted)])
+        table = tables(played, wanted)
+        moved_NP = np.stack([small_P, large_P])
+        return {
+            "return": grouped(table["return"]),
+            "discounted": grouped(table["discounted"]),
+            "promise": run.promised(checkpoint, moved_NP, batch, float(table["length"][0].mean())),
+            "kl": mean_kl_old_new(run.update(checkpoint, moved_NP, batch)).tolist(),
+            "norm": [float(np.linalg.norm(theta_P - own_P)) for theta_P in moved_NP],
+            "pairs": [float(batch.advantage_SB.shape[1])],
+        }
