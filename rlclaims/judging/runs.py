@@ -233,7 +233,7 @@ class Trained:
         """The algorithm, a frozen dataclass of its settings."""
         self.name = _named(algorithm, task)
         """The algorithm's class, with the settings that differ from the papers' for the task."""
-        self.task = task
+        self.task, self.iterations = task, iterations
         self.seeds = seeds
         self._measured = measured
         steps = iterations * algorithm.steps

@@ -53,6 +53,16 @@ class Contrast:
             raise ClaimError(f"at({k!r}): updates are made again at {most} iterations, from at(0) to at({most - 1}).")
         return self._sample(f"at the kept iteration {k}", lambda row: row[min(k, len(row) - 1)])
 
+    def last(self, n: int) -> Sample:
+        """Over the last n of the kept iterations, each with the same weight; over all in runs that have fewer.
+
+        Raises:
+            ClaimError: it is no whole number from 1 up.
+        """
+        if type(n) is not int or n < 1:
+            raise ClaimError(f"last({n!r}): a whole number of kept iterations, from 1 up.")
+        return self._sample(f"mean over the last {n} kept iterations", lambda row: sum(row[-n:]) / len(row[-n:]))
+
     def _no_comparison(self, _: object) -> NoReturn:
         raise ClaimError(f"{self.quantity}, is one number per iteration; say which is compared: .overall() or .at(0).")
 

@@ -7,10 +7,10 @@ From where an update of a run started, at theta and with the normaliser that it 
     theta + 2 u            in the same directions, by the Gaussian of norm 2 that 1811.02553's figures have as y = 1
 
 and every one of them plays whole episodes on common random numbers (`rlclaims.episodes`). The surrogate is the function
-that the algorithm climbs, on the batch it had and on fresh pairs, and the unclipped one with Monte Carlo advantages of
-the episodes that theta itself played. It is told in units of return, as what it promises: its rise, times the standard
-deviation of the advantages where they are standardised and of the rewards where they are scaled, times the mean length
-of an episode.
+that the algorithm climbs, on the batch it had and on fresh pairs; and the unclipped one, on the fresh pairs and with
+Monte Carlo advantages of whole episodes that theta played besides. It is told in units of return, as what it promises:
+its rise, times the standard deviation of the advantages where they are standardised and of the rewards where they are
+scaled, times the mean length of an episode.
 
 Precision is bought in two stages. Pilot episodes, which are then put aside, say how many are needed along the step for
 a standard error of 2% of the return; never fewer than 8, nor more than some 4,000 steps hold. Random directions, of

@@ -8,7 +8,7 @@ import torch
 
 from rlclaims.checkpoints import Checkpoint
 from rlclaims.episodes import Floats32, Played
-from rlclaims.landscapes.finished import GROUPS, MAIN, PILOT, STRIDE, FinishedRun, Numbers, grouped, tables
+from rlclaims.landscapes.finished import BATCHES, GROUPS, MAIN, PILOT, STRIDE, FinishedRun, Numbers, grouped, tables
 from rlclaims.measures.divergence import mean_kl_old_new
 from rlclaims.measures.surrogate import surrogate_new, surrogate_old
 from rlclaims.randomness import Purpose, stream
@@ -39,29 +39,34 @@ def landscapes(run: FinishedRun) -> Numbers:
     # The last iteration first: its episodes are the longest, and a list is best begun with these.
     order = [k for k, _ in sorted(enumerate(checkpoints), key=lambda kept: -kept[1].iteration)]
     points_K = {k: _points(run, checkpoints[k]) for k in order}
-    wanted_K = dict(zip(order, _wanted(run, [(checkpoints[k], points_K[k]) for k in order]), strict=True))
+    pilots = _pilot(run, [(checkpoints[k], points_K[k]) for k in order])
+    wanted_K = {k: needed for k, (needed, _) in zip(order, pilots, strict=True)}
+    length_K = {k: length for k, (_, length) in zip(order, pilots, strict=True)}
     policies = [(theta_P, checkpoints[k].iteration) for k in order for theta_P in points_K[k]]
     episodes: list[tuple[int, int]] = []
-    own: list[int] = []
+    own_K: dict[int, range] = {}
     starts = {}
     for i, k in enumerate(order):
         first, index = i * len(points_K[k]), checkpoints[k].iteration * STRIDE + MAIN
         starts[k] = len(episodes)
-        own += range(len(episodes), len(episodes) + wanted_K[k])
         along, random = range(first, first + len(ALONG)), range(first + len(ALONG), first + len(points_K[k]))
         episodes += [(policy, index + e) for policy in along for e in range(wanted_K[k])]
         # Random directions get one episode of each group.
         episodes += [(policy, index + e) for policy in random for e in range(0, wanted_K[k], wanted_K[k] // GROUPS)]
-    played = run.play(policies, episodes, own)
+        # About as many pairs as the agent had, in episodes that are in no point's return.
+        own_K[k] = range(len(episodes), len(episodes) + math.ceil(run.algorithm.steps / length_K[k]))
+        index = checkpoints[k].iteration * STRIDE + BATCHES
+        episodes += [(first, index + e) for e in range(len(own_K[k]))]
+    played = run.play(policies, episodes, [place for own in own_K.values() for place in own])
     numbers: Numbers = {}
-    kept = 0
+    trajectories = iter(played.trajectories)
     for k in order:
         wanted, begin = wanted_K[k], starts[k]
         middle, end = begin + len(ALONG) * wanted, begin + len(ALONG) * wanted + 2 * DIRECTIONS * GROUPS
         numbers |= _returns(k, played.part(begin, middle), played.part(middle, end), wanted)
-        centre = played.part(begin, begin + wanted, played.trajectories[kept : kept + wanted])
-        kept += wanted
-        numbers |= _promises(run, k, points_K[k], centre)
+        own = played.part(own_K[k].start, own_K[k].stop, tuple(next(trajectories) for _ in own_K[k]))
+        length = float(played.length_M[begin : begin + wanted].mean())
+        numbers |= _promises(run, k, points_K[k], own, length)
         norm = float(np.linalg.norm(run.step(checkpoints[k])[1]))
         numbers |= {f"{k}/along/episodes": [float(wanted)], f"{k}/along/norm": [norm]}
     return numbers
@@ -103,8 +108,8 @@ def _points(run: FinishedRun, checkpoint: Checkpoint) -> Floats32:
     return displaced(run, checkpoint, np.concatenate(shifts))
 
 
-def _wanted(run: FinishedRun, around: Sequence[tuple[Checkpoint, Floats32]]) -> list[int]:
-    """Episodes along each step, by a pilot of theta and of the whole step."""
+def _pilot(run: FinishedRun, around: Sequence[tuple[Checkpoint, Floats32]]) -> list[tuple[int, float]]:
+    """Episodes needed along each step, by some of theta and of the whole step; and the length of one of theta."""
     ends = [(points_NP[ALONG.index(x)], checkpoint.iteration) for checkpoint, points_NP in around for x in (0.0, 1.0)]
     listed = [
         (policy, iteration * STRIDE + PILOT + e) for policy, (_, iteration) in enumerate(ends)
@@ -113,8 +118,11 @@ def _wanted(run: FinishedRun, around: Sequence[tuple[Checkpoint, Floats32]]) -> 
     pilot = tables(run.play(ends, listed), PILOT_EPISODES)
     own_KE, moved_KE = pilot["return"][::2], pilot["return"][1::2]
     length_K = pilot["length"].reshape(len(around), -1).mean(1)
-    rows = zip(length_K, moved_KE - own_KE, own_KE, strict=True)
-    return [episodes_needed(float(length), difference_E, own_E) for length, difference_E, own_E in rows]
+    needed = [
+        episodes_needed(float(length), difference_E, own_E)
+        for length, difference_E, own_E in zip(length_K, moved_KE - own_KE, own_KE, strict=True)
+    ]
+    return list(zip(needed, pilot["length"][::2].mean(1).tolist(), strict=True))
 
 
 def _returns(k: int, along: Played, random: Played, wanted: int) -> Numbers:
@@ -137,17 +145,22 @@ def _half(table: dict[str, Floats], which: int) -> dict[str, Floats]:
     return {name: x_NG[which * DIRECTIONS :][:DIRECTIONS] for name, x_NG in table.items()}
 
 
-def _promises(run: FinishedRun, k: int, points_NP: Floats32, centre: Played) -> Numbers:
+def _promises(run: FinishedRun, k: int, points_NP: Floats32, own: Played, length: float) -> Numbers:
     """What surrogates promise at a kept iteration's points, and how far these are in KL."""
-    checkpoint, length = run.start.checkpoints[k], float(centre.length_M.mean())
+    checkpoint = run.start.checkpoints[k]
     training, held_out = (_batch_of(pairs) for pairs in (checkpoint.training, checkpoint.held_out))
-    monte_carlo = run.batch(checkpoint, centre, range(len(centre.length_M)), 1.0)
-    update = run.update(checkpoint, points_NP, monte_carlo)
-    rise_N = (surrogate_new(update) - surrogate_old(update)) * run.reward_unit(checkpoint) * length
+    monte_carlo = run.batch(checkpoint, own, range(len(own.length_M)), 1.0)
+
+    def unclipped(batch: Batch) -> list[float]:
+        update = run.update(checkpoint, points_NP, batch)
+        rise_N = surrogate_new(update) - surrogate_old(update)
+        return [float(x) for x in rise_N * run.reward_unit(checkpoint) * length]
+
     columns = {
         "promise/training": run.promised(checkpoint, points_NP, training, length),
         "promise/held_out": run.promised(checkpoint, points_NP, held_out, length),
-        "promise/monte_carlo": rise_N.tolist(),
+        "promise/unclipped": unclipped(held_out),
+        "promise/monte_carlo": unclipped(monte_carlo),
         "kl": mean_kl_old_new(run.update(checkpoint, points_NP, held_out)).tolist(),
     }
     ends = {"along": slice(0, len(ALONG)), "near": slice(len(ALONG), -DIRECTIONS), "far": slice(-DIRECTIONS, None)}

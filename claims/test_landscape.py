@@ -1,0 +1,519 @@
+"""Landscapes, as the first half of the post's Part III tells them: is the surrogate aligned with the true return?
+
+"Do steps maximizing the surrogate reward consistently increase policy returns?" The return is measured at policies
+displaced along an update, theta + x step, and in random directions, at four iterations of training (0, 150, 300 and 450
+of 488, as the papers' figures, or as far into shorter runs). All policies of a landscape play whole episodes on common
+random numbers. Changes are told as parts of the return at theta. "Late" is the mean over the last two of the four
+iterations, or, of updates one by one, all of the last quarter of training.
+
+That steps lower the return is claimed three times over. As the mean change late in training, along the step and beyond
+it. As the share of late updates after which the return is lower than before: their mean change telescopes into
+learning itself. And as a misalignment, where the surrogate rises and the return does not. All are claimed of PPO, which
+the post's figures show, and of TRPO, of which it says that the results are similar.
+
+Alignment is a slope, of the return on the surrogate: a correlation would fall by noise alone. The roughness of a line
+through a landscape is the mean square of its second differences over that of its first ones.
+
+How many pairs tell two points apart follows from their true gap, net of noise, and the variance of an episode's return,
+for independent episodes at both points, which is how an agent would have to find out.
+"""
+
+from rlclaims import Landscapes, LateUpdates, all_of, claim, family, source
+
+POST = source("Part III, Optimization Landscapes")
+POST_FOOTNOTE = source("Part III, Optimization Landscapes, footnote 1")
+POST_RECAP = source("Part III, Optimization Landscapes, on the surrogate reward")
+POST_IMPROVES = source("Part III, Optimization Landscapes, its last paragraphs")
+POST_SAMPLES = source("Part III, Optimization Landscapes, on the low sample regime")
+POST_TRUST = source("Part III, Trust Regions, on informative samples")
+
+QUICKLY = "the return increases significantly more quickly along the step direction than in the random direction"
+DECREASES = (
+    "going in the step direction actually decreases the average cumulative reward obtained by the resulting agent!"
+)
+MISALIGNED = (
+    "while the steps taken do correspond to an improvement in the surrogate problem, they do not always correspond to "
+    "a similar improvement in the true return"
+)
+IMPROVES = "none of this stops the agents from training and continually improving reward in the average sense"
+NEAR_IMPOSSIBLE = (
+    "near-impossible for an agent to distinguish between good and bad points in its relevant sample regime"
+)
+HARD_TO_DISCERN = "it is hard to even discern directions of improvement in the true reward landscape"
+WELL_BEHAVED = "even when the true underlying landscape is fairly well-behaved"
+JAGGED = "the reward landscape actually accessible to the model is jagged and poorly behaved"
+SMOOTHER = "providing other benefits such as easier computation and a smoother optimization landscape"
+UNINFORMATIVE = (
+    "there is no reason to expect that these samples should tell us about the performance of a new set of parameters "
+    "that is far away from"
+)
+SIMILAR = "All of the landscapes we plot in this post are for PPO; we have (similar) results for TRPO in our paper."
+
+A_BATCH = 2048
+"""State-action pairs of an update, all that an agent has at a step."""
+MANY_PAIRS = 100_000
+"""The papers' largest number of pairs a point in their figure on samples."""
+
+TWO_PERCENT = 0.02
+"""A change of the return that begins to matter: the standard error that is aimed at."""
+ONE_IN_TWENTY = 0.05
+A_THOUSANDTH = 0.001
+"""Of the return, by each of the updates of a quarter of training: together some percent."""
+A_QUARTER = 0.25
+RANDOM_WALK = 2.0
+"""Roughness of a line whose increments know nothing of each other; a smooth one is below 1, white noise has 3."""
+SMOOTH = 1.0
+
+FAMILY = family("the post and its papers", size=200)
+
+
+# Along the step, and in random directions.
+
+
+@claim(
+    "landscape/ppo-step-beats-random-directions-at-the-start",
+    POST,
+    says=QUICKLY,
+    means="at random initialisation the return rises more along PPO's step than in random directions as far: the "
+    "mean over seeds of the difference is above 0",
+    margin=ONE_IN_TWENTY,
+    family=FAMILY,
+)
+def test_ppo_step_beats_random_directions_at_the_start(ppo_landscape: Landscapes) -> None:
+    assert ppo_landscape.change(1.0).at(0) > ppo_landscape.random_change().at(0)
+
+
+@claim(
+    "landscape/trpo-step-beats-random-directions-at-the-start",
+    POST_FOOTNOTE,
+    says=SIMILAR,
+    means="at random initialisation the return rises more along TRPO's step than in random directions as far: the "
+    "mean over seeds of the difference is above 0",
+    margin=ONE_IN_TWENTY,
+    family=FAMILY,
+)
+def test_trpo_step_beats_random_directions_at_the_start(trpo_landscape: Landscapes) -> None:
+    assert trpo_landscape.change(1.0).at(0) > trpo_landscape.random_change().at(0)
+
+
+@claim(
+    "landscape/ppo-step-beats-the-papers-gaussian-at-the-start",
+    POST,
+    says=QUICKLY,
+    means="at random initialisation the return rises more along PPO's step than in random directions of norm 2, the "
+    "papers' scaling: the mean over seeds of the difference is above 0",
+    margin=ONE_IN_TWENTY,
+    family=FAMILY,
+)
+def test_ppo_step_beats_the_papers_gaussian_at_the_start(ppo_landscape: Landscapes) -> None:
+    assert ppo_landscape.change(1.0).at(0) > ppo_landscape.random_change("norm 2").at(0)
+
+
+@claim(
+    "landscape/trpo-step-beats-the-papers-gaussian-at-the-start",
+    POST_FOOTNOTE,
+    says=SIMILAR,
+    means="at random initialisation the return rises more along TRPO's step than in random directions of norm 2, "
+    "the papers' scaling: the mean over seeds of the difference is above 0",
+    margin=ONE_IN_TWENTY,
+    family=FAMILY,
+)
+def test_trpo_step_beats_the_papers_gaussian_at_the_start(trpo_landscape: Landscapes) -> None:
+    assert trpo_landscape.change(1.0).at(0) > trpo_landscape.random_change("norm 2").at(0)
+
+
+@claim(
+    "landscape/ppo-step-lowers-the-return-late",
+    POST,
+    says=DECREASES,
+    means="late in training the return along PPO's step, on average from 1 to 3 times it, is lower than at theta: "
+    "the mean change over seeds is below 0",
+    margin=TWO_PERCENT,
+    family=FAMILY,
+)
+def test_ppo_step_lowers_the_return_late(ppo_landscape: Landscapes) -> None:
+    assert ppo_landscape.change(1.0, 1.5, 2.0, 2.5, 3.0).last(2) < 0
+
+
+@claim(
+    "landscape/trpo-step-lowers-the-return-late",
+    POST_FOOTNOTE,
+    says=SIMILAR,
+    means="late in training the return along TRPO's step, on average from 1 to 3 times it, is lower than at theta: "
+    "the mean change over seeds is below 0",
+    margin=TWO_PERCENT,
+    family=FAMILY,
+)
+def test_trpo_step_lowers_the_return_late(trpo_landscape: Landscapes) -> None:
+    assert trpo_landscape.change(1.0, 1.5, 2.0, 2.5, 3.0).last(2) < 0
+
+
+@claim(
+    "landscape/ppo-step-lowers-the-discounted-return-late",
+    POST,
+    says=DECREASES,
+    means="the same of the discounted return, whose gradient PPO follows: the mean change over seeds is below 0",
+    margin=TWO_PERCENT,
+    family=FAMILY,
+)
+def test_ppo_step_lowers_the_discounted_return_late(ppo_landscape: Landscapes) -> None:
+    assert ppo_landscape.change(1.0, 1.5, 2.0, 2.5, 3.0, discounted=True).last(2) < 0
+
+
+@claim(
+    "landscape/trpo-step-lowers-the-discounted-return-late",
+    POST_FOOTNOTE,
+    says=SIMILAR,
+    means="the same of the discounted return, whose gradient TRPO follows: the mean change over seeds is below 0",
+    margin=TWO_PERCENT,
+    family=FAMILY,
+)
+def test_trpo_step_lowers_the_discounted_return_late(trpo_landscape: Landscapes) -> None:
+    assert trpo_landscape.change(1.0, 1.5, 2.0, 2.5, 3.0, discounted=True).last(2) < 0
+
+
+@claim(
+    "landscape/ppo-late-updates-lower-the-return",
+    POST,
+    says=DECREASES,
+    means="more than half of PPO's updates in the last quarter of training are followed by a lower return: the "
+    "mean over seeds of their share is above 1/2; a share as measured, which noise pulls towards 1/2 and not "
+    "across",
+    margin=ONE_IN_TWENTY,
+    family=FAMILY,
+)
+def test_ppo_late_updates_lower_the_return(ppo_late_updates: LateUpdates) -> None:
+    assert ppo_late_updates.share_lowering > 0.5
+
+
+@claim(
+    "landscape/trpo-late-updates-lower-the-return",
+    POST_FOOTNOTE,
+    says=SIMILAR,
+    means="more than half of TRPO's updates in the last quarter of training are followed by a lower return: the "
+    "mean over seeds of their share is above 1/2; a share as measured, which noise pulls towards 1/2 and not "
+    "across",
+    margin=ONE_IN_TWENTY,
+    family=FAMILY,
+)
+def test_trpo_late_updates_lower_the_return(trpo_late_updates: LateUpdates) -> None:
+    assert trpo_late_updates.share_lowering > 0.5
+
+
+@claim(
+    "landscape/ppo-improves-on-average",
+    POST_IMPROVES,
+    says=IMPROVES,
+    means="the mean change of the return by PPO's updates in the last quarter of training is above 0, on average "
+    "over seeds",
+    margin=A_THOUSANDTH,
+    family=FAMILY,
+)
+def test_ppo_improves_on_average(ppo_late_updates: LateUpdates) -> None:
+    assert ppo_late_updates.mean_change() > 0
+
+
+@claim(
+    "landscape/trpo-improves-on-average",
+    POST_IMPROVES,
+    says=IMPROVES,
+    means="the mean change of the return by TRPO's updates in the last quarter of training is above 0, on average "
+    "over seeds",
+    margin=A_THOUSANDTH,
+    family=FAMILY,
+)
+def test_trpo_improves_on_average(trpo_late_updates: LateUpdates) -> None:
+    assert trpo_late_updates.mean_change() > 0
+
+
+# The surrogate at the same points.
+
+
+@claim(
+    "landscape/ppo-surrogate-rises-on-fresh-pairs",
+    POST,
+    says=MISALIGNED,
+    means="PPO's own objective rises by its step on pairs that the step was not computed from: the mean over seeds "
+    "and four iterations of the change of return that it promises is above 0",
+    margin=TWO_PERCENT,
+    family=FAMILY,
+)
+def test_ppo_surrogate_rises_on_fresh_pairs(ppo_landscape: Landscapes) -> None:
+    assert ppo_landscape.promised(1.0).overall() > 0
+
+
+@claim(
+    "landscape/trpo-surrogate-rises-on-fresh-pairs",
+    POST_FOOTNOTE,
+    says=SIMILAR,
+    means="TRPO's own objective rises by its step on pairs that the step was not computed from: the mean over seeds "
+    "and four iterations of the change of return that it promises is above 0",
+    margin=TWO_PERCENT,
+    family=FAMILY,
+)
+def test_trpo_surrogate_rises_on_fresh_pairs(trpo_landscape: Landscapes) -> None:
+    assert trpo_landscape.promised(1.0).overall() > 0
+
+
+@claim(
+    "landscape/ppo-surrogate-rises-and-the-return-does-not",
+    POST,
+    says=MISALIGNED,
+    means="late in training PPO's objective on its batch promises a higher return after the step, and the return is "
+    "not higher: of the mean changes over seeds, the first is above 0 and the second is at most 0",
+    margin=TWO_PERCENT,
+    family=FAMILY,
+)
+def test_ppo_surrogate_rises_and_the_return_does_not(ppo_landscape: Landscapes) -> None:
+    assert all_of(ppo_landscape.promised(1.0, "training").last(2) > 0, ppo_landscape.change(1.0).last(2) <= 0)
+
+
+@claim(
+    "landscape/trpo-surrogate-rises-and-the-return-does-not",
+    POST_FOOTNOTE,
+    says=SIMILAR,
+    means="late in training TRPO's objective on its batch promises a higher return after the step, and the return "
+    "is not higher: of the mean changes over seeds, the first is above 0 and the second is at most 0",
+    margin=TWO_PERCENT,
+    family=FAMILY,
+)
+def test_trpo_surrogate_rises_and_the_return_does_not(trpo_landscape: Landscapes) -> None:
+    assert all_of(trpo_landscape.promised(1.0, "training").last(2) > 0, trpo_landscape.change(1.0).last(2) <= 0)
+
+
+@claim(
+    "landscape/ppo-alignment-falls",
+    POST,
+    says=MISALIGNED,
+    means="the slope of the return on PPO's objective up to the step is smaller late in training than at the start: "
+    "the mean over seeds of the difference is below 0",
+    margin=A_QUARTER,
+    family=FAMILY,
+)
+def test_ppo_alignment_falls(ppo_landscape: Landscapes) -> None:
+    assert ppo_landscape.alignment(0.5, 1.0).last(2) < ppo_landscape.alignment(0.5, 1.0).at(0)
+
+
+@claim(
+    "landscape/trpo-alignment-falls",
+    POST_FOOTNOTE,
+    says=SIMILAR,
+    means="the slope of the return on TRPO's objective up to the step is smaller late in training than at the "
+    "start: the mean over seeds of the difference is below 0",
+    margin=A_QUARTER,
+    family=FAMILY,
+)
+def test_trpo_alignment_falls(trpo_landscape: Landscapes) -> None:
+    assert trpo_landscape.alignment(0.5, 1.0).last(2) < trpo_landscape.alignment(0.5, 1.0).at(0)
+
+
+@claim(
+    "landscape/ppo-samples-foretell-less-the-farther",
+    POST_TRUST,
+    says=UNINFORMATIVE,
+    means="fresh pairs foretell the change of the return better from half to all of PPO's step than from 6 to 12 "
+    "times it: the median over seeds of the difference, of the part of the squared return by which the "
+    "squared error falls, is below 0",
+    margin=TWO_PERCENT,
+    family=FAMILY,
+)
+def test_ppo_samples_foretell_less_the_farther(ppo_landscape: Landscapes) -> None:
+    assert (ppo_landscape.informs(6.0, 12.0).overall() - ppo_landscape.informs(0.5, 1.0).overall()).median < 0
+
+
+@claim(
+    "landscape/trpo-samples-foretell-less-the-farther",
+    POST_TRUST,
+    says=UNINFORMATIVE,
+    means="fresh pairs foretell the change of the return better from half to all of TRPO's step than from 6 to 12 "
+    "times it: the median over seeds of the difference, of the part of the squared return by which the "
+    "squared error falls, is below 0",
+    margin=TWO_PERCENT,
+    family=FAMILY,
+)
+def test_trpo_samples_foretell_less_the_farther(trpo_landscape: Landscapes) -> None:
+    assert (trpo_landscape.informs(6.0, 12.0).overall() - trpo_landscape.informs(0.5, 1.0).overall()).median < 0
+
+
+@claim(
+    "landscape/ppo-surrogate-is-smoother-than-the-return",
+    POST_RECAP,
+    says=SMOOTHER,
+    means="from theta to 3 times PPO's step, at the last three of the four iterations, the roughness of its "
+    "objective is below that of the return, net of noise: the median over seeds of the difference is below 0",
+    margin=A_QUARTER,
+    family=FAMILY,
+)
+def test_ppo_surrogate_is_smoother_than_the_return(ppo_landscape: Landscapes) -> None:
+    assert (ppo_landscape.surrogate_roughness(last=3) - ppo_landscape.roughness(last=3)).median < 0
+
+
+@claim(
+    "landscape/trpo-surrogate-is-smoother-than-the-return",
+    POST_RECAP,
+    says=SMOOTHER,
+    means="from theta to 3 times TRPO's step, at the last three of the four iterations, the roughness of its "
+    "objective is below that of the return, net of noise: the median over seeds of the difference is below 0",
+    margin=A_QUARTER,
+    family=FAMILY,
+)
+def test_trpo_surrogate_is_smoother_than_the_return(trpo_landscape: Landscapes) -> None:
+    assert (trpo_landscape.surrogate_roughness(last=3) - trpo_landscape.roughness(last=3)).median < 0
+
+
+# What an agent can see.
+
+
+@claim(
+    "landscape/ppo-a-batch-does-not-tell-the-step-from-random-directions",
+    POST_SAMPLES,
+    says=HARD_TO_DISCERN,
+    means="late in training, telling PPO's step from a random direction as far at 95% certainty takes more than the "
+    "2,048 pairs of a batch at each point: the median over seeds of the pairs needed is above 2,048",
+    family=FAMILY,
+)
+def test_ppo_a_batch_does_not_tell_the_step_from_random_directions(ppo_landscape: Landscapes) -> None:
+    assert ppo_landscape.pairs_to_order.last(2).median > A_BATCH
+
+
+@claim(
+    "landscape/trpo-a-batch-does-not-tell-the-step-from-random-directions",
+    POST_SAMPLES,
+    says=HARD_TO_DISCERN,
+    means="late in training, telling TRPO's step from a random direction as far at 95% certainty takes more than "
+    "the 2,048 pairs of a batch at each point: the median over seeds of the pairs needed is above 2,048",
+    family=FAMILY,
+)
+def test_trpo_a_batch_does_not_tell_the_step_from_random_directions(trpo_landscape: Landscapes) -> None:
+    assert trpo_landscape.pairs_to_order.last(2).median > A_BATCH
+
+
+@claim(
+    "landscape/ppo-a-batch-orders-points-little-better-than-chance",
+    POST_SAMPLES,
+    says=NEAR_IMPOSSIBLE,
+    means="late in training, 2,048 pairs at each point put PPO's step and a random direction as far in the right "
+    "order with a probability, on average over seeds, below .75",
+    margin=ONE_IN_TWENTY,
+    family=FAMILY,
+)
+def test_ppo_a_batch_orders_points_little_better_than_chance(ppo_landscape: Landscapes) -> None:
+    assert ppo_landscape.chance_of_order(A_BATCH).last(2) < 0.75
+
+
+@claim(
+    "landscape/trpo-a-batch-orders-points-little-better-than-chance",
+    POST_SAMPLES,
+    says=NEAR_IMPOSSIBLE,
+    means="late in training, 2,048 pairs at each point put TRPO's step and a random direction as far in the right "
+    "order with a probability, on average over seeds, below .75",
+    margin=ONE_IN_TWENTY,
+    family=FAMILY,
+)
+def test_trpo_a_batch_orders_points_little_better_than_chance(trpo_landscape: Landscapes) -> None:
+    assert trpo_landscape.chance_of_order(A_BATCH).last(2) < 0.75
+
+
+@claim(
+    "landscape/ppo-many-pairs-order-points",
+    POST_SAMPLES,
+    says=WELL_BEHAVED,
+    means="late in training, 100,000 pairs at each point put PPO's step and a random direction as far in the right "
+    "order with a probability, as a median over seeds, above .95",
+    family=FAMILY,
+)
+def test_ppo_many_pairs_order_points(ppo_landscape: Landscapes) -> None:
+    assert ppo_landscape.chance_of_order(MANY_PAIRS).last(2).median > 0.95
+
+
+@claim(
+    "landscape/trpo-many-pairs-order-points",
+    POST_SAMPLES,
+    says=WELL_BEHAVED,
+    means="late in training, 100,000 pairs at each point put TRPO's step and a random direction as far in the right "
+    "order with a probability, as a median over seeds, above .95",
+    family=FAMILY,
+)
+def test_trpo_many_pairs_order_points(trpo_landscape: Landscapes) -> None:
+    assert trpo_landscape.chance_of_order(MANY_PAIRS).last(2).median > 0.95
+
+
+@claim(
+    "landscape/ppo-return-is-smooth",
+    POST_SAMPLES,
+    says=WELL_BEHAVED,
+    means="from theta to 3 times PPO's step, at the last three of the four iterations, the roughness of the "
+    "return, net of noise, is below 1: the median over seeds",
+    margin=A_QUARTER,
+    family=FAMILY,
+)
+def test_ppo_return_is_smooth(ppo_landscape: Landscapes) -> None:
+    assert ppo_landscape.roughness(last=3).median < SMOOTH
+
+
+@claim(
+    "landscape/trpo-return-is-smooth",
+    POST_SAMPLES,
+    says=WELL_BEHAVED,
+    means="from theta to 3 times TRPO's step, at the last three of the four iterations, the roughness of the "
+    "return, net of noise, is below 1: the median over seeds",
+    margin=A_QUARTER,
+    family=FAMILY,
+)
+def test_trpo_return_is_smooth(trpo_landscape: Landscapes) -> None:
+    assert trpo_landscape.roughness(last=3).median < SMOOTH
+
+
+@claim(
+    "landscape/ppo-return-is-jagged-by-a-batch-a-point",
+    POST_SAMPLES,
+    says=JAGGED,
+    means="the same with the noise of 2,048 pairs at each point is above 2, rougher than a random walk: the median "
+    "over seeds (PPO)",
+    margin=A_QUARTER,
+    family=FAMILY,
+)
+def test_ppo_return_is_jagged_by_a_batch_a_point(ppo_landscape: Landscapes) -> None:
+    assert ppo_landscape.roughness(last=3, pairs=A_BATCH).median > RANDOM_WALK
+
+
+@claim(
+    "landscape/trpo-return-is-jagged-by-a-batch-a-point",
+    POST_SAMPLES,
+    says=JAGGED,
+    means="the same with the noise of 2,048 pairs at each point is above 2, rougher than a random walk: the median "
+    "over seeds (TRPO)",
+    margin=A_QUARTER,
+    family=FAMILY,
+)
+def test_trpo_return_is_jagged_by_a_batch_a_point(trpo_landscape: Landscapes) -> None:
+    assert trpo_landscape.roughness(last=3, pairs=A_BATCH).median > RANDOM_WALK
+
+
+# PPO-M, of which neither the post nor the paper says anything here.
+
+
+@claim(
+    "landscape/ppo-m-step-lowers-the-return-late",
+    POST,
+    says=DECREASES,
+    means="as ppo-step-lowers-the-return-late, of PPO-M",
+    margin=TWO_PERCENT,
+    family=FAMILY,
+    profiles=["paper"],
+)
+def test_ppo_m_step_lowers_the_return_late(ppo_m_landscape: Landscapes) -> None:
+    assert ppo_m_landscape.change(1.0, 1.5, 2.0, 2.5, 3.0).last(2) < 0
+
+
+@claim(
+    "landscape/ppo-m-alignment-falls",
+    POST,
+    says=MISALIGNED,
+    means="as ppo-alignment-falls, of PPO-M",
+    margin=A_QUARTER,
+    family=FAMILY,
+    profiles=["paper"],
+)
+def test_ppo_m_alignment_falls(ppo_m_landscape: Landscapes) -> None:
+    assert ppo_m_landscape.alignment(0.5, 1.0).last(2) < ppo_m_landscape.alignment(0.5, 1.0).at(0)

@@ -1,0 +1,370 @@
+"""Landscapes of runs, as a claim receives them: returns and surrogates around policies, one number per seed.
+
+ppo_landscape.change(1.0).at(0)
+------------- landscapes -----
+              ------ what    at which of the kept iterations
+
+Changes of return are told as parts of the return at theta. What is not linear in returns is taken over different groups
+of episodes (`rlclaims.stats.split_samples`), so that noise, which shrinks correlations and feeds maxima, fakes nothing.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rlclaims.checkpoints import checkpoint_iterations
+from rlclaims.judging.evidence import ClaimError, is_number
+from rlclaims.judging.runs import Trained
+from rlclaims.judging.samples import Sample
+from rlclaims.judging.twins import Contrast
+from rlclaims.landscapes.around import ALONG
+from rlclaims.landscapes.finished import GROUPS
+from rlclaims.stats import split_samples
+from rlclaims.stats.method import Floats
+from rlclaims.training import HELD_OUT_EVERY
+
+if TYPE_CHECKING:
+    from rlclaims.study.store import Measured
+
+DIRECTIONS = {"as far": "near", "norm 2": "far"}
+"""Random displacements: as far as the step, or by the papers' Gaussian."""
+NEARBY = ALONG.index(3.0) + 1
+"""Points along the step up to 3, equally spaced."""
+SURROGATES = ("training", "held_out", "monte_carlo", "unclipped")
+
+
+class Landscapes(Trained):
+    """Returns and surrogates around the policies of runs, where updates were kept (`rlclaims.landscapes`)."""
+
+    def __repr__(self) -> str:
+        return f"<landscapes of {self.name}: {self.scope}>"
+
+    def change(self, *x: float, discounted: bool = False) -> Contrast:
+        """By what part the return at theta + x step differs from that at theta; of several x, the mean.
+
+        Raises:
+            ClaimError: the landscape has no such x.
+        """
+        rows = self._places(x, "change")
+        which = "discounted" if discounted else "return"
+        words = f"change of the {'discounted ' if discounted else ''}return {_times(x)}"
+
+        def number(at: _At) -> float:
+            change_NG = at.along(which) - at.along(which)[0]
+            return float(change_NG[rows].mean() / at.scale(which))
+
+        return self._contrast(words, number)
+
+    def random_change(self, how: str = "as far", *, discounted: bool = False) -> Contrast:
+        """The same in random directions, on average over 20: "as far" as the step, or "norm 2", the papers' scaling.
+
+        Raises:
+            ClaimError: it is neither.
+        """
+        if how not in DIRECTIONS:
+            raise ClaimError(f"random_change({how!r}): random directions go 'as far' as the step, or 'norm 2'.")
+        which = "discounted" if discounted else "return"
+        words = f"change of the {'discounted ' if discounted else ''}return in random directions, {how}"
+        return self._contrast(words, lambda at: float(at.random(DIRECTIONS[how], which).mean() / at.scale(which)))
+
+    def promised(self, x: float = 1.0, on: str = "held_out") -> Contrast:
+        """The change of return that a surrogate promises at theta + x step, as a part of the return at theta.
+
+        Args:
+            x: how much of the step.
+            on: "training" or "held_out", the algorithm's own objective on the batch it had or on fresh pairs;
+                "unclipped", ratio times advantage on the fresh pairs; or "monte_carlo", the same with Monte Carlo
+                advantages.
+
+        Raises:
+            ClaimError: there is no such x or surrogate.
+        """
+        (row,) = self._places((x,), "promised")
+        if on not in SURROGATES:
+            raise ClaimError(f"promised(on={on!r}): surrogates are {', '.join(map(repr, SURROGATES))}.")
+        words = f"change promised by the surrogate ({on.replace('_', ' ')}) {_times((x,))}"
+        return self._contrast(words, lambda at: float(at.promise(on)[row] / at.scale("return")))
+
+    def alignment(self, *x: float) -> Contrast:
+        """Slope of the return's change on what the batch's own objective promises, through 0, over some x.
+
+        Raises:
+            ClaimError: the landscape has no such x.
+        """
+        rows = self._places(x, "alignment")
+
+        def number(at: _At) -> float:
+            change_NG = at.along("return") - at.along("return")[0]
+            return split_samples.slope(change_NG[rows], at.promise("training")[rows])
+
+        return self._contrast(f"slope of return on surrogate {_times(x)}", number)
+
+    def informs(self, *x: float) -> Contrast:
+        """How much better fresh samples foretell the return's change at theta + x step than foretelling none would be.
+
+        That is by how much the squared error falls, as a part of the squared return, with the unclipped surrogate on
+        fresh pairs as forecast; negative where it misleads. Of several x, the mean.
+
+        Raises:
+            ClaimError: the landscape has no such x.
+        """
+        rows = self._places(x, "informs")
+
+        def number(at: _At) -> float:
+            change_N = (at.along("return") - at.along("return")[0]).mean(1)[rows]
+            promise_N = at.promise("unclipped")[rows]
+            # change^2 - (change - promise)^2 is linear in the change, so that its noise makes no bias.
+            gain: float = float((2 * change_N * promise_N - promise_N**2).mean())
+            return gain / at.scale("return") ** 2
+
+        return self._contrast(f"what samples foretell of the change {_times(x)}", number)
+
+    @property
+    def pairs_to_order(self) -> Contrast:
+        """State-action pairs, of each point, that tell the step from a random direction as far, at 95% certainty.
+
+        By independent draws at both points, from the mean square of their true gap and the episodes' variance.
+        """
+        return self._contrast("pairs that tell the step from random directions", lambda at: at.pairs_to_order())
+
+    def chance_of_order(self, pairs: int) -> Contrast:
+        """Probability that so many pairs, of each point, tell the step from a random direction as far.
+
+        Raises:
+            ClaimError: it is no whole number from 1 up.
+        """
+        if type(pairs) is not int or pairs < 1:
+            raise ClaimError(f"chance_of_order({pairs!r}): a whole number of pairs, from 1 up.")
+        words = f"chance that {pairs:,} pairs tell the step from random directions"
+        return self._contrast(words, lambda at: at.chance_of_order(pairs), bounds=(0.5, 1.0))
+
+    def roughness(self, last: int, pairs: int | None = None) -> Sample:
+        """How rough the return is from theta to 3 steps on: 0 for a line, 2 for a random walk, 3 for white noise.
+
+        The mean square of second differences over that of first ones, net of noise, both as parts of the squared return
+        and summed over kept iterations.
+
+        Args:
+            last: how many of the kept iterations, from the last one back; all in runs that have fewer.
+            pairs: those that an observer estimates each point by, whose noise is then part of the landscape; or None.
+
+        Raises:
+            ClaimError: one is no whole number from 1 up.
+        """
+        if pairs is not None and (type(pairs) is not int or pairs < 1):
+            raise ClaimError(f"roughness(pairs={pairs!r}): a whole number of pairs, from 1 up, or None.")
+        seen = "" if pairs is None else f" as {pairs:,} pairs a point show it"
+        return self._pooled(f"roughness of the return{seen}", last, lambda at: at.squares(pairs))
+
+    def surrogate_roughness(self, last: int) -> Sample:
+        """The same of the algorithm's objective on the batch it had.
+
+        Raises:
+            ClaimError: it is no whole number from 1 up.
+        """
+        return self._pooled("roughness of the surrogate", last, lambda at: at.surrogate_squares())
+
+    @property
+    def best_step_gain(self) -> Contrast:
+        """By what part of the return the best x is better than 1: chosen on some episodes, judged by others."""
+        (one,) = self._places((1.0,), "best_step_gain")
+
+        def number(at: _At) -> float:
+            return float(split_samples.best(at.along("return") - at.along("return")[one]) / at.scale("return"))
+
+        return self._contrast("gain of the best step size over 1", number)
+
+    @property
+    def lowest(self) -> Contrast:
+        """The lowest return up to 3 steps on, as a part of that at theta: chosen on some episodes, judged by others."""
+
+        def number(at: _At) -> float:
+            return float(split_samples.worst(at.along("return")[1:NEARBY]) / at.scale("return"))
+
+        return self._contrast("lowest return along the step", number)
+
+    @property
+    def trajectories_per_batch(self) -> Contrast:
+        """Episodes of theta that a batch holds: its pairs over the mean length of an episode."""
+        steps = self.settings.steps
+        return self._contrast("trajectories per batch", lambda at: float(steps / at.series("along/length")[0]))
+
+    def kl(self, x: float = 1.0) -> Contrast:
+        """Mean KL(old || new) from theta to theta + x step, on fresh pairs, in nats.
+
+        Raises:
+            ClaimError: the landscape has no such x.
+        """
+        (row,) = self._places((x,), "kl")
+        return self._contrast(f"mean KL {_times((x,))}", lambda at: float(at.series("along/kl")[row]))
+
+    def _places(self, x: Sequence[float], what: str) -> list[int]:
+        if not x or not all(is_number(each) and each in ALONG for each in x):
+            raise ClaimError(
+                f"{what}({', '.join(map(repr, x))}): the landscape has x = {', '.join(f'{at:g}' for at in ALONG)}."
+            )
+        return [ALONG.index(float(each)) for each in x]
+
+    def _contrast(
+        self, words: str, number: "Callable[[_At], float]", bounds: tuple[float, float] | None = None
+    ) -> Contrast:
+        rows = tuple(() if m.failure else tuple(map(number, self._kept(m))) for m in self._measured)
+        return Contrast(f"{self.name}'s {words}", rows, self.seeds, self.scope, self.failures, False, bounds)
+
+    def _pooled(self, words: str, last: int, squares: "Callable[[_At], tuple[float, float]]") -> Sample:
+        """Ratio of two sums over the last kept iterations."""
+        if type(last) is not int or last < 1:
+            raise ClaimError(
+                f"{self.name}'s {words} is of the last {last!r} kept iterations: a whole number from 1 up."
+            )
+
+        def ratio(measured: "Measured") -> float:
+            second, first = np.array([squares(at) for at in self._kept(measured)[-last:]]).sum(0)
+            return split_samples.ratio_of(float(second), float(first))
+
+        values = tuple(math.nan if m.failure else ratio(m) for m in self._measured)
+        when = f"last {last} kept iterations"
+        return Sample(f"{self.name}'s {words}, {when}", values, self.seeds, self.scope, self.failures)
+
+    def _kept(self, measured: "Measured") -> "list[_At]":
+        return [_At(measured, k) for k in range(len(checkpoint_iterations(self.iterations, HELD_OUT_EVERY)))]
+
+
+class _At:
+    """One run's landscape at a kept iteration."""
+
+    def __init__(self, measured: "Measured", k: int) -> None:
+        self._measured, self._k = measured, k
+
+    def series(self, name: str) -> Floats:
+        return np.array(self._measured.series[f"{self._k}/{name}"])
+
+    def along(self, which: str) -> Floats:
+        """Returns along the step, (points, groups)."""
+        return self.series(f"along/{which}").reshape(-1, GROUPS)
+
+    def random(self, part: str, which: str) -> Floats:
+        """Changes in random directions, (directions, groups)."""
+        return self.series(f"{part}/{which}").reshape(-1, GROUPS)
+
+    def promise(self, on: str) -> Floats:
+        return self.series(f"along/promise/{on}")
+
+    def scale(self, which: str) -> float:
+        """The size of the return at theta."""
+        return abs(float(self.along(which)[0].mean()))
+
+    def pairs_to_order(self) -> float:
+        return split_samples.pairs_to_order(*self._gap())
+
+    def chance_of_order(self, pairs: int) -> float:
+        return split_samples.chance_of_order(*self._gap(), pairs)
+
+    def _gap(self) -> tuple[float, float]:
+        """Mean square of the gap from the step to random directions, and the variance of one pair's worth of it."""
+        one = ALONG.index(1.0)
+        step_G = self.along("return")[one] - self.along("return")[0]
+        gap_square = float(split_samples.mean_square(step_G - self.random("near", "return")).mean())
+        of_step = self.series("along/variance")[one] * self.series("along/length")[one]
+        of_random = self.series("near/variance") * self.series("near/length")
+        return gap_square, float(of_step + of_random.mean())
+
+    def squares(self, pairs: int | None) -> tuple[float, float]:
+        """Mean squares of second and first differences of the return up to 3 steps on, over the squared return."""
+        x_NG = self.along("return")[:NEARBY] / self.scale("return")
+        noise_N = None
+        if pairs is not None:
+            variance_N = self.series("along/variance")[:NEARBY] * self.series("along/length")[:NEARBY] / pairs
+            noise_N = variance_N / self.scale("return") ** 2
+        return split_samples.difference_squares(x_NG, noise_N)
+
+    def surrogate_squares(self) -> tuple[float, float]:
+        x_N = self.promise("training")[:NEARBY] / self.scale("return")
+        return split_samples.exact_difference_squares(x_N)
+
+
+class LateUpdates(Trained):
+    """The return before and after every update of the last quarter of runs (`rlclaims.landscapes`)."""
+
+    def __repr__(self) -> str:
+        return f"<late updates of {self.name}: {self.scope}>"
+
+    def mean_change(self, *, discounted: bool = False) -> Sample:
+        """Mean change of the return by an update, as a part of the return."""
+        which = "discounted" if discounted else "return"
+        words = f"mean change of the {'discounted ' if discounted else ''}return by a late update"
+        return self._sample(words, lambda change_UG: float(change_UG.mean()), which)
+
+    @property
+    def share_lowering(self) -> Sample:
+        """Share of the updates whose return is lower after than before, as measured: noise pulls it towards 1/2."""
+        return self._sample("share of late updates that lower the return", split_samples.raw_share_below, bounds=(0, 1))
+
+    @property
+    def share_lowering_net_of_noise(self) -> Sample:
+        """The same of true changes, if these are normal over updates."""
+        return self._sample(
+            "share of late updates that lower the return, net of noise", split_samples.share_below, bounds=(0, 1)
+        )
+
+    @property
+    def variance(self) -> Sample:
+        """Variance over updates of the true change, net of noise, in squared parts of the return."""
+        return self._sample("variance of the change by a late update", split_samples.spread)
+
+    @property
+    def third_moment(self) -> Sample:
+        """Third central moment over updates of the true change, net of noise: below 0 where its left tail is longer."""
+        return self._sample("third moment of the change by a late update", split_samples.third_moment)
+
+    def _sample(
+        self,
+        words: str,
+        number: Callable[[Floats], float],
+        which: str = "return",
+        bounds: tuple[float, float] | None = None,
+    ) -> Sample:
+        def of(measured: "Measured") -> float:
+            before_UG, after_UG = (
+                np.array(measured.series[f"{w}/{which}"]).reshape(-1, GROUPS) for w in ("before", "after")
+            )
+            return number((after_UG - before_UG) / abs(before_UG.mean()))
+
+        values = tuple(math.nan if m.failure else of(m) for m in self._measured)
+        return Sample(f"{self.name}'s {words}", values, self.seeds, self.scope, self.failures, bounds=bounds)
+
+
+class LargeUpdates(Trained):
+    """The last kept update of runs, made on many more fresh pairs (`rlclaims.landscapes`)."""
+
+    def __repr__(self) -> str:
+        return f"<large updates of {self.name}: {self.scope}>"
+
+    @property
+    def change(self) -> Sample:
+        """By what part of the return at theta the large update changes it."""
+        return self._sample("change of the return by the large update", lambda return_PG: return_PG[2] - return_PG[0])
+
+    @property
+    def usual_change(self) -> Sample:
+        """By what part the update that the run made, on its own batch, does."""
+        return self._sample("change of the return by the usual update", lambda return_PG: return_PG[1] - return_PG[0])
+
+    @property
+    def improvement(self) -> Sample:
+        """What the large update gains over the usual one, as a part of the return at theta."""
+        return self._sample("gain of the large update over the usual", lambda return_PG: return_PG[2] - return_PG[1])
+
+    def _sample(self, words: str, change: Callable[[Floats], Floats]) -> Sample:
+        def of(measured: "Measured") -> float:
+            return_PG = np.array(measured.series["return"]).reshape(3, -1)
+            return float(change(return_PG).mean() / abs(return_PG[0].mean()))
+
+        values = tuple(math.nan if m.failure else of(m) for m in self._measured)
+        return Sample(f"{self.name}'s {words}", values, self.seeds, self.scope, self.failures)
+
+
+def _times(x: Sequence[float]) -> str:
+    return f"at {', '.join(f'{each:g}' for each in x)} steps"
