@@ -73,6 +73,8 @@ class Simulator:
     def set_state(self, which: npt.NDArray[np.int_], qpos: Floats, qvel: Floats) -> Floats:
         """Start new episodes in given states; observations of the given simulations (ascending)."""
         self._batch.reset(ids=which, stage=mujoco.mjtStage.mjSTAGE_NONE)
+        # A reset forgets warnings: fewer than before are none of the new episode's.
+        self._warnings_seen[which] = self._batch.warning[which]
         self._state["qpos"][which] = qpos
         self._state["qvel"][which] = qvel
         self._elapsed_S[which] = 0
