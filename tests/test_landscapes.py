@@ -1,0 +1,522 @@
+"""Landscapes of real, small runs: their points, returns, surrogates and numbers of episodes, each by a naive route."""
+
+import math
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from torch.distributions import Normal
+
+import rlclaims.landscapes
+from rlclaims import PPO, PPOM, TRPO, PPONoClip, training
+from rlclaims.checkpoints import History, arrays_of, resumed, start_from
+from rlclaims.landscapes import LandscapeFailure, around, finished, length, measured
+from rlclaims.landscapes.around import episodes_needed, landscapes
+from rlclaims.landscapes.finished import FinishedRun
+from rlclaims.landscapes.updates import large_update, late_updates
+from rlclaims.randomness import Purpose, stream
+from rlclaims.sim.simulator import Simulator
+from rlclaims.sim.tasks import task_named
+from rlclaims.training import Cohort, Group
+from rlclaims.update import Batch
+
+ITERATIONS, KEPT = 12, (0, 4, 8)
+LIMIT = 40
+TASK = replace(task_named("Hopper-v5"), time_limit=LIMIT)  # short, so that endings of both kinds come
+SIZES, N_ACTION = (11, 8, 8), 3
+SMALL = {"steps": 256, "minibatches": 8, "value_epochs": 2, "hidden": (8, 8)}
+# Steps at which many ratios leave their range.
+ALGORITHMS = {
+    "PPO": PPO(**SMALL, epochs=4, learning_rate=5e-3),
+    "PPOM": PPOM(**SMALL, epochs=3, learning_rate=5e-3, clip_epsilon=0.1),
+    "PPONoClip": PPONoClip(**SMALL, epochs=2, learning_rate=8e-3, gradient_clip=0.4, reward_clip=1.2),
+    "TRPO": TRPO(**SMALL),
+}
+MOST_STEPS, TOLERANCE = 500, 0.01
+ALONG = (0, 0.5, 1, 1.5, 2, 2.5, 3, 6, 12)
+# Between the random numbers of two iterations, and of an iteration's uses.
+OF_ITERATION, OF_MAIN, OF_LATE, OF_BATCHES = 100_000, 25_000, 50_000, 75_000
+
+
+@pytest.fixture(scope="module")
+def runs():
+    """The second of each algorithm's runs, trained in one cohort, as the store gives them back."""
+    groups = [Group(algorithm, (5, 2)) for algorithm in ALGORITHMS.values()]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "HELD_OUT_EVERY", 4)
+        records = Cohort(TASK, groups, ITERATIONS).train()[1::2]
+    made = {}
+    for name, record in zip(ALGORITHMS, records, strict=True):
+        assert record.failure is None
+        theta_KP = np.stack(record.policy_parameters)
+        start = start_from(record.seed, theta_KP, arrays_of(record.checkpoints))
+        assert tuple(checkpoint.iteration for checkpoint in start.checkpoints) == KEPT
+        history = History(theta_KP, *map(np.array, zip(*record.normalizations, strict=True)))
+        made[name] = FinishedRun(record.algorithm, TASK, ITERATIONS, start, history, lambda _: None)
+    return made
+
+
+@pytest.fixture(scope="module")
+def made(runs):
+    """Landscapes of three of them, with few episodes, of which a pilot asks for different numbers."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(around, "MOST_STEPS", MOST_STEPS)
+        patch.setattr(around, "TOLERANCE", TOLERANCE)
+        return {name: landscapes(runs[name]) for name in ("PPO", "PPONoClip", "TRPO")}
+
+
+# By hand.
+
+
+@dataclass(frozen=True)
+class Hand:
+    """One episode, played by a loop."""
+
+    observations: list
+    """Normalised, with the last."""
+    actions: list
+    rewards: list
+    terminated: bool
+
+    def discounted(self, gamma=0.99):
+        return math.fsum(gamma**t * reward for t, reward in enumerate(self.rewards))
+
+
+@cache
+def simulator():
+    return Simulator(TASK, [np.random.default_rng(0)])
+
+
+def by_hand(run, theta_P, iteration, index):
+    """What one simulation answers to a policy with an iteration's normaliser, by the random numbers of an index."""
+    simulation, clip = simulator(), run.algorithm.observation_clip or np.inf
+    qpos_Q, qvel_V = simulation.initial_state(stream(run.start.seed, Purpose.LANDSCAPE_RESETS, index))
+    noise_TA = stream(run.start.seed, Purpose.LANDSCAPE_NOISE, index).standard_normal((LIMIT, N_ACTION), np.float32)
+    weights, rest_P = [], theta_P
+    for n_in, n_out in zip(SIZES, (*SIZES[1:], N_ACTION), strict=True):
+        weight_P, bias_P, rest_P = np.split(rest_P, [n_in * n_out, (n_in + 1) * n_out])
+        weights.append((weight_P.reshape(n_in, n_out), bias_P))
+
+    def seen(raw_O):
+        scaled_O = (raw_O - run.history.offset_KO[iteration]) * run.history.inverse_std_KO[iteration]
+        return scaled_O.clip(-clip, clip).astype(np.float32)
+
+    observations = [seen(simulation.set_state(np.array([0]), qpos_Q[None], qvel_V[None])[0])]
+    actions, rewards, done = [], [], False
+    while not done:
+        x = observations[-1]
+        for weight_IO, bias_O in weights[:-1]:
+            x = np.tanh(x @ weight_IO + bias_O)
+        actions.append(x @ weights[-1][0] + weights[-1][1] + np.exp(rest_P) * noise_TA[len(actions)])
+        answer = simulation.step(actions[-1][None])
+        observations.append(seen(answer.observation_SO[0]))
+        rewards.append(float(answer.reward_S[0]))
+        done = answer.terminated_S[0] or answer.truncated_S[0]
+    return Hand(observations, actions, rewards, bool(answer.terminated_S[0]))
+
+
+def step_of(run, iteration):
+    """Theta before an iteration's update, and what it added, in double precision."""
+    old_P, new_P = (run.history.theta_KP[i].astype(np.float64) for i in (iteration, iteration + 1))
+    return old_P, new_P - old_P
+
+
+def points_of(run, iteration):
+    """Points along the step, and at both norms in random directions."""
+    old_P, step_P = step_of(run, iteration)
+    u_DP = stream(run.start.seed, Purpose.LANDSCAPE_DIRECTIONS, iteration).standard_normal((20, len(old_P)))
+    units = [u_P / math.sqrt(sum(u_P**2)) for u_P in u_DP]
+    norm = math.sqrt(sum(step_P**2))
+    return {
+        "along": [(old_P + x * step_P).astype(np.float32) for x in ALONG],
+        "near": [(old_P + norm * u_P).astype(np.float32) for u_P in units],
+        "far": [(old_P + 2 * u_P).astype(np.float32) for u_P in units],
+    }
+
+
+def group_means(values):
+    """Of four equal parts, in order."""
+    n = len(values) // 4
+    return [math.fsum(values[g * n : (g + 1) * n]) / n for g in range(4)]
+
+
+def naive_advantages(run, checkpoint, episode, lam, as_module):
+    """Generalised advantages of one episode, backwards: nothing is to come after a fall, and a value after a cut."""
+    value_of = as_module(torch.from_numpy(checkpoint.value_P).double(), (*SIZES, 1))
+    values = value_of(torch.from_numpy(np.array(episode.observations)).double()).flatten().tolist()
+    m, s = checkpoint.reward_scale
+    scaled = {
+        "PPO": lambda r: max(-10, min(10, r / s)),
+        "PPONoClip": lambda r: max(-1.2, min(1.2, m + (r - m) / s)),
+        "TRPO": lambda r: r,
+    }[type(run.algorithm).__name__]
+    gamma, later, advantages = 0.99, 0.0, []
+    for t in reversed(range(len(episode.rewards))):
+        last = t + 1 == len(episode.rewards)
+        following = 0.0 if last and episode.terminated else values[t + 1]
+        later = scaled(episode.rewards[t]) + gamma * following - values[t] + gamma * lam * later
+        advantages.insert(0, later)
+    return advantages
+
+
+def log_densities(theta_P, observation_BO, action_BA, as_module):
+    theta_P = torch.as_tensor(theta_P).double()
+    mean_BA = as_module(theta_P[:-N_ACTION], (*SIZES, N_ACTION))(observation_BO.double()).detach()
+    return Normal(mean_BA, theta_P[-N_ACTION:].exp()).log_prob(action_BA.double()).sum(-1)
+
+
+def naive_objective(algorithm, old_P, new_P, pairs, as_module):
+    """In double precision, as the papers write it."""
+    observation_BO, action_BA, advantage_B = map(torch.from_numpy, pairs)
+    logs_B = [log_densities(theta_P, observation_BO, action_BA, as_module) for theta_P in (new_P, old_P)]
+    ratio_B, weight_B = (logs_B[0] - logs_B[1]).exp(), advantage_B.double()
+    if getattr(algorithm, "normalize_advantages", True):
+        weight_B = (weight_B - weight_B.mean()) / weight_B.std()
+    epsilon = getattr(algorithm, "clip_epsilon", None)
+    if epsilon is None:
+        gain_B = ratio_B * weight_B
+    else:
+        below_B = ratio_B * weight_B < ratio_B.clip(1 - epsilon, 1 + epsilon) * weight_B
+        gain_B = torch.where(below_B, ratio_B, ratio_B.clip(1 - epsilon, 1 + epsilon)) * weight_B
+    entropy = Normal(0.0, torch.as_tensor(new_P[-N_ACTION:]).double().exp()).entropy().sum()
+    return float(gain_B.mean() + (getattr(algorithm, "entropy_coefficient", None) or 0.0) * entropy)
+
+
+def unit_of(algorithm, checkpoint, pairs, steps):
+    """What an objective is multiplied by, to be in units of return."""
+    unit = steps * (checkpoint.reward_scale[1] if algorithm.scale_rewards else 1.0)
+    standardised = getattr(algorithm, "normalize_advantages", True)
+    return unit * np.std(pairs[2].astype(np.float64), ddof=1) if standardised else unit
+
+
+# An update taken up again.
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_a_resumed_agent_makes_the_runs_own_next_policy_bit_for_bit(name, runs):
+    run = runs[name]
+    for k, iteration in enumerate(KEPT):
+        agent = resumed(run.algorithm, ITERATIONS, run.start, k)
+        assert np.array_equal(agent.theta_SP[0].detach(), run.history.theta_KP[iteration])
+        run.algorithm.improve(agent, Batch(*(torch.from_numpy(x)[None] for x in run.start.checkpoints[k].training)))
+        assert np.array_equal(agent.theta_SP[0].detach(), run.history.theta_KP[iteration + 1])
+        assert not np.array_equal(run.history.theta_KP[iteration + 1], run.history.theta_KP[iteration])
+
+
+# Surrogates.
+
+
+@pytest.mark.parametrize("name", ["PPO", "PPONoClip", "TRPO"])
+def test_a_promise_is_the_rise_of_the_objective_as_the_papers_write_it(name, runs, made, as_module):
+    run, numbers = runs[name], made[name]
+    exceeded = 0
+    for k, checkpoint in enumerate(run.start.checkpoints):
+        steps = numbers[f"{k}/along/length"][0]
+        old_P, new_P = run.history.theta_KP[checkpoint.iteration :][:2]
+        for part, points in points_of(run, checkpoint.iteration).items():
+            for states in ("training", "held_out"):
+                pairs = getattr(checkpoint, states)
+                still = naive_objective(run.algorithm, old_P, old_P, pairs, as_module)
+                unit, found = unit_of(run.algorithm, checkpoint, pairs, steps), numbers[f"{k}/{part}/promise/{states}"]
+                for theta_P, promise in zip(points, found, strict=True):
+                    rise = naive_objective(run.algorithm, old_P, theta_P, pairs, as_module) - still
+                    # Log densities of single precision, which are large where points are far.
+                    assert promise == pytest.approx(unit * rise, rel=1e-3, abs=1e-5 * unit)
+                    exceeded += rise < 0
+        for states in ("training", "held_out"):
+            assert numbers[f"{k}/along/promise/{states}"][0] == 0
+        # The algorithm climbed what it is said to climb.
+        assert numbers[f"{k}/along/promise/training"][2] > 0
+        assert numbers[f"{k}/along/norm"] == [pytest.approx(math.dist(old_P, new_P))]
+    assert exceeded > 40
+
+
+@pytest.mark.parametrize("name", ["PPO", "PPO on advantages as they are", "PPONoClip", "TRPO"])
+def test_the_promises_slope_is_the_directional_derivative(name, runs, as_module):
+    raw = name == "PPO on advantages as they are"
+    run = runs["PPO" if raw else name]
+    if raw:
+        run = replace(run, algorithm=replace(run.algorithm, normalize_advantages=False))
+    double = replace(run, history=replace(run.history, theta_KP=run.history.theta_KP.astype(np.float64)))
+    for checkpoint in run.start.checkpoints:
+        pairs = tuple(x.astype(np.float64) for x in checkpoint.held_out)
+        batch = Batch(*(torch.from_numpy(x)[None] for x in pairs))
+        old_P, step_P = step_of(run, checkpoint.iteration)
+        module = as_module(torch.from_numpy(old_P[:-N_ACTION]), (*SIZES, N_ACTION))
+        log_std_A = torch.from_numpy(old_P[-N_ACTION:]).requires_grad_()
+        log_B = Normal(module(batch.observation_SBO[0]), log_std_A.exp()).log_prob(batch.action_SBA[0]).sum(-1)
+        weight_B = batch.advantage_SB[0]
+        if not raw:
+            weight_B = (weight_B - weight_B.mean()) / weight_B.std()
+        objective = ((log_B - log_B.detach()).exp() * weight_B).mean()
+        if name == "PPONoClip":
+            objective = objective - 0.005 * Normal(0.0, log_std_A.exp()).entropy().sum()
+        slopes = torch.autograd.grad(objective, [*module.parameters(), log_std_A])
+        # A module's weights are output by input.
+        slope_P = torch.cat([(slope.T if slope.ndim == 2 else slope).reshape(-1) for slope in slopes])
+        slope = 25 * unit_of(run.algorithm, checkpoint, pairs, 1) * float(slope_P @ torch.from_numpy(step_P))
+        x = 1e-5  # in double precision, and no ratio leaves its range
+        ahead, behind = double.promised(checkpoint, np.stack([old_P + x * step_P, old_P - x * step_P]), batch, 25)
+        assert (ahead - behind) / (2 * x) == pytest.approx(slope, rel=1e-5)
+        assert slope != 0
+
+
+@pytest.mark.parametrize("name", ["PPO", "PPONoClip", "TRPO"])
+def test_advantages_of_whole_episodes_are_those_of_a_loop_backwards(name, runs, made, as_module):
+    run, k = runs[name], 2 if name == "TRPO" else 1
+    checkpoint, gamma = run.start.checkpoints[k], 0.99
+    theta_P, endings = run.history.theta_KP[checkpoint.iteration], set()
+    wanted = int(made[name][f"{k}/along/episodes"][0])
+    indices = [OF_ITERATION * checkpoint.iteration + OF_MAIN + e for e in range(wanted)]
+    episodes = [by_hand(run, theta_P, checkpoint.iteration, index) for index in indices]
+    played = run.play([(theta_P, checkpoint.iteration)], [(0, index) for index in indices], range(wanted))
+    for lam in (1.0, 0.9):
+        batch = run.batch(checkpoint, played, range(wanted), lam)
+        expected = [naive_advantages(run, checkpoint, episode, lam, as_module) for episode in episodes]
+        np.testing.assert_allclose(batch.advantage_SB[0], np.concatenate(expected), rtol=1e-4, atol=1e-4)
+    # Of some episodes only, with their own endings.
+    some = [3, 1, 6]
+    played = run.play([(theta_P, checkpoint.iteration)], [(0, index) for index in indices], some)
+    batch = run.batch(checkpoint, played, some, 0.9)
+    for found, columns in ((batch.advantage_SB, expected), (batch.action_SBA, [hand.actions for hand in episodes])):
+        np.testing.assert_allclose(found[0], np.concatenate([columns[e] for e in sorted(some)]), rtol=0, atol=1e-4)
+    # Monte Carlo's is the discounted return from there on less the value: of each first step, and where nothing scales.
+    value_of = as_module(torch.from_numpy(checkpoint.value_P).double(), (*SIZES, 1))
+    for episode in episodes:
+        first, last = (value_of(torch.from_numpy(episode.observations[at]).double()).item() for at in (0, -1))
+        endings.add(episode.terminated)
+        if name == "TRPO":
+            to_come = 0.0 if episode.terminated else gamma ** len(episode.rewards) * last
+            monte_carlo = naive_advantages(run, checkpoint, episode, 1.0, as_module)[0]
+            assert monte_carlo == pytest.approx(episode.discounted() + to_come - first, rel=1e-9)
+    assert endings == {True, False}
+
+    # And what they promise: the unclipped surrogate, in units of return.
+    advantage_B = np.concatenate([naive_advantages(run, checkpoint, e, 1.0, as_module) for e in episodes])
+    observation_BO = torch.from_numpy(np.concatenate([e.observations[:-1] for e in episodes]))
+    action_BA = torch.from_numpy(np.concatenate([e.actions for e in episodes]))
+    scale = (checkpoint.reward_scale[1] if name != "TRPO" else 1.0) * len(advantage_B) / wanted
+    held_out_BO, _, _ = map(torch.from_numpy, checkpoint.held_out)
+    for part, points in points_of(run, checkpoint.iteration).items():
+        for i, new_P in enumerate(points):
+            log_new_B, log_old_B = (log_densities(p, observation_BO, action_BA, as_module) for p in (new_P, theta_P))
+            rise = scale * float((((log_new_B - log_old_B).exp() - 1) * torch.from_numpy(advantage_B)).mean())
+            found = made[name][f"{k}/{part}/promise/monte_carlo"][i]
+            assert found == pytest.approx(rise, rel=2e-3, abs=2e-5 * scale)
+            old, new = (
+                Normal(as_module(torch.from_numpy(p[:-3]), (*SIZES, 3))(held_out_BO), torch.from_numpy(p[-3:]).exp())
+                for p in (theta_P, new_P)
+            )
+            kl = torch.distributions.kl_divergence(old, new).sum(-1).mean().item()
+            assert made[name][f"{k}/{part}/kl"][i] == pytest.approx(kl, rel=1e-3, abs=1e-6)
+
+
+# Returns.
+
+
+@pytest.mark.parametrize(("name", "k"), [("PPO", 0), ("PPO", 2), ("TRPO", 1), ("PPONoClip", 2)])
+def test_returns_are_those_of_the_points_played_by_hand(name, k, runs, made):
+    run, numbers, iteration = runs[name], made[name], KEPT[k]
+    wanted, first = int(numbers[f"{k}/along/episodes"][0]), OF_ITERATION * iteration + OF_MAIN
+    assert wanted % 4 == 0 and wanted >= 8
+    points = points_of(run, iteration)
+
+    def played(theta_P, episodes):
+        return [by_hand(run, theta_P, iteration, first + e) for e in episodes]
+
+    kinds = {"return": lambda hand: math.fsum(hand.rewards), "discounted": Hand.discounted}
+    centre = played(points["along"][0], range(wanted))
+    table = [played(theta_P, range(wanted)) for theta_P in points["along"]]
+    for what, number in kinds.items():
+        expected = [mean for row in table for mean in group_means(list(map(number, row)))]
+        assert numbers[f"{k}/along/{what}"] == pytest.approx(expected, rel=1e-4)
+    for part in ("along", "near", "far"):
+        # Random directions have an episode of each group, on the random numbers of the group's first.
+        if part != "along":
+            places = [g * (wanted // 4) for g in range(4)]
+            table = [played(theta_P, places) for theta_P in points[part]]
+            for what, number in kinds.items():
+                expected = [
+                    number(hand) - number(centre[e]) for row in table for hand, e in zip(row, places, strict=True)
+                ]
+                assert numbers[f"{k}/{part}/{what}"] == pytest.approx(expected, rel=1e-3, abs=1e-4)
+                assert max(map(abs, expected)) > 0.1
+        lengths = [[len(hand.rewards) for hand in row] for row in table]
+        variances = [np.var([math.fsum(hand.rewards) for hand in row], ddof=1) for row in table]
+        assert numbers[f"{k}/{part}/length"] == pytest.approx(np.mean(lengths, axis=1).tolist())
+        assert numbers[f"{k}/{part}/variance"] == pytest.approx(variances, rel=1e-3, abs=1e-6)
+
+
+# How many episodes.
+
+
+@pytest.mark.parametrize("episode", [1.0, 9.7, 20.0, 333.3, 999.0, 1000.0])
+def test_episodes_are_at_least_8_whole_groups_and_no_more_than_some_steps_hold(episode):
+    rng = np.random.default_rng(0)
+    most = episodes_needed(episode)
+    assert most % 4 == 0 and most >= 8
+    assert most == 8 or most * episode <= 4000 < (most + 4) * episode
+    for spread in (0.0, 0.1, 1.0, 3.0, 10.0, 1e3):
+        wanted = episodes_needed(episode, spread * rng.standard_normal(8), np.full(8, 50.0))
+        assert wanted % 4 == 0 and 8 <= wanted <= most
+
+
+def planted(variance, n=8):
+    """Numbers of exactly that variance (n - 1), whose mean is far from 0."""
+    x_E = np.arange(n) - (n - 1) / 2
+    return 7 + x_E * math.sqrt(variance / x_E.var(ddof=1))
+
+
+@pytest.mark.parametrize(
+    ("variance", "wanted"),
+    [
+        (0.0, 8),  # equal pairs: the least
+        (7.9, 8),
+        (11.9, 12),  # each standard error is sqrt(variance / wanted) <= .02 * 50 = 1
+        (12.1, 16),
+        (99.0, 100),
+        (196.5, 200),  # 4000 steps of 20
+        (201.0, 200),
+        (1e9, 200),
+    ],
+)
+def test_a_pilot_asks_for_a_standard_error_of_a_fiftieth_of_the_return(variance, wanted):
+    return_E = np.linspace(30, 70, 8)  # of mean 50
+    assert episodes_needed(20.0, planted(variance), return_E) == wanted
+    assert episodes_needed(20.0, planted(variance), -return_E) == wanted
+    if variance:
+        assert episodes_needed(20.0, planted(variance), np.zeros(8)) == 200
+
+
+def test_the_pilots_episodes_say_how_many_and_are_none_of_those(runs, monkeypatch):
+    run, k = runs["PPO"], 1
+    drawn, draws = [], finished.draws
+    monkeypatch.setattr(finished, "draws", lambda *args: drawn.append(args[2]) or draws(*args))
+    checkpoint, iteration = run.start.checkpoints[k], KEPT[k]
+    points = points_of(run, iteration)["along"]
+    first = OF_ITERATION * iteration
+    own_E, moved_E = (
+        [math.fsum(by_hand(run, points[i], iteration, first + e).rewards) for e in range(8)] for i in (0, 2)
+    )
+    # An aim at which the rule says 28, well within what the steps allow.
+    variance = np.var([b - a for a, b in zip(own_E, moved_E, strict=True)], ddof=1)
+    monkeypatch.setattr(around, "TOLERANCE", math.sqrt(variance / 26) / np.mean(own_E))
+    alone = replace(run, start=replace(run.start, checkpoints=(checkpoint,)))
+    numbers = landscapes(alone)
+    assert numbers["0/along/episodes"] == [28.0]
+    assert len(drawn) == 2 and not set(drawn[0]) & set(drawn[1])
+    assert drawn[0] == [first + e for e in range(8)]
+    assert drawn[1] == [first + OF_MAIN + e for e in range(28)]
+
+
+def test_each_kept_iteration_has_the_episodes_that_its_own_pilot_asks_for(made, runs):
+    for k, iteration in enumerate(KEPT):
+        points = points_of(runs["TRPO"], iteration)["along"]
+        indices = [OF_ITERATION * iteration + e for e in range(8)]
+        pilot = [by_hand(runs["TRPO"], points[i], iteration, index) for i in (0, 2) for index in indices]
+        steps = np.mean([len(hand.rewards) for hand in pilot])
+        returns = [math.fsum(hand.rewards) for hand in pilot]
+        variance, aim = np.var(np.subtract(returns[8:], returns[:8]), ddof=1), TOLERANCE * np.mean(returns[:8])
+        most = 4 * int(MOST_STEPS / steps / 4)
+        expected = min(most, max(8, 4 * math.ceil(variance / aim**2 / 4)))
+        assert made["TRPO"][f"{k}/along/episodes"] == [expected]
+
+
+# Late updates and large ones.
+
+
+def test_late_updates_are_told_before_and_after_each_with_its_own_normaliser(runs):
+    run, told = runs["PPO"], []
+    numbers = late_updates(replace(run, on_steps=told.append))
+    kinds = {"return": lambda hand: math.fsum(hand.rewards), "discounted": Hand.discounted}
+    expected, steps = {f"{when}/{what}": [] for when in ("before", "after") for what in kinds}, 0
+    for i in (9, 10, 11):  # from three quarters of 12 on
+        for later, when in enumerate(("before", "after")):
+            theta_P = run.history.theta_KP[i + later]
+            hands = [by_hand(run, theta_P, i, OF_ITERATION * i + OF_LATE + e) for e in range(8)]
+            steps += sum(len(hand.rewards) for hand in hands)
+            for what, number in kinds.items():
+                expected[f"{when}/{what}"] += group_means(list(map(number, hands)))
+    assert numbers.keys() == expected.keys()
+    for name, values in expected.items():
+        assert numbers[name] == pytest.approx(values, rel=1e-4), name
+    assert sum(told) == steps
+    # After an update and before the next one it is one policy, but not one normaliser, nor the same random numbers.
+    assert not np.array_equal(run.history.offset_KO[9], run.history.offset_KO[10])
+    assert numbers["after/return"][:4] != numbers["before/return"][4:8]
+
+
+@pytest.mark.parametrize("name", ["PPO", "PPONoClip", "TRPO"])
+def test_a_large_update_is_the_last_one_on_whole_episodes_collected_by_hand(name, runs, monkeypatch, as_module):
+    run, iteration, pairs = runs[name], KEPT[-1], 700
+    played, play = [], FinishedRun.play
+    monkeypatch.setattr(around, "MOST_STEPS", MOST_STEPS)
+    monkeypatch.setattr(FinishedRun, "play", lambda self, *args: played.append(args) or play(self, *args))
+    numbers = large_update(run, pairs)
+    own_P, small_P, first = run.history.theta_KP[8], run.history.theta_KP[9], OF_ITERATION * iteration
+    pilot = [by_hand(run, own_P, iteration, first + e) for e in range(8)]
+    steps = sum(len(hand.rewards) for hand in pilot) / 8
+    # As many episodes as hold so many pairs by the pilot, whatever they turn out to hold.
+    n = math.ceil(pairs / steps)
+    episodes = [by_hand(run, own_P, iteration, first + OF_BATCHES + e) for e in range(n)]
+    assert numbers["pairs"] == [sum(len(hand.rewards) for hand in episodes)]
+    assert numbers["pairs"][0] != pairs
+    lam = run.algorithm.gae_lambda
+    columns = (
+        np.concatenate([hand.observations[:-1] for hand in episodes]),
+        np.concatenate([hand.actions for hand in episodes]),
+        np.concatenate([naive_advantages(run, run.start.checkpoints[-1], hand, lam, as_module) for hand in episodes]),
+    )
+    agent = resumed(run.algorithm, ITERATIONS, run.start, 2)
+    batch = Batch(*(torch.from_numpy(np.asarray(column, np.float32))[None] for column in columns))
+    run.algorithm.improve(agent, batch)
+    policies = played[-1][0]
+    assert [at for _, at in policies] == [iteration] * 3
+    assert np.array_equal(policies[0][0], own_P) and np.array_equal(policies[1][0], small_P)
+    large_P = policies[2][0]
+    # Gradients of single precision, through as many steps of Adam or of conjugate gradients.
+    np.testing.assert_allclose(large_P, agent.theta_SP[0].detach(), rtol=0, atol=1e-4)
+    assert min(np.abs(large_P - other_P).max() for other_P in (own_P, small_P)) > 0.005
+    assert numbers["norm"] == [pytest.approx(math.dist(theta_P, own_P), rel=1e-5) for theta_P in (small_P, large_P)]
+    most = max(8, 4 * int(MOST_STEPS / steps / 4))
+    for what, number in (("return", lambda hand: math.fsum(hand.rewards)), ("discounted", Hand.discounted)):
+        expected = []
+        for theta_P in (own_P, small_P, large_P):
+            hands = [by_hand(run, theta_P, iteration, first + OF_MAIN + e) for e in range(most)]
+            expected += group_means(list(map(number, hands)))
+        assert numbers[what] == pytest.approx(expected, rel=1e-4)
+    own_length = np.mean([len(by_hand(run, own_P, iteration, first + OF_MAIN + e).rewards) for e in range(most)])
+    unit = unit_of(run.algorithm, run.start.checkpoints[-1], columns, own_length)
+    pairs_ = tuple(np.asarray(column, np.float32) for column in columns)
+    still = naive_objective(run.algorithm, own_P, own_P, pairs_, as_module)
+    for i, theta_P in enumerate((small_P, large_P)):
+        rise = naive_objective(run.algorithm, own_P, theta_P, pairs_, as_module) - still
+        assert numbers["promise"][i] == pytest.approx(unit * rise, rel=1e-3, abs=1e-4 * unit)
+    assert numbers["promise"][1] > numbers["promise"][0]  # of its own pairs' objective
+
+
+# All of it, as it is asked for.
+
+
+@pytest.mark.parametrize(("kind", "pairs"), [("landscapes", None), ("late_updates", None), ("large_updates", 300)])
+def test_series_are_as_long_as_is_said_beforehand_and_the_same_again(kind, pairs, runs, made, monkeypatch):
+    monkeypatch.setattr(around, "MOST_STEPS", MOST_STEPS)
+    monkeypatch.setattr(around, "TOLERANCE", TOLERANCE)
+    monkeypatch.setattr(rlclaims.landscapes, "task_named", lambda _: TASK)
+    run, told = runs["TRPO"], []
+    arguments = kind, pairs, run.algorithm, "Hopper-v5", ITERATIONS, run.start
+    numbers = measured(*arguments, run.history, told.append)
+    for name, values in numbers.items():
+        assert len(values) == length(kind, name, ITERATIONS), name
+        assert all(type(x) is float and math.isfinite(x) for x in values), name
+    assert len(numbers) == {"landscapes": 3 * (3 * 8 + 2), "late_updates": 4, "large_updates": 6}[kind]
+    assert sum(told) > 100
+    if kind == "landscapes":
+        assert numbers == made["TRPO"]
+    # A policy that is no number cannot be simulated.
+    theta_KP = run.history.theta_KP.copy()
+    theta_KP[9:] = np.nan  # after the last kept update, and before late ones
+    with pytest.raises(LandscapeFailure, match=r"^MuJoCo could not simulate an episode of its landscape$"):
+        measured(*arguments, replace(run.history, theta_KP=theta_KP))
