@@ -293,17 +293,26 @@ def test_advantages_of_whole_episodes_are_those_of_a_loop_backwards(name, runs, 
             assert monte_carlo == pytest.approx(episode.discounted() + to_come - first, rel=1e-9)
     assert endings == {True, False}
 
-    # And what they promise: the unclipped surrogate, in units of return.
+    # And what they promise, of other episodes, as many as hold a batch by the pilot: the unclipped surrogate,
+    # in units of return. The same without Monte Carlo, on the fresh pairs.
+    at, length = OF_ITERATION * checkpoint.iteration, np.mean([len(episode.rewards) for episode in episodes])
+    pilot = [len(by_hand(run, theta_P, checkpoint.iteration, at + e).rewards) for e in range(8)]
+    n_own = math.ceil(run.algorithm.steps / np.mean(pilot))
+    episodes = [by_hand(run, theta_P, checkpoint.iteration, at + OF_BATCHES + e) for e in range(n_own)]
     advantage_B = np.concatenate([naive_advantages(run, checkpoint, e, 1.0, as_module) for e in episodes])
     observation_BO = torch.from_numpy(np.concatenate([e.observations[:-1] for e in episodes]))
     action_BA = torch.from_numpy(np.concatenate([e.actions for e in episodes]))
-    scale = (checkpoint.reward_scale[1] if name != "TRPO" else 1.0) * len(advantage_B) / wanted
-    held_out_BO, _, _ = map(torch.from_numpy, checkpoint.held_out)
+    scale = (checkpoint.reward_scale[1] if name != "TRPO" else 1.0) * length
+    held_out_BO, held_out_BA, held_out_B = map(torch.from_numpy, checkpoint.held_out)
     for part, points in points_of(run, checkpoint.iteration).items():
         for i, new_P in enumerate(points):
             log_new_B, log_old_B = (log_densities(p, observation_BO, action_BA, as_module) for p in (new_P, theta_P))
             rise = scale * float((((log_new_B - log_old_B).exp() - 1) * torch.from_numpy(advantage_B)).mean())
             found = made[name][f"{k}/{part}/promise/monte_carlo"][i]
+            assert found == pytest.approx(rise, rel=2e-3, abs=2e-5 * scale)
+            new_B, old_B = (log_densities(p, held_out_BO, held_out_BA, as_module) for p in (new_P, theta_P))
+            rise = scale * float((((new_B - old_B).exp() - 1) * held_out_B).mean())
+            found = made[name][f"{k}/{part}/promise/unclipped"][i]
             assert found == pytest.approx(rise, rel=2e-3, abs=2e-5 * scale)
             old, new = (
                 Normal(as_module(torch.from_numpy(p[:-3]), (*SIZES, 3))(held_out_BO), torch.from_numpy(p[-3:]).exp())
@@ -408,7 +417,8 @@ def test_the_pilots_episodes_say_how_many_and_are_none_of_those(runs, monkeypatc
     assert numbers["0/along/episodes"] == [28.0]
     assert len(drawn) == 2 and not set(drawn[0]) & set(drawn[1])
     assert drawn[0] == [first + e for e in range(8)]
-    assert drawn[1] == [first + OF_MAIN + e for e in range(28)]
+    assert drawn[1][:28] == [first + OF_MAIN + e for e in range(28)]
+    assert drawn[1][28:] and min(drawn[1][28:]) == first + OF_BATCHES
 
 
 def test_each_kept_iteration_has_the_episodes_that_its_own_pilot_asks_for(made, runs):
@@ -511,7 +521,7 @@ def test_series_are_as_long_as_is_said_beforehand_and_the_same_again(kind, pairs
     for name, values in numbers.items():
         assert len(values) == length(kind, name, ITERATIONS), name
         assert all(type(x) is float and math.isfinite(x) for x in values), name
-    assert len(numbers) == {"landscapes": 3 * (3 * 8 + 2), "late_updates": 4, "large_updates": 6}[kind]
+    assert len(numbers) == {"landscapes": 3 * (3 * 9 + 2), "late_updates": 4, "large_updates": 6}[kind]
     assert sum(told) > 100
     if kind == "landscapes":
         assert numbers == made["TRPO"]
