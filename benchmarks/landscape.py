@@ -38,7 +38,7 @@ from rlclaims.landscapes.around import ALONG, TOLERANCE, directions, displaced
 from rlclaims.landscapes.finished import BATCHES, MAIN, PILOT, STRIDE, FinishedRun
 from rlclaims.sim.simulator import Simulator
 from rlclaims.sim.tasks import task_named
-from rlclaims.stats.split_samples import chance_of_order
+from rlclaims.stats.split_samples import chance_at
 from rlclaims.study.executor import cores
 from rlclaims.study.spec import RunSpec
 from rlclaims.study.store import Store
@@ -192,7 +192,7 @@ def order(store: Path, seeds: int, pairs: int = 2048, episodes: int = 1500) -> N
             return_NE, length_N = played.return_M.reshape(2, -1), played.length_M.reshape(2, -1).mean(1)
             per_pair = float((return_NE.var(1, ddof=1) * length_N).sum())
             gap = return_NE[0].mean() - return_NE[1].mean()
-            formula = chance_of_order(float(gap) ** 2, per_pair, pairs)
+            formula = chance_at(pairs, float(gap) ** 2, per_pair)
             blocks = [
                 row[: len(row) // m * m].reshape(-1, m).mean(1)
                 for row, m in zip(return_NE, (max(1, round(pairs / x)) for x in length_N), strict=True)

@@ -97,7 +97,7 @@ class Landscapes(Trained):
 
         def number(at: _At) -> float:
             change_NG = at.along("return") - at.along("return")[0]
-            return split_samples.slope(change_NG[rows], at.promise("training")[rows])
+            return split_samples.slope_through_origin(change_NG[rows], at.promise("training")[rows])
 
         return self._contrast(f"slope of return on surrogate {_times(x)}", number)
 
@@ -172,7 +172,7 @@ class Landscapes(Trained):
         (one,) = self._places((1.0,), "best_step_gain")
 
         def number(at: _At) -> float:
-            return float(split_samples.best(at.along("return") - at.along("return")[one]) / at.scale("return"))
+            return split_samples.best_of(at.along("return"), one) / at.scale("return")
 
         return self._contrast("gain of the best step size over 1", number)
 
@@ -181,7 +181,8 @@ class Landscapes(Trained):
         """The lowest return up to 3 steps on, as a part of that at theta: chosen on some episodes, judged by others."""
 
         def number(at: _At) -> float:
-            return float(split_samples.worst(at.along("return")[1:NEARBY]) / at.scale("return"))
+            lowest, _ = split_samples.worst_of(at.along("return")[1:NEARBY], 0)
+            return lowest / at.scale("return")
 
         return self._contrast("lowest return along the step", number)
 
@@ -222,7 +223,7 @@ class Landscapes(Trained):
 
         def ratio(measured: "Measured") -> float:
             second, first = np.array([squares(at) for at in self._kept(measured)[-last:]]).sum(0)
-            return split_samples.ratio_of(float(second), float(first))
+            return split_samples.roughness_of(float(second), float(first))
 
         values = tuple(math.nan if m.failure else ratio(m) for m in self._measured)
         when = f"last {last} kept iterations"
@@ -257,10 +258,10 @@ class _At:
         return abs(float(self.along(which)[0].mean()))
 
     def pairs_to_order(self) -> float:
-        return split_samples.pairs_to_order(*self._gap())
+        return split_samples.pairs_for(*self._gap())
 
     def chance_of_order(self, pairs: int) -> float:
-        return split_samples.chance_of_order(*self._gap(), pairs)
+        return split_samples.chance_at(pairs, *self._gap())
 
     def _gap(self) -> tuple[float, float]:
         """Mean square of the gap from the step to random directions, and the variance of one pair's worth of it."""
@@ -282,7 +283,7 @@ class _At:
 
     def surrogate_squares(self) -> tuple[float, float]:
         x_N = self.promise("training")[:NEARBY] / self.scale("return")
-        return split_samples.exact_difference_squares(x_N)
+        return split_samples.difference_squares(x_N)
 
 
 class LateUpdates(Trained):
@@ -300,13 +301,15 @@ class LateUpdates(Trained):
     @property
     def share_lowering(self) -> Sample:
         """Share of the updates whose return is lower after than before, as measured: noise pulls it towards 1/2."""
-        return self._sample("share of late updates that lower the return", split_samples.raw_share_below, bounds=(0, 1))
+        return self._sample(
+            "share of late updates that lower the return", split_samples.raw_share_below_zero, bounds=(0, 1)
+        )
 
     @property
     def share_lowering_net_of_noise(self) -> Sample:
         """The same of true changes, if these are normal over updates."""
         return self._sample(
-            "share of late updates that lower the return, net of noise", split_samples.share_below, bounds=(0, 1)
+            "share of late updates that lower the return, net of noise", split_samples.share_below_zero, bounds=(0, 1)
         )
 
     @property
@@ -317,7 +320,12 @@ class LateUpdates(Trained):
     @property
     def third_moment(self) -> Sample:
         """Third central moment over updates of the true change, net of noise: below 0 where its left tail is longer."""
-        return self._sample("third moment of the change by a late update", split_samples.third_moment)
+        return self._sample("third moment of the change by a late update", split_samples.third_central_moment)
+
+    @property
+    def skewness(self) -> Sample:
+        """The same in units of the spread: a ratio, noisy and not unbiased; none where the spread is lost in noise."""
+        return self._sample("skewness of the change by a late update", split_samples.skewness)
 
     def _sample(
         self,

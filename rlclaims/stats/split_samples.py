@@ -1,157 +1,304 @@
-"""What can be said of many points that are each estimated from a few noisy groups, without noise faking it.
+"""Squares, products, maxima and signs of noisy means, without the bias that noise gives them.
 
-Each of N points has G numbers, the means of independent groups of observations. Noise may be common to the points of a
-group, as where they share random numbers; between groups it is independent. So a product of two different groups has
-the product of the true values as its mean, while a square has the noise's variance on top; and of a point that some
-groups chose, another group tells the true value. Arrays are x_NG, points by groups, or x_NE, points by observations.
+Each of N points has G group means, x_NG: of groups of episodes that are independent of each other, while the points
+may share a group's random numbers, so that the noise of one group may go together across points in any way. A square
+of noisy means is too large on average by their variance, and the best of several is in part the luckiest. But where
+each factor of a product comes from another group, noise is independent of noise and averages out: such products are
+unbiased for products of the points' true values, whatever the noise's distribution. A ratio or a root of unbiased
+estimates is not itself unbiased, but tends to the truth as these do.
+
+An estimate that is net of noise may fall on the other side of 0, a square's too. Points that are equal but for a few
+roundings do not vary, and where a number is NaN, so is what is made of it.
 """
 
 import math
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy import stats
 
 from rlclaims.stats.method import Floats
+from rlclaims.stats.verdict import nearly_constant
 
 
-def group_means(x_NE: Floats, groups: int) -> Floats:
-    """Means of consecutive groups of observations, (N, groups).
+def group_means(values_E: Floats, groups: int = 4) -> Floats:
+    """Means of consecutive groups of equal size, (G,), of the values of E episodes; of each row, (..., G), of several.
 
     Raises:
-        ValueError: the observations cannot be split evenly.
+        ValueError: the episodes do not fill that many groups equally.
     """
-    if x_NE.shape[1] % groups:
-        raise ValueError(f"{x_NE.shape[1]} observations do not make {groups} equal groups.")
-    means: Floats = x_NE.reshape(len(x_NE), groups, -1).mean(2)
-    return means
+    episodes = values_E.shape[-1]
+    if groups < 1 or episodes < groups or episodes % groups:
+        raise ValueError(f"{episodes} episodes do not make {groups} groups of equal size.")
+    return np.asarray(values_E.reshape(*values_E.shape[:-1], groups, -1).mean(-1))
 
 
 def mean_product(x_NG: Floats, y_NG: Floats) -> Floats:
-    """Unbiased estimates of the products of the true values, (N,): means of x_g y_h over different groups g and h."""
-    n_groups = x_NG.shape[1]
+    """The product of two true values at each point, (N,): the mean of x_g y_h over ordered pairs of groups g != h.
+
+    Unbiased, as different groups are independent. Within a group, noise of x and of y may go together.
+
+    Raises:
+        ValueError: the shapes differ, or there are fewer than 2 groups.
+    """
+    _check(x_NG, groups=2)
+    if x_NG.shape != y_NG.shape:
+        raise ValueError(f"Products need the same points and groups, not {x_NG.shape} and {y_NG.shape}.")
+    groups = x_NG.shape[1]
     all_N, same_N = x_NG.sum(1) * y_NG.sum(1), (x_NG * y_NG).sum(1)
-    product_N: Floats = (all_N - same_N) / (n_groups * (n_groups - 1))
-    return product_N
+    return np.asarray((all_N - same_N) / (groups * (groups - 1)))
 
 
 def mean_square(x_NG: Floats) -> Floats:
-    """Unbiased estimates of the squares of the true values, (N,), which may be negative."""
+    """The square of the true value at each point, (N,): unbiased, as a `mean_product`.
+
+    Raises:
+        ValueError: there are fewer than 2 groups.
+    """
     return mean_product(x_NG, x_NG)
 
 
 def spread(x_NG: Floats) -> float:
-    """Unbiased estimate of the variance over points of their true values; it may be negative."""
-    # Products of centred values: within a group noise may be shared, which centring takes out of no other group.
-    return float(mean_square(x_NG - x_NG.mean(0)).sum() / (len(x_NG) - 1))
+    """The variance of true values over points, with N - 1: the mean covariance over points of two different groups.
 
-
-def third_moment(x_NG: Floats) -> float:
-    """Unbiased estimate of the third central moment over points of their true values.
-
-    Products of three different groups, with the factor n / ((n - 1) (n - 2)) of Fisher's third k-statistic.
+    Unbiased, both for these points' and, where points were drawn, for the distribution that they were drawn from.
 
     Raises:
-        ValueError: there are fewer than three groups.
+        ValueError: there are fewer than 2 points or groups.
     """
-    n, n_groups = x_NG.shape
-    if n_groups < 3:
-        raise ValueError(f"A third moment takes three groups, not {n_groups}.")
-    c_NG = x_NG - x_NG.mean(0)
-    one_N, two_N, three_N = (np.power(c_NG, k).sum(1) for k in (1, 2, 3))
-    # Newton's identity: sums over different triples, from power sums.
-    triples_N = one_N**3 - 3 * one_N * two_N + 2 * three_N
-    cubes_N = triples_N / (n_groups * (n_groups - 1) * (n_groups - 2))
-    return float(cubes_N.sum() * n / ((n - 1) * (n - 2)))
+    _check(x_NG, groups=2, points=2)
+    return float(mean_square(_centred(x_NG)).sum()) / (len(x_NG) - 1)
+
+
+def third_central_moment(x_NG: Floats) -> float:
+    """The third central moment of true values over points: the mean over ordered triples of different groups.
+
+    Unbiased as `spread` is. The sum over points of products of three deviations is multiplied by N / ((N-1) (N-2)), as
+    in Fisher's third k-statistic, which pays for the deviations being from the points' own mean.
+
+    Raises:
+        ValueError: there are fewer than 3 points or groups.
+    """
+    _check(x_NG, groups=3, points=3)
+    d_NG, (points, groups) = _centred(x_NG), x_NG.shape
+    # Newton's identity: the cube of a sum, less the triples in which a group comes twice or three times.
+    p1_N, p2_N, p3_N = ((d_NG**k).sum(1) for k in (1, 2, 3))
+    product_N = (p1_N**3 - 3 * p1_N * p2_N + 2 * p3_N) / (groups * (groups - 1) * (groups - 2))
+    return float(product_N.sum() * points / ((points - 1) * (points - 2)))
 
 
 def skewness(x_NG: Floats) -> float:
-    """Third central moment in units of the spread; NaN where that is not positive."""
-    variance = spread(x_NG)
-    return third_moment(x_NG) / variance**1.5 if variance > 0 else math.nan
+    """Of true values over points: `third_central_moment` by `spread` to the 1.5; NaN where the spread is not positive.
+
+    Raises:
+        ValueError: there are fewer than 3 points or groups.
+    """
+    third, variance = third_central_moment(x_NG), spread(x_NG)
+    return third / variance / math.sqrt(variance) if variance > 0 else math.nan
 
 
-def share_below(x_NG: Floats) -> float:
-    """Share of points whose true value is below 0, if true values are normal; without a spread, all, none or half."""
+def share_below_zero(x_NG: Floats) -> float:
+    """The share of points whose true value is negative, if true values are normal: Phi(-mean / sqrt(spread)).
+
+    Its two ingredients are unbiased. Where the spread is not positive, all points are on the side of their mean: 1, 0,
+    or 1/2 where the mean is 0.
+
+    Raises:
+        ValueError: there are fewer than 2 points or groups.
+    """
     mean, variance = float(x_NG.mean()), spread(x_NG)
-    if variance <= 0:
-        return 0.5 - 0.5 * float(np.sign(mean))
-    return float(ndtr(-mean / math.sqrt(variance)))
+    if variance > 0:
+        return float(stats.norm.cdf(-mean / math.sqrt(variance)))
+    return float(np.heaviside(-mean, 0.5))
 
 
-def raw_share_below(x_NG: Floats) -> float:
-    """Share of points whose mean over groups is below 0; noise pulls it towards 1/2."""
-    return float((x_NG.mean(1) < 0).mean())
+def raw_share_below_zero(x_NG: Floats) -> float:
+    """The share of points whose mean over groups is negative: biased, as noise pulls it towards 1/2.
+
+    Raises:
+        ValueError: there are no points or groups.
+    """
+    _check(x_NG)
+    mean_N = x_NG.mean(1)
+    return float(np.where(np.isnan(mean_N), np.nan, mean_N < 0).mean())
 
 
-def slope(y_NG: Floats, x_N: Floats) -> float:
-    """Slope through the origin of noisy y on exact x; NaN where all x are 0."""
-    square = float((x_N**2).sum())
-    return float((y_NG.mean(1) * x_N).sum()) / square if square > 0 else math.nan
+def slope_through_origin(y_NG: Floats, x_N: Floats) -> float:
+    """The least-squares slope of true values of y on x, known exactly, through (0, 0); NaN where every x is 0.
+
+    Unbiased, as it is linear in y.
+
+    Raises:
+        ValueError: the points are not the same, or there are none.
+    """
+    _check(y_NG)
+    if x_N.shape != y_NG.shape[:1]:
+        raise ValueError(f"A slope needs one x for each of {len(y_NG)} points, not {x_N.shape}.")
+    square = float(x_N @ x_N)
+    return float(x_N @ y_NG.mean(1)) / square if square else math.nan
 
 
-def difference_squares(x_NG: Floats, noise_N: Floats | None = None) -> tuple[float, float]:
-    """Mean squares of second and of first differences of the true values at equally spaced points; see `roughness`.
+def roughness(x_NG: Floats, added_variance_N: Floats | None = None) -> float:
+    """How rough a function is along a line of equally spaced points: mean squares of its second by first differences.
+
+    It is 2 (1 - r), with r the correlation, about 0, of neighbouring increments: 0 for a line, below 1 where increments
+    agree more than they contradict each other (r above 1/2), 2 for a random walk, and 3 for white noise. Both mean
+    squares are unbiased, by `mean_square`.
 
     Args:
-        x_NG: the points, in order.
-        noise_N: variances of independent noise that an observer of the points has on top, or None.
+        x_NG: values at the points in their order; (N,) where they are exact.
+        added_variance_N: of noise that is then added to each point independently, such as an agent would see that has
+            few pairs: what the ratio would be of the sum. None for none.
+
+    Returns:
+        The ratio; inf where the first differences' mean square is not positive but the second ones' is, NaN where
+        neither is.
+
+    Raises:
+        ValueError: there are fewer than 3 points, or 2 groups, or not one variance for each point.
     """
-    first, second = (float(mean_square(np.diff(x_NG, n, axis=0)).mean()) for n in (1, 2))
-    if noise_N is not None:
-        first += float((noise_N[1:] + noise_N[:-1]).mean())
-        second += float((noise_N[2:] + 4 * noise_N[1:-1] + noise_N[:-2]).mean())
+    return roughness_of(*difference_squares(x_NG, added_variance_N))
+
+
+def difference_squares(x_NG: Floats, added_variance_N: Floats | None = None) -> tuple[float, float]:
+    """The mean squares of second and of first differences that `roughness` is the ratio of, to be summed over lines.
+
+    Raises:
+        ValueError: there are fewer than 3 points, or 2 groups, or not one variance for each point.
+    """
+    if x_NG.ndim == 1:
+        x_NG = np.stack([x_NG, x_NG], 1)  # without noise, two groups are the same
+    _check(x_NG, groups=2, points=3)
+    v_N = np.zeros(len(x_NG)) if added_variance_N is None else added_variance_N
+    if v_N.shape != x_NG.shape[:1]:
+        raise ValueError(f"Noise needs one variance for each of {len(x_NG)} points, not {v_N.shape}.")
+    first, second = (float(mean_square(np.diff(_settled(x_NG), n, axis=0)).mean()) for n in (1, 2))
+    first += float((v_N[1:] + v_N[:-1]).mean())
+    second += float((v_N[2:] + 4 * v_N[1:-1] + v_N[:-2]).mean())
     return second, first
 
 
-def exact_difference_squares(x_N: Floats) -> tuple[float, float]:
-    """The same of points that are known exactly."""
-    return float((np.diff(x_N, 2) ** 2).mean()), float((np.diff(x_N) ** 2).mean())
-
-
-def ratio_of(second: float, first: float) -> float:
-    """Roughness from the two mean squares, net of noise: none of them can be below 0 but by chance, which counts as 0.
-
-    So it is infinite where only the first differences are lost in noise, and NaN where both are.
-    """
+def roughness_of(second: float, first: float) -> float:
+    """The ratio; inf where the first is not positive but the second is, NaN where neither is."""
     if first > 0:
-        return max(second, 0.0) / first
+        return second / first
     return math.inf if second > 0 else math.nan
 
 
-def roughness(x_NG: Floats, noise_N: Floats | None = None) -> float:
-    """How rough equally spaced points are: the mean square of second differences over that of first ones.
+def best_of(x_NG: Floats, reference: int) -> float:
+    """How much more the best point has than the reference: chosen by all groups but one, and compared in that one.
 
-    0 for a line; below 1 where neighbouring increments correlate by more than 1/2; 2 where they know nothing of each
-    other, as a random walk's; 3 for white noise; 4 for a zigzag.
-    """
-    return ratio_of(*difference_squares(x_NG, noise_N))
-
-
-def best(x_NG: Floats) -> float:
-    """What a point is worth that is the best of N by all groups but one, by that one; mean over which one it is."""
-    others_NG = x_NG.sum(1, keepdims=True) - x_NG
-    return float(np.take_along_axis(x_NG, others_NG.argmax(0)[None], 0).mean())
-
-
-def worst(x_NG: Floats) -> float:
-    """The same of the worst."""
-    return -best(-x_NG)
-
-
-def chance_of_order(gap_square: float, variance: float, pairs: float) -> float:
-    """Probability that independent estimates put two points in the right order.
+    The mean over which group is left out. Unbiased for the expected true gain of a point that is chosen by G - 1
+    groups, as the group that compares had no part in the choice; that is at most the gain of the truly best.
 
     Args:
-        gap_square: square of their true difference; below 0, by chance, counts as 0.
-        variance: of the difference of two estimates, times the state-action pairs that each is from: the sum over both
-            points of the variance of an episode's return times its mean length, since n pairs are n / length episodes.
-        pairs: at each point.
+        x_NG: values; the first of equal ones is chosen.
+        reference: a point, by its index. Choosing it is a gain of 0.
+
+    Raises:
+        ValueError: there are fewer than 2 groups.
+        IndexError: there is no such point.
     """
-    if variance <= 0:
-        return 1.0 if gap_square > 0 else 0.5
-    return float(ndtr(math.sqrt(max(gap_square, 0.0) * pairs / variance)))
+    chosen_G, reference_G = _chosen(x_NG, reference, sign=1)
+    return float((chosen_G - reference_G).mean())
 
 
-def pairs_to_order(gap_square: float, variance: float, chance: float = 0.95) -> float:
-    """Pairs at each point that put two points in the right order with a probability; infinite where there is no gap."""
-    return float(ndtri(chance)) ** 2 * variance / gap_square if gap_square > 0 else math.inf
+def worst_of(x_NG: Floats, reference: int) -> tuple[float, float]:
+    """The value of the lowest point and of the reference: chosen by all groups but one, and taken in that one.
+
+    Both are means over which group is left out, and unbiased as `best_of` is; their ratio is not.
+
+    Raises:
+        ValueError: there are fewer than 2 groups.
+        IndexError: there is no such point.
+    """
+    chosen_G, reference_G = _chosen(x_NG, reference, sign=-1)
+    return float(chosen_G.mean()), float(reference_G.mean())
+
+
+def chance_of_right_order(gap: float, noise_variance: float) -> float:
+    """The chance that two points, each drawn anew, come in the order of their true values: Phi(|gap| / sd).
+
+    Args:
+        gap: the difference of true values; where it is 0, the chance is 1/2. The gap of noisy means is too large on
+            average: `chance_at` takes an estimate of its square instead.
+        noise_variance: of the difference of the two draws, which is normal.
+
+    Raises:
+        ValueError: the variance is negative.
+    """
+    if noise_variance < 0:
+        raise ValueError(f"A variance is not negative, but the noise's is {noise_variance:g}.")
+    if noise_variance == 0:
+        return float(np.heaviside(abs(gap), 0.5))
+    return float(stats.norm.cdf(abs(gap) / math.sqrt(noise_variance)))
+
+
+def chance_at(pairs: float, gap_square: float, pair_variance: float) -> float:
+    """`chance_of_right_order` by the returns of so many state-action pairs for each of two points.
+
+    Args:
+        pairs: for each point; more than 0.
+        gap_square: the square of the difference of true returns, as `mean_square` estimates it; the chance is 1/2 where
+            it is not positive.
+        pair_variance: of the difference of returns, times pairs: see `pairs_for`.
+
+    Raises:
+        ValueError: there are no pairs, or the variance is negative.
+    """
+    if pairs <= 0:
+        raise ValueError(f"An order needs some pairs, not {pairs:g}.")
+    gap = 0.0 if gap_square <= 0 else math.sqrt(gap_square)
+    return chance_of_right_order(gap, pair_variance / pairs)
+
+
+def pairs_for(gap_square: float, pair_variance: float, chance: float = 0.95) -> float:
+    """The state-action pairs of each of two points for which `chance_at` is so large: z^2 pair_variance / gap_square.
+
+    n pairs hold about n / length whole episodes, and the mean return of these has variance (variance length) / n, even
+    where returns go together with lengths (the central limit theorem of renewals: to first order in 1 / n).
+
+    Args:
+        gap_square: the square of the difference of true returns, as `mean_square` estimates it.
+        pair_variance: the sum, over the two points, of an episode's variance of return times its mean length.
+        chance: between 1/2 and 1.
+
+    Returns:
+        Pairs, not rounded; inf where `gap_square` is not positive.
+
+    Raises:
+        ValueError: the chance is not between 1/2 and 1, or the variance is negative.
+    """
+    if not 0.5 < chance < 1:
+        raise ValueError(f"A chance of the right order is between 1/2 and 1, not {chance:g}.")
+    if pair_variance < 0:
+        raise ValueError(f"A variance is not negative, but that of pairs is {pair_variance:g}.")
+    if gap_square <= 0:
+        return math.inf
+    return float(stats.norm.ppf(chance)) ** 2 * pair_variance / gap_square
+
+
+def _check(x_NG: Floats, groups: int = 1, points: int = 1) -> None:
+    if x_NG.ndim != 2:
+        raise ValueError(f"Group means are an array of points by groups, not one of shape {x_NG.shape}.")
+    for name, least, there in (("points", points, x_NG.shape[0]), ("groups", groups, x_NG.shape[1])):
+        if there < least:
+            raise ValueError(f"At least {least} {name} are needed, not {there}.")
+
+
+def _settled(x_NG: Floats) -> Floats:
+    """The same, with zeros in groups whose points are equal but for rounding."""
+    return np.where(nearly_constant(x_NG.T), 0.0, x_NG)
+
+
+def _centred(x_NG: Floats) -> Floats:
+    settled_NG = _settled(x_NG)
+    return np.asarray(settled_NG - settled_NG.mean(0))
+
+
+def _chosen(x_NG: Floats, reference: int, sign: int) -> tuple[Floats, Floats]:
+    """In each group, the point that all others have as the largest (sign 1) or smallest (-1), and the reference."""
+    _check(x_NG, groups=2)
+    if np.isnan(x_NG).any():  # a point that is NaN in one group would be chosen by it, and be a number in others
+        x_NG = np.full_like(x_NG, np.nan)
+    choices = [int(np.argmax(sign * np.delete(x_NG, g, axis=1).mean(1))) for g in range(x_NG.shape[1])]
+    return x_NG[choices, np.arange(x_NG.shape[1])], x_NG[reference]

@@ -1,0 +1,463 @@
+"""Functionals of noisy means: against loops over different groups, and exactly unbiased over all noise there can be."""
+
+import math
+from itertools import permutations, product
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import stats
+
+from rlclaims.stats.split_samples import (
+    best_of,
+    chance_at,
+    chance_of_right_order,
+    group_means,
+    mean_product,
+    mean_square,
+    pairs_for,
+    raw_share_below_zero,
+    roughness,
+    share_below_zero,
+    skewness,
+    slope_through_origin,
+    spread,
+    third_central_moment,
+    worst_of,
+)
+
+TRUE_N = np.array([1.3, -0.4, 2.0, 0.7])
+OTHER_N = np.array([-0.9, 0.6, 1.5, 0.0])
+# What a group's noise can be, across the points: skewed, and going together across them. The last row makes its mean 0.
+CHANCE_K = np.array([0.5, 0.3, 0.2])
+NOISE_KN = np.array([[0.5, -0.9, -1.1, 0.4], [-1.5, 2.5, 1.7, 0.8], [1.0, -1.5, 0.2, -2.2]])
+OTHER_KN = np.array([[0.3, 0.9, -0.1, -1.0], [-1.1, -0.5, 0.9, 2.0], [0.9, -1.5, -1.1, -0.5]])
+
+
+def drawn(groups):
+    """Every way in which groups can draw their noise, and its probability."""
+    for k_G in product(range(3), repeat=groups):
+        yield list(k_G), float(np.prod(CHANCE_K[list(k_G)]))
+
+
+def expected(functional, true_N=TRUE_N, groups=4):
+    """The expectation of a functional of noisy group means, exactly."""
+    return sum(chance * functional(true_N[:, None] + NOISE_KN[k_G].T) for k_G, chance in drawn(groups))
+
+
+def sure(true_N, groups=4):
+    """Groups without noise."""
+    return np.repeat(true_N[:, None], groups, 1)
+
+
+def noisy(shape, seed=3):
+    return np.random.default_rng(seed).normal(0.4, 1.3, shape)
+
+
+def tables(points, groups):
+    shapes = st.tuples(st.integers(points, 6), st.integers(groups, 5))
+    return shapes.flatmap(lambda shape: arrays(np.float64, shape, elements=st.floats(-10, 10)))
+
+
+def within(values_R, truth, errors=5):
+    """Whether a mean over repetitions is as near to the truth as its own standard error allows."""
+    return abs(np.mean(values_R) - truth) < errors * np.std(values_R, ddof=1) / math.sqrt(len(values_R))
+
+
+def test_the_noise_has_mean_zero_and_goes_together():
+    for noise_KN in (NOISE_KN, OTHER_KN):
+        assert abs(CHANCE_K @ noise_KN).max() < 1e-15
+    assert abs((CHANCE_K[:, None, None] * NOISE_KN[:, :, None] * NOISE_KN[:, None, :]).sum(0)).min() > 0.05
+
+
+# Products
+
+
+@given(tables(1, 2), st.integers(0, 99))
+def test_products_are_those_of_different_groups(x_NG, seed):
+    y_NG, pairs = noisy(x_NG.shape, seed), list(permutations(range(x_NG.shape[1]), 2))
+    for i, found in enumerate(mean_product(x_NG, y_NG)):
+        assert found == pytest.approx(np.mean([x_NG[i, g] * y_NG[i, h] for g, h in pairs]), abs=1e-10)
+    assert mean_square(x_NG) == pytest.approx(mean_product(x_NG, x_NG))
+
+
+@pytest.mark.parametrize("groups", [2, 3, 4])
+def test_products_are_unbiased_where_those_of_means_are_not(groups):
+    def both(of_means):
+        total = np.zeros(4)
+        for k_G, chance in drawn(groups):
+            x_NG, y_NG = TRUE_N[:, None] + NOISE_KN[k_G].T, OTHER_N[:, None] + OTHER_KN[k_G].T
+            total += chance * (x_NG.mean(1) * y_NG.mean(1) if of_means else mean_product(x_NG, y_NG))
+        return total
+
+    assert both(False) == pytest.approx(TRUE_N * OTHER_N, abs=1e-12)
+    assert abs(both(True) - TRUE_N * OTHER_N).min() > 0.02
+    assert expected(mean_square, groups=groups) == pytest.approx(TRUE_N**2, abs=1e-12)
+
+
+# Moments over points
+
+
+def covariance_of_groups(x_NG):
+    return np.mean([np.cov(x_NG[:, g], x_NG[:, h])[0, 1] for g, h in permutations(range(x_NG.shape[1]), 2)])
+
+
+def moment_of_groups(x_NG):
+    n, moments = len(x_NG), []
+    for triple in permutations(range(x_NG.shape[1]), 3):
+        total = 0.0
+        for i in range(n):
+            total += math.prod(x_NG[i, g] - x_NG[:, g].mean() for g in triple)
+        moments.append(total * n / (n - 1) / (n - 2))
+    return np.mean(moments)
+
+
+@given(tables(2, 2))
+def test_spread_is_the_mean_covariance_of_different_groups(x_NG):
+    assert spread(x_NG) == pytest.approx(covariance_of_groups(x_NG), abs=1e-9)
+
+
+@given(tables(3, 3))
+def test_the_third_moment_is_that_of_different_groups(x_NG):
+    assert third_central_moment(x_NG) == pytest.approx(moment_of_groups(x_NG), abs=1e-8)
+
+
+@given(tables(3, 3), st.integers(0, 99))
+def test_what_a_group_adds_to_all_points_does_not_matter(x_NG, seed):
+    moved_NG = x_NG + noisy(x_NG.shape[1], seed)
+    assert spread(moved_NG) == pytest.approx(spread(x_NG), abs=1e-9)
+    assert third_central_moment(moved_NG) == pytest.approx(third_central_moment(x_NG), abs=1e-8)
+
+
+def test_without_noise_they_are_fishers_k_statistics():
+    x_N = noisy(12)
+    assert spread(sure(x_N)) == pytest.approx(stats.kstat(x_N, 2))
+    assert third_central_moment(sure(x_N)) == pytest.approx(stats.kstat(x_N, 3))
+    assert skewness(sure(x_N)) == pytest.approx(stats.kstat(x_N, 3) / stats.kstat(x_N, 2) ** 1.5)
+    assert skewness(sure(-x_N)) == pytest.approx(-skewness(sure(x_N)))
+
+
+@pytest.mark.parametrize("groups", [3, 4])
+def test_moments_are_unbiased_where_those_of_means_are_not(groups):
+    for functional, order in ((spread, 2), (third_central_moment, 3)):
+        truth = stats.kstat(TRUE_N, order)
+        assert expected(functional, groups=groups) == pytest.approx(truth, abs=1e-12)
+        of_means = expected(lambda x_NG, order=order: stats.kstat(x_NG.mean(1), order), groups=groups)
+        assert abs(of_means - truth) > 0.02
+
+
+def test_points_drawn_from_a_distribution_give_its_moments():
+    # Four points drawn from two values, in every way: a variance of q (1 - q) d^2 and a third moment with 1 - 2 q.
+    q, d = 0.3, 2.0
+    second = third = 0.0
+    for drawn_N in product((0, 1), repeat=4):
+        chance = math.prod(q if one else 1 - q for one in drawn_N)
+        x_NG = sure(d * np.array(drawn_N, float))
+        second, third = second + chance * spread(x_NG), third + chance * third_central_moment(x_NG)
+    assert second == pytest.approx(q * (1 - q) * d**2)
+    assert third == pytest.approx(q * (1 - q) * (1 - 2 * q) * d**3)
+
+
+def test_skewness_of_true_values_shows_through_skewed_noise():
+    rng = np.random.default_rng(5)
+    # Of a gamma distribution, 2 / sqrt(shape); the noise's own skewness is on the other side.
+    true_RN1 = rng.gamma(4.0, size=(40, 20_000, 1))
+    noise_RNG = -3 * rng.exponential(size=(40, 20_000, 4))
+    found_R = [skewness(x_NG) for x_NG in true_RN1 + noise_RNG]
+    assert within(found_R, 1.0)
+    assert not within([stats.skew(x_NG.mean(1)) for x_NG in true_RN1 + noise_RNG], 1.0)
+
+
+@pytest.mark.parametrize("equal", [[0.3, 0.1 + 0.2, 0.3], [5.0, 5.0, 5.0], [0.0, 0.0, 0.0]])
+def test_points_that_are_equal_but_for_rounding_do_not_vary(equal):
+    x_NG = sure(np.array(equal))
+    assert spread(x_NG) == 0 and third_central_moment(x_NG) == 0
+    assert math.isnan(skewness(x_NG)) and math.isnan(roughness(x_NG)) and math.isnan(roughness(np.array(equal)))
+
+
+def test_a_spread_can_be_negative_and_has_no_skewness_then():
+    opposed_NG = np.array([[1.0, -1.0, 0.0], [-1.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    assert spread(opposed_NG) == pytest.approx(-1 / 3)
+    assert math.isnan(skewness(opposed_NG))
+
+
+# Shares below zero
+
+
+def test_the_share_below_zero_of_normal_values_shows_through_noise():
+    rng = np.random.default_rng(11)
+    x_RNG = rng.normal(1.0, 2.0, (60, 4000, 1)) + rng.normal(0.0, 3.0, (60, 4000, 4))
+    truth, raw = stats.norm.cdf(-0.5), stats.norm.cdf(-1 / math.sqrt(2**2 + 3**2 / 4))
+    assert within([share_below_zero(x_NG) for x_NG in x_RNG], truth)
+    assert within([raw_share_below_zero(x_NG) for x_NG in x_RNG], raw)
+    assert not within([raw_share_below_zero(x_NG) for x_NG in x_RNG], truth)
+
+
+@given(tables(2, 2))
+def test_shares_of_both_sides_are_one(x_NG):
+    assert share_below_zero(x_NG) + share_below_zero(-x_NG) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("values", "share"), [([2.0, 2.0], 0.0), ([-2.0, -2.0], 1.0), ([0.0, 0.0], 0.5)])
+def test_points_that_do_not_vary_are_on_the_side_of_their_mean(values, share):
+    assert share_below_zero(sure(np.array(values))) == share
+    opposed_NG = np.array([[1.0, -1.0], [-1.0, 1.0]])
+    assert share_below_zero(opposed_NG + np.array(values)[:, None]) == share
+
+
+def test_the_raw_share_counts_means_over_groups():
+    assert raw_share_below_zero(np.array([[-3.0, 1.0], [3.0, -1.0], [-1.0, 1.0], [-0.1, -0.2]])) == 0.5
+
+
+# Slopes
+
+
+def test_a_slope_is_that_of_least_squares_and_unbiased():
+    x_N, y_NG = noisy(6), noisy((6, 3), seed=8)
+    assert slope_through_origin(y_NG, x_N) == pytest.approx(np.linalg.lstsq(x_N[:, None], y_NG.mean(1))[0][0])
+    found = expected(lambda x_NG: slope_through_origin(x_NG, OTHER_N), true_N=1.7 * OTHER_N)
+    assert found == pytest.approx(1.7, abs=1e-12)
+    assert math.isnan(slope_through_origin(y_NG, np.zeros(6)))
+
+
+# Roughness
+
+
+def rough_of_groups(x_NG):
+    n, pairs = len(x_NG), list(permutations(range(x_NG.shape[1]), 2))
+    first = np.mean(
+        [(x_NG[i + 1, g] - x_NG[i, g]) * (x_NG[i + 1, h] - x_NG[i, h]) for i in range(n - 1) for g, h in pairs]
+    )
+    second = np.mean(
+        [
+            (x_NG[i + 1, g] - 2 * x_NG[i, g] + x_NG[i - 1, g]) * (x_NG[i + 1, h] - 2 * x_NG[i, h] + x_NG[i - 1, h])
+            for i in range(1, n - 1)
+            for g, h in pairs
+        ]
+    )
+    return first, second
+
+
+@given(tables(3, 2))
+def test_roughness_is_that_of_different_groups(x_NG):
+    first, second = rough_of_groups(x_NG)
+    assume(min(abs(first), abs(second)) > 1e-3)
+    if first > 0:
+        assert roughness(x_NG) == pytest.approx(second / first, abs=1e-6)
+    else:
+        assert roughness(x_NG) == math.inf if second > 0 else math.isnan(roughness(x_NG))
+
+
+def test_planted_landscapes_are_as_rough_as_they_are():
+    line_N, i_N = 3.0 - 0.5 * np.arange(9), np.arange(9.0)
+    assert roughness(line_N) == pytest.approx(0, abs=1e-12)
+    assert roughness(i_N**2) == pytest.approx(4 / np.mean((2 * np.arange(8) + 1.0) ** 2))
+    assert roughness((-1.0) ** i_N) == pytest.approx(4)  # every increment contradicts the last
+    assert roughness(np.array([0.0, 0.0, 1.0, 2.0])) == pytest.approx(0.5 / (2 / 3))
+    rng = np.random.default_rng(2)
+    steps_RN = rng.normal(size=(60, 3000))
+    assert within([roughness(x_N) for x_N in steps_RN.cumsum(1)], 2.0)
+    assert within([roughness(x_N) for x_N in steps_RN], 3.0)
+
+
+def test_below_one_neighbouring_increments_go_together_by_more_than_a_half():
+    rng = np.random.default_rng(4)
+    for r in (0.2, 0.5, 0.8):
+        d_RN = np.empty((60, 3000))
+        d_RN[:, 0] = rng.normal(size=60)
+        for i in range(1, 3000):
+            d_RN[:, i] = r * d_RN[:, i - 1] + math.sqrt(1 - r**2) * rng.normal(size=60)
+        assert within([roughness(x_N) for x_N in d_RN.cumsum(1)], 2 * (1 - r))
+
+
+def test_a_random_walk_shows_through_noise():
+    rng = np.random.default_rng(6)
+    walk_RN1 = rng.normal(size=(60, 3000, 1)).cumsum(1)
+    x_RNG = walk_RN1 + rng.normal(size=(60, 1, 4)) + 1.5 * rng.normal(size=(60, 3000, 4))
+    assert within([roughness(x_NG) for x_NG in x_RNG], 2.0)
+    assert not within([roughness(x_NG.mean(1)) for x_NG in x_RNG], 2.0)
+
+
+def test_added_noise_gives_the_ratio_that_its_sum_has_on_average():
+    v_N = np.array([0.3, 2.0, 0.7, 0.0, 1.1])
+    x_N = np.array([0.2, 1.0, -0.5, 0.3, 0.9])
+    signs = [np.array(s) for s in product((-1.0, 1.0), repeat=5)]
+    first, second = (np.mean([np.diff(x_N + s * np.sqrt(v_N), n) ** 2 for s in signs]) for n in (1, 2))
+    assert roughness(x_N, v_N) == pytest.approx(second / first, abs=1e-12)
+    assert roughness(sure(x_N), v_N) == pytest.approx(second / first, abs=1e-12)
+    assert roughness(x_N, np.zeros(5)) == roughness(x_N) != roughness(x_N, v_N)
+    assert roughness(np.arange(5.0), np.full(5, 1e9)) == pytest.approx(3, abs=1e-6)
+
+
+def test_roughness_is_infinite_or_nothing_where_increments_vanish_in_noise():
+    # Increments (1, -2) and (2, 1): their products cancel, while the changes -3 and -1 have one sign.
+    assert roughness(np.array([[0.0, 0.0], [1.0, 2.0], [-1.0, 3.0]])) == math.inf
+    # (1, -1) and (-1, -1): so do they, and -2 and 0 have no sign in common. (1, -1) and (-1, 1): all are opposed.
+    assert math.isnan(roughness(np.array([[0.0, 0.0], [1.0, -1.0], [0.0, -2.0]])))
+    assert math.isnan(roughness(np.array([[0.0, 0.0], [1.0, -1.0], [0.0, 0.0]])))
+    # Enough added noise has increments of its own.
+    assert roughness(np.array([[0.0, 0.0], [1.0, -1.0], [0.0, 0.0]]), np.full(3, 10.0)) == pytest.approx(56 / 19)
+
+
+# The best and the worst
+
+
+@pytest.mark.parametrize("groups", [2, 3, 4])
+@pytest.mark.parametrize("reference", [0, 1])
+def test_the_gain_of_the_best_is_that_of_a_choice_by_one_group_fewer(groups, reference):
+    gain = low = 0.0
+    for k_G, chance in drawn(groups - 1):
+        mean_N = TRUE_N + NOISE_KN[k_G].mean(0)
+        gain += chance * (TRUE_N[mean_N.argmax()] - TRUE_N[reference])
+        low += chance * TRUE_N[mean_N.argmin()]
+    assert expected(lambda x_NG: best_of(x_NG, reference), groups=groups) == pytest.approx(gain, abs=1e-12)
+    found = expected(lambda x_NG: np.array(worst_of(x_NG, reference)), groups=groups)
+    assert found == pytest.approx([low, TRUE_N[reference]], abs=1e-12)
+    assert gain < TRUE_N.max() - TRUE_N[reference] and low > TRUE_N.min()
+
+
+def test_where_nothing_is_better_nothing_is_gained_but_the_largest_mean_is():
+    flat_N = np.full(4, 3.0)
+    assert expected(lambda x_NG: best_of(x_NG, 2), flat_N) == pytest.approx(0, abs=1e-12)
+    assert expected(lambda x_NG: np.array(worst_of(x_NG, 2)), flat_N) == pytest.approx([3, 3], abs=1e-12)
+    assert expected(lambda x_NG: (x_NG.mean(1) - x_NG[2].mean()).max(), flat_N) > 0.5
+
+
+def test_the_best_is_chosen_by_the_others_alone():
+    # The first two groups together have point 1 highest, groups 0 and 2 have point 2, groups 1 and 2 have point 0.
+    x_NG = np.array([[0.0, 4.0, 3.0], [3.0, 5.0, -9.0], [5.0, 1.0, 4.0]])
+    assert best_of(x_NG, 0) == pytest.approx(((0 - 0) + (1 - 4) + (-9 - 3)) / 3)
+    # And lowest: points 1, 1 and 0.
+    assert worst_of(x_NG, 2) == pytest.approx(((3 + 5 + 3) / 3, 10 / 3))
+
+
+def test_choosing_the_reference_gains_nothing():
+    x_NG = noisy((5, 9))
+    x_NG[3] += 100
+    assert best_of(np.asfortranarray(x_NG), 3) == 0
+    assert best_of(x_NG, 1) == pytest.approx((x_NG[3] - x_NG[1]).mean())
+    x_NG[3] -= 200
+    assert worst_of(x_NG, 1) == pytest.approx((x_NG[3].mean(), x_NG[1].mean()))
+    assert best_of(sure(np.array([2.0, 2.0, 1.0])), 0) == 0
+
+
+def test_a_point_that_is_no_number_in_one_group_is_not_passed_over():
+    # Its other groups are numbers, and it is never chosen where it is none.
+    x_NG = np.array([[math.nan, 0.0, 0.0], [2.0, 1.0, 2.0], [3.0, 3.0, 3.0]])
+    assert math.isnan(best_of(x_NG, 1)) and np.isnan(worst_of(-x_NG, 1)).all()
+
+
+# The order of two points
+
+
+def test_two_points_come_in_order_as_often_as_normal_returns_say():
+    rng = np.random.default_rng(12)
+    # A point's episodes have 10 steps and a variance of 9, the other's 25 and 4: 500 pairs are 50 and 20 of them.
+    first_R = rng.normal(1.0, 3.0, (20_000, 50)).mean(1)
+    second_R = rng.normal(1.8, 2.0, (20_000, 20)).mean(1)
+    chance = chance_at(500, 0.8**2, 9 * 10 + 4 * 25)
+    assert 0.85 < chance < 0.95
+    assert within((second_R > first_R).astype(float), chance)
+    assert chance == pytest.approx(chance_of_right_order(-0.8, 9 / 50 + 4 / 20))
+    assert pairs_for(0.8**2, 9 * 10 + 4 * 25, chance) == pytest.approx(500)
+
+
+def test_pairs_hold_as_many_episodes_as_their_random_lengths_allow():
+    rng = np.random.default_rng(13)
+    pairs, repetitions, mean_length, variance_of_length = 4000, 3000, 20, (31**2 - 1) / 12
+
+    def mean_return(bonus):
+        length_RE = rng.integers(5, 36, (repetitions, 300))
+        whole_RE = length_RE.cumsum(1) <= pairs
+        assert not whole_RE[:, -1].any()
+        return_RE = length_RE + bonus + rng.normal(0, 2, length_RE.shape)  # longer episodes return more
+        return (return_RE * whole_RE).sum(1) / whole_RE.sum(1)
+
+    right_R = mean_return(1.3) > mean_return(0.0)
+    chance = chance_at(pairs, 1.3**2, 2 * (variance_of_length + 4) * mean_length)
+    assert 0.85 < chance < 0.95
+    assert within(right_R.astype(float), chance)
+
+
+@given(st.floats(0.01, 100), st.floats(0.01, 100), st.floats(0.51, 0.999))
+def test_pairs_are_those_at_which_the_chance_is_reached(gap_square, variance, chance):
+    assert chance_at(pairs_for(gap_square, variance, chance), gap_square, variance) == pytest.approx(chance)
+
+
+def test_pairs_at_95_percent_are_known():
+    assert pairs_for(4.0, 100.0) == pytest.approx(1.6448536**2 * 25)
+
+
+def test_points_without_a_gap_are_never_told_apart():
+    assert pairs_for(0.0, 1.0) == pairs_for(-0.3, 1.0) == math.inf
+    assert chance_at(100, -0.3, 1.0) == chance_at(100, 0.0, 0.0) == chance_of_right_order(0.0, 2.0) == 0.5
+    assert chance_of_right_order(-1e-3, 0.0) == chance_at(1, 1e-6, 0.0) == chance_at(math.inf, 1.0, 1.0) == 1
+
+
+# Shapes
+
+
+def test_groups_are_consecutive():
+    assert group_means(np.arange(8.0)).tolist() == [0.5, 2.5, 4.5, 6.5]
+    assert group_means(np.arange(12.0).reshape(2, 6), groups=3).tolist() == [[0.5, 2.5, 4.5], [6.5, 8.5, 10.5]]
+
+
+@pytest.mark.parametrize(("episodes", "groups"), [(6, 4), (0, 4), (2, 4), (4, 0)])
+def test_episodes_that_do_not_fill_the_groups_are_refused(episodes, groups):
+    with pytest.raises(ValueError, match=f"{episodes} episodes do not make {groups} groups of equal size"):
+        group_means(np.zeros(episodes), groups)
+
+
+@pytest.mark.parametrize(
+    ("functional", "points", "groups"),
+    [
+        (mean_square, 1, 2),
+        (spread, 2, 2),
+        (third_central_moment, 3, 3),
+        (skewness, 3, 3),
+        (share_below_zero, 2, 2),
+        (raw_share_below_zero, 1, 1),
+        (lambda x_NG: slope_through_origin(x_NG, np.arange(len(x_NG))), 1, 1),
+        (roughness, 3, 2),
+        (lambda x_NG: best_of(x_NG, 0), 1, 2),
+        (lambda x_NG: worst_of(x_NG, 0)[0], 1, 2),
+    ],
+)
+def test_too_little_is_refused_and_a_number_that_is_none_stays_one(functional, points, groups):
+    x_NG = noisy((points, groups))
+    functional(x_NG)
+    with pytest.raises(ValueError, match=f"At least {points} points are needed, not {points - 1}"):
+        functional(x_NG[1:])
+    with pytest.raises(ValueError, match=f"At least {groups} groups are needed, not {groups - 1}"):
+        functional(x_NG[:, 1:])
+    x_NG[-1, -1] = math.nan
+    assert np.isnan(functional(x_NG)).all()
+
+
+def test_other_mistakes_are_told():
+    with pytest.raises(ValueError, match="points by groups"):
+        spread(np.zeros(4))
+    with pytest.raises(ValueError, match="same points and groups"):
+        mean_product(np.zeros((3, 4)), np.zeros((3, 2)))
+    with pytest.raises(ValueError, match="one x for each of 3 points"):
+        slope_through_origin(np.zeros((3, 4)), np.zeros(4))
+    with pytest.raises(ValueError, match="one variance for each of 3 points"):
+        roughness(np.zeros((3, 4)), np.zeros(2))
+    with pytest.raises(IndexError):
+        best_of(np.zeros((3, 4)), 3)
+    with pytest.raises(ValueError, match="not negative"):
+        chance_of_right_order(1.0, -1.0)
+    with pytest.raises(ValueError, match="not negative"):
+        pairs_for(1.0, -1.0)
+    with pytest.raises(ValueError, match="some pairs"):
+        chance_at(0, 1.0, 1.0)
+    for chance in (0.5, 1.0):
+        with pytest.raises(ValueError, match="between 1/2 and 1"):
+            pairs_for(1.0, 1.0, chance)
+
+
+def test_a_gap_that_is_no_number_has_no_chance():
+    for found in (chance_at(9, math.nan, 1.0), chance_of_right_order(math.nan, 0.0), pairs_for(math.nan, 1.0)):
+        assert math.isnan(found)
