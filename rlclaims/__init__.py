@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from rlclaims.judging.evidence import ClaimError, Evidence
     from rlclaims.judging.factorial import Factorial
     from rlclaims.judging.joined import all_of, any_of
+    from rlclaims.judging.landscapes import Landscapes, LargeUpdates, LateUpdates
     from rlclaims.judging.runs import Runs
     from rlclaims.judging.samples import Sample
     from rlclaims.judging.theorem import theorem
     from rlclaims.judging.twins import TwinUpdates
-    from rlclaims.pytest_plugin.fixtures import factorial, runs, twins
+    from rlclaims.pytest_plugin.fixtures import factorial, landscape, large_updates, late_updates, runs, twins
     from rlclaims.update import Batch, Rollout, Update
 
 _HOME = {
@@ -29,6 +30,9 @@ _HOME = {
     "ClaimError": "judging.evidence",
     "Evidence": "judging.evidence",
     "Factorial": "judging.factorial",
+    "Landscapes": "judging.landscapes",
+    "LargeUpdates": "judging.landscapes",
+    "LateUpdates": "judging.landscapes",
     "PPO": "agents.ppo",
     "PPOM": "agents.ppo",
     "PPOMAtPPOsRates": "agents.ppo",
@@ -46,6 +50,9 @@ _HOME = {
     "claim": "judging.claim",
     "factorial": "pytest_plugin.fixtures",
     "family": "judging.claim",
+    "landscape": "pytest_plugin.fixtures",
+    "large_updates": "pytest_plugin.fixtures",
+    "late_updates": "pytest_plugin.fixtures",
     "runs": "pytest_plugin.fixtures",
     "source": "judging.claim",
     "theorem": "judging.theorem",
@@ -53,9 +60,10 @@ _HOME = {
 }
 
 __all__ = [
-    "PPO", "PPOM", "TRPO", "Agent", "Algorithm", "Batch", "Claim", "ClaimError", "Evidence", "Factorial",
-    "PPOMAtPPOsRates", "PPONoClip", "Rollout", "Runs", "Sample", "Source", "TRPOPlus", "TwinUpdates", "Update",
-    "all_of", "any_of", "claim", "factorial", "family", "runs", "source", "theorem", "twins",
+    "PPO", "PPOM", "TRPO", "Agent", "Algorithm", "Batch", "Claim", "ClaimError", "Evidence", "Factorial", "Landscapes",
+    "LargeUpdates", "LateUpdates", "PPOMAtPPOsRates", "PPONoClip", "Rollout", "Runs", "Sample", "Source", "TRPOPlus",
+    "TwinUpdates", "Update", "all_of", "any_of", "claim", "factorial", "family", "landscape", "large_updates",
+    "late_updates", "runs", "source", "theorem", "twins",
 ]  # fmt: skip
 
 

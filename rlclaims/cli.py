@@ -105,6 +105,7 @@ def mechanism(
     from rlclaims.checkpoints import checkpoint_iterations
     from rlclaims.judging.twins import TwinUpdates
     from rlclaims.report.mechanism import mechanism_table
+    from rlclaims.study.studies import TWINS
     from rlclaims.training import HELD_OUT_EVERY
 
     options = [f"--claims-first-seed={first_seed}", *([] if store is None else [f"--claims-store={store}"])]
@@ -112,13 +113,13 @@ def mechanism(
         spec: claim.session
         for claim in _collected(paths, profile, *options)
         for spec in claim.runs.values()
-        if spec.twins
+        if spec.study == TWINS
     }
     if not asked:
         raise _refused("No claim here takes twin updates; rlclaims.twins(PPO) makes a fixture of them.")
     for spec, session in asked.items():
         runs = session.run_specs(spec, session.profile.seeds)
-        made = next((n for n, run in enumerate(runs) if not session.store.has_twins(run)), len(runs))
+        made = next((n for n, run in enumerate(runs) if not session.store.has_study(run, TWINS)), len(runs))
         if made < 2:
             raise _refused(
                 f"The store {session.store.root} has twin updates of {made} seeds of {runs[0].name} and its like, and "

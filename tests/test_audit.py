@@ -14,10 +14,13 @@ from rlclaims.study.executor import execute
 from rlclaims.study.plan import plan
 from rlclaims.study.spec import RunSpec
 from rlclaims.study.store import Store, series_digest
+from rlclaims.study.studies import TWINS, Study
 
 SPECS = [
     RunSpec(PPO(steps=64, minibatches=2, value_epochs=1, epochs=1), "InvertedPendulum-v5", 11, seed) for seed in (3, 4)
 ]
+
+LATE, LARGE = Study("late_updates"), Study("large_updates", 128)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +29,12 @@ def trained(tmp_path_factory):
     store.prepare()
     execute(plan(SPECS, store), store, 1, lambda _: None)
     for spec in SPECS:
-        store.put_twins(spec, None, {"none/ratio/max/training": [1.5, 1.25], "pushed_out/share": [0.5, math.nan]})
+        store.put_study(
+            spec, TWINS, None, {"none/ratio/max/training": [1.5, 1.25], "pushed_out/share": [0.5, math.nan]}
+        )
+        # Updates 8, 9 and 10 of eleven are late, of four groups of episodes each.
+        store.put_study(spec, LATE, None, {"before/return": [1.5] * 12})
+        store.put_study(spec, LARGE, None, {"return": [1.0] * 12, "kl": [0.5, 0.25]})
     return store
 
 
@@ -88,14 +96,28 @@ def rewritten_start(store, name, change):
             "cannot be read (KeyError: 'starts_sha256')",
         ),
         (
-            lambda s: change_json(s.twins_file(SPECS[0]), lambda d: d["series"]["none/ratio/max/training"].reverse()),
+            lambda s: change_json(
+                s.study_file(SPECS[0], TWINS), lambda d: d["series"]["none/ratio/max/training"].reverse()
+            ),
             "is not what was written",
         ),
         (
-            lambda s: change_json(s.twins_file(SPECS[0]), lambda d: d["series"]["pushed_out/share"].append(1.0)),
+            lambda s: change_json(s.study_file(SPECS[0], TWINS), lambda d: d["series"]["pushed_out/share"].append(1.0)),
             "has 3 values of pushed_out/share, and should have 2",
         ),
-        (lambda s: s.twins_file(SPECS[0]).write_text("{"), "cannot be read (JSONDecodeError"),
+        (
+            lambda s: change_json(s.study_file(SPECS[0], LATE), lambda d: d["series"]["before/return"].append(1.0)),
+            "has 13 values of before/return, and should have 12",
+        ),
+        (
+            lambda s: change_json(s.study_file(SPECS[0], LARGE), lambda d: d["series"]["kl"].append(0.0)),
+            "has 3 values of kl, and should have 2",
+        ),
+        (
+            lambda s: change_json(s.study_file(SPECS[0], LARGE), lambda d: d["series"]["kl"].reverse()),
+            "is not what was written",
+        ),
+        (lambda s: s.study_file(SPECS[0], TWINS).write_text("{"), "cannot be read (JSONDecodeError"),
     ],
 )
 def test_damage_is_found(store, damage, sentence):

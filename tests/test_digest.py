@@ -1,5 +1,6 @@
 import dataclasses
 import math
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -7,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from rlclaims.agents.ppo import PPO, PPOM
+from rlclaims.agents.trpo import TRPO
 from rlclaims.study import digest
 from rlclaims.study.spec import RunSpec, SpecError, checked
+from rlclaims.study.studies import TWINS, Study
 
 HELPERS = '"""Helpers."""\n\ndef square(x):\n    return x * x\n'
 ALGORITHM = """
@@ -132,31 +135,68 @@ def test_measuring_code_names_measurements_and_not_runs(tmp_path, monkeypatch):
     assert digest.run_digest(SPEC) == run
 
 
-@pytest.fixture
-def twins_digest_after(tmp_path, monkeypatch):
-    """The digest of twin updates after an edit of a copy of the code that makes them."""
-    copies = [tmp_path / path.name for path in digest._TWINS]
-    for copy, path in zip(copies, digest._TWINS, strict=True):
-        copy.write_text(path.read_text())
-    monkeypatch.setattr(digest, "_TWINS", tuple(copies))
+STUDIES = [TWINS, Study("landscapes"), Study("late_updates"), Study("large_updates", 4096)]
 
-    def after(file, old, new):
-        text = (tmp_path / file).read_text()
-        assert old in text
-        (tmp_path / file).write_text(text.replace(old, new))
+
+@pytest.fixture
+def digest_after(tmp_path, monkeypatch):
+    """The digest of what is derived from a run, after an edit of a copy of the code that makes it."""
+    measured = digest.measurement_digest(SPEC)
+    shutil.copytree(digest._OWN_PACKAGE, tmp_path / "rlclaims", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(digest, "_OWN_PACKAGE", tmp_path / "rlclaims")
+    monkeypatch.setattr(digest, "measurement_digest", lambda spec: measured)
+
+    def after(study, file, old, new):
+        path = tmp_path / "rlclaims" / file
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
         digest._syntax_digest.cache_clear()
-        return digest.twins_digest(SPEC)
+        return digest.study_digest(SPEC, study)
 
     return after
 
 
-def test_code_of_twin_updates_names_them_and_neither_runs_nor_measurements(twins_digest_after):
-    run, measured, first = digest.run_digest(SPEC), digest.measurement_digest(SPEC), digest.twins_digest(SPEC)
-    assert len({run, measured, first}) == 3
-    assert twins_digest_after("twin_updates.py", "TO_CONVERGENCE = 10", "TO_CONVERGENCE = 11") != first
-    assert twins_digest_after("twin_updates.py", "TO_CONVERGENCE = 11", "TO_CONVERGENCE = 10") == first
-    assert twins_digest_after("factorial.py", '4: ("ABC",)', '4: ("AB",)') != first
+def test_a_study_is_named_by_what_is_asked_and_by_the_measurements_below_it(monkeypatch):
+    run, measured = digest.run_digest(SPEC), digest.measurement_digest(SPEC)
+    asked = [*STUDIES, Study("large_updates", 4097)]
+    first = [digest.study_digest(SPEC, study) for study in asked]
+    assert len({run, measured, *first}) == 2 + len(asked)
+    monkeypatch.setattr(digest, "measurement_digest", lambda spec: "f" * 64)
+    assert not {digest.study_digest(SPEC, study) for study in asked} & set(first)
+
+
+def test_code_of_twin_updates_names_them_and_neither_runs_nor_measurements(digest_after):
+    run, measured, first = digest.run_digest(SPEC), digest.measurement_digest(SPEC), digest.study_digest(SPEC, TWINS)
+    assert digest_after(TWINS, "twin_updates.py", "TO_CONVERGENCE = 10", "TO_CONVERGENCE = 11") != first
+    assert digest_after(TWINS, "twin_updates.py", "TO_CONVERGENCE = 11", "TO_CONVERGENCE = 10") == first
+    assert digest_after(TWINS, "stats/factorial.py", '4: ("ABC",)', '4: ("AB",)') != first
     assert (digest.run_digest(SPEC), digest.measurement_digest(SPEC)) == (run, measured)
+
+
+@pytest.mark.parametrize("study", STUDIES[1:], ids=lambda study: study.name)
+def test_code_of_landscapes_names_them_and_no_twin_updates(digest_after, study):
+    first, twins = digest.study_digest(SPEC, study), digest.study_digest(SPEC, TWINS)
+    changed = [
+        digest_after(study, "landscapes/finished.py", "GROUPS = 4", "GROUPS = 5"),
+        digest_after(study, "landscapes/around.py", "FAR = 2.0", "FAR = 3.0"),
+        digest_after(study, "episodes.py", "SLOTS = 128", "SLOTS = 64"),
+    ]
+    assert len({first, *changed}) == 4
+    assert digest.study_digest(SPEC, TWINS) == twins
+
+
+@pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
+def test_all_that_makes_a_study_is_in_its_digest_or_in_those_below_it(study):
+    own = digest._OWN_PACKAGE
+    covered = {path for pattern in study.code for path in own.glob(pattern)} | set(digest._MEASURES.glob("*.py"))
+    below = {name for cls in (PPO, TRPO) for name in digest.training_code(cls)}
+    # The package's own table of names computes nothing, nor do those of its parts.
+    below |= {"rlclaims", "rlclaims.stats"}
+    for path in covered:
+        name = ".".join(("rlclaims", *path.relative_to(own).with_suffix("").parts)).removesuffix(".__init__")
+        imported = [n for n in digest._imports(path, name) if n.startswith("rlclaims")]
+        missing = [n for n in imported if n not in below and (f := digest._file_of(n)) and f not in covered]
+        assert not missing, (name, missing)
 
 
 @pytest.mark.parametrize(
@@ -167,15 +207,9 @@ def test_code_of_twin_updates_names_them_and_neither_runs_nor_measurements(twins
         ('"""Twin updates: one policy update', '"""Twins: one policy update'),
     ],
 )
-def test_docstrings_and_comments_of_twin_updates_do_not_count(twins_digest_after, old, new):
-    first = digest.twins_digest(SPEC)
-    assert twins_digest_after("twin_updates.py", old, new) == first
-
-
-def test_what_twin_updates_are_measured_by_names_them(monkeypatch):
-    first = digest.twins_digest(SPEC)
-    monkeypatch.setattr(digest, "measurement_digest", lambda spec: "f" * 64)
-    assert digest.twins_digest(SPEC) != first
+def test_docstrings_and_comments_of_twin_updates_do_not_count(digest_after, old, new):
+    first = digest.study_digest(SPEC, TWINS)
+    assert digest_after(TWINS, "twin_updates.py", old, new) == first
 
 
 def test_training_covers_what_starts_of_updates_are_kept_by_and_no_twin_of_them():

@@ -11,12 +11,13 @@ from rlclaims.agents.trpo import TRPO
 from rlclaims.judging.evidence import ClaimError
 from rlclaims.judging.factorial import Factorial
 from rlclaims.judging.runs import Runs, RunsSpec
-from rlclaims.judging.subjects import cells, check_remakable, subject
+from rlclaims.judging.subjects import cells, check_study, subject
 from rlclaims.judging.twins import TwinUpdates
 from rlclaims.stats.factorial import aliases, two_level_design
 from rlclaims.stats.verdict import Reason
 from rlclaims.study.spec import RunSpec, SpecError
 from rlclaims.study.store import Measured
+from rlclaims.study.studies import TWINS
 
 # Combinations of the smallest two-level designs of resolution IV and more, by the number of factors.
 FEWEST = {0: 1, 1: 2, 2: 4, 3: 8, 4: 8, 5: 16, 6: 16, 7: 16, 8: 16, 9: 32}
@@ -265,7 +266,7 @@ def test_a_fixture_stands_for_runs_or_for_their_twin_updates():
     plain = subject(RunsSpec(PPO, "Hopper-v5", None), run_specs, measured)
     assert isinstance(plain, Runs) and plain.seeds == SEEDS
     assert plain.kl_old_new.mean.training.overall().values == pytest.approx([0.1 * seed for seed in SEEDS])
-    twin = subject(RunsSpec(PPO, "Hopper-v5", None, twins=True), run_specs, measured)
+    twin = subject(RunsSpec(PPO, "Hopper-v5", None, study=TWINS), run_specs, measured)
     assert isinstance(twin, TwinUpdates) and twin.seeds == SEEDS
 
 
@@ -286,9 +287,9 @@ class Improves(PPO):
 
 def test_updates_are_made_again_of_what_learns_as_ppo_does():
     for algorithm in (PPO(), PPOM(), Clips()):
-        check_remakable(algorithm)
+        check_study(TWINS, algorithm)
     with pytest.raises(SpecError, match="and TRPO is none"):
-        check_remakable(TRPO())
+        check_study(TWINS, TRPO())
     for algorithm in (Learns(), Improves()):
         with pytest.raises(SpecError, match=f"{type(algorithm).__name__} learns in a way of its own"):
-            check_remakable(algorithm)
+            check_study(TWINS, algorithm)

@@ -1,5 +1,8 @@
 import dataclasses
+import hashlib
 import json
+import re
+from itertools import product
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from rlclaims.study.digest import run_digest
 from rlclaims.study.executor import TrainingError, execute
 from rlclaims.study.spec import RunSpec, SpecError
 from rlclaims.study.store import Store
+from rlclaims.study.studies import TWINS, Study, study_files
 from rlclaims.training import RunRecord
 
 SPEC = RunSpec(PPO(), "Hopper-v5", 2, 5)
@@ -237,6 +241,53 @@ def test_where_updates_started_is_read_as_it_was_written_or_refused_in_a_sentenc
         store.start(SPEC)
 
 
+def test_the_policies_of_a_run_come_back_as_they_were_put(store):
+    store.put(SPEC, record())
+    history = store.history(SPEC)
+    assert history.theta_KP.dtype == np.float32 and history.offset_KO.dtype == history.inverse_std_KO.dtype == float
+    # Before the first of two updates and after each; and what each was made with.
+    assert history.theta_KP.tolist() == [[0] * 4, [1] * 4, [2] * 4]
+    assert history.offset_KO.tolist() == [[0, 1.5], [1, 1.5]]
+    assert history.inverse_std_KO.tolist() == [[2, 0], [2, 1]]
+
+
+def without_an_array(file):
+    arrays = safetensors.numpy.load_file(file)
+    del arrays["offset_KO"]
+    safetensors.numpy.save_file(arrays, file)
+    described = file.with_name("run.json")
+    told = json.loads(described.read_text())
+    described.write_text(json.dumps({**told, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}))
+
+
+DAMAGES = (lambda f: f.unlink(), lambda f: f.write_bytes(b""), without_its_last_byte, with_another_number)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [*product(("run.safetensors", "run.json"), DAMAGES), ("run.safetensors", without_an_array)],
+)
+def test_the_policies_of_a_run_are_read_as_they_were_written_or_refused_in_a_sentence(store, name, damage):
+    store.put(SPEC, record(checkpoints=[checkpoint(0)]))
+    damage(store.folder(SPEC) / name)
+    sentence = r"^What the policies of PPO-Hopper-v5-seed5 were cannot be read \(.*\); delete the folder .*, and it is "
+    with pytest.raises(SpecError, match=sentence + r"trained again\.$"):
+        store.history(SPEC)
+
+
+def test_policies_are_read_where_starts_are_lost(store):
+    store.put(SPEC, record(checkpoints=[checkpoint(0)]))
+    (store.folder(SPEC) / "starts.safetensors").unlink()
+    assert len(store.history(SPEC).theta_KP) == 3
+
+
+def test_the_mean_episode_is_over_all_of_training(store):
+    store.put(SPEC, record(episodes=[(0, 20, 31.5), (20, 9, 8.25), (29, 1, 0.0)]))
+    assert store.mean_episode(SPEC) == 10
+    store.put(other := dataclasses.replace(SPEC, seed=6), record(episodes=()))
+    assert store.mean_episode(other) == 1
+
+
 def test_another_array_among_those_that_were_written_is_found_out(store):
     store.put(SPEC, record(checkpoints=[checkpoint(0)]))
     with_another_array(store.folder(SPEC) / "starts.safetensors")
@@ -256,25 +307,50 @@ def test_a_run_that_lost_its_starts_is_written_anew_and_one_that_has_them_is_not
     assert [c.iteration for c in store.start(SPEC).checkpoints] == [0]
 
 
-TWINS = {"none/ratio/max/training": [1.5, 1.25], "matched_kl/ratio/exceedance/held_out": [0.5, float("nan")]}
+SERIES_OF = {"none/ratio/max/training": [1.5, 1.25], "matched_kl/ratio/exceedance/held_out": [0.5, float("nan")]}
+STUDIES = [
+    TWINS,
+    Study("landscapes"),
+    Study("late_updates"),
+    Study("large_updates", 65536),
+    Study("large_updates", 10**6),
+]
+each_study = pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
 
 
-def test_twin_updates_come_back_as_they_were_put(store):
+@each_study
+def test_what_is_derived_from_a_run_comes_back_as_it_was_put(store, study):
     store.put(SPEC, record())
-    assert not store.has_twins(SPEC)
-    store.put_twins(SPEC, None, TWINS)
-    assert store.has_twins(SPEC)
-    found = store.twins(SPEC)
-    assert found.failure is None and found.series.keys() == TWINS.keys()
-    for name, values in TWINS.items():
+    assert not store.has_study(SPEC, study)
+    store.put_study(SPEC, study, None, SERIES_OF)
+    assert store.has_study(SPEC, study)
+    found = store.study(SPEC, study)
+    assert found.failure is None and found.series.keys() == SERIES_OF.keys()
+    for name, values in SERIES_OF.items():
         assert np.array_equal(found.series[name], values, equal_nan=True)
-    # They are no measurements of the run, nor of another one.
+    # It is no measurement of the run, nor of another one, nor another study.
     assert store.measured(SPEC).series == SERIES
-    assert not store.has_twins(dataclasses.replace(SPEC, seed=6))
-    store.put_twins(SPEC, "it broke", {})
-    assert (store.twins(SPEC).failure, store.twins(SPEC).series) == ("it broke", {})
+    assert not store.has_study(dataclasses.replace(SPEC, seed=6), study)
+    assert not any(store.has_study(SPEC, other) for other in STUDIES if other != study)
+    store.put_study(SPEC, study, "it broke", {})
+    assert (store.study(SPEC, study).failure, store.study(SPEC, study).series) == ("it broke", {})
 
 
+def test_the_names_of_files_tell_studies_apart_and_are_read_back(store):
+    store.put(SPEC, record())
+    for study in STUDIES:
+        store.put_study(SPEC, study, None, {})
+    folder = store.folder(SPEC)
+    for pattern in ("twins-*", "landscapes-*", "late_updates-*", "large_updates-65536-*", "large_updates-1000000-*"):
+        (path,) = folder.glob(f"{pattern}.json")
+        assert re.fullmatch(r"[0-9a-f]{32}", path.stem.rpartition("-")[2])
+    (folder / "notes-of-mine.json").write_text("{}")
+    found = dict(study_files(folder))
+    assert found.pop(store.measurements(SPEC)) is None
+    assert found == {store.study_file(SPEC, study): study for study in STUDIES}
+
+
+@each_study
 @pytest.mark.parametrize(
     "damage",
     [
@@ -286,21 +362,22 @@ def test_twin_updates_come_back_as_they_were_put(store):
         lambda text: '{"failure": null, "series": {}}',
     ],
 )
-def test_twin_updates_that_are_not_what_was_written_are_not_read(store, damage):
+def test_what_is_not_what_was_derived_is_not_read(store, damage, study):
     store.put(SPEC, record())
-    store.put_twins(SPEC, None, TWINS)
-    file = store.twins_file(SPEC)
+    store.put_study(SPEC, study, None, SERIES_OF)
+    file = store.study_file(SPEC, study)
     assert damage(file.read_text()) != file.read_text()
     file.write_text(damage(file.read_text()))
-    assert not store.has_twins(SPEC)
-    store.put_twins(SPEC, None, TWINS)
-    assert store.has_twins(SPEC)
+    assert not store.has_study(SPEC, study)
+    store.put_study(SPEC, study, None, SERIES_OF)
+    assert store.has_study(SPEC, study)
 
 
-def test_twin_updates_of_other_code_are_others(store, monkeypatch):
+@each_study
+def test_what_other_code_derives_is_another(store, monkeypatch, study):
     store.put(SPEC, record())
-    store.put_twins(SPEC, None, TWINS)
-    monkeypatch.setattr("rlclaims.study.store.twins_digest", lambda spec: "e" * 64)
-    assert not store.has_twins(SPEC)
-    store.put_twins(SPEC, None, TWINS)
-    assert len(list(store.folder(SPEC).glob("twins-*.json"))) == 2
+    store.put_study(SPEC, study, None, SERIES_OF)
+    monkeypatch.setattr("rlclaims.study.store.study_digest", lambda spec, study: "e" * 64)
+    assert not store.has_study(SPEC, study)
+    store.put_study(SPEC, study, None, SERIES_OF)
+    assert len(list(store.folder(SPEC).glob(f"{study.name}-*.json"))) == 2

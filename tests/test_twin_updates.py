@@ -18,10 +18,11 @@ from rlclaims.checkpoints import Start, arrays_of, start_from
 from rlclaims.judging.evidence import ClaimError
 from rlclaims.randomness import Purpose, stream
 from rlclaims.sim.tasks import task_named
-from rlclaims.study import twin_executor
+from rlclaims.study import crew
 from rlclaims.study.executor import TrainingError
 from rlclaims.study.spec import RunSpec
 from rlclaims.study.store import Measured, Store
+from rlclaims.study.studies import TWINS
 from rlclaims.study.twin_executor import make_twins
 from rlclaims.training import Cohort, Group
 from rlclaims.twin_updates import (
@@ -712,12 +713,12 @@ def test_other_processes_make_the_same_twins_and_a_failed_run_has_none(stored):
     told = []
     make_twins(specs, store, 2, lambda done, total: told.append((done, total)))
     assert told == [(i + 1, len(parts())) for i in range(len(parts()))]
-    assert all(map(store.has_twins, specs))
-    assert store.twins(specs[2]) == Measured("it broke", {})
+    assert all(store.has_study(spec, TWINS) for spec in specs)
+    assert store.study(specs[2], TWINS) == Measured("it broke", {})
     made = Twins(specs[0].algorithm, 11, [store.start(spec) for spec in specs[:2]])
     here = {name: value_SK for part in parts() for name, value_SK in measured(made, part).items()}
     for i, spec in enumerate(specs[:2]):
-        found = store.twins(spec)
+        found = store.study(spec, TWINS)
         assert found.failure is None and found.series.keys() == here.keys()
         for name, value_SK in here.items():
             assert np.array_equal(found.series[name], value_SK[i], equal_nan=True), name
@@ -733,9 +734,9 @@ def test_a_process_that_dies_stops_the_others_and_is_told(stored, monkeypatch):
         processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True))
         return processes[-1], log
 
-    monkeypatch.setattr(twin_executor, "start", stand_in)
+    monkeypatch.setattr(crew, "start", stand_in)
     with pytest.raises(TrainingError, match=r"seed3 and its like cannot be made again\. Its last words: no memory\.$"):
         make_twins(specs, store, 2)
     # The other did not come to its own end, which would be 0.
     assert [process.returncode for process in processes] == [1, -signal.SIGKILL]
-    assert not store.has_twins(specs[0])
+    assert not store.has_study(specs[0], TWINS)

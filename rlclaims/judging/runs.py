@@ -17,6 +17,7 @@ from rlclaims.stats.describe import rank_correlation
 if TYPE_CHECKING:
     from rlclaims.agents.algorithm import Algorithm
     from rlclaims.study.store import Measured
+    from rlclaims.study.studies import Study
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ class RunsSpec:
     """Settings that differ from the papers'."""
     block: int = 0
     """Which block of seeds it takes; runs of different blocks are never paired."""
-    twins: bool = False
-    """Whether it stands for the runs' twin updates instead of the runs."""
+    study: "Study | None" = None
+    """What it stands for that is derived from the runs, or None for the runs themselves."""
     factors: tuple[tuple[str, tuple[Any, Any]], ...] | None = None
     """Settings with two values each, if it stands for runs with all or some of their combinations, or None."""
 

@@ -1,20 +1,32 @@
-"""What a fixture stands for, made from finished runs: the runs, their twin updates, or a factorial of runs."""
+"""What a fixture stands for, made from finished runs: the runs, what is derived from them, or a factorial of runs."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rlclaims.agents.algorithm import Algorithm
 from rlclaims.agents.ppo import PPO
+from rlclaims.agents.trpo import TRPO
 from rlclaims.judging.factorial import Factorial
+from rlclaims.judging.landscapes import Landscapes, LargeUpdates, LateUpdates
 from rlclaims.judging.runs import Runs, RunsSpec
 from rlclaims.judging.twins import TwinUpdates
 from rlclaims.stats.factorial import Combination, two_level_design
 from rlclaims.study.spec import RunSpec, SpecError
+from rlclaims.study.studies import Study
 
 if TYPE_CHECKING:
     from rlclaims.study.store import Measured
 
-Subject = Runs | TwinUpdates | Factorial
+Derived = TwinUpdates | Landscapes | LateUpdates | LargeUpdates
+Subject = Runs | Derived | Factorial
+
+DERIVED: dict[str, type[Derived]] = {
+    "twins": TwinUpdates,
+    "landscapes": Landscapes,
+    "late_updates": LateUpdates,
+    "large_updates": LargeUpdates,
+}
+"""By kind of study."""
 
 
 def cells(algorithm: type[Algorithm], spec: RunsSpec, task: str) -> list[Algorithm]:
@@ -62,25 +74,33 @@ def subject(spec: RunsSpec, run_specs: Sequence[RunSpec], measured: "Sequence[Me
         seeds = tuple(run.seed for run in runs)
         return first.algorithm, first.task, first.iterations, seeds, tuple(measured[i * n : (i + 1) * n])
 
-    if spec.twins:
-        return TwinUpdates(*of_cell(0))
+    if spec.study is not None:
+        return DERIVED[spec.study.kind](*of_cell(0))
     runs = {cell: Runs(*of_cell(i)) for i, cell in enumerate(cells)}
     return runs[frozenset()] if spec.factors is None else Factorial(runs)
 
 
 def kind(spec: RunsSpec) -> str:
     """What a fixture stands for, in words."""
-    if spec.twins:
-        return "twin updates"
+    if spec.study is not None:
+        return spec.study.words
     return "runs" if spec.factors is None else "factorial"
 
 
-def check_remakable(algorithm: Algorithm) -> None:
-    """Refuse an algorithm whose updates cannot be made again with mechanisms switched.
+def check_study(study: Study, algorithm: Algorithm) -> None:
+    """Refuse what cannot be derived from an algorithm's runs.
 
     Raises:
-        SpecError: it is no PPO, or learns in a way of its own.
+        SpecError: it can not, and why.
     """
+    if study.kind == "twins":
+        _check_remakable(algorithm)
+    elif study.kind == "large_updates":
+        _check_large(study.pairs, algorithm)
+
+
+def _check_remakable(algorithm: Algorithm) -> None:
+    """Refuse an algorithm whose updates cannot be made again with mechanisms switched."""
     cls = type(algorithm)
     if not issubclass(cls, PPO):
         raise SpecError(f"Twin updates are of rlclaims.PPO and its subclasses, and {cls.__name__} is none.")
@@ -88,6 +108,21 @@ def check_remakable(algorithm: Algorithm) -> None:
         raise SpecError(
             f"{cls.__name__} learns in a way of its own, which has no such mechanisms to switch: twin updates are of "
             "subclasses of PPO that change settings or policy_loss."
+        )
+
+
+def _check_large(pairs: object, algorithm: Algorithm) -> None:
+    """Refuse a batch that an update cannot be made on, and an algorithm whose update cannot be made on another."""
+    cls = type(algorithm)
+    if not callable(getattr(cls, "improve", None)) or cls.learn not in (PPO.learn, TRPO.learn):
+        raise SpecError(
+            f"{cls.__name__} learns in a way of its own, in which an update of the policy is not made by itself: large "
+            "updates are of rlclaims.PPO, rlclaims.TRPO and their subclasses that leave learn as it is."
+        )
+    if type(pairs) is not int or pairs < algorithm.steps:
+        raise SpecError(
+            f"Large updates of {cls.__name__} are made on a whole number of pairs, no fewer than the {algorithm.steps} "
+            f"that it learns from itself, not {pairs!r}."
         )
 
 

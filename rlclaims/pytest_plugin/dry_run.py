@@ -14,8 +14,9 @@ from rlclaims.pytest_plugin.looks import more_seeds_may_help, take_looks
 from rlclaims.pytest_plugin.session import SEEDS, ClaimSession, claim_name, claim_of
 from rlclaims.pytest_plugin.trace import imagined_evidence
 from rlclaims.report.costs import Range, cost_table
-from rlclaims.study.cost import NOTHING, Cost, Kind, Speed, cost, cost_of_twins, measured_speeds
+from rlclaims.study.cost import NOTHING, Cost, Kind, Speed, cost, cost_of_studies, measured_speeds
 from rlclaims.study.spec import RunSpec
+from rlclaims.study.studies import Studied
 
 Opens = Callable[[pytest.Item], bool]
 """Whether a claim is taken to be open on the seeds it has been given."""
@@ -30,7 +31,7 @@ def dry_run(session: ClaimSession, items: Sequence[pytest.Item], file: TextIO) -
     stored = _Stored(session)
     items = [item for item in items if session.runs_of(item)]
     most = _looks(session, items, stored, lambda _: True)
-    missing = [run for trained, remade in most for run in (*trained, *remade)]
+    missing = [run for trained, studied in most for run in (*trained, *(run for run, _ in studied))]
     if missing:
         print(
             f"rlclaims: measuring how fast this machine trains, on {session.processes} processes.",
@@ -56,8 +57,8 @@ def _range(
     def summed(opens: Opens) -> Cost:
         looks = _looks(session, items, stored, opens)
         costs = (
-            cost(trained, session.processes, speeds) + cost_of_twins(remade, session.processes, speeds)
-            for trained, remade in looks
+            cost(trained, session.processes, speeds) + cost_of_studies(studied, session.processes, speeds)
+            for trained, studied in looks
         )
         return sum(costs, NOTHING)
 
@@ -71,18 +72,18 @@ def _range(
 
 def _looks(
     session: ClaimSession, items: Sequence[pytest.Item], stored: "_Stored", opens: Opens
-) -> list[tuple[list[RunSpec], list[RunSpec]]]:
-    """Look by look, what is trained and whose updates are made again, if claims stay open as `opens` has it."""
-    looks: list[tuple[list[RunSpec], list[RunSpec]]] = []
+) -> list[tuple[list[RunSpec], list[Studied]]]:
+    """Look by look, what is trained and what is derived, if claims stay open as `opens` has it."""
+    looks: list[tuple[list[RunSpec], list[Studied]]] = []
     trained: set[RunSpec] = set()
-    remade: set[RunSpec] = set()
+    derived: set[Studied] = set()
 
-    def train(wanted: Sequence[RunSpec], twins: Sequence[RunSpec]) -> None:
+    def train(wanted: Sequence[RunSpec], studied: Sequence[Studied]) -> None:
         runs = [run for run in dict.fromkeys(wanted) if run not in trained and not stored.has(run)]
-        again = [run for run in dict.fromkeys(twins) if run not in remade and not stored.has_twins(run)]
+        studies = [one for one in dict.fromkeys(studied) if one not in derived and not stored.has_study(one)]
         trained.update(runs)
-        remade.update(again)
-        looks.append((runs, again))
+        derived.update(studies)
+        looks.append((runs, studies))
 
     def is_open(item: pytest.Item) -> bool:
         return stored.is_open(item) if stored.all_of(item) else opens(item)
@@ -110,7 +111,7 @@ class _Stored:
     def __init__(self, session: ClaimSession) -> None:
         self._session = session
         self._has: dict[RunSpec, bool] = {}
-        self._has_twins: dict[RunSpec, bool] = {}
+        self._has_study: dict[Studied, bool] = {}
         self._open: dict[tuple[str, int], bool] = {}
 
     def has(self, run: RunSpec) -> bool:
@@ -118,16 +119,16 @@ class _Stored:
             self._has[run] = self._session.store.has(run)
         return self._has[run]
 
-    def has_twins(self, run: RunSpec) -> bool:
-        if run not in self._has_twins:
-            self._has_twins[run] = self._session.store.has_twins(run)
-        return self._has_twins[run]
+    def has_study(self, studied: Studied) -> bool:
+        if studied not in self._has_study:
+            self._has_study[studied] = self._session.store.has_study(*studied)
+        return self._has_study[studied]
 
     def all_of(self, item: pytest.Item) -> bool:
-        """Whether the runs of the seeds that an item has been given, and their twin updates, are all there."""
+        """Whether the runs of the seeds that an item has been given, and what is derived from them, are all there."""
         n = item.stash[SEEDS]
-        twins = self._session.wanted([item], n, twins=True)
-        return all(map(self.has, self._session.wanted([item], n))) and all(map(self.has_twins, twins))
+        studied = self._session.studied([item], n)
+        return all(map(self.has, self._session.wanted([item], n))) and all(map(self.has_study, studied))
 
     def is_open(self, item: pytest.Item) -> bool:
         key = item.nodeid, item.stash[SEEDS]

@@ -1,4 +1,4 @@
-"""`rlclaims.runs`, `twins`, `factorial`: pytest fixtures that say which runs they stand for before any is made."""
+"""`rlclaims.runs`, `twins`, `landscape` and so on: fixtures that say which runs they stand for before any is made."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -7,6 +7,7 @@ import pytest
 
 from rlclaims.judging.runs import RunsSpec
 from rlclaims.pytest_plugin.session import SEEDS, claim_session
+from rlclaims.study.studies import TWINS, Study
 
 if TYPE_CHECKING:
     from rlclaims.agents.algorithm import Algorithm
@@ -58,7 +59,79 @@ def twins(
     Returns:
         What to assign to the fixture's name: `ppo_twins = rlclaims.twins(PPO)`.
     """
-    return _fixture(RunsSpec(algorithm, task, iterations, tuple(settings.items()), block, twins=True))
+    return _fixture(RunsSpec(algorithm, task, iterations, tuple(settings.items()), block, TWINS))
+
+
+def landscape(
+    algorithm: "type[Algorithm] | Algorithm",
+    task: str | None = None,
+    *,
+    iterations: int | None = None,
+    block: int = 0,
+    **settings: Any,
+) -> Any:
+    """A fixture: returns and surrogates around the policies of the runs that `runs` would give, at up to four of them.
+
+    Args:
+        algorithm: as for `runs`.
+        task: as for `runs`.
+        iterations: as for `runs`.
+        block: as for `runs`.
+        **settings: as for `runs`.
+
+    Returns:
+        What to assign to the fixture's name: `ppo_landscape = rlclaims.landscape(PPO)`.
+    """
+    return _fixture(RunsSpec(algorithm, task, iterations, tuple(settings.items()), block, Study("landscapes")))
+
+
+def late_updates(
+    algorithm: "type[Algorithm] | Algorithm",
+    task: str | None = None,
+    *,
+    iterations: int | None = None,
+    block: int = 0,
+    **settings: Any,
+) -> Any:
+    """A fixture: the return before and after every update of the last quarter of the runs that `runs` would give.
+
+    Args:
+        algorithm: as for `runs`.
+        task: as for `runs`.
+        iterations: as for `runs`.
+        block: as for `runs`.
+        **settings: as for `runs`.
+
+    Returns:
+        What to assign to the fixture's name: `ppo_late_updates = rlclaims.late_updates(PPO)`.
+    """
+    return _fixture(RunsSpec(algorithm, task, iterations, tuple(settings.items()), block, Study("late_updates")))
+
+
+def large_updates(
+    algorithm: "type[Algorithm] | Algorithm",
+    task: str | None = None,
+    *,
+    pairs: int,
+    iterations: int | None = None,
+    block: int = 0,
+    **settings: Any,
+) -> Any:
+    """A fixture: the last kept update of the runs that `runs` would give, made on many more fresh pairs.
+
+    Args:
+        algorithm: PPO, TRPO or a subclass of them that leaves `learn` as it is, or an instance of one.
+        task: as for `runs`.
+        pairs: of the batch, at least as many as the algorithm learns from itself; the last episode is whole.
+        iterations: as for `runs`.
+        block: as for `runs`.
+        **settings: as for `runs`.
+
+    Returns:
+        What to assign to the fixture's name: `ppo_large_updates = rlclaims.large_updates(PPO, pairs=2**16)`.
+    """
+    study = Study("large_updates", pairs)
+    return _fixture(RunsSpec(algorithm, task, iterations, tuple(settings.items()), block, study))
 
 
 def factorial(
@@ -102,6 +175,8 @@ def _fixture(spec: RunsSpec) -> Any:
 
     fixture: Any = on_the_profiles_task if spec.task is None else on_its_task
     fixture.__rlclaims_runs__ = spec
-    name, what = getattr(spec.algorithm, "__name__", spec.algorithm), "Twin updates of runs" if spec.twins else "Runs"
+    name, what = getattr(spec.algorithm, "__name__", spec.algorithm), "Runs"
+    if spec.study is not None:
+        what = f"{spec.study.words.capitalize()} of runs"
     fixture.__doc__ = f"{what} of {name} on {spec.task or 'the tasks of the profile'}."
     return pytest.fixture(fixture)

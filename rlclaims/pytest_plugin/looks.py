@@ -21,6 +21,7 @@ from rlclaims.stats.verdict import Reason, Verdict
 if TYPE_CHECKING:
     from rlclaims.judging.subjects import Subject
     from rlclaims.study.spec import RunSpec
+    from rlclaims.study.studies import Studied
 
 WHATEVER_IS_WRONG = (Exception, SystemExit, pytest.skip.Exception, pytest.fail.Exception, pytest.xfail.Exception)
 """What a claim's body may raise while it is looked at; pytest says so when it runs the claim."""
@@ -45,7 +46,7 @@ class Look:
 def take_looks(
     session: ClaimSession,
     items: Sequence[pytest.Item],
-    train: "Callable[[Sequence[RunSpec], Sequence[RunSpec]], None]",
+    train: "Callable[[Sequence[RunSpec], Sequence[Studied]], None]",
     is_open: Callable[[pytest.Item], bool],
     announce: Callable[[Look], None] = lambda _: None,
 ) -> None:
@@ -56,7 +57,7 @@ def take_looks(
     Args:
         session: whose claims they are.
         items: claims and tests; what takes no runs is passed over.
-        train: makes sure of runs, and of the twin updates of some of them.
+        train: makes sure of runs, and of what is derived from some of them.
         is_open: whether a claim needs more seeds than it has been given.
         announce: called before each look.
 
@@ -70,7 +71,7 @@ def take_looks(
     looks = session.profile.looks[-1:] if session.asked.writes_pilots else session.profile.looks
     for number, n in enumerate(looks, start=1):
         announce(Look(number, len(looks), n, sum(item in claims for item in undecided), len(claims)))
-        train(session.wanted(undecided, n), session.wanted(undecided, n, twins=True))
+        train(session.wanted(undecided, n), session.studied(undecided, n))
         for item in undecided:
             item.stash[SEEDS] = n
         undecided = [item for item in undecided if item not in claims or is_open(item)]

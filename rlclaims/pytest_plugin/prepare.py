@@ -14,6 +14,7 @@ from rlclaims.pytest_plugin.session import claim_session
 from rlclaims.pytest_plugin.trace import check_bodies
 from rlclaims.pytest_plugin.workers import spoken
 from rlclaims.study.spec import RunSpec
+from rlclaims.study.studies import Studied
 
 
 def prepare(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
@@ -39,9 +40,9 @@ def prepare(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
         writable(session.asked.report)
         display = Display(file)
 
-        def train(wanted: Sequence[RunSpec], remade: Sequence[RunSpec]) -> None:
+        def train(wanted: Sequence[RunSpec], studied: Sequence[Studied]) -> None:
             session.train(wanted, display.training, display.wait)
-            session.make_twins(remade, display.twins, display.wait)
+            session.make_studies(studied, display.twins, display.landscapes, display.wait)
 
         try:
             take_looks(

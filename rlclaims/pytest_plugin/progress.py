@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 if TYPE_CHECKING:
     from rlclaims.pytest_plugin.looks import Look
     from rlclaims.study.executor import CohortProgress, Progress
+    from rlclaims.study.landscape_executor import LandscapeProgress
     from rlclaims.study.plan import Plan
 
 LINE_EVERY_SECONDS = 30.0
@@ -26,6 +27,7 @@ class Display:
         self._console = Console(file=file)
         self._look = self._decided = ""
         self._told = 0.0
+        self._clock = _Clock()
 
     def look(self, look: "Look") -> None:
         """Know which look's seeds are trained next, if any are."""
@@ -42,6 +44,19 @@ class Display:
         if done == 1 or now - self._told >= LINE_EVERY_SECONDS:
             self._told = now
             self.say(f"rlclaims: {self._look}making updates again with mechanisms switched: {done} of {total} parts.")
+
+    def landscapes(self, progress: "LandscapeProgress") -> None:
+        """Say how far landscapes, late and large updates are, at the beginning and every half minute."""
+        now, begins = time.monotonic(), progress.steps_done == progress.done == 0
+        if begins:
+            self._clock = _Clock()
+        self._clock.see(progress)
+        if begins or now - self._told >= LINE_EVERY_SECONDS:
+            self._told = now
+            pace = self._clock.pace(progress)
+            steps = f", {progress.steps_done:,} steps{f', {pace}' if pace else ''}" if progress.steps_done else ""
+            what = f"{', '.join(progress.kinds)}: {progress.done} of {progress.total} done"
+            self.say(f"rlclaims: {self._look}{what}{steps}.")
 
     @contextmanager
     def training(self, training: "Plan") -> "Iterator[Callable[[Progress], None]]":
@@ -109,7 +124,7 @@ class _Clock:
         self._first: tuple[float, int] | None = None
         self.rate = 0.0
 
-    def see(self, progress: "Progress") -> None:
+    def see(self, progress: "Progress | LandscapeProgress") -> None:
         now = time.monotonic()
         if progress.steps_done == 0:
             return
@@ -122,10 +137,15 @@ class _Clock:
     def summary(self, progress: "Progress") -> str:
         """Share, rate and time left, in words."""
         share = progress.steps_done / progress.steps_total
+        pace = self.pace(progress)
+        return f"{share:.0%} trained{f', {pace}' if pace else ''}"
+
+    def pace(self, progress: "Progress | LandscapeProgress") -> str:
+        """Rate and time left, in words; none before there is a rate."""
         if not self.rate:
-            return f"{share:.0%} trained"
+            return ""
         left = int((progress.steps_total - progress.steps_done) / self.rate)
-        return f"{share:.0%} trained, {self.rate:,.0f} steps/s, ETA {left // 60}:{left % 60:02d}"
+        return f"{self.rate:,.0f} steps/s, ETA {left // 60}:{left % 60:02d}"
 
 
 def _cohort(cohort: "CohortProgress") -> str:

@@ -13,15 +13,17 @@ from rlclaims.judging.claim import Claim
 from rlclaims.judging.evidence import ClaimError
 from rlclaims.judging.profile import Profile
 from rlclaims.judging.runs import RunsSpec
-from rlclaims.judging.subjects import Subject, cells, check_remakable, subject
+from rlclaims.judging.subjects import Subject, cells, check_study, subject
 from rlclaims.judging.terms import Family, Pilot, Terms
 from rlclaims.pytest_plugin.options import TASK, Settings, settings
 from rlclaims.pytest_plugin.pilots import read_pilots
 from rlclaims.study.executor import Progress, TrainingError, cores, execute
+from rlclaims.study.landscape_executor import Told, make_landscapes
 from rlclaims.study.plan import Plan, plan
 from rlclaims.study.spec import RunSpec, SpecError, checked
 from rlclaims.study.store import UNREADABLE, Store
-from rlclaims.study.twin_executor import Done, check_starts, make_twins
+from rlclaims.study.studies import TWINS, Studied
+from rlclaims.study.twin_executor import Done, make_twins
 
 ShowProgress = Callable[[Plan], AbstractContextManager[Callable[[Progress], None]]]
 
@@ -152,22 +154,40 @@ class ClaimSession:
                         "training started. Run the same command again."
                     )
 
-    def make_twins(self, wanted: Sequence[RunSpec], on_progress: Done, wait: Callable[[], None] = lambda: None) -> None:
-        """Make those of the runs' twin updates that the store lacks; the runs are there.
+    def make_studies(
+        self, wanted: Sequence[Studied], on_twins: Done, on_landscapes: Told, wait: Callable[[], None] = lambda: None
+    ) -> None:
+        """Make what is derived from runs and the store lacks; the runs are there.
+
+        Args:
+            wanted: the runs, and what of each.
+            on_twins: told how far twin updates are.
+            on_landscapes: told how far the others are.
+            wait: called before waiting for another session on the same store.
 
         Raises:
-            pytest.UsageError: where an update started cannot be read.
+            pytest.UsageError: where an update started, or what the policies of a run were, cannot be read.
             TrainingError: a process died; what was finished is stored.
         """
-        if all(map(self.store.has_twins, wanted)):
+        if all(self.store.has_study(*studied) for studied in wanted):
             return
         with self._alone(wait):
-            missing = [run for run in dict.fromkeys(wanted) if not self.store.has_twins(run)]
+            missing = [studied for studied in dict.fromkeys(wanted) if not self.store.has_study(*studied)]
             try:
-                check_starts(missing, self.store)
+                self._check_readable(missing)
             except SpecError as error:
                 raise pytest.UsageError(str(error)) from None
-            make_twins(missing, self.store, self.processes, on_progress)
+            twins = [run for run, study in missing if study == TWINS]
+            make_twins(twins, self.store, self.processes, on_twins)
+            others = [(run, study) for run, study in missing if study != TWINS]
+            make_landscapes(others, self.store, self.processes, on_landscapes)
+
+    def _check_readable(self, missing: Sequence[Studied]) -> None:
+        """Read what finished runs' studies are made from, before any process is."""
+        for run in dict.fromkeys(run for run, _ in missing):
+            if self.store.measured(run).failure is None:
+                self.store.start(run)
+                self.store.history(run)
 
     @contextmanager
     def _alone(self, wait: Callable[[], None]) -> Iterator[None]:
@@ -189,11 +209,11 @@ class ClaimSession:
     def runs(self, spec: RunsSpec, n: int | None = None) -> Subject:
         """The finished runs that a fixture stands for, all or those of the first n seeds."""
         run_specs = tuple(self.run_specs(spec, n or self.profile.seeds))
-        key = run_specs, spec.twins, spec.factors
+        key = run_specs, spec.study, spec.factors
         if key not in self._runs:
-            read = self.store.twins if spec.twins else self.store.measured
+            store, study = self.store, spec.study
             try:
-                measured = tuple(map(read, run_specs))
+                measured = tuple(store.study(run, study) if study else store.measured(run) for run in run_specs)
             except UNREADABLE:
                 raise ClaimError(
                     f"{run_specs[0].name} and its like are not trained: only runs that a test takes as arguments are."
@@ -201,10 +221,14 @@ class ClaimSession:
             self._runs[key] = subject(spec, run_specs, measured)
         return self._runs[key]
 
-    def wanted(self, items: Sequence[pytest.Item], n: int, *, twins: bool = False) -> list[RunSpec]:
-        """The runs of the first n seeds that the items take; with `twins`, only those whose updates are made again."""
-        specs = [spec for item in items for spec in self.runs_of(item).values() if spec.twins or not twins]
-        return [run for spec in specs for run in self.run_specs(spec, n)]
+    def wanted(self, items: Sequence[pytest.Item], n: int) -> list[RunSpec]:
+        """The runs of the first n seeds that the items take."""
+        return [run for item in items for spec in self.runs_of(item).values() for run in self.run_specs(spec, n)]
+
+    def studied(self, items: Sequence[pytest.Item], n: int) -> list[Studied]:
+        """What the items take that is derived from runs of the first n seeds."""
+        specs = [spec for item in items for spec in self.runs_of(item).values()]
+        return [(run, spec.study) for spec in specs if spec.study for run in self.run_specs(spec, n)]
 
     def run_specs(self, spec: RunsSpec, n: int) -> list[RunSpec]:
         """The runs of the first n seeds.
@@ -246,8 +270,8 @@ def algorithms(spec: RunsSpec) -> list[Algorithm]:
         raise SpecError(
             f"Runs are of an algorithm, such as rlclaims.PPO or a subclass of it, not of {spec.algorithm!r}."
         )
-    if spec.twins:
-        check_remakable(made[0])
+    if spec.study is not None:
+        check_study(spec.study, made[0])
     return made
 
 

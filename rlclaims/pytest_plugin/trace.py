@@ -13,7 +13,6 @@ from zlib import crc32
 import numpy as np
 import pytest
 
-from rlclaims.checkpoints import checkpoint_iterations
 from rlclaims.judging.evidence import ClaimError, Evidence, Recorder, recording
 from rlclaims.judging.runs import RunsSpec
 from rlclaims.judging.subjects import Subject, subject
@@ -21,9 +20,9 @@ from rlclaims.pytest_plugin.looks import WHATEVER_IS_WRONG, arguments, unheard
 from rlclaims.pytest_plugin.outcomes import settle
 from rlclaims.pytest_plugin.session import ClaimSession, claim_name, claim_of
 from rlclaims.stats.verdict import Verdict
-from rlclaims.study.spec import RunSpec, times_held_out
+from rlclaims.study.spec import RunSpec
 from rlclaims.study.store import Measured
-from rlclaims.training import HELD_OUT_EVERY
+from rlclaims.study.studies import Study, length
 
 ROUNDS = 3
 """Times that each verdict is imagined: what depends on the toss of a coin escapes them once in 32."""
@@ -97,23 +96,18 @@ def _tried(
 
 
 def _imagined(asked: RunsSpec, specs: list[RunSpec], time: int) -> Subject:
-    return subject(asked, specs, [Measured(None, _AnySeries(spec, time, asked.twins)) for spec in specs])
+    return subject(asked, specs, [Measured(None, _AnySeries(spec, time, asked.study)) for spec in specs])
 
 
 class _AnySeries(dict[str, list[float]]):
     """Numbers for a measure of any name, other ones for each seed and time: from .1 to .9, a largest ratio's 1 more."""
 
-    def __init__(self, spec: RunSpec, time: int, twins: bool) -> None:
+    def __init__(self, spec: RunSpec, time: int, study: Study | None) -> None:
         super().__init__()
-        self._spec, self._time, self._twins = spec, time, twins
+        self._spec, self._time, self._study = spec, time, study
 
     def __missing__(self, name: str) -> list[float]:
         rng = np.random.default_rng([self._spec.seed, self._time, crc32(f"{self._spec.name} {name}".encode())])
+        n = length(self._study, name, self._spec.iterations)
         least = 1.0 if "ratio/max" in name or "ratio/q99" in name else 0.0
-        return [least + float(x) for x in rng.uniform(0.1, 0.9, self._length(name))]
-
-    def _length(self, name: str) -> int:
-        iterations = self._spec.iterations
-        if self._twins:
-            return len(checkpoint_iterations(iterations, HELD_OUT_EVERY))
-        return iterations if name.endswith("/training") else times_held_out(iterations)
+        return [least + float(x) for x in rng.uniform(0.1, 0.9, n)]

@@ -13,13 +13,12 @@ import numpy.typing as npt
 import safetensors
 import safetensors.numpy
 
-from rlclaims.checkpoints import checkpoint_iterations
 from rlclaims.study.executor import execute
 from rlclaims.study.plan import plan
-from rlclaims.study.spec import RunSpec, times_held_out
+from rlclaims.study.spec import RunSpec
 from rlclaims.study.store import CHECKED, Store, series_digest
 from rlclaims.study.store import UNREADABLE as NOT_MEASURED
-from rlclaims.training import HELD_OUT_EVERY
+from rlclaims.study.studies import length, study_files
 
 UNREADABLE = (*NOT_MEASURED, AttributeError, safetensors.SafetensorError)
 """What reading a file raises that is not what the store writes."""
@@ -68,14 +67,12 @@ def _wrong(folder: Path) -> Iterator[str]:
     theta_KP = safetensors.numpy.load_file(folder / "run.safetensors")["theta_KP"]
     if finished and (len(theta_KP) != iterations + 1 or not np.isfinite(theta_KP).all()):
         yield f"it has {len(theta_KP)} policies, of which some may not be finite, for {iterations} iterations"
-    kept = len(checkpoint_iterations(iterations, HELD_OUT_EVERY))
-    for path in sorted([*folder.glob("measured-*.json"), *folder.glob("twins-*.json")]):
+    for path, study in study_files(folder):
         measured = json.loads(path.read_text())
         if series_digest(measured["series"]) != measured["sha256"]:
             yield f"{path.name} is not what was written"
         for name, values in measured["series"].items():
-            of_run = iterations if name.endswith("/training") else times_held_out(iterations)
-            expected = kept if path.name.startswith("twins-") else of_run
+            expected = length(study, name, iterations)
             if finished and len(values) != expected:
                 yield f"{path.name} has {len(values)} values of {name}, and should have {expected}"
 

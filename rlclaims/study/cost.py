@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from rlclaims.agents.algorithm import Algorithm
 from rlclaims.agents.ppo import PPO
 from rlclaims.checkpoints import checkpoint_iterations
+from rlclaims.episodes import SLOTS
 from rlclaims.study.executor import TrainingError
 from rlclaims.study.plan import cohorts
 from rlclaims.study.process import last_words, start
 from rlclaims.study.spec import RunSpec, times_held_out
+from rlclaims.study.studies import TWINS, Studied
 from rlclaims.study.twin_executor import lockstep
 from rlclaims.training import HELD_OUT_EVERY
 from rlclaims.twin_updates import parts, updates_worth
@@ -30,6 +32,8 @@ SERIES_BYTES = 25
 """Of a number in a file of measurements, as text."""
 TWIN_NUMBERS = 6 * len(parts())
 """Of each update that is made again, in a file of twin updates."""
+LANDSCAPE_BYTES = {"landscapes": 60_000, "late_updates": 10_000, "large_updates": 1_000}
+"""Of a run, by kind of study, in runs as long as the papers'."""
 MEASURES = 13
 """Of each update, on the training batch and where it is held out: `rlclaims.training.measure`."""
 
@@ -77,6 +81,10 @@ class Speed:
         learning = sum(self.learn[algorithm].at(n) for algorithm, n in counts.items())
         collecting = _rollouts(cohort[0]) * self.collect.at(len(cohort))
         return self.start + collecting + cohort[0].iterations * learning
+
+    def simulate(self, run: RunSpec) -> float:
+        """Seconds for a step of the simulator, where many play at a time."""
+        return self.collect.at(SLOTS) / (SLOTS * run.algorithm.steps)
 
     def bytes(self, run: RunSpec) -> int:
         """That a run takes in the store: its parameters after every update, where four started, its measurements."""
@@ -126,6 +134,25 @@ def cost(missing: Sequence[RunSpec], processes: int, speeds: Mapping[Kind, Speed
         max(busy_until),
         sum(speeds[kind(run)].bytes(run) for run in missing),
     )
+
+
+def cost_of_studies(missing: Sequence[Studied], processes: int, speeds: Mapping[Kind, Speed]) -> Cost:
+    """What it takes to make what is derived from runs."""
+    twins = [run for run, study in missing if study == TWINS]
+    others = [(run, study) for run, study in missing if study != TWINS]
+    return cost_of_twins(twins, processes, speeds) + cost_of_landscapes(others, processes, speeds)
+
+
+def cost_of_landscapes(missing: Sequence[Studied], processes: int, speeds: Mapping[Kind, Speed]) -> Cost:
+    """What it takes to measure around the policies of runs, all at once: the steps of whole episodes."""
+    if not missing:
+        return NOTHING
+    steps = [study.expected_steps(run) for run, study in missing]
+    seconds = [n * speeds[kind(run)].simulate(run) for n, (run, _) in zip(steps, missing, strict=True)]
+    start = max(speeds[kind(run)].start for run, _ in missing)
+    # A run's are made by one process.
+    busy = max(sum(seconds) / processes, *seconds)
+    return Cost(0, sum(steps), start + busy, sum(LANDSCAPE_BYTES[study.kind] for _, study in missing))
 
 
 def cost_of_twins(runs: Sequence[RunSpec], processes: int, speeds: Mapping[Kind, Speed]) -> Cost:

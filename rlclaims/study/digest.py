@@ -17,12 +17,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 from rlclaims.study.spec import RunSpec, source_file
+from rlclaims.study.studies import TWINS, Study
 
 LIBRARIES = ("gymnasium", "mujoco", "numpy", "torch")
 _OWN_PACKAGE = Path(__file__).parents[1]
 _TRAINING = _OWN_PACKAGE / "training.py"
 _MEASURES = _OWN_PACKAGE / "measures"
-_TWINS = (_OWN_PACKAGE / "twin_updates.py", _OWN_PACKAGE / "stats" / "factorial.py")
 
 
 def run_digest(spec: RunSpec) -> str:
@@ -46,9 +46,12 @@ def measurement_digest(spec: RunSpec) -> str:
     return _digest({"run": run_digest(spec), "code": measures})
 
 
-def twins_digest(spec: RunSpec) -> str:
-    """The digest of a run's twin updates: of its measurements, and of the code that makes the updates again."""
-    return _digest({"measured": measurement_digest(spec), "code": [_syntax_digest(path) for path in _TWINS]})
+def study_digest(spec: RunSpec, study: Study) -> str:
+    """The digest of what is derived from a run: of its measurements, of its kind, and of the code that makes it."""
+    files = [path for pattern in study.code for path in sorted(_OWN_PACKAGE.glob(pattern))]
+    data = {"measured": measurement_digest(spec), "code": [_syntax_digest(path) for path in files]}
+    # No other kind has the code of twin updates.
+    return _digest(data if study == TWINS else {**data, "kind": study.kind, "pairs": study.pairs})
 
 
 @cache

@@ -6,6 +6,7 @@
         starts.safetensors   what else four of the updates started from, and the pairs around them
         measured-9ab2.json   the measures' series, one file per version of the measuring code
         twins-71ce.json      what these four updates are with mechanisms switched, once a claim has asked
+        landscapes-04bd.json and so on: whatever else claims ask of finished runs (`rlclaims.study.studies`)
 
 A run's folder is written under a temporary name and renamed, so that there is never half of one; the measurements of
 a run whose folder is there already are added to it, file by file, in the same way. JSON and safetensors: nothing that
@@ -18,6 +19,8 @@ import os
 import platform
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,9 +28,10 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
-from rlclaims.checkpoints import Start, arrays_of, start_from
-from rlclaims.study.digest import library_versions, measurement_digest, run_digest, twins_digest
+from rlclaims.checkpoints import History, Start, arrays_of, start_from
+from rlclaims.study.digest import library_versions, measurement_digest, run_digest, study_digest
 from rlclaims.study.spec import RunSpec, SpecError
+from rlclaims.study.studies import Study
 from rlclaims.training import RunRecord
 
 FORMAT = 1
@@ -98,29 +102,29 @@ class Store:
         """
         return _read_measured(self.measurements(spec))
 
-    def twins_file(self, spec: RunSpec) -> Path:
-        """Where today's twin updates of a run lie or would lie."""
-        return self.folder(spec) / f"twins-{twins_digest(spec)[:32]}.json"
+    def study_file(self, spec: RunSpec, study: Study) -> Path:
+        """Where what today's code derives from a run lies or would lie."""
+        return self.folder(spec) / f"{study.name}-{study_digest(spec, study)[:32]}.json"
 
-    def twins(self, spec: RunSpec) -> Measured:
-        """The twin updates of a run that is here.
+    def study(self, spec: RunSpec, study: Study) -> Measured:
+        """What was derived from a run that is here.
 
         Raises:
-            OSError, ValueError, KeyError, TypeError: they are not, or are not what was written.
+            OSError, ValueError, KeyError, TypeError: it is not here, or is not what was written.
         """
-        return _read_measured(self.twins_file(spec))
+        return _read_measured(self.study_file(spec, study))
 
-    def has_twins(self, spec: RunSpec) -> bool:
-        """Whether the run's twin updates are here, and can be read."""
+    def has_study(self, spec: RunSpec, study: Study) -> bool:
+        """Whether that is here, and can be read."""
         try:
-            self.twins(spec)
+            self.study(spec, study)
         except UNREADABLE:
             return False
         return True
 
-    def put_twins(self, spec: RunSpec, failure: str | None, series: dict[str, list[float]]) -> None:
-        """Keep the twin updates of a run that is here."""
-        _put_measured(self.twins_file(spec), failure, series)
+    def put_study(self, spec: RunSpec, study: Study, failure: str | None, series: dict[str, list[float]]) -> None:
+        """Keep what was derived from a run that is here."""
+        _put_measured(self.study_file(spec, study), failure, series)
 
     def start(self, spec: RunSpec) -> Start:
         """Where updates of a finished run that is here started.
@@ -128,15 +132,45 @@ class Store:
         Raises:
             SpecError: it cannot be read.
         """
-        folder = self.folder(spec)
-        try:
-            described = json.loads((folder / "run.json").read_text())
-            run, starts = (_read_arrays(folder / name, described[digest]) for digest, name in CHECKED.items())
+        with self._reading(spec, f"Where the updates of {spec.name} started"):
+            run, starts = (self._arrays(spec, digest) for digest in CHECKED)
             return start_from(spec.seed, run["theta_KP"], starts)
+
+    def history(self, spec: RunSpec) -> History:
+        """The policies of a finished run that is here, and what their observations were normalised by.
+
+        Raises:
+            SpecError: they cannot be read.
+        """
+        with self._reading(spec, f"What the policies of {spec.name} were"):
+            run = self._arrays(spec, "sha256")
+            return History(run["theta_KP"], *(run[name] for name in STATISTICS))
+
+    def mean_episode(self, spec: RunSpec) -> float:
+        """Mean length of the episodes of a run that is here, in steps, over all of its training; 1 if it has none.
+
+        Raises:
+            SpecError: they cannot be read.
+        """
+        with self._reading(spec, f"How long the episodes of {spec.name} were"):
+            length_E = self._arrays(spec, "sha256")["episodes_start_length_return"][:, 1]
+            return float(length_E.mean()) if len(length_E) else 1.0
+
+    def _arrays(self, spec: RunSpec, digest: str) -> dict[str, Any]:
+        """A file's arrays, if they are what was written."""
+        folder = self.folder(spec)
+        described = json.loads((folder / "run.json").read_text())
+        return _read_arrays(folder / CHECKED[digest], described[digest])
+
+    @contextmanager
+    def _reading(self, spec: RunSpec, what: str) -> Iterator[None]:
+        """Say in a sentence what of a run cannot be read."""
+        try:
+            yield
         except (*UNREADABLE, safetensors.SafetensorError) as error:
             raise SpecError(
-                f"Where the updates of {spec.name} started cannot be read ({type(error).__name__}: {error}); delete "
-                f"the folder {folder}, and it is trained again."
+                f"{what} cannot be read ({type(error).__name__}: {error}); delete the folder {self.folder(spec)}, and "
+                "it is trained again."
             ) from None
 
     def put(self, spec: RunSpec, record: RunRecord) -> None:

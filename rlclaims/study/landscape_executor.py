@@ -1,0 +1,93 @@
+"""Measures the landscapes around the policies of finished runs, and their late and large updates, run by run."""
+
+import heapq
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+from rlclaims.study.crew import answers, of_finished
+from rlclaims.study.store import Store
+from rlclaims.study.studies import Studied
+
+
+@dataclass(frozen=True)
+class LandscapeProgress:
+    """How far the landscapes of some runs are."""
+
+    kinds: tuple[str, ...]
+    """What is made, in words."""
+    done: int
+    """Of the runs' studies."""
+    total: int
+    """Those to be made."""
+    steps_done: int
+    """Of the simulator."""
+    steps_total: int
+    """Those expected, and of what is done those that it took."""
+
+
+Told = Callable[[LandscapeProgress], None]
+
+
+def make_landscapes(
+    missing: Sequence[Studied], store: Store, processes: int, on_progress: Told = lambda _: None
+) -> None:
+    """Put landscapes, late and large updates of finished runs into the store; those of a failed run are its failure.
+
+    Args:
+        missing: runs that are in the store, and what is to be made of each.
+        store: where it goes, each as soon as it is done.
+        processes: how many work at a time.
+        on_progress: called at the beginning, as steps are made, and when one is done.
+
+    Raises:
+        SpecError: how long a run's episodes were cannot be read.
+        TrainingError: a process died. What was finished before is in the store.
+    """
+    jobs = of_finished(missing, store)
+    if not jobs:
+        return
+    shares = [[jobs[place] for place in share] for share in dealt(_weights(jobs, store), processes)]
+    kinds = tuple(dict.fromkeys(study.words for _, study in jobs))
+    done, steps_done, steps_total = 0, 0, sum(study.expected_steps(run) for run, study in jobs)
+    made = [0] * len(shares)  # steps of the job that each process is at
+
+    def tell() -> None:
+        on_progress(LandscapeProgress(kinds, done, len(jobs), steps_done, max(steps_done, steps_total)))
+
+    tell()
+    told = [
+        (
+            [run for run, _ in share],
+            {"store": str(store.root.absolute()), "studies": [(study.kind, study.pairs) for _, study in share]},
+        )
+        for share in shares
+    ]
+    broken = f"The {', '.join(kinds)} of {jobs[0][0].name} and its like cannot be made."
+    with closing(answers("rlclaims.study.landscape_worker", told, broken)) as said:
+        for process, answer in said:
+            if "steps" in answer:
+                steps_done += answer["steps"]
+                made[process] += answer["steps"]
+            else:
+                run, study = shares[process][answer["run"]]
+                store.put_study(run, study, answer["failure"], answer["series"])
+                done += 1
+                steps_total += made[process] - study.expected_steps(run)
+                made[process] = 0
+            tell()
+
+
+def dealt(weights: Sequence[float], processes: int) -> list[list[int]]:
+    """The places of jobs, dealt to as many processes so that each has about as much to do; the heaviest come first."""
+    shares: list[tuple[float, int, list[int]]] = [(0.0, process, []) for process in range(min(processes, len(weights)))]
+    for place in sorted(range(len(weights)), key=lambda place: -weights[place]):
+        weight, process, share = shares[0]
+        heapq.heapreplace(shares, (weight + weights[place], process, [*share, place]))
+    return [share for _, _, share in sorted(shares, key=lambda share: share[1])]
+
+
+def _weights(jobs: Sequence[Studied], store: Store) -> list[float]:
+    """What each takes, roughly: longer episodes are more steps of the simulator."""
+    episode = {run: store.mean_episode(run) for run in dict.fromkeys(run for run, _ in jobs)}
+    return [study.expected_steps(run) * episode[run] for run, study in jobs]
