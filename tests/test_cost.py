@@ -7,11 +7,13 @@ import pytest
 
 from rlclaims.agents.ppo import PPO
 from rlclaims.agents.trpo import TRPO
-from rlclaims.study.cost import NOTHING, Line, Speed, cost, cost_of_twins, measured_speeds
+from rlclaims.landscapes import expected_steps
+from rlclaims.study.cost import NOTHING, Line, Speed, cost, cost_of_studies, cost_of_twins, measured_speeds
 from rlclaims.study.executor import execute
 from rlclaims.study.plan import plan
 from rlclaims.study.spec import RunSpec
 from rlclaims.study.store import Store
+from rlclaims.study.studies import TWINS, Study
 
 SMALL = {"steps": 64, "minibatches": 2, "value_epochs": 1}
 PPO_, TRPO_ = PPO(epochs=1, **SMALL), TRPO(**SMALL)
@@ -58,6 +60,23 @@ def test_making_updates_again_takes_the_policys_share_of_learning():
     updates = 64 + 64 / 2 + 8 + 1 / 2 + 10 + 2 + 1
     assert taken.seconds == pytest.approx(3 + updates * (1 + 9 * 0.25) * 2 / 4 / 2)
     assert (taken.runs, taken.steps) == (0, 0)
+
+
+def test_landscapes_take_the_steps_that_are_expected_and_a_run_is_made_by_one_process():
+    landscapes, large = Study("landscapes"), Study("large_updates", 4096)
+    asked = [(run, landscapes) for run in runs(PPO_, 3)] + [(run, large) for run in runs(TRPO_, 1)]
+    of_each, of_large = expected_steps("landscapes", None, 25), expected_steps("large_updates", 4096, 25)
+    # 128 play at a time.
+    second_a_step = (0.5 + 128 * 0.125) / (128 * 64)
+    taken = cost_of_studies(asked, 2, SPEEDS)
+    assert (taken.runs, taken.steps) == (0, 3 * of_each + of_large)
+    assert taken.seconds == pytest.approx(3 + (3 * of_each + of_large) * second_a_step / 2)
+    alone = cost_of_studies(asked[:1], 2, SPEEDS)
+    assert alone.seconds == pytest.approx(3 + of_each * second_a_step)
+    twins = [(run, TWINS) for run in runs(PPO_, 3)]
+    assert cost_of_studies(twins, 2, SPEEDS) == cost_of_twins(runs(PPO_, 3), 2, SPEEDS)
+    assert cost_of_studies(twins + asked, 2, SPEEDS) == cost_of_studies(twins, 2, SPEEDS) + taken
+    assert cost_of_studies([], 2, SPEEDS) == NOTHING
 
 
 def test_what_does_not_step_together_waits_for_a_free_process():

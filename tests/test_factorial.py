@@ -10,6 +10,7 @@ from rlclaims.agents.ppo import PPO, PPOM
 from rlclaims.agents.trpo import TRPO
 from rlclaims.judging.evidence import ClaimError
 from rlclaims.judging.factorial import Factorial
+from rlclaims.judging.landscapes import Landscapes, LargeUpdates, LateUpdates
 from rlclaims.judging.runs import Runs, RunsSpec
 from rlclaims.judging.subjects import cells, check_study, subject
 from rlclaims.judging.twins import TwinUpdates
@@ -17,7 +18,7 @@ from rlclaims.stats.factorial import aliases, two_level_design
 from rlclaims.stats.verdict import Reason
 from rlclaims.study.spec import RunSpec, SpecError
 from rlclaims.study.store import Measured
-from rlclaims.study.studies import TWINS
+from rlclaims.study.studies import TWINS, Study
 
 # Combinations of the smallest two-level designs of resolution IV and more, by the number of factors.
 FEWEST = {0: 1, 1: 2, 2: 4, 3: 8, 4: 8, 5: 16, 6: 16, 7: 16, 8: 16, 9: 32}
@@ -268,6 +269,9 @@ def test_a_fixture_stands_for_runs_or_for_their_twin_updates():
     assert plain.kl_old_new.mean.training.overall().values == pytest.approx([0.1 * seed for seed in SEEDS])
     twin = subject(RunsSpec(PPO, "Hopper-v5", None, study=TWINS), run_specs, measured)
     assert isinstance(twin, TwinUpdates) and twin.seeds == SEEDS
+    for name, cls in (("landscapes", Landscapes), ("late_updates", LateUpdates), ("large_updates", LargeUpdates)):
+        it = subject(RunsSpec(PPO, "Hopper-v5", None, study=Study(name)), run_specs, measured)
+        assert type(it) is cls and it.seeds == SEEDS and name.replace("_", " ") in repr(it)
 
 
 class Clips(PPOM):
@@ -283,6 +287,26 @@ class Learns(PPO):
 class Improves(PPO):
     def improve(self, agent, batch):
         super().improve(agent, batch)
+
+
+class LearnsAsTRPO(TRPO):
+    pass
+
+
+def test_large_updates_are_of_what_improves_by_itself_on_as_many_pairs_as_it_learns_from():
+    for algorithm in (PPO(), PPOM(), Clips(), Improves(), TRPO(), LearnsAsTRPO()):
+        check_study(Study("large_updates", 2048), algorithm)
+    with pytest.raises(SpecError, match=r"^Learns learns in a way of its own, .* that leave learn as it is\.$"):
+        check_study(Study("large_updates", 4096), Learns())
+    for pairs in (2047, 0, -4096, 4096.0, "4096", True, None, [4096]):
+        with pytest.raises(SpecError, match=r"^Large updates of PPO are .* no fewer than the 2048 that .*, not .*\.$"):
+            check_study(Study("large_updates", pairs), PPO())
+
+
+def test_landscapes_and_late_updates_are_of_any_algorithm():
+    for algorithm in (PPO(), TRPO(), Learns(), Improves()):
+        check_study(Study("landscapes"), algorithm)
+        check_study(Study("late_updates"), algorithm)
 
 
 def test_updates_are_made_again_of_what_learns_as_ppo_does():

@@ -11,6 +11,7 @@ from rlclaims.pytest_plugin import progress as shown
 from rlclaims.pytest_plugin.looks import Look
 from rlclaims.pytest_plugin.progress import Display
 from rlclaims.study.executor import CohortProgress, Progress
+from rlclaims.study.landscape_executor import LandscapeProgress
 from rlclaims.study.plan import Plan
 from rlclaims.study.spec import RunSpec
 
@@ -83,6 +84,30 @@ def test_making_updates_again_is_told_at_first_and_every_half_minute(clock):
         clock.now += 12
     told = "rlclaims: look 2 of 4, 8 seeds, making updates again with mechanisms switched: {} of 5 parts."
     assert file.getvalue().splitlines() == [told.format(part) for part in (1, 4)]
+
+
+@pytest.mark.parametrize("kinds", [("landscapes",), ("landscapes", "large updates")])
+def test_landscapes_are_told_at_first_and_every_half_minute(clock, kinds):
+    file = StringIO()
+    display = Display(file)
+    display.look(Look(2, 4, 8, undecided=3, claims=5))
+    for second in range(0, 61, 10):
+        # A thousand steps a second, from the tenth on; a run is done every twenty seconds.
+        display.landscapes(LandscapeProgress(kinds, second // 20, 24, 1000 * second, 190_000))
+        clock.now += 10
+    told = f"rlclaims: look 2 of 4, 8 seeds, {', '.join(kinds)}: "
+    assert file.getvalue().splitlines() == [
+        told + "0 of 24 done.",
+        told + "1 of 24 done, 30,000 steps, 1,000 steps/s, ETA 2:40.",
+        told + "3 of 24 done, 60,000 steps, 1,000 steps/s, ETA 2:10.",
+    ]
+    # Others, at another look: the time between is no time of theirs.
+    display.look(Look(3, 4, 10, undecided=3, claims=5))
+    clock.now += 1000
+    for second in (0, 40, 80):
+        display.landscapes(LandscapeProgress(kinds, 0, 6, 500 * second, 100_000))
+        clock.now += 40
+    assert file.getvalue().splitlines()[-1].endswith("0 of 6 done, 40,000 steps, 500 steps/s, ETA 2:00.")
 
 
 def test_waiting_for_another_session_is_said():

@@ -1,4 +1,4 @@
-"""What else than runs a claim may take: twin updates and factorials; and claims of some profiles only."""
+"""What else than runs a claim may take: twin updates, landscapes, factorials; and claims of some profiles only."""
 
 import json
 
@@ -7,6 +7,7 @@ from claim_text import CONFTEST, HEADER, SUPPORTED, one_claim, written
 from typer.testing import CliRunner
 
 from rlclaims.cli import app
+from rlclaims.landscapes import expected_steps
 
 TWINS = """
 import rlclaims
@@ -104,6 +105,17 @@ def test_a_factorial_is_judged_on_all_its_combinations(session, store):
     [
         ("rlclaims.twins(TRPO, 'InvertedPendulum-v5')", "*Twin updates are of rlclaims.PPO*, and TRPO is none.*"),
         ("rlclaims.twins(OwnWay, 'InvertedPendulum-v5')", "*OwnWay learns in a way of its own*"),
+        (
+            "rlclaims.large_updates(OwnWay, 'InvertedPendulum-v5', pairs=2**16)",
+            "OwnWay learns in a way of its own*large updates are of rlclaims.PPO*",
+        ),
+        (
+            "rlclaims.large_updates(TRPO, 'InvertedPendulum-v5', pairs=63, **SMALL)",
+            "Large updates of TRPO are made on a whole number of pairs, no fewer than the 64 *, not 63.*",
+        ),
+        ("rlclaims.large_updates(PPO, 'InvertedPendulum-v5', pairs=4e6)", "Large updates of PPO *, not 4000000.0.*"),
+        ("rlclaims.landscape(7, 'InvertedPendulum-v5')", "Runs are of an algorithm*not of 7.*"),
+        ("rlclaims.late_updates(PPO, 'InvertedPendulum-v5', epoch=1)", "*has no setting 'epoch'*"),
         ("rlclaims.factorial(PPO, 'InvertedPendulum-v5')", "*A factorial varies settings*"),
         ("rlclaims.factorial(PPO, 'InvertedPendulum-v5', epochs=(1, 2, 3))", "*has two values, epochs=(one, other)*"),
         ("rlclaims.factorial(PPO, 'InvertedPendulum-v5', epoch=(1, 2))", "*has no setting 'epoch'*"),
@@ -167,3 +179,113 @@ def test_a_claim_of_a_profile_that_there_is_not_is_refused_instead_of_skipped(se
 def test_a_claims_profiles_are_a_list_of_names(session, profiles):
     result = session(one_claim(SUPPORTED, profiles=profiles))
     result.stdout.fnmatch_lines(["*has a list of profiles' names, such as ?'paper'?, not *"])
+
+
+LANDSCAPES = (
+    TWINS
+    + """
+from rlclaims import Sample
+
+around = rlclaims.landscape(PPO, "InvertedPendulum-v5", epochs=1, **SMALL)
+late = rlclaims.late_updates(TRPO, "InvertedPendulum-v5", **SMALL)
+large = rlclaims.large_updates(PPO, "InvertedPendulum-v5", pairs=96, epochs=1, **SMALL)
+
+def first(it, name):
+    values = tuple(measured.series[name][0] for measured in it._measured)
+    return Sample("its " + name, values, it.seeds, it.scope, it.failures)
+"""
+)
+# Norms and returns are no smaller than 0; a dozen seeds cannot bound a 99% quantile from above.
+AROUND, LARGE = (f"assert first({name}) > -1" for name in ("around, '0/along/norm'", "large, 'pairs'"))
+LATE = "assert first(late, 'before/return').quantile(0.99) < 1e9"
+
+
+def another(body, parameters):
+    return one_claim(body, parameters).replace("section/claim", f"section/{parameters}").replace("_claim", "_another")
+
+
+def files_by_seed(store, pattern):
+    """Seeds of the runs that have such a file, which holds no failure."""
+    paths = store.glob(f"runs/*/{pattern}-*.json")
+    return sorted(json.loads((p.parent / "run.json").read_text())["seed"] for p in paths if whole(p))
+
+
+def whole(path):
+    data = json.loads(path.read_text())
+    return data["failure"] is None and data["series"]
+
+
+def test_landscapes_are_made_once_and_for_what_is_undecided_alone(session_by_looks, tmp_path):
+    body = LANDSCAPES + one_claim(AROUND, "around") + another(LATE, "late")
+    first = session_by_looks(body)
+    assert first.parseoutcomes() == {"passed": 1, "inconclusive": 1}
+    first.stdout.fnmatch_lines(
+        [
+            "rlclaims: landscapes, late updates: 0 of 12 done.",
+            "rlclaims: look 2 of 4, 8 seeds, training 2 runs of TRPO *",
+            "rlclaims: look 2 of 4, 8 seeds, late updates: 0 of 2 done.",
+        ]
+    )
+    # The landscapes' claim is decided on six seeds, and the other on none.
+    assert files_by_seed(tmp_path, "landscapes") == list(range(6))
+    assert files_by_seed(tmp_path, "late_updates") == list(range(12))
+    assert list(tmp_path.glob("runs/*/large_updates-*")) == list(tmp_path.glob("runs/*/twins-*")) == []
+    kinds = {claim["id"]: claim["runs"][0]["kind"] for claim in written(tmp_path)["claims"]}
+    assert kinds == {"section/claim": "landscapes", "section/late": "late updates"}
+    again = session_by_looks(body)
+    assert again.parseoutcomes() == {"passed": 1, "inconclusive": 1}
+    again.stdout.no_fnmatch_line("*done.")
+    # Half of them lost, the session makes that half; and others of runs that are there already.
+    for path in tmp_path.glob("runs/*-seed[0-2]-*/landscapes-*.json"):
+        path.unlink()
+    some = session_by_looks(LANDSCAPES + one_claim(AROUND, "around") + another(LARGE, "large"))
+    assert some.parseoutcomes() == {"passed": 2}
+    some.stdout.fnmatch_lines(["rlclaims: landscapes, large updates: 0 of 9 done."])
+    some.stdout.no_fnmatch_line("*training*")
+    assert files_by_seed(tmp_path, "landscapes") == files_by_seed(tmp_path, "large_updates-96") == list(range(6))
+
+
+def test_landscapes_of_runs_that_cannot_be_read_stop_the_session_before_any_process(session, tmp_path):
+    body = LANDSCAPES + one_claim(AROUND, "around")
+    session(body, f"--claims-store={tmp_path}").assert_outcomes(passed=1)
+    for path in tmp_path.glob("runs/*/landscapes-*.json"):
+        path.unlink()
+    (run,) = tmp_path.glob("runs/PPO-*-seed3-*/run.safetensors")
+    run.write_bytes(run.read_bytes()[:-1])
+    broken = session(body, f"--claims-store={tmp_path}")
+    assert broken.ret == pytest.ExitCode.USAGE_ERROR
+    broken.stdout.no_fnmatch_line("*done*")
+    broken.stderr.fnmatch_lines(
+        ["ERROR: Where the updates of PPO-*seed3 started cannot be read *; delete the folder *"]
+    )
+
+
+def test_a_dry_run_tells_of_the_steps_of_landscapes(session_by_looks, tmp_path):
+    def told(*options):
+        (line,) = (
+            line
+            for line in session_by_looks(LANDSCAPES + one_claim(AROUND, "around"), *options).outlines
+            if line.startswith("all, once")
+        )
+        return line.removeprefix("all, once").split()
+
+    have, train, million_steps, *_ = told("--claims-dry-run", "--claims-seeds=10")
+    assert (have, train) == ("0", "10") and list(tmp_path.iterdir()) == []
+    # Two iterations of 64 steps and one to measure on; and what landscapes of each run are expected to take.
+    expected = 10 * (3 * 64 + expected_steps("landscapes", None, 2)) / 1e6
+    assert float(million_steps) == pytest.approx(expected, abs=0.05) and expected > 0.3
+    assert session_by_looks(LANDSCAPES + one_claim(AROUND, "around")).parseoutcomes() == {"passed": 1}
+    assert told("--claims-dry-run") == ["6", "0", "0", "0", "0"]
+    for path in tmp_path.glob("runs/*/landscapes-*.json"):
+        path.unlink()
+    # Runs that are there are not trained again.
+    have, train, million_steps, *_ = told("--claims-dry-run")
+    least = float(million_steps.split("/")[0])
+    assert (have, train.split("/")[0]) == ("6", "0")
+    assert least == pytest.approx(6 * expected_steps("landscapes", None, 2) / 1e6, abs=0.05) and least > 0.1
+
+
+def test_large_updates_without_pairs_are_no_fixture(session):
+    result = session(TWINS + "large = rlclaims.large_updates(PPO)\n" + one_claim("assert large.nothing > 0", "large"))
+    assert result.parseoutcomes() == {"errors": 1}
+    result.stdout.fnmatch_lines(["*missing 1 required keyword-only argument: 'pairs'*"])
