@@ -6,7 +6,7 @@ from types import ModuleType
 import pytest
 
 import rlclaims
-import rlclaims.pytest_plugin.session  # noqa: F401  (and with it nearly all modules, which become attributes)
+import rlclaims.pytest_plugin.session  # and with it nearly all modules, which become attributes
 
 
 @pytest.mark.parametrize("name", rlclaims.__all__)
