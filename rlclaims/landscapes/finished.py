@@ -163,5 +163,5 @@ def tables(played: Played, episodes: int) -> dict[str, Floats]:
 
 def grouped(x_NE: Floats) -> list[float]:
     """Means of the groups of each point's episodes, point by point."""
-    means: list[float] = group_means(x_NE, GROUPS).ravel().tolist()
+    means: list[float] = group_means(np.asarray(x_NE, np.float64), GROUPS).ravel().tolist()
     return means

@@ -22,7 +22,7 @@ from rlclaims.study.landscape_executor import Told, make_landscapes
 from rlclaims.study.plan import Plan, plan
 from rlclaims.study.spec import RunSpec, SpecError, checked
 from rlclaims.study.store import UNREADABLE, Store
-from rlclaims.study.studies import TWINS, Studied
+from rlclaims.study.studies import TWINS, Studied, Study
 from rlclaims.study.twin_executor import Done, make_twins
 
 ShowProgress = Callable[[Plan], AbstractContextManager[Callable[[Progress], None]]]
@@ -209,9 +209,10 @@ class ClaimSession:
     def runs(self, spec: RunsSpec, n: int | None = None) -> Subject:
         """The finished runs that a fixture stands for, all or those of the first n seeds."""
         run_specs = tuple(self.run_specs(spec, n or self.profile.seeds))
-        key = run_specs, spec.study, spec.factors
+        study = self._study(spec, run_specs[0])
+        key = run_specs, study, spec.factors
         if key not in self._runs:
-            store, study = self.store, spec.study
+            store = self.store
             try:
                 measured = tuple(store.study(run, study) if study else store.measured(run) for run in run_specs)
             except UNREADABLE:
@@ -228,7 +229,15 @@ class ClaimSession:
     def studied(self, items: Sequence[pytest.Item], n: int) -> list[Studied]:
         """What the items take that is derived from runs of the first n seeds."""
         specs = [spec for item in items for spec in self.runs_of(item).values()]
-        return [(run, spec.study) for spec in specs if spec.study for run in self.run_specs(spec, n)]
+        runs = [(spec, run) for spec in specs for run in self.run_specs(spec, n)]
+        return [(run, study) for spec, run in runs if (study := self._study(spec, run))]
+
+    def _study(self, spec: RunsSpec, run: RunSpec) -> Study | None:
+        """What is derived from a run; a large update is a small one where nothing counts as evidence."""
+        study = spec.study
+        if study is None or study.pairs is None or self.profile.evidence:
+            return study
+        return replace(study, pairs=min(study.pairs, 2 * run.algorithm.steps))
 
     def run_specs(self, spec: RunsSpec, n: int) -> list[RunSpec]:
         """The runs of the first n seeds.
