@@ -118,13 +118,21 @@ def test_every_listed_episode_is_begun_once_and_played_to_its_end(slots, monkeyp
         return set_state(self, which, qpos, qvel)
 
     monkeypatch.setattr(Simulator, "set_state", spy)
+    stepped, step = [], Simulator.step
+
+    def step_spy(self, action_SA, which=None):
+        stepped.append(len(action_SA) if which is None else len(which))
+        return step(self, action_SA, which)
+
+    monkeypatch.setattr(Simulator, "step", step_spy)
     policies, drawn = some_policies(LIMITED, 4), draws(LIMITED, 2, range(5))
     # Some twice: the list says what is played, and not what is different in it.
     episodes = [(m % 4, m % 5) for m in range(30)]
     told = []
     played = play(LIMITED, policies, drawn, episodes, GAMMA, slots=slots, on_steps=told.append)
     assert started == [drawn.qpos_DQ[draw, 1] for _, draw in episodes]
-    assert sum(told) == played.length_M.sum() and max(told) <= min(slots, 30)
+    # None is stepped that has nothing to play.
+    assert stepped == told and sum(told) == played.length_M.sum() and max(told) == min(slots, 30)
     # To the end: by the task, or by the limit, and never before both.
     assert ((played.length_M == 25) | played.terminated_M).all() and played.length_M.max() == 25
     assert 0 < played.terminated_M.sum() < 30
