@@ -507,6 +507,19 @@ def test_a_large_update_is_the_last_one_on_whole_episodes_collected_by_hand(name
     assert numbers["promise"][1] > numbers["promise"][0]  # of its own pairs' objective
 
 
+@pytest.mark.parametrize("pairs", [57, 64, 700, 701])  # 57 is 7 times 8, and one that would be left over
+def test_pairs_that_minibatches_do_not_divide_are_shared_among_them(pairs, runs):
+    run = runs["PPO"]
+    agent, generator = resumed(run.algorithm, ITERATIONS, run.start, 2), torch.Generator().manual_seed(0)
+    parts = list(agent.minibatches(1, torch.arange(pairs)[None]))
+    sizes = [part.shape[1] for (part,) in parts]
+    assert len(sizes) == 8 and max(sizes) - min(sizes) == (pairs % 8 > 0)
+    assert sorted(torch.cat([part for (part,) in parts], dim=1)[0].tolist()) == list(range(pairs))
+    shapes = (1, pairs, 11), (1, pairs, N_ACTION), (1, pairs)
+    run.algorithm.improve(agent, Batch(*(torch.randn(shape, generator=generator) for shape in shapes)))
+    assert torch.isfinite(agent.theta_SP).all()
+
+
 # All of it, as it is asked for.
 
 

@@ -266,12 +266,12 @@ class Agent:
         return torch.from_numpy(advantage_ST).float()
 
     def minibatches(self, epochs: int, *data: Tensor) -> Iterator[tuple[Tensor, ...]]:
-        """Each seed's own shuffles of (S, T, ...) tensors, cut into minibatches (S, B, ...)."""
+        """Each seed's own shuffles of (S, T, ...) tensors, cut into minibatches (S, B, ...) of nearly equal B."""
         for _ in range(epochs):
             order_ST = np.stack([rng.permutation(data[0].shape[1]) for rng in self._minibatch_rngs])
             index_ST = torch.from_numpy(order_ST)
             shuffled = [x.gather(1, index_ST if x.ndim == 2 else index_ST.unsqueeze(-1).expand(x.shape)) for x in data]
-            yield from zip(*(x.chunk(self.algorithm.minibatches, dim=1) for x in shuffled), strict=True)
+            yield from zip(*(x.tensor_split(self.algorithm.minibatches, dim=1) for x in shuffled), strict=True)
 
     def minibatch_states(self) -> list[npt.NDArray[np.uint64]]:
         """Where each seed's stream of minibatch orders stands."""
