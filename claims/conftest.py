@@ -13,8 +13,8 @@ ppo_landscape = rlclaims.landscape(PPO)
 trpo_landscape = rlclaims.landscape(TRPO)
 ppo_late_updates = rlclaims.late_updates(PPO)
 trpo_late_updates = rlclaims.late_updates(TRPO)
-ppo_large_updates = rlclaims.large_updates(PPO, pairs=2**16)
-trpo_large_updates = rlclaims.large_updates(TRPO, pairs=2**16)
+ppo_large_updates = rlclaims.large_updates(PPO, pairs=2**15)
+trpo_large_updates = rlclaims.large_updates(TRPO, pairs=2**15)
 
 # Of the profile `paper` alone, where a million steps of each are affordable.
 ppo_m_at_ppos_rates = rlclaims.runs(PPOMAtPPOsRates)

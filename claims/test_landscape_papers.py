@@ -1,7 +1,7 @@
 """What other papers say of the landscapes that the post's figures show, decided by the same data.
 
 The paper (1811.02553v4) says that with 10^6 pairs an update TRPO's steps match the true reward and PPO's do not, where
-the post finds TRPO's landscapes similar to PPO's. `standard` affords updates on 65,536 pairs, 32 batches; `paper` has
+the post finds TRPO's landscapes similar to PPO's. `standard` affords updates on 32,768 pairs, 16 batches; `paper` has
 the million. Definitions are those of `test_landscape.py`.
 """
 
@@ -149,14 +149,14 @@ def test_trpo_best_step_size_is_not_one(trpo_landscape: Landscapes) -> None:
     assert trpo_landscape.best_step_gain.overall() > 0
 
 
-# Updates on many more pairs. The papers have 10^6; `standard` affords 65,536, 32 batches.
+# Updates on many more pairs. The papers have 10^6; `standard` affords 32,768, 16 batches.
 
 
 @claim(
     "landscape/trpo-large-update-raises-the-return",
     PAPER,
     says="With many samples, TRPO's steps are aligned with the true reward.",
-    means="late in training (the last of the four iterations) TRPO's update on 65,536 fresh pairs raises the return: "
+    means="late in training (the last of the four iterations) TRPO's update on 32,768 fresh pairs raises the return: "
     "the mean change over seeds is above 0",
     margin=TWO_PERCENT,
     family=FAMILY,
@@ -169,7 +169,7 @@ def test_trpo_large_update_raises_the_return(trpo_large_updates: LargeUpdates) -
     "landscape/ppo-large-update-lowers-the-return",
     PAPER,
     says="With many samples, PPO's steps still lower the true reward.",
-    means="late in training (the last of the four iterations) PPO's update on 65,536 fresh pairs lowers the return: "
+    means="late in training (the last of the four iterations) PPO's update on 32,768 fresh pairs lowers the return: "
     "the mean change over seeds is below 0",
     margin=TWO_PERCENT,
     family=FAMILY,
@@ -182,7 +182,7 @@ def test_ppo_large_update_lowers_the_return(ppo_large_updates: LargeUpdates) -> 
     "landscape/samples-help-trpo-more-than-ppo",
     PAPER,
     says="With many samples TRPO's steps match the true reward, and PPO's still do not.",
-    means="what an update on 65,536 fresh pairs gains over the usual one, as a part of the return, is larger for TRPO "
+    means="what an update on 32,768 fresh pairs gains over the usual one, as a part of the return, is larger for TRPO "
     "than for PPO, late in training: the mean over seeds of the difference is above 0",
     margin=TWO_PERCENT,
     family=FAMILY,

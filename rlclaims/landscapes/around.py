@@ -25,7 +25,7 @@ PILOT_EPISODES = 8
 TOLERANCE = 0.02
 """Standard error of a difference of returns, as a part of the return, that the pilot aims at."""
 LEAST_EPISODES = 8
-MOST_STEPS = 4000
+MOST_STEPS = 3000
 """Of a point along the step, roughly."""
 
 
@@ -49,10 +49,12 @@ def landscapes(run: FinishedRun) -> Numbers:
     for i, k in enumerate(order):
         first, index = i * len(points_K[k]), checkpoints[k].iteration * STRIDE + MAIN
         starts[k] = len(episodes)
-        along, random = range(first, first + len(ALONG)), range(first + len(ALONG), first + len(points_K[k]))
-        episodes += [(policy, index + e) for policy in along for e in range(wanted_K[k])]
-        # Random directions get one episode of each group.
-        episodes += [(policy, index + e) for policy in random for e in range(0, wanted_K[k], wanted_K[k] // GROUPS)]
+        near = first + len(ALONG)
+        # Of each group, an episode that random directions get as well.
+        of_groups = range(0, wanted_K[k], wanted_K[k] // GROUPS)
+        episodes += [(first + i, index + e) for i in range(len(ALONG)) for e in range(wanted_K[k])]
+        episodes += [(near + i, index + e) for i in range(DIRECTIONS) for e in of_groups]
+        episodes += [(near + DIRECTIONS + i, index + of_groups[i % GROUPS]) for i in range(DIRECTIONS)]
         # About as many pairs as the agent had, in episodes that are in no point's return.
         own_K[k] = range(len(episodes), len(episodes) + math.ceil(run.algorithm.steps / length_K[k]))
         index = checkpoints[k].iteration * STRIDE + BATCHES
@@ -62,8 +64,10 @@ def landscapes(run: FinishedRun) -> Numbers:
     trajectories = iter(played.trajectories)
     for k in order:
         wanted, begin = wanted_K[k], starts[k]
-        middle, end = begin + len(ALONG) * wanted, begin + len(ALONG) * wanted + 2 * DIRECTIONS * GROUPS
-        numbers |= _returns(k, played.part(begin, middle), played.part(middle, end), wanted)
+        near = begin + len(ALONG) * wanted
+        far = near + DIRECTIONS * GROUPS
+        parts = played.part(begin, near), played.part(near, far), played.part(far, far + DIRECTIONS)
+        numbers |= {f"{k}/{name}": values for name, values in _returns(*parts, wanted).items()}
         own = played.part(own_K[k].start, own_K[k].stop, tuple(next(trajectories) for _ in own_K[k]))
         length = float(played.length_M[begin : begin + wanted].mean())
         numbers |= _promises(run, k, points_K[k], own, length)
@@ -125,24 +129,21 @@ def _pilot(run: FinishedRun, around: Sequence[tuple[Checkpoint, Floats32]]) -> l
     return list(zip(needed, pilot["length"][::2].mean(1).tolist(), strict=True))
 
 
-def _returns(k: int, along: Played, random: Played, wanted: int) -> Numbers:
+def _returns(along: Played, near: Played, far: Played, wanted: int) -> Numbers:
     """Along the step what points return, and of random ones by how much they return more than theta."""
-    at, around = tables(along, wanted), tables(random, GROUPS)
+    at, around, away = tables(along, wanted), tables(near, GROUPS), tables(far, 1)
     numbers: Numbers = {}
-    for part, table in (("along", at), ("near", _half(around, 0)), ("far", _half(around, 1))):
-        numbers[f"{k}/{part}/variance"] = table["return"].var(1, ddof=1).tolist()
-        numbers[f"{k}/{part}/length"] = table["length"].mean(1).tolist()
-        for name in ("return", "discounted"):
-            # On the centre's own random numbers.
-            centre_G = at[name][0, :: wanted // GROUPS]
-            numbers[f"{k}/{part}/{name}"] = (
-                grouped(at[name]) if part == "along" else (table[name] - centre_G).ravel().tolist()
-            )
+    for part, table in (("along", at), ("near", around)):
+        numbers[f"{part}/variance"] = table["return"].var(1, ddof=1).tolist()
+    for part, table in (("along", at), ("near", around), ("far", away)):
+        numbers[f"{part}/length"] = table["length"].mean(1).tolist()
+    for name in ("return", "discounted"):
+        # On theta's own random numbers.
+        centre_G = at[name][0, :: wanted // GROUPS]
+        numbers[f"along/{name}"] = grouped(at[name])
+        numbers[f"near/{name}"] = (around[name] - centre_G).ravel().tolist()
+        numbers[f"far/{name}"] = (away[name][:, 0] - np.resize(centre_G, DIRECTIONS)).tolist()
     return numbers
-
-
-def _half(table: dict[str, Floats], which: int) -> dict[str, Floats]:
-    return {name: x_NG[which * DIRECTIONS :][:DIRECTIONS] for name, x_NG in table.items()}
 
 
 def _promises(run: FinishedRun, k: int, points_NP: Floats32, own: Played, length: float) -> Numbers:
