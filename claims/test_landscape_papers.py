@@ -54,11 +54,13 @@ def test_trpo_trajectories_per_batch_fall(trpo_landscape: Landscapes) -> None:
     CLIFFS,
     says="Cliffs, sudden large drops of the return, are frequent along the policy gradient.",
     means="late in training the return falls below half of that at theta somewhere within 3 times PPO's step: the "
-    "probability over seeds, for the last of the four iterations, is above 1/2",
+    "mean over seeds of the lowest return, chosen on some episodes and judged by others, as a part of theta's, is "
+    "below .5",
+    margin=ONE_IN_TWENTY,
     family=FAMILY,
 )
 def test_ppo_step_leads_over_a_cliff(ppo_landscape: Landscapes) -> None:
-    assert ppo_landscape.lowest.at(3).chance_below(0.5) > 0.5
+    assert ppo_landscape.lowest.last(2) < 0.5
 
 
 @claim(
@@ -66,11 +68,13 @@ def test_ppo_step_leads_over_a_cliff(ppo_landscape: Landscapes) -> None:
     CLIFFS,
     says="Cliffs, sudden large drops of the return, are frequent along the policy gradient.",
     means="late in training the return falls below half of that at theta somewhere within 3 times TRPO's step: the "
-    "probability over seeds, for the last of the four iterations, is above 1/2",
+    "mean over seeds of the lowest return, chosen on some episodes and judged by others, as a part of theta's, is "
+    "below .5",
+    margin=ONE_IN_TWENTY,
     family=FAMILY,
 )
 def test_trpo_step_leads_over_a_cliff(trpo_landscape: Landscapes) -> None:
-    assert trpo_landscape.lowest.at(3).chance_below(0.5) > 0.5
+    assert trpo_landscape.lowest.last(2) < 0.5
 
 
 @claim(

@@ -451,7 +451,7 @@ def test_late_updates_are_told_before_and_after_each_with_its_own_normaliser(run
     for i in (9, 10, 11):  # from three quarters of 12 on
         for later, when in enumerate(("before", "after")):
             theta_P = run.history.theta_KP[i + later]
-            hands = [by_hand(run, theta_P, i, OF_ITERATION * i + OF_LATE + e) for e in range(4)]
+            hands = [by_hand(run, theta_P, i, OF_ITERATION * i + OF_LATE + e) for e in range(8)]
             steps += sum(len(hand.rewards) for hand in hands)
             for what, number in kinds.items():
                 expected[f"{when}/{what}"] += group_means(list(map(number, hands)))

@@ -140,31 +140,54 @@ class Landscapes(Trained):
         words = f"chance that {pairs:,} pairs tell the step from random directions"
         return self._contrast(words, lambda at: at.chance_of_order(pairs), bounds=(0.5, 1.0))
 
-    def roughness(self, last: int, pairs: int | None = None) -> Sample:
-        """How rough the return is from theta to 3 steps on: 0 for a line, 2 for a random walk, 3 for white noise.
+    def roughness(self, last: int, pairs: int) -> Sample:
+        """How rough the return looks from theta to 3 steps on: 0 for a line, 2 for a random walk, 3 for white noise.
 
-        The mean square of second differences over that of first ones, net of noise, both as parts of the squared return
-        and summed over kept iterations.
+        The mean square of second differences over that of first ones, both as parts of the squared return and summed
+        over kept iterations. How rough it is without the noise is for `rougher_than`: a ratio may then be lost in it.
 
         Args:
             last: how many of the kept iterations, from the last one back; all in runs that have fewer.
-            pairs: those that an observer estimates each point by, whose noise is then part of the landscape; or None.
+            pairs: those that an observer estimates each point by, whose noise is part of the landscape.
 
         Raises:
             ClaimError: one is no whole number from 1 up.
         """
-        if pairs is not None and (type(pairs) is not int or pairs < 1):
-            raise ClaimError(f"roughness(pairs={pairs!r}): a whole number of pairs, from 1 up, or None.")
-        seen = "" if pairs is None else f" as {pairs:,} pairs a point show it"
-        return self._pooled(f"roughness of the return{seen}", last, lambda at: at.squares(pairs))
+        if type(pairs) is not int or pairs < 1:
+            raise ClaimError(f"roughness(pairs={pairs!r}): a whole number of pairs, from 1 up.")
 
-    def surrogate_roughness(self, last: int) -> Sample:
-        """The same of the algorithm's objective on the batch it had.
+        def ratio(second: float, first: float) -> float:
+            return split_samples.roughness_of(second, first)
+
+        words = f"roughness of the return as {pairs:,} pairs a point show it"
+        return self._summed(words, last, lambda at: at.squares(pairs), ratio)
+
+    def rougher_than(self, bound: float, last: int) -> Sample:
+        """By how much the return is rougher than a bound on its roughness, from theta to 3 steps on, net of noise.
+
+        The mean square of second differences less the bound times that of first ones, summed as for `roughness`: above
+        0 where it is rougher, below 0 where it is smoother. Linear in both, so that noise makes no bias.
+
+        Raises:
+            ClaimError: the bound is no number, or `last` no whole number from 1 up.
+        """
+        if not is_number(bound):
+            raise ClaimError(f"rougher_than({bound!r}): the bound is a number.")
+        words = f"roughness of the return beyond {bound:g}"
+        return self._summed(words, last, lambda at: at.squares(None), lambda second, first: second - bound * first)
+
+    def rougher_than_surrogate(self, last: int) -> Sample:
+        """The same with the roughness of the algorithm's objective, on the batch it had, as the bound.
 
         Raises:
             ClaimError: it is no whole number from 1 up.
         """
-        return self._pooled("roughness of the surrogate", last, lambda at: at.surrogate_squares())
+
+        def beyond(second: float, first: float, of_surrogate: float, by: float) -> float:
+            return second - split_samples.roughness_of(of_surrogate, by) * first
+
+        words = "roughness of the return beyond that of the surrogate"
+        return self._summed(words, last, lambda at: (*at.squares(None), *at.surrogate_squares()), beyond)
 
     @property
     def best_step_gain(self) -> Contrast:
@@ -214,18 +237,19 @@ class Landscapes(Trained):
         rows = tuple(() if m.failure else tuple(map(number, self._kept(m))) for m in self._measured)
         return Contrast(f"{self.name}'s {words}", rows, self.seeds, self.scope, self.failures, False, bounds)
 
-    def _pooled(self, words: str, last: int, squares: "Callable[[_At], tuple[float, float]]") -> Sample:
-        """Ratio of two sums over the last kept iterations."""
+    def _summed(
+        self, words: str, last: int, parts: "Callable[[_At], tuple[float, ...]]", number: Callable[..., float]
+    ) -> Sample:
+        """A number made of sums over the last kept iterations."""
         if type(last) is not int or last < 1:
             raise ClaimError(
                 f"{self.name}'s {words} is of the last {last!r} kept iterations: a whole number from 1 up."
             )
 
-        def ratio(measured: "Measured") -> float:
-            second, first = np.array([squares(at) for at in self._kept(measured)[-last:]]).sum(0)
-            return split_samples.roughness_of(float(second), float(first))
+        def of(measured: "Measured") -> float:
+            return number(*np.array([parts(at) for at in self._kept(measured)[-last:]]).sum(0).tolist())
 
-        values = tuple(math.nan if m.failure else ratio(m) for m in self._measured)
+        values = tuple(math.nan if m.failure else of(m) for m in self._measured)
         when = f"last {last} kept iterations"
         return Sample(f"{self.name}'s {words}, {when}", values, self.seeds, self.scope, self.failures)
 

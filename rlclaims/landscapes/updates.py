@@ -23,7 +23,7 @@ from rlclaims.measures.divergence import mean_kl_old_new
 
 LATE = 0.75
 """Part of training after which updates are late."""
-LATE_EPISODES = 4
+LATE_EPISODES = 8
 """Before and after each late update."""
 
 
