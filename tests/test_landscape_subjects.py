@@ -28,6 +28,8 @@ def planted(seed):
                 values = rng.uniform(1, 9, length("landscapes", full, ITERATIONS))
                 # theta returns some 50, random directions change that by a little
                 series[full] = (values + (50 if (part, name[:6]) == ("along", "return") else -5)).tolist()
+                if part == "near" and seed == 4:  # worse than the step by more than the noise
+                    series[full] = (values - 25).tolist()
                 if name in ("variance", "length"):
                     series[full] = (values * 10).tolist()
     return series
