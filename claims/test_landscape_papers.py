@@ -58,6 +58,8 @@ def test_trpo_trajectories_per_batch_fall(trpo_landscape: Landscapes) -> None:
     "below .5",
     margin=ONE_IN_TWENTY,
     family=FAMILY,
+    expected="refuted",
+    evidence="development seeds 10000 to 10005, Hopper-v5, 204,800 steps: 1.04, repeated interval [.69, 1.11]",
 )
 def test_ppo_step_leads_over_a_cliff(ppo_landscape: Landscapes) -> None:
     assert ppo_landscape.lowest.last(2) < 0.5
@@ -72,6 +74,8 @@ def test_ppo_step_leads_over_a_cliff(ppo_landscape: Landscapes) -> None:
     "below .5",
     margin=ONE_IN_TWENTY,
     family=FAMILY,
+    expected="refuted",
+    evidence="development seeds 10000 to 10009, Hopper-v5, 204,800 steps: .942, repeated interval [.566, 1.09]",
 )
 def test_trpo_step_leads_over_a_cliff(trpo_landscape: Landscapes) -> None:
     assert trpo_landscape.lowest.last(2) < 0.5
@@ -132,12 +136,12 @@ def test_trpo_one_update_has_a_long_left_tail(trpo_late_updates: LateUpdates) ->
     OUTER_PPO,
     says="An outer step size other than 1 does better.",
     means="the return at the best of nine step sizes from 0 to 12, chosen on some episodes and judged by others, "
-    "is above that at 1: the mean gain over seeds and four iterations is above 0",
+    "is above that at 1: the mean gain over seeds and the last three of the four iterations is above 0",
     margin=TWO_PERCENT,
     family=FAMILY,
 )
 def test_ppo_best_step_size_is_not_one(ppo_landscape: Landscapes) -> None:
-    assert ppo_landscape.best_step_gain.overall() > 0
+    assert ppo_landscape.best_step_gain.last(3) > 0
 
 
 @claim(
@@ -145,12 +149,12 @@ def test_ppo_best_step_size_is_not_one(ppo_landscape: Landscapes) -> None:
     OUTER_PPO,
     says="An outer step size other than 1 does better.",
     means="the return at the best of nine step sizes from 0 to 12, chosen on some episodes and judged by others, "
-    "is above that at 1: the mean gain over seeds and four iterations is above 0",
+    "is above that at 1: the mean gain over seeds and the last three of the four iterations is above 0",
     margin=TWO_PERCENT,
     family=FAMILY,
 )
 def test_trpo_best_step_size_is_not_one(trpo_landscape: Landscapes) -> None:
-    assert trpo_landscape.best_step_gain.overall() > 0
+    assert trpo_landscape.best_step_gain.last(3) > 0
 
 
 # Updates on many more pairs. The papers have 10^6; `standard` affords 32,768, 16 batches.
@@ -160,8 +164,8 @@ def test_trpo_best_step_size_is_not_one(trpo_landscape: Landscapes) -> None:
     "landscape/trpo-large-update-raises-the-return",
     PAPER,
     says="With many samples, TRPO's steps are aligned with the true reward.",
-    means="late in training (the last of the four iterations) TRPO's update on 32,768 fresh pairs raises the return: "
-    "the mean change over seeds is above 0",
+    means="late in training (the last of the four iterations) TRPO's update on some 32,768 fresh pairs raises the "
+    "return: the mean change over seeds is above 0",
     margin=TWO_PERCENT,
     family=FAMILY,
 )
@@ -173,8 +177,8 @@ def test_trpo_large_update_raises_the_return(trpo_large_updates: LargeUpdates) -
     "landscape/ppo-large-update-lowers-the-return",
     PAPER,
     says="With many samples, PPO's steps still lower the true reward.",
-    means="late in training (the last of the four iterations) PPO's update on 32,768 fresh pairs lowers the return: "
-    "the mean change over seeds is below 0",
+    means="late in training (the last of the four iterations) PPO's update on some 32,768 fresh pairs lowers the "
+    "return: the mean change over seeds is below 0",
     margin=TWO_PERCENT,
     family=FAMILY,
 )
@@ -186,8 +190,8 @@ def test_ppo_large_update_lowers_the_return(ppo_large_updates: LargeUpdates) -> 
     "landscape/samples-help-trpo-more-than-ppo",
     PAPER,
     says="With many samples TRPO's steps match the true reward, and PPO's still do not.",
-    means="what an update on 32,768 fresh pairs gains over the usual one, as a part of the return, is larger for TRPO "
-    "than for PPO, late in training: the mean over seeds of the difference is above 0",
+    means="what an update on some 32,768 fresh pairs gains over the usual one, as a part of the return, is larger for "
+    "TRPO than for PPO, late in training: the mean over seeds of the difference is above 0",
     margin=TWO_PERCENT,
     family=FAMILY,
 )
@@ -199,7 +203,7 @@ def test_samples_help_trpo_more_than_ppo(trpo_large_updates: LargeUpdates, ppo_l
     "landscape/trpo-update-on-a-million-pairs-raises-the-return",
     PAPER,
     says="With many samples, TRPO's steps are aligned with the true reward.",
-    means="as trpo-large-update-raises-the-return, on a million fresh pairs",
+    means="as trpo-large-update-raises-the-return, on about a million fresh pairs",
     margin=TWO_PERCENT,
     family=FAMILY,
     profiles=["paper"],
@@ -212,7 +216,7 @@ def test_trpo_update_on_a_million_pairs_raises_the_return(trpo_updates_on_a_mill
     "landscape/ppo-update-on-a-million-pairs-lowers-the-return",
     PAPER,
     says="With many samples, PPO's steps still lower the true reward.",
-    means="as ppo-large-update-lowers-the-return, on a million fresh pairs",
+    means="as ppo-large-update-lowers-the-return, on about a million fresh pairs",
     margin=TWO_PERCENT,
     family=FAMILY,
     profiles=["paper"],

@@ -12,7 +12,7 @@ from torch.distributions import Normal
 import rlclaims.landscapes
 from rlclaims import PPO, PPOM, TRPO, PPONoClip, training
 from rlclaims.checkpoints import History, arrays_of, resumed, start_from
-from rlclaims.landscapes import LandscapeFailure, around, finished, length, measured
+from rlclaims.landscapes import LandscapeFailure, around, finished, length, measured, updates
 from rlclaims.landscapes.around import episodes_needed, landscapes
 from rlclaims.landscapes.finished import FinishedRun
 from rlclaims.landscapes.updates import large_update, late_updates
@@ -213,13 +213,16 @@ def test_a_promise_is_the_rise_of_the_objective_as_the_papers_write_it(name, run
     run, numbers = runs[name], made[name]
     exceeded = 0
     for k, checkpoint in enumerate(run.start.checkpoints):
-        steps = numbers[f"{k}/along/length"][0]
+        steps = numbers[f"{k}/own/length"][0]
+        # Those of the batch are by a reward scale that moved; fresh pairs' are by the one that a reward is told in.
+        moved = np.std(checkpoint.held_out[2]) / np.std(checkpoint.training[2])
         old_P, new_P = run.history.theta_KP[checkpoint.iteration :][:2]
         for part, points in points_of(run, checkpoint.iteration).items():
             for states in ("training", "held_out"):
                 pairs = getattr(checkpoint, states)
                 still = naive_objective(run.algorithm, old_P, old_P, pairs, as_module)
                 unit, found = unit_of(run.algorithm, checkpoint, pairs, steps), numbers[f"{k}/{part}/promise/{states}"]
+                unit *= moved if states == "training" else 1
                 for theta_P, promise in zip(points, found, strict=True):
                     rise = naive_objective(run.algorithm, old_P, theta_P, pairs, as_module) - still
                     # Log densities of single precision, which are large where points are far.
@@ -295,15 +298,21 @@ def test_advantages_of_whole_episodes_are_those_of_a_loop_backwards(name, runs, 
 
     # And what they promise, of other episodes, as many as hold a batch by the pilot: the unclipped surrogate,
     # in units of return. The same without Monte Carlo, on the fresh pairs.
-    at, length = OF_ITERATION * checkpoint.iteration, np.mean([len(episode.rewards) for episode in episodes])
+    at = OF_ITERATION * checkpoint.iteration
     pilot = [len(by_hand(run, theta_P, checkpoint.iteration, at + e).rewards) for e in range(8)]
     n_own = math.ceil(run.algorithm.steps / np.mean(pilot))
     episodes = [by_hand(run, theta_P, checkpoint.iteration, at + OF_BATCHES + e) for e in range(n_own)]
+    length = np.mean([len(episode.rewards) for episode in episodes])
+    for what, number in (("return", lambda e: math.fsum(e.rewards)), ("discounted", Hand.discounted)):
+        assert made[name][f"{k}/own/{what}"] == pytest.approx([np.mean(list(map(number, episodes)))], rel=1e-4)
+    assert made[name][f"{k}/own/length"] == pytest.approx([length])
     advantage_B = np.concatenate([naive_advantages(run, checkpoint, e, 1.0, as_module) for e in episodes])
+    advantage_B -= advantage_B.mean()
     observation_BO = torch.from_numpy(np.concatenate([e.observations[:-1] for e in episodes]))
     action_BA = torch.from_numpy(np.concatenate([e.actions for e in episodes]))
     scale = (checkpoint.reward_scale[1] if name != "TRPO" else 1.0) * length
     held_out_BO, held_out_BA, held_out_B = map(torch.from_numpy, checkpoint.held_out)
+    held_out_B = held_out_B.double() - held_out_B.double().mean()
     for part, points in points_of(run, checkpoint.iteration).items():
         for i, new_P in enumerate(points):
             log_new_B, log_old_B = (log_densities(p, observation_BO, action_BA, as_module) for p in (new_P, theta_P))
@@ -468,7 +477,7 @@ def test_late_updates_are_told_before_and_after_each_with_its_own_normaliser(run
 def test_a_large_update_is_the_last_one_on_whole_episodes_collected_by_hand(name, runs, monkeypatch, as_module):
     run, iteration, pairs = runs[name], KEPT[-1], 700
     played, play = [], FinishedRun.play
-    monkeypatch.setattr(around, "MOST_STEPS", MOST_STEPS)
+    monkeypatch.setattr(updates, "MOST_STEPS", MOST_STEPS)
     monkeypatch.setattr(FinishedRun, "play", lambda self, *args: played.append(args) or play(self, *args))
     numbers = large_update(run, pairs)
     own_P, small_P, first = run.history.theta_KP[8], run.history.theta_KP[9], OF_ITERATION * iteration
@@ -503,7 +512,8 @@ def test_a_large_update_is_the_last_one_on_whole_episodes_collected_by_hand(name
             hands = [by_hand(run, theta_P, iteration, first + OF_MAIN + e) for e in range(most)]
             expected += group_means(list(map(number, hands)))
         assert numbers[what] == pytest.approx(expected, rel=1e-4)
-    own_length = np.mean([len(by_hand(run, own_P, iteration, first + OF_MAIN + e).rewards) for e in range(most)])
+    own_length = np.mean([len(hand.rewards) for hand in episodes])
+    assert numbers["own/return"] == pytest.approx([np.mean([math.fsum(hand.rewards) for hand in episodes])], rel=1e-4)
     unit = unit_of(run.algorithm, run.start.checkpoints[-1], columns, own_length)
     pairs_ = tuple(np.asarray(column, np.float32) for column in columns)
     still = naive_objective(run.algorithm, own_P, own_P, pairs_, as_module)
@@ -540,7 +550,7 @@ def test_series_are_as_long_as_is_said_beforehand_and_the_same_again(kind, pairs
     for name, values in numbers.items():
         assert len(values) == length(kind, name, ITERATIONS), name
         assert all(type(x) is float and math.isfinite(x) for x in values), name
-    assert len(numbers) == {"landscapes": 3 * (3 * 9 - 1 + 2), "late_updates": 4, "large_updates": 6}[kind]
+    assert len(numbers) == {"landscapes": 3 * (3 * 9 - 1 + 2 + 3), "late_updates": 4, "large_updates": 7}[kind]
     assert sum(told) > 100
     if kind == "landscapes":
         assert numbers == made["TRPO"]

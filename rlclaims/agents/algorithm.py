@@ -182,8 +182,12 @@ class Algorithm(ABC):
         return True
 
     def objective(self, update: Update) -> Tensor:
-        """What the policy's update climbs, (S,), on all pairs of the batch at once; by default ratio times weight."""
-        return (update.ratio * self.weights(update.batch)).mean(1)
+        """What the policy's update climbs, (S,), on all pairs of the batch at once; for landscapes, which ask for it.
+
+        Raises:
+            NotImplementedError: the algorithm does not say.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say what its update climbs.")
 
     def weights(self, batch: Batch) -> Tensor:
         """What the objective weighs pairs by, (S, B), float64."""

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from rlclaims.agents.algorithm import Agent, Algorithm, standardized
 from rlclaims.randomness import Purpose, stream
-from rlclaims.update import Batch, Rollout
+from rlclaims.update import Batch, Rollout, Update
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,10 @@ class TRPO(Algorithm):
         with torch.no_grad():
             step_SP = self._line_search(old.theta_SP, full_step_SP, gradient_SP, surrogate_S, surrogate_and_kl)
             agent.theta_SP += step_SP
+
+    def objective(self, update: Update) -> Tensor:
+        """What the line search climbs, (S,): the mean of ratio times standardised advantage."""
+        return (update.ratio * self.weights(update.batch)).mean(1)
 
     def _fisher_states(self, agent: Agent, observation_STO: Tensor) -> Tensor:
         n_pairs = observation_STO.shape[1]

@@ -121,22 +121,39 @@ class Landscapes(Trained):
 
         return self._contrast(f"what samples foretell of the change {_times(x)}", number)
 
+    def telling(self, pairs: int, chance: float) -> Contrast:
+        """Whether so many pairs, of each point, tell the step from a random direction as far with that certainty.
+
+        By independent draws at both points. Above 0 where they do, below where they do not: the mean square of the
+        true gaps to 20 directions, less the square that it takes by the variance of the episodes, as a part of the
+        squared return. Linear in what is noisy, unlike the number of pairs or the probability themselves.
+
+        Raises:
+            ClaimError: the pairs are no whole number from 1 up, or the chance does not lie between 1/2 and 1.
+        """
+        self._whole(pairs, "telling")
+        if not is_number(chance) or not 0.5 < chance < 1:
+            raise ClaimError(f"telling({pairs}, {chance!r}): the chance lies between 1/2 and 1.")
+        words = f"gap of the step to random directions beyond what {pairs:,} pairs tell at {chance:g}"
+        return self._contrast(words, lambda at: at.telling(pairs, chance))
+
     @property
     def pairs_to_order(self) -> Contrast:
         """State-action pairs, of each point, that tell the step from a random direction as far, at 95% certainty.
 
-        By independent draws at both points, from the mean square of their true gap and the episodes' variance.
+        From the same gap; infinite where it is lost in noise, so that claims are better made by `telling`.
         """
         return self._contrast("pairs that tell the step from random directions", lambda at: at.pairs_to_order())
 
     def chance_of_order(self, pairs: int) -> Contrast:
         """Probability that so many pairs, of each point, tell the step from a random direction as far.
 
+        By the root mean square of the gaps; 1/2 where it is lost in noise, so that claims are better made by `telling`.
+
         Raises:
             ClaimError: it is no whole number from 1 up.
         """
-        if type(pairs) is not int or pairs < 1:
-            raise ClaimError(f"chance_of_order({pairs!r}): a whole number of pairs, from 1 up.")
+        self._whole(pairs, "chance_of_order")
         words = f"chance that {pairs:,} pairs tell the step from random directions"
         return self._contrast(words, lambda at: at.chance_of_order(pairs), bounds=(0.5, 1.0))
 
@@ -153,8 +170,7 @@ class Landscapes(Trained):
         Raises:
             ClaimError: one is no whole number from 1 up.
         """
-        if type(pairs) is not int or pairs < 1:
-            raise ClaimError(f"roughness(pairs={pairs!r}): a whole number of pairs, from 1 up.")
+        self._whole(pairs, "roughness")
 
         def ratio(second: float, first: float) -> float:
             return split_samples.roughness_of(second, first)
@@ -213,7 +229,7 @@ class Landscapes(Trained):
     def trajectories_per_batch(self) -> Contrast:
         """Episodes of theta that a batch holds: its pairs over the mean length of an episode."""
         steps = self.settings.steps
-        return self._contrast("trajectories per batch", lambda at: float(steps / at.series("along/length")[0]))
+        return self._contrast("trajectories per batch", lambda at: float(steps / at.series("own/length")[0]))
 
     def kl(self, x: float = 1.0) -> Contrast:
         """Mean KL(old || new) from theta to theta + x step, on fresh pairs, in nats.
@@ -223,6 +239,10 @@ class Landscapes(Trained):
         """
         (row,) = self._places((x,), "kl")
         return self._contrast(f"mean KL {_times((x,))}", lambda at: float(at.series("along/kl")[row]))
+
+    def _whole(self, pairs: object, what: str) -> None:
+        if type(pairs) is not int or pairs < 1:
+            raise ClaimError(f"{what}({pairs!r}): a whole number of pairs, from 1 up.")
 
     def _places(self, x: Sequence[float], what: str) -> list[int]:
         if not x or not all(is_number(each) and each in ALONG for each in x):
@@ -278,8 +298,14 @@ class _At:
         return self.series(f"along/promise/{on}")
 
     def scale(self, which: str) -> float:
-        """The size of the return at theta."""
-        return abs(float(self.along(which)[0].mean()))
+        """The size of the return at theta, by episodes that are in no point's return."""
+        return abs(float(self.series(f"own/{which}")[0]))
+
+    def telling(self, pairs: int, chance: float) -> float:
+        gap_square, variance = self._gap()
+        # What `split_samples.pairs_for` would have to find at most, solved for the gap.
+        needed = split_samples.pairs_for(1.0, variance, chance) / pairs
+        return (gap_square - needed) / self.scale("return") ** 2
 
     def pairs_to_order(self) -> float:
         return split_samples.pairs_for(*self._gap())
@@ -310,6 +336,10 @@ class _At:
         return split_samples.difference_squares(x_N)
 
 
+LEAST_UPDATES = 3
+"""That a distribution of changes is told of; runs of fewer than 9 iterations have none."""
+
+
 class LateUpdates(Trained):
     """The return before and after every update of the last quarter of runs (`rlclaims.landscapes`)."""
 
@@ -324,7 +354,10 @@ class LateUpdates(Trained):
 
     @property
     def share_lowering(self) -> Sample:
-        """Share of the updates whose return is lower after than before, as measured: noise pulls it towards 1/2."""
+        """Share of the updates whose return is lower after than before, as measured: noise pulls it towards 1/2.
+
+        Skewed noise may pull it across.
+        """
         return self._sample(
             "share of late updates that lower the return", split_samples.raw_share_below_zero, bounds=(0, 1)
         )
@@ -362,7 +395,11 @@ class LateUpdates(Trained):
             before_UG, after_UG = (
                 np.array(measured.series[f"{w}/{which}"]).reshape(-1, GROUPS) for w in ("before", "after")
             )
-            return number((after_UG - before_UG) / abs(before_UG.mean()))
+            if len(before_UG) < LEAST_UPDATES:
+                return math.nan
+            # Each group is a part of what the others return: it must not share its noise.
+            others_G = (before_UG.mean() * GROUPS - before_UG.mean(0)) / (GROUPS - 1)
+            return number((after_UG - before_UG) / np.abs(others_G))
 
         values = tuple(math.nan if m.failure else of(m) for m in self._measured)
         return Sample(f"{self.name}'s {words}", values, self.seeds, self.scope, self.failures, bounds=bounds)
@@ -392,7 +429,7 @@ class LargeUpdates(Trained):
     def _sample(self, words: str, change: Callable[[Floats], Floats]) -> Sample:
         def of(measured: "Measured") -> float:
             return_PG = np.array(measured.series["return"]).reshape(3, -1)
-            return float(change(return_PG).mean() / abs(return_PG[0].mean()))
+            return float(change(return_PG).mean() / abs(measured.series["own/return"][0]))
 
         values = tuple(math.nan if m.failure else of(m) for m in self._measured)
         return Sample(f"{self.name}'s {words}", values, self.seeds, self.scope, self.failures)

@@ -93,6 +93,8 @@ def check_study(study: Study, algorithm: Algorithm) -> None:
     Raises:
         SpecError: it can not, and why.
     """
+    if study.kind in ("landscapes", "large_updates"):
+        _check_objective(algorithm)
     if study.kind == "twins":
         _check_remakable(algorithm)
     elif study.kind == "large_updates":
@@ -108,6 +110,22 @@ def _check_remakable(algorithm: Algorithm) -> None:
         raise SpecError(
             f"{cls.__name__} learns in a way of its own, which has no such mechanisms to switch: twin updates are of "
             "subclasses of PPO that change settings or policy_loss."
+        )
+
+
+def _check_objective(algorithm: Algorithm) -> None:
+    """Refuse an algorithm that learns otherwise than the class does that says what its update climbs."""
+    mro = type(algorithm).__mro__
+
+    def home(method: str) -> int:
+        return next((i for i, cls in enumerate(mro) if method in vars(cls)), len(mro))
+
+    says = home("objective")
+    if mro[says] is Algorithm or min(home("learn"), home("improve")) < says:
+        name = mro[0].__name__
+        raise SpecError(
+            f"{name} learns in a way of its own, and landscapes ask what its update climbs: give it a method "
+            "objective(update) -> one number per seed, as rlclaims.PPO and rlclaims.TRPO have."
         )
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -69,8 +70,10 @@ def landscapes(run: FinishedRun) -> Numbers:
         parts = played.part(begin, near), played.part(near, far), played.part(far, far + DIRECTIONS)
         numbers |= {f"{k}/{name}": values for name, values in _returns(*parts, wanted).items()}
         own = played.part(own_K[k].start, own_K[k].stop, tuple(next(trajectories) for _ in own_K[k]))
-        length = float(played.length_M[begin : begin + wanted].mean())
-        numbers |= _promises(run, k, points_K[k], own, length)
+        numbers |= _promises(run, k, points_K[k], own)
+        # What returns are parts of must not share their noise.
+        for name, x_M in (("return", own.return_M), ("discounted", own.discounted_M), ("length", own.length_M)):
+            numbers[f"{k}/own/{name}"] = [float(x_M.mean())]
         norm = float(np.linalg.norm(run.step(checkpoints[k])[1]))
         numbers |= {f"{k}/along/episodes": [float(wanted)], f"{k}/along/norm": [norm]}
     return numbers
@@ -88,15 +91,18 @@ def directions(run: FinishedRun, checkpoint: Checkpoint, n: int = DIRECTIONS) ->
     return np.asarray(u_NP / np.linalg.norm(u_NP, axis=1, keepdims=True))
 
 
-def episodes_needed(length: float, difference_E: Floats | None = None, return_E: Floats | None = None) -> int:
+def episodes_needed(
+    length: float, difference_E: Floats | None = None, return_E: Floats | None = None, most_steps: int | None = None
+) -> int:
     """Episodes of a point for the standard error that is aimed at, as far as steps allow: a multiple of the groups.
 
     Args:
         length: of an episode, in steps.
         difference_E: paired differences of a pilot's returns; None to take as many as the steps allow.
         return_E: the returns that they are differences to.
+        most_steps: of a point; `MOST_STEPS` by default.
     """
-    most = max(LEAST_EPISODES, int(MOST_STEPS / length) // GROUPS * GROUPS)
+    most = max(LEAST_EPISODES, int((most_steps or MOST_STEPS) / length) // GROUPS * GROUPS)
     if difference_E is None or return_E is None:
         return most
     aim, variance = (TOLERANCE * float(return_E.mean())) ** 2, float(difference_E.var(ddof=1))
@@ -146,19 +152,23 @@ def _returns(along: Played, near: Played, far: Played, wanted: int) -> Numbers:
     return numbers
 
 
-def _promises(run: FinishedRun, k: int, points_NP: Floats32, own: Played, length: float) -> Numbers:
+def _promises(run: FinishedRun, k: int, points_NP: Floats32, own: Played) -> Numbers:
     """What surrogates promise at a kept iteration's points, and how far these are in KL."""
-    checkpoint = run.start.checkpoints[k]
+    checkpoint, length = run.start.checkpoints[k], float(own.length_M.mean())
     training, held_out = (_batch_of(pairs) for pairs in (checkpoint.training, checkpoint.held_out))
     monte_carlo = run.batch(checkpoint, own, range(len(own.length_M)), 1.0)
 
     def unclipped(batch: Batch) -> list[float]:
-        update = run.update(checkpoint, points_NP, batch)
+        # About their mean: ratios are 1 on average, and by how much a batch's are not is noise.
+        centred = replace(batch, advantage_SB=batch.advantage_SB - batch.advantage_SB.mean())
+        update = run.update(checkpoint, points_NP, centred)
         rise_N = surrogate_new(update) - surrogate_old(update)
         return [float(x) for x in rise_N * run.reward_unit(checkpoint) * length]
 
     columns = {
-        "promise/training": run.promised(checkpoint, points_NP, training, length),
+        "promise/training": run.promised(
+            checkpoint, points_NP, training, length, spread=float(held_out.advantage_SB.std())
+        ),
         "promise/held_out": run.promised(checkpoint, points_NP, held_out, length),
         "promise/unclipped": unclipped(held_out),
         "promise/monte_carlo": unclipped(monte_carlo),

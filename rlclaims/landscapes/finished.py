@@ -96,7 +96,9 @@ class FinishedRun:
         columns = (x.expand(n, *x.shape[1:]) for x in (batch.observation_SBO, batch.action_SBA, batch.advantage_SB))
         return Update(GaussianPolicy(self.network, old), GaussianPolicy(self.network, new), Batch(*columns))
 
-    def promised(self, checkpoint: Checkpoint, theta_NP: Floats32, batch: Batch, length: float) -> list[float]:
+    def promised(
+        self, checkpoint: Checkpoint, theta_NP: Floats32, batch: Batch, length: float, spread: float | None = None
+    ) -> list[float]:
         """The rise of the algorithm's own objective from theta at a checkpoint to N policies, in units of return.
 
         Args:
@@ -104,16 +106,24 @@ class FinishedRun:
             theta_NP: where to.
             batch: the pairs (1, B) that it is the objective on.
             length: mean of an episode's, in steps. An objective is a mean over pairs, a return a sum over an episode's.
+            spread: standard deviation of advantages by the reward scale as it stands, where the batch's own are by one
+                that moved under them, at the start of training a lot; None if they are by it.
         """
         old_P: Any = self.history.theta_KP[checkpoint.iteration]
         objective_N = self.algorithm.objective(self.update(checkpoint, np.concatenate([theta_NP, old_P[None]]), batch))
         unit = self.reward_unit(checkpoint) * length
+        own = float(batch.advantage_SB.std())
         if self.algorithm.standardizes_advantages:
-            unit *= float(batch.advantage_SB.std())
+            unit *= own
+        if spread is not None:
+            unit *= spread / own
         return [float(x) for x in unit * (objective_N[:-1] - objective_N[-1])]
 
     def reward_unit(self, checkpoint: Checkpoint) -> float:
-        """A reward that the algorithm learns from as 1, in the task's own: what rewards are divided by."""
+        """A reward that the algorithm learns from as 1, in the task's own: what rewards are divided by.
+
+        Of reward_scaling="rewards", which divides distances from a mean, and of clipped rewards it is an approximation.
+        """
         return float(checkpoint.reward_scale[1]) if self.algorithm.scale_rewards else 1.0
 
     def batch(self, checkpoint: Checkpoint, played: Played, keep: Sequence[int], lam: float) -> Batch:

@@ -23,6 +23,8 @@ from rlclaims.measures.divergence import mean_kl_old_new
 
 LATE = 0.75
 """Part of training after which updates are late."""
+MOST_STEPS = 12_000
+"""Of each of the three policies around a large update, roughly."""
 LATE_EPISODES = 8
 """Before and after each late update."""
 
@@ -54,7 +56,9 @@ def late_updates(run: FinishedRun) -> Numbers:
 
 
 def large_update(run: FinishedRun, pairs: int) -> Numbers:
-    """The last kept update on so many fresh pairs, of whole episodes, and where it and the one that was made lead.
+    """The last kept update on about so many fresh pairs, of whole episodes, and where it and the one made lead.
+
+    How many episodes hold them is fixed beforehand, by the length of a pilot's.
 
     Raises:
         LandscapeFailure: MuJoCo could not simulate an episode.
@@ -66,14 +70,14 @@ def large_update(run: FinishedRun, pairs: int) -> Numbers:
     pilot = run.play([(own_P, at)], [(0, first + PILOT + e) for e in range(PILOT_EPISODES)])
     length = float(pilot.length_M.mean())
     every = range(math.ceil(pairs / length))
-    batch = run.batch(checkpoint, run.play([(own_P, at)], [(0, first + BATCHES + e) for e in every], every), every,
-                      run.algorithm.gae_lambda)  # fmt: skip
+    collected = run.play([(own_P, at)], [(0, first + BATCHES + e) for e in every], every)
+    batch = run.batch(checkpoint, collected, every, run.algorithm.gae_lambda)
     agent = resumed(run.algorithm, run.iterations, run.start, k)
     improve: Callable[..., None] = run.algorithm.improve  # type: ignore[attr-defined]
     improve(agent, batch)
     with torch.no_grad():
         large_P = agent.theta_SP[0].numpy().copy()
-        wanted = episodes_needed(length)
+        wanted = episodes_needed(length, most_steps=MOST_STEPS)
         policies = [(theta_P, at) for theta_P in (own_P, small_P, large_P)]
         played = run.play(policies, [(policy, first + MAIN + e) for policy in range(3) for e in range(wanted)])
         table = tables(played, wanted)
@@ -81,8 +85,9 @@ def large_update(run: FinishedRun, pairs: int) -> Numbers:
         return {
             "return": grouped(table["return"]),
             "discounted": grouped(table["discounted"]),
-            "promise": run.promised(checkpoint, moved_NP, batch, float(table["length"][0].mean())),
+            "promise": run.promised(checkpoint, moved_NP, batch, float(collected.length_M.mean())),
             "kl": mean_kl_old_new(run.update(checkpoint, moved_NP, batch)).tolist(),
             "norm": [float(np.linalg.norm(theta_P - own_P)) for theta_P in moved_NP],
             "pairs": [float(batch.advantage_SB.shape[1])],
+            "own/return": [float(collected.return_M.mean())],
         }
