@@ -208,8 +208,8 @@ def test_a_failed_seed_is_none_that_can_be_left_out():
 @pytest.mark.parametrize(
     ("ask", "sentence"),
     [
-        (lambda s: s.change(), r"change\(\): the landscape has x = 0, 0.5"),
-        (lambda s: s.change(0.7), r"change\(0.7\): the landscape has x = 0, 0.5"),
+        (lambda s: s.change(), r"change\(\): the landscape has x = 0.5, 1"),
+        (lambda s: s.change(0.7), r"change\(0.7\): the landscape has x = 0.5, 1"),
         (lambda s: s.change("1"), r"change\('1'\): the landscape has"),
         (lambda s: s.random_change("far"), "random directions go 'as far' as the step, or 'norm 2'"),
         (lambda s: s.promised(1.0, "batch"), "surrogates are 'training', 'held_out'"),
@@ -220,6 +220,11 @@ def test_a_failed_seed_is_none_that_can_be_left_out():
         (lambda s: s.roughness(last=0, pairs=5), "a whole number from 1 up"),
         (lambda s: s.rougher_than("1", last=3), "the bound is a number"),
         (lambda s: s.rougher_than_surrogate(last=1.5), "a whole number from 1 up"),
+        (lambda s: s.kl(0.0), r"kl\(0.0\): the landscape has x = 0.5"),
+        (lambda s: s.change(1.0, 1), "each to be named once"),
+        (lambda s: s.change(1.0, discounted="yes"), "discounted='yes' is to be True or False"),
+        (lambda s: s.change(1.0) - s.change(2.0), "one number per iteration"),
+        (lambda s: s.change(1.0).median, "one number per iteration"),
         (lambda s: s.kl(-1.0), r"kl\(-1.0\): the landscape has"),
         (lambda s: s.change(1.0) < 0, "one number per iteration"),
     ],

@@ -48,7 +48,7 @@ class Landscapes(Trained):
             ClaimError: the landscape has no such x.
         """
         rows = self._places(x, "change")
-        which = "discounted" if discounted else "return"
+        which = _which(discounted)
         words = f"change of the {'discounted ' if discounted else ''}return {_times(x)}"
 
         def number(at: _At) -> float:
@@ -65,7 +65,7 @@ class Landscapes(Trained):
         """
         if how not in DIRECTIONS:
             raise ClaimError(f"random_change({how!r}): random directions go 'as far' as the step, or 'norm 2'.")
-        which = "discounted" if discounted else "return"
+        which = _which(discounted)
         words = f"change of the {'discounted ' if discounted else ''}return in random directions, {how}"
         return self._contrast(words, lambda at: float(at.random(DIRECTIONS[how], which).mean() / at.scale(which)))
 
@@ -245,9 +245,10 @@ class Landscapes(Trained):
             raise ClaimError(f"{what}({pairs!r}): a whole number of pairs, from 1 up.")
 
     def _places(self, x: Sequence[float], what: str) -> list[int]:
-        if not x or not all(is_number(each) and each in ALONG for each in x):
+        if not x or not all(is_number(each) and each in ALONG[1:] for each in x) or len(set(x)) < len(x):
+            there = ", ".join(f"{at:g}" for at in ALONG[1:])
             raise ClaimError(
-                f"{what}({', '.join(map(repr, x))}): the landscape has x = {', '.join(f'{at:g}' for at in ALONG)}."
+                f"{what}({', '.join(map(repr, x))}): the landscape has x = {there}, each to be named once."
             )
         return [ALONG.index(float(each)) for each in x]
 
@@ -348,7 +349,7 @@ class LateUpdates(Trained):
 
     def mean_change(self, *, discounted: bool = False) -> Sample:
         """Mean change of the return by an update, as a part of the return."""
-        which = "discounted" if discounted else "return"
+        which = _which(discounted)
         words = f"mean change of the {'discounted ' if discounted else ''}return by a late update"
         return self._sample(words, lambda change_UG: float(change_UG.mean()), which)
 
@@ -433,6 +434,12 @@ class LargeUpdates(Trained):
 
         values = tuple(math.nan if m.failure else of(m) for m in self._measured)
         return Sample(f"{self.name}'s {words}", values, self.seeds, self.scope, self.failures)
+
+
+def _which(discounted: object) -> str:
+    if type(discounted) is not bool:
+        raise ClaimError(f"discounted={discounted!r} is to be True or False.")
+    return "discounted" if discounted else "return"
 
 
 def _times(x: Sequence[float]) -> str:

@@ -41,7 +41,7 @@ class Contrast:
         return self._sample("mean over the kept iterations", lambda row: sum(row) / len(row))
 
     def at(self, k: int) -> Sample:
-        """At the k-th of the kept iterations, from 0; in runs so short that there are fewer, at the last of them.
+        """At the k-th of the kept iterations, from 0; in runs of up to 30 iterations, which have fewer, at the last.
 
         Raises:
             ClaimError: there is none in runs of any length.
@@ -50,7 +50,7 @@ class Contrast:
 
         most = len(CHECKPOINTS_AT)
         if type(k) is not int or not 0 <= k < most:
-            raise ClaimError(f"at({k!r}): updates are made again at {most} iterations, from at(0) to at({most - 1}).")
+            raise ClaimError(f"at({k!r}): there are {most} kept iterations, from at(0) to at({most - 1}).")
         return self._sample(f"at the kept iteration {k}", lambda row: row[min(k, len(row) - 1)])
 
     def last(self, n: int) -> Sample:
@@ -64,10 +64,17 @@ class Contrast:
         return self._sample(f"mean over the last {n} kept iterations", lambda row: sum(row[-n:]) / len(row[-n:]))
 
     def _no_comparison(self, _: object) -> NoReturn:
-        raise ClaimError(f"{self.quantity}, is one number per iteration; say which is compared: .overall() or .at(0).")
+        raise ClaimError(
+            f"{self.quantity}, is one number per iteration; say first which is meant: .at(0), .last(2) or .overall()."
+        )
 
     if not TYPE_CHECKING:  # which says itself that there is none
-        __lt__ = __le__ = __gt__ = __ge__ = _no_comparison
+        __lt__ = __le__ = __gt__ = __ge__ = __sub__ = __truediv__ = _no_comparison
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name in ("within", "median", "quantile", "by", "chance_above", "chance_below"):
+                self._no_comparison(None)
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def _sample(self, when: str, summary: Callable[[tuple[float, ...]], float]) -> Sample:
         values = tuple(summary(row) if row else math.nan for row in self.rows)

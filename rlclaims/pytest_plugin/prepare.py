@@ -53,7 +53,9 @@ def prepare(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
                 display.look,
             )
         except KeyboardInterrupt:
-            display.say("rlclaims: stopped. Finished cohorts are in the store; the same command goes on from there.")
+            display.say(
+                "rlclaims: stopped. Finished cohorts and studies are in the store; the same command goes on from there."
+            )
             raise
 
 
