@@ -125,9 +125,9 @@ def rates(job: "tuple[Path, int]") -> "tuple[float, float, float]":
     return median(ours), median(bare), median(a / b for a, b in zip(ours, bare, strict=True))
 
 
-def rate(store: Path, seeds: int) -> None:
+def rate(store: Path, seeds: range) -> None:
     with multiprocessing.get_context("spawn").Pool(cores()) as pool:
-        found = pool.map(rates, [(store, seed % seeds) for seed in range(cores())], chunksize=1)
+        found = pool.map(rates, [(store, seeds[i % len(seeds)]) for i in range(cores())], chunksize=1)
     print(f"landscape {sum(f[0] for f in found):,.0f} steps/s, MuJoCo alone {sum(f[1] for f in found):,.0f} steps/s")
     print(f"ratio {median(f[2] for f in found):.3f} (median over {len(found)} processes at once, 3 turns each)")
 
@@ -135,13 +135,13 @@ def rate(store: Path, seeds: int) -> None:
 # Pairing.
 
 
-def pairing(store: Path, seeds: int, episodes: int = 32) -> None:
+def pairing(store: Path, seeds: range, episodes: int) -> None:
     every: list[float] = []
     print(f"{'':16}{'along the step':>28}{'random, as far':>24}{'of both':>10}{'+ regression':>14}")
     print(f"{'':16}{'x=.5':>7}{'1':>7}{'2':>7}{'3':>7}{'median':>24}{'median':>10}{'median':>14}")
     for algorithm in (PPO, TRPO):
         rows: dict[int, list[list[float]]] = {}
-        for seed in range(seeds):
+        for seed in seeds:
             run = finished(store, algorithm, seed)
             for checkpoint in run.start.checkpoints:
                 ratio_N, regressed_N = ratios(run, checkpoint, episodes)
@@ -176,10 +176,10 @@ def ratios(run: FinishedRun, checkpoint: Any, episodes: int) -> "tuple[Any, Any]
 # Order.
 
 
-def order(store: Path, seeds: int, pairs: int = 2048, episodes: int = 1500) -> None:
+def order(store: Path, seeds: range, pairs: int = 2048, episodes: int = 1500) -> None:
     print(f"{'':22}{'gap':>10}{'formula':>10}{'brute force':>13}")
     for algorithm, k in ((PPO, 1), (TRPO, 1)):
-        for seed in range(min(2, seeds)):
+        for seed in seeds[:2]:
             run = finished(store, algorithm, seed)
             checkpoint = run.start.checkpoints[k]
             step_P = run.step(checkpoint)[1]
@@ -205,8 +205,8 @@ def order(store: Path, seeds: int, pairs: int = 2048, episodes: int = 1500) -> N
 # Surface.
 
 
-def surface(store: Path, k: int = 1, size: int = 21, far: float = 3.0) -> None:
-    run = finished(store, PPO, 0)
+def surface(store: Path, seed: int, k: int = 1, size: int = 21, far: float = 3.0) -> None:
+    run = finished(store, PPO, seed)
     checkpoint = run.start.checkpoints[k]
     step_P = run.step(checkpoint)[1]
     random_P = np.linalg.norm(step_P) * directions(run, checkpoint, 1)[0]
@@ -238,17 +238,20 @@ def main() -> None:
     parser.add_argument("what", choices=("rate", "pairing", "order", "surface"))
     parser.add_argument("--store", type=Path, default=Path(".rlclaims"))
     parser.add_argument("--seeds", type=int, default=6)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--episodes", type=int, default=32, help="of a point, for `pairing`")
     asked = parser.parse_args()
+    seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
     if asked.what == "rate":
-        rate(asked.store, asked.seeds)
+        rate(asked.store, seeds)
         return
     with one_torch_thread():
         if asked.what == "pairing":
-            pairing(asked.store, asked.seeds)
+            pairing(asked.store, seeds, asked.episodes)
         elif asked.what == "order":
-            order(asked.store, asked.seeds)
+            order(asked.store, seeds)
         else:
-            surface(asked.store)
+            surface(asked.store, seeds[0])
 
 
 if __name__ == "__main__":
