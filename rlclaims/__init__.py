@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from rlclaims.judging.evidence import ClaimError, Evidence
     from rlclaims.judging.factorial import Factorial
     from rlclaims.judging.joined import all_of, any_of
-    from rlclaims.judging.landscapes import Landscapes, LargeUpdates, LateUpdates
+    from rlclaims.judging.landscapes import Landscapes
     from rlclaims.judging.runs import Runs
     from rlclaims.judging.samples import Sample
     from rlclaims.judging.theorem import theorem
     from rlclaims.judging.twins import TwinUpdates
+    from rlclaims.judging.update_quality import LargeUpdates, LateUpdates
     from rlclaims.pytest_plugin.fixtures import factorial, landscape, large_updates, late_updates, runs, twins
     from rlclaims.update import Batch, Rollout, Update
 
@@ -31,8 +32,8 @@ _HOME = {
     "Evidence": "judging.evidence",
     "Factorial": "judging.factorial",
     "Landscapes": "judging.landscapes",
-    "LargeUpdates": "judging.landscapes",
-    "LateUpdates": "judging.landscapes",
+    "LargeUpdates": "judging.update_quality",
+    "LateUpdates": "judging.update_quality",
     "PPO": "agents.ppo",
     "PPOM": "agents.ppo",
     "PPOMAtPPOsRates": "agents.ppo",

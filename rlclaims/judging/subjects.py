@@ -7,9 +7,10 @@ from rlclaims.agents.algorithm import Algorithm
 from rlclaims.agents.ppo import PPO
 from rlclaims.agents.trpo import TRPO
 from rlclaims.judging.factorial import Factorial
-from rlclaims.judging.landscapes import Landscapes, LargeUpdates, LateUpdates
+from rlclaims.judging.landscapes import Landscapes
 from rlclaims.judging.runs import Runs, RunsSpec
 from rlclaims.judging.twins import TwinUpdates
+from rlclaims.judging.update_quality import LargeUpdates, LateUpdates
 from rlclaims.stats.factorial import Combination, two_level_design
 from rlclaims.study.spec import RunSpec, SpecError
 from rlclaims.study.studies import Study
