@@ -137,6 +137,7 @@ def rate(store: Path, seeds: range) -> None:
 
 def pairing(store: Path, seeds: range, episodes: int) -> None:
     every: list[float] = []
+    regressed: list[float] = []
     print(f"{'':16}{'along the step':>28}{'random, as far':>24}{'of both':>10}{'+ regression':>14}")
     print(f"{'':16}{'x=.5':>7}{'1':>7}{'2':>7}{'3':>7}{'median':>24}{'median':>10}{'median':>14}")
     for algorithm in (PPO, TRPO):
@@ -148,13 +149,14 @@ def pairing(store: Path, seeds: range, episodes: int) -> None:
                 along, random = ratio_N[: NEARBY - 1], ratio_N[NEARBY - 1 :]
                 both = float(np.median(ratio_N))
                 every.append(both)
+                regressed.append(float(np.median(regressed_N)))
                 row = [along[0], along[1], along[3], along[5], np.median(random), both, np.median(regressed_N)]
                 rows.setdefault(checkpoint.iteration, []).append([float(x) for x in row])
         for iteration, found in rows.items():
             columns = np.median(np.array(found), axis=0)
             words = "".join(f"{x:{w}.1f}" for x, w in zip(columns, (7, 7, 7, 7, 24, 10, 14), strict=True))
             print(f"{algorithm.__name__:5}{iteration:>5} of {ITERATIONS}{words}", flush=True)
-    print(f"median over {len(every)} landscapes: {median(every):.1f}")
+    print(f"median over {len(every)} landscapes: {median(every):.1f}, with the regression {median(regressed):.1f}")
 
 
 def ratios(run: FinishedRun, checkpoint: Any, episodes: int) -> "tuple[Any, Any]":
