@@ -13,7 +13,7 @@ from rlclaims.checkpoints import checkpoint_iterations
 from rlclaims.study.spec import RunSpec, times_held_out
 from rlclaims.training import HELD_OUT_EVERY
 
-_LANDSCAPES = ("landscapes/*.py", "episodes.py", "stats/split_samples.py")
+_LANDSCAPES = ("landscapes/*.py", "episodes.py")
 CODE = {
     "twins": ("twin_updates.py", "stats/factorial.py"),
     "landscapes": _LANDSCAPES,
