@@ -6,14 +6,16 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
+from rlclaims.agents.algorithm import Algorithm
 from rlclaims.agents.ppo import PPO, PPOM
 from rlclaims.agents.trpo import TRPO
 from rlclaims.judging.evidence import ClaimError
 from rlclaims.judging.factorial import Factorial
-from rlclaims.judging.landscapes import Landscapes, LargeUpdates, LateUpdates
+from rlclaims.judging.landscapes import Landscapes
 from rlclaims.judging.runs import Runs, RunsSpec
 from rlclaims.judging.subjects import cells, check_study, subject
 from rlclaims.judging.twins import TwinUpdates
+from rlclaims.judging.update_quality import LargeUpdates, LateUpdates
 from rlclaims.stats.factorial import aliases, two_level_design
 from rlclaims.stats.verdict import Reason
 from rlclaims.study.spec import RunSpec, SpecError
@@ -294,7 +296,7 @@ class LearnsAsTRPO(TRPO):
 
 
 def test_large_updates_are_of_what_improves_by_itself_on_as_many_pairs_as_it_learns_from():
-    for algorithm in (PPO(), PPOM(), Clips(), Improves(), TRPO(), LearnsAsTRPO()):
+    for algorithm in (PPO(), PPOM(), Clips(), ImprovesAndSays(), TRPO(), LearnsAsTRPO()):
         check_study(Study("large_updates", 2048), algorithm)
     with pytest.raises(SpecError, match=r"^Learns learns in a way of its own, .* that leave learn as it is\.$"):
         check_study(Study("large_updates", 4096), Learns())
@@ -303,10 +305,28 @@ def test_large_updates_are_of_what_improves_by_itself_on_as_many_pairs_as_it_lea
             check_study(Study("large_updates", pairs), PPO())
 
 
-def test_landscapes_and_late_updates_are_of_any_algorithm():
-    for algorithm in (PPO(), TRPO(), Learns(), Improves()):
-        check_study(Study("landscapes"), algorithm)
+class ImprovesAndSays(Improves):
+    def objective(self, update):
+        return super().objective(update)
+
+
+class LearnsAnew(Algorithm):
+    def learn(self, agent, rollout):
+        raise NotImplementedError
+
+
+def test_late_updates_are_of_any_algorithm_and_landscapes_of_what_says_what_it_climbs():
+    for algorithm in (PPO(), TRPO(), Clips(), ImprovesAndSays(), Learns(), Improves(), LearnsAnew()):
         check_study(Study("late_updates"), algorithm)
+    for algorithm in (PPO(), TRPO(), Clips(), LearnsAsTRPO(), ImprovesAndSays()):
+        check_study(Study("landscapes"), algorithm)
+    for algorithm in (Learns(), Improves(), LearnsAnew()):
+        with pytest.raises(SpecError, match=f"^{type(algorithm).__name__} learns in a way .* objective"):
+            check_study(Study("landscapes"), algorithm)
+    with pytest.raises(SpecError, match=r"^Improves learns in a way .* objective"):
+        check_study(Study("large_updates", 2048), Improves())
+    with pytest.raises(NotImplementedError, match="LearnsAnew does not say what its update climbs"):
+        LearnsAnew().objective(None)
 
 
 def test_updates_are_made_again_of_what_learns_as_ppo_does():

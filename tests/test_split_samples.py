@@ -14,7 +14,6 @@ from rlclaims.stats.split_samples import (
     best_of,
     chance_at,
     chance_of_right_order,
-    group_means,
     mean_product,
     mean_square,
     pairs_for,
@@ -397,17 +396,6 @@ def test_points_without_a_gap_are_never_told_apart():
 
 
 # Shapes
-
-
-def test_groups_are_consecutive():
-    assert group_means(np.arange(8.0)).tolist() == [0.5, 2.5, 4.5, 6.5]
-    assert group_means(np.arange(12.0).reshape(2, 6), groups=3).tolist() == [[0.5, 2.5, 4.5], [6.5, 8.5, 10.5]]
-
-
-@pytest.mark.parametrize(("episodes", "groups"), [(6, 4), (0, 4), (2, 4), (4, 0)])
-def test_episodes_that_do_not_fill_the_groups_are_refused(episodes, groups):
-    with pytest.raises(ValueError, match=f"{episodes} episodes do not make {groups} groups of equal size"):
-        group_means(np.zeros(episodes), groups)
 
 
 @pytest.mark.parametrize(

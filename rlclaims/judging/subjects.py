@@ -94,12 +94,12 @@ def check_study(study: Study, algorithm: Algorithm) -> None:
     Raises:
         SpecError: it can not, and why.
     """
-    if study.kind in ("landscapes", "large_updates"):
-        _check_objective(algorithm)
     if study.kind == "twins":
         _check_remakable(algorithm)
-    elif study.kind == "large_updates":
+    if study.kind == "large_updates":
         _check_large(study.pairs, algorithm)
+    if study.kind in ("landscapes", "large_updates"):
+        _check_objective(algorithm)
 
 
 def _check_remakable(algorithm: Algorithm) -> None:

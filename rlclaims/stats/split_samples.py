@@ -20,18 +20,6 @@ from rlclaims.stats.method import Floats
 from rlclaims.stats.verdict import nearly_constant
 
 
-def group_means(values_E: Floats, groups: int = 4) -> Floats:
-    """Means of consecutive groups of equal size, (G,), of the values of E episodes; of each row, (..., G), of several.
-
-    Raises:
-        ValueError: the episodes do not fill that many groups equally.
-    """
-    episodes = values_E.shape[-1]
-    if groups < 1 or episodes < groups or episodes % groups:
-        raise ValueError(f"{episodes} episodes do not make {groups} groups of equal size.")
-    return np.asarray(values_E.reshape(*values_E.shape[:-1], groups, -1).mean(-1))
-
-
 def mean_product(x_NG: Floats, y_NG: Floats) -> Floats:
     """The product of two true values at each point, (N,): the mean of x_g y_h over ordered pairs of groups g != h.
 
