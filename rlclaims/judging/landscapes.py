@@ -67,7 +67,7 @@ class Landscapes(Trained):
             raise ClaimError(f"random_change({how!r}): random directions go 'as far' as the step, or 'norm 2'.")
         which = which_return(discounted)
         words = f"change of the {'discounted ' if discounted else ''}return in random directions, {how}"
-        return self._contrast(words, lambda at: float(at.random(DIRECTIONS[how], which).mean() / at.scale(which)))
+        return self._contrast(words, lambda at: float(at.series(f"{DIRECTIONS[how]}/{which}").mean() / at.scale(which)))
 
     def promised(self, x: float = 1.0, on: str = "held_out") -> Contrast:
         """The change of return that a surrogate promises at theta + x step, as a part of the return at theta.
@@ -291,10 +291,6 @@ class _At:
         """Returns along the step, (points, groups)."""
         return self.series(f"along/{which}").reshape(-1, GROUPS)
 
-    def random(self, part: str, which: str) -> Floats:
-        """Changes in random directions, (directions, groups)."""
-        return self.series(f"{part}/{which}").reshape(-1, GROUPS)
-
     def promise(self, on: str) -> Floats:
         return self.series(f"along/promise/{on}")
 
@@ -318,7 +314,8 @@ class _At:
         """Mean square of the gap from the step to random directions, and the variance of one pair's worth of it."""
         one = ALONG.index(1.0)
         step_G = self.along("return")[one] - self.along("return")[0]
-        gap_square = float(split_samples.mean_square(step_G - self.random("near", "return")).mean())
+        random_NG = self.series("near/return").reshape(-1, GROUPS)
+        gap_square = float(split_samples.mean_square(step_G - random_NG).mean())
         of_step = self.series("along/variance")[one] * self.series("along/length")[one]
         of_random = self.series("near/variance") * self.series("near/length")
         return gap_square, float(of_step + of_random.mean())

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from rlclaims.checkpoints import resumed
-from rlclaims.landscapes.around import PILOT_EPISODES, displaced, episodes_needed
+from rlclaims.landscapes.around import PILOT_EPISODES, episodes_needed
 from rlclaims.landscapes.finished import (
     BATCHES,
     LATE_UPDATES,
@@ -66,7 +66,7 @@ def large_update(run: FinishedRun, pairs: int) -> Numbers:
     k = len(run.start.checkpoints) - 1
     checkpoint = run.start.checkpoints[k]
     at, first = checkpoint.iteration, checkpoint.iteration * STRIDE
-    own_P, small_P = run.history.theta_KP[at], displaced(run, checkpoint, run.step(checkpoint)[1][None])[0]
+    own_P, small_P = run.history.theta_KP[at : at + 2]
     pilot = run.play([(own_P, at)], [(0, first + PILOT + e) for e in range(PILOT_EPISODES)])
     length = float(pilot.length_M.mean())
     every = range(math.ceil(pairs / length))
