@@ -43,8 +43,8 @@ class Checkpoint:
     """Where the random stream of minibatch orders stands (`rlclaims.randomness.state_of`)."""
     value_P: Floats32
     """Parameters of the value network, which says the advantages."""
-    reward_scale: npt.NDArray[np.float64]
-    """Mean and standard deviation of the statistic that rewards are scaled by, (2,), with the training pairs in it."""
+    reward_state: npt.NDArray[np.float64]
+    """The statistic that rewards are scaled by, the training pairs in it (`agents.advantages.RewardScaler.state`)."""
     training: tuple[Floats32, Floats32, Floats32]
     """Observations (T, O), normalised, actions (T, A) and advantages (T,) that the policy learns from."""
     held_out: tuple[Floats32, Floats32, Floats32]
@@ -87,7 +87,7 @@ def arrays_of(checkpoints: Sequence[Checkpoint]) -> dict[str, npt.NDArray[Any]]:
             "adam_steps": np.array([checkpoint.adam_steps]),
             "minibatch_state": checkpoint.minibatch_state,
             "value_P": checkpoint.value_P,
-            "reward_scale": checkpoint.reward_scale,
+            "reward_state": checkpoint.reward_state,
             **{f"training_{part}": array for part, array in zip(PAIRS, checkpoint.training, strict=True)},
             **{f"held_out_{part}": array for part, array in zip(PAIRS, checkpoint.held_out, strict=True)},
         }.items()
@@ -113,7 +113,7 @@ def start_from(seed: int, theta_KP: Floats32, arrays: Mapping[str, npt.NDArray[A
                 int(of["adam_steps"][0]),
                 of["minibatch_state"],
                 of["value_P"],
-                of["reward_scale"],
+                of["reward_state"],
                 (training[0], training[1], training[2]),
                 (held_out[0], held_out[1], held_out[2]),
             )
@@ -121,21 +121,36 @@ def start_from(seed: int, theta_KP: Floats32, arrays: Mapping[str, npt.NDArray[A
     return Start(seed, theta_KP[0], theta_KP[iterations], tuple(checkpoints))
 
 
+Row = tuple[Start, int]
+"""One update: of a run, at its k-th kept iteration."""
+
+
+def resume(agent: Agent, rows: Sequence[Row]) -> None:
+    """Let an agent with as many seeds stand where updates started, each in its row; its Adam is for the caller.
+
+    Policies, values, reward statistics and minibatch orders are those of the runs, of one algorithm all.
+    """
+    checkpoints = [start.checkpoints[k] for start, k in rows]
+    with torch.no_grad():
+        agent.theta_SP.copy_(torch.from_numpy(np.stack([start.theta_KP[k] for start, k in rows])))
+        agent.phi_SP.copy_(torch.from_numpy(np.stack([checkpoint.value_P for checkpoint in checkpoints])))
+    agent.take_minibatch_states([checkpoint.minibatch_state for checkpoint in checkpoints])
+    agent.take_reward_states([checkpoint.reward_state for checkpoint in checkpoints])
+
+
 def resumed(algorithm: Algorithm, iterations: int, start: Start, k: int) -> Agent:
     """The agent of a run as it stood when its k-th kept update was made, on whatever pairs: `algorithm.improve`.
 
-    Its values and the statistic of its rewards, which an update of the policy does not read, are not those of the run.
+    All but the Adam of its values, which start to be fitted anew.
     """
     checkpoint = start.checkpoints[k]
     observation_TO, action_TA, _ = checkpoint.training
     agent = Agent(algorithm, [start.seed], observation_TO.shape[1], action_TA.shape[1], iterations)
     agent.iteration = checkpoint.iteration
-    with torch.no_grad():
-        agent.theta_SP.copy_(torch.from_numpy(start.theta_KP[k])[None])
+    resume(agent, [(start, k)])
     adam = agent.policy_adam
     adam.mean_SP, adam.square_SP = checkpoint.adam_mean_P[None].copy(), checkpoint.adam_square_P[None].copy()
     adam.steps = checkpoint.adam_steps
-    agent.take_minibatch_states([checkpoint.minibatch_state])
     return agent
 
 
@@ -149,9 +164,7 @@ def start_of_update(agent: Agent) -> Callable[[int, int, Batch, Batch], Checkpoi
 
     def checkpoint(iteration: int, i: int, training: Batch, held_out: Batch) -> Checkpoint:
         moments = adam.mean_SP[i], adam.square_SP[i], adam.steps
-        scale = agent.reward_scale
-        reward_scale = np.array([scale.mean_S[i], scale.std_S[i]])
         both = pairs(training, i), pairs(held_out, i)
-        return Checkpoint(iteration, *moments, states[i], value_SP[i], reward_scale, *both)
+        return Checkpoint(iteration, *moments, states[i], value_SP[i], agent.reward_states()[i], *both)
 
     return checkpoint

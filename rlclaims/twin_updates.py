@@ -39,7 +39,7 @@ from rlclaims.agents.adam import Adam, Factor
 from rlclaims.agents.algorithm import Agent, Algorithm
 from rlclaims.agents.networks import GaussianPolicy
 from rlclaims.agents.ppo import PPO
-from rlclaims.checkpoints import Checkpoint, Start
+from rlclaims.checkpoints import Checkpoint, Row, Start, resume
 from rlclaims.measures.divergence import mean_kl_old_new
 from rlclaims.measures.ratio import exceedance, max_ratio, ratio
 from rlclaims.randomness import Purpose, torch_stream
@@ -132,10 +132,6 @@ class Remade:
         return Update(self.old, self.path[until], self.training if states == "training" else self.held_out)
 
 
-Row = tuple[Start, int]
-"""One update: of a run, at its k-th kept iteration."""
-
-
 class _RowAdam(Adam):
     """Adam whose rows have made different numbers of steps, and anneal their learning rates differently."""
 
@@ -163,12 +159,10 @@ class _Remaker(Agent):
         super().__init__(algorithm, [start.seed for start, _ in rows], n_observation, n_action, iterations)
         self.path: list[GaussianPolicy] = []
         self._in_detail = in_detail
-        with torch.no_grad():
-            self.theta_SP.copy_(torch.from_numpy(np.stack([start.theta_KP[k] for start, k in rows])))
+        resume(self, rows)
         anneals = algorithm.anneal_learning_rates
         parts_left = [1 - checkpoint.iteration / iterations if anneals else 1.0 for checkpoint in checkpoints]
         self.policy_adam = _RowAdam(self.theta_SP, algorithm.adam_epsilon, parts_left)
-        self.take_minibatch_states([checkpoint.minibatch_state for checkpoint in checkpoints])
 
     def carry_adam(self, checkpoints: Sequence[Checkpoint]) -> None:
         """Go on with the moments and the steps of each row's Adam."""

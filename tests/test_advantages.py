@@ -152,3 +152,18 @@ def test_rewards_are_scaled_about_their_mean_by_the_standard_deviation_of_the_re
 def test_rewards_that_never_differ_stay_as_they_are_where_the_mean_does():
     scaler = RewardScaler(1, "rewards", 0.99, clip=2.5)
     assert (scaler(np.ones((1, 10)), np.zeros((1, 10), dtype=bool)) == 1).all()
+
+
+@pytest.mark.parametrize("scaling", ["returns", "rewards"])
+def test_a_statistic_of_rewards_goes_on_from_its_state_in_the_seeds_that_are_wanted(scaling):
+    rng = np.random.default_rng(3)
+    reward_ST, done_ST = rng.normal(2.0, 3.0, (3, 40)), rng.random((3, 40)) < 0.1
+    whole = RewardScaler(3, scaling, 0.9, None)
+    whole(reward_ST[:, :25], done_ST[:, :25])
+    resumed = RewardScaler(2, scaling, 0.9, None)
+    resumed.take_state(whole.state()[[2, 0]])
+    rest = reward_ST[:, 25:], done_ST[:, 25:]
+    later_ST = whole(*rest)
+    mine = rest[0][[2, 0]], rest[1][[2, 0]]
+    assert np.array_equal(resumed(*mine), later_ST[[2, 0]])
+    assert not np.array_equal(RewardScaler(2, scaling, 0.9, None)(*mine), later_ST[[2, 0]])

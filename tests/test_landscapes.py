@@ -142,11 +142,17 @@ def group_means(values):
     return [math.fsum(values[g * n : (g + 1) * n]) / n for g in range(4)]
 
 
+def reward_scale(checkpoint):
+    """Mean and standard deviation of what rewards are scaled by."""
+    _, n, mean, squares = checkpoint.reward_state
+    return mean, math.sqrt(squares / (n - 1)) + 1e-8
+
+
 def naive_advantages(run, checkpoint, episode, lam, as_module):
     """Generalised advantages of one episode, backwards: nothing is to come after a fall, and a value after a cut."""
     value_of = as_module(torch.from_numpy(checkpoint.value_P).double(), (*SIZES, 1))
     values = value_of(torch.from_numpy(np.array(episode.observations)).double()).flatten().tolist()
-    m, s = checkpoint.reward_scale
+    m, s = reward_scale(checkpoint)
     scaled = {
         "PPO": lambda r: max(-10, min(10, r / s)),
         "PPONoClip": lambda r: max(-1.2, min(1.2, m + (r - m) / s)),
@@ -186,7 +192,7 @@ def naive_objective(algorithm, old_P, new_P, pairs, as_module):
 
 def unit_of(algorithm, checkpoint, pairs, steps):
     """What an objective is multiplied by, to be in units of return."""
-    unit = steps * (checkpoint.reward_scale[1] if algorithm.scale_rewards else 1.0)
+    unit = steps * (reward_scale(checkpoint)[1] if algorithm.scale_rewards else 1.0)
     standardised = getattr(algorithm, "normalize_advantages", True)
     return unit * np.std(pairs[2].astype(np.float64), ddof=1) if standardised else unit
 
@@ -310,7 +316,7 @@ def test_advantages_of_whole_episodes_are_those_of_a_loop_backwards(name, runs, 
     advantage_B -= advantage_B.mean()
     observation_BO = torch.from_numpy(np.concatenate([e.observations[:-1] for e in episodes]))
     action_BA = torch.from_numpy(np.concatenate([e.actions for e in episodes]))
-    scale = (checkpoint.reward_scale[1] if name != "TRPO" else 1.0) * length
+    scale = (reward_scale(checkpoint)[1] if name != "TRPO" else 1.0) * length
     held_out_BO, held_out_BA, held_out_B = map(torch.from_numpy, checkpoint.held_out)
     held_out_B = held_out_B.double() - held_out_B.double().mean()
     for part, points in points_of(run, checkpoint.iteration).items():

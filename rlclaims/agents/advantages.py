@@ -87,6 +87,16 @@ class RewardScaler:
             self._return_S = self._return_S * ~done_ST[:, t]
         return scaled_ST
 
+    def state(self) -> Floats:
+        """The statistic whole, (S, 4): the return so far, how often it was fed, its mean, its squares about that."""
+        count_S = np.full_like(self._mean_S, self._count)
+        return np.stack([self._return_S, count_S, self._mean_S, self._sum_of_squares_S], axis=1)
+
+    def take_state(self, state_S4: Floats) -> None:
+        """Go on from where `state` said; all seeds were fed as often."""
+        self._return_S, count_S, self._mean_S, self._sum_of_squares_S = state_S4.T.copy()
+        self._count = int(count_S[0])
+
     @property
     def standing(self) -> RewardScale:
         """Scaling by the statistic as it stands: measuring must not move it."""

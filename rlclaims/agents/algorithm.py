@@ -249,6 +249,14 @@ class Agent:
         """How rewards are scaled by the statistic as it stands, where they are."""
         return self._scaler.standing
 
+    def reward_states(self) -> npt.NDArray[np.floating]:
+        """That statistic itself, seed by seed (`RewardScaler.state`)."""
+        return self._scaler.state()
+
+    def take_reward_states(self, states: Sequence[npt.NDArray[np.floating]]) -> None:
+        """Let each seed's statistic of rewards go on from where `reward_states` said."""
+        self._scaler.take_state(np.stack(states))
+
     def advantages(self, rollout: Rollout, value_ST: Tensor, next_value_ST: Tensor, *, frozen: bool = False) -> Tensor:
         """Generalised advantages, (S, T); with `frozen` the reward statistic stays as it is, for measuring."""
         algorithm = self.algorithm

@@ -1,20 +1,19 @@
 """A finished run whose policies play again: what every landscape is measured with."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from rlclaims.agents.advantages import RewardScale, generalized_advantages
-from rlclaims.agents.algorithm import Algorithm
+from rlclaims.agents.algorithm import Agent, Algorithm
 from rlclaims.agents.networks import MLP, GaussianNetwork, GaussianPolicy
-from rlclaims.checkpoints import Checkpoint, History, Start
-from rlclaims.episodes import Floats32, Played, Policies, Trajectory, draws, play
+from rlclaims.checkpoints import Checkpoint, History, Start, resumed
+from rlclaims.episodes import Floats32, Played, Policies, draws, play
 from rlclaims.sim.normalizer import Normalization
 from rlclaims.sim.tasks import Floats, Task
-from rlclaims.update import Batch, Update
+from rlclaims.update import Batch, Rollout, Update
 
 GROUPS = 4
 """Of independent episodes: what is not linear in returns is taken over different groups."""
@@ -123,7 +122,7 @@ class FinishedRun:
 
         Of reward_scaling="rewards", which divides distances from a mean, and of clipped rewards it is an approximation.
         """
-        return float(checkpoint.reward_scale[1]) if self.algorithm.scale_rewards else 1.0
+        return float(self.agent(checkpoint).reward_scale.std_S[0]) if self.algorithm.scale_rewards else 1.0
 
     def batch(self, checkpoint: Checkpoint, played: Played, keep: Sequence[int], lam: float) -> Batch:
         """Kept episodes as one batch (1, B) of pairs, with generalised advantages in the units that are learnt from.
@@ -134,33 +133,31 @@ class FinishedRun:
             keep: the places of those whose steps were kept.
             lam: of the advantages; 1 for Monte Carlo.
         """
-        terminated = played.terminated_M[np.sort(keep)]
-        advantages = [
-            self._advantages(checkpoint, steps, bool(ended), lam)
-            for steps, ended in zip(played.trajectories, terminated, strict=True)
-        ]
-        columns = (
-            [steps.observation_LO[:-1] for steps in played.trajectories],
-            [steps.action_LA for steps in played.trajectories],
-            advantages,
-        )
-        return Batch(*(torch.from_numpy(np.concatenate(column))[None] for column in columns))
+        agent = self.agent(checkpoint, gae_lambda=lam)
+        rollout = rollout_of(played, keep)
+        advantage_1B = agent.advantages(rollout, *agent.values(rollout), frozen=True)
+        return Batch(rollout.observation_STO, rollout.action_STA, advantage_1B)
 
-    def _advantages(self, checkpoint: Checkpoint, steps: Trajectory, terminated: bool, lam: float) -> Floats32:
-        algorithm, reward_1L = self.algorithm, steps.reward_L[None]
-        if algorithm.scale_rewards:
-            mean_1, std_1 = checkpoint.reward_scale[:, None]
-            clip = np.inf if algorithm.reward_clip is None else algorithm.reward_clip
-            reward_1L = RewardScale(mean_1, std_1, algorithm.reward_scaling == "rewards", clip)(reward_1L)
-        values = MLP((steps.observation_LO.shape[1], *algorithm.hidden, 1), algorithm.activation)
-        with torch.no_grad():
-            both = torch.from_numpy(checkpoint.value_P)[None], torch.from_numpy(steps.observation_LO)[None]
-            value_1L = values(*both)[..., 0].double().numpy()
-        terminated_1L, truncated_1L = np.zeros((2, *reward_1L.shape), bool)
-        terminated_1L[0, -1], truncated_1L[0, -1] = terminated, not terminated
-        errors = reward_1L, value_1L[:, :-1], value_1L[:, 1:], terminated_1L, truncated_1L
-        advantage_1L = generalized_advantages(*errors, gamma=algorithm.gamma, lam=lam)
-        return np.asarray(advantage_1L[0], np.float32)
+    def agent(self, checkpoint: Checkpoint, **changes: Any) -> Agent:
+        """The agent as it stood when a kept update was made, with some settings changed."""
+        k = next(k for k, kept in enumerate(self.start.checkpoints) if kept is checkpoint)
+        return resumed(replace(self.algorithm, **changes), self.iterations, self.start, k)
+
+
+def rollout_of(played: Played, keep: Sequence[int]) -> Rollout:
+    """Kept episodes one after the other, as a rollout of one seed, (1, T)."""
+    terminated_M = played.terminated_M[np.sort(keep)]
+    last_T = np.concatenate([np.arange(len(t.reward_L), 0, -1) == 1 for t in played.trajectories])
+    terminated_T = np.repeat(terminated_M, [len(t.reward_L) for t in played.trajectories]) & last_T
+    columns = (
+        np.concatenate([t.observation_LO[:-1] for t in played.trajectories]),
+        np.concatenate([t.action_LA for t in played.trajectories]),
+        np.concatenate([t.reward_L for t in played.trajectories]),
+        np.concatenate([t.observation_LO[1:] for t in played.trajectories]),
+        terminated_T,
+        last_T & ~terminated_T,
+    )
+    return Rollout(*(torch.from_numpy(column)[None] for column in columns))
 
 
 def tables(played: Played, episodes: int) -> dict[str, Floats]:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from rlclaims.checkpoints import resumed
 from rlclaims.landscapes.around import PILOT_EPISODES, episodes_needed
 from rlclaims.landscapes.finished import (
     BATCHES,
@@ -63,8 +62,7 @@ def large_update(run: FinishedRun, pairs: int) -> Numbers:
     Raises:
         LandscapeFailure: MuJoCo could not simulate an episode.
     """
-    k = len(run.start.checkpoints) - 1
-    checkpoint = run.start.checkpoints[k]
+    checkpoint = run.start.checkpoints[-1]
     at, first = checkpoint.iteration, checkpoint.iteration * STRIDE
     own_P, small_P = run.history.theta_KP[at : at + 2]
     pilot = run.play([(own_P, at)], [(0, first + PILOT + e) for e in range(PILOT_EPISODES)])
@@ -72,7 +70,7 @@ def large_update(run: FinishedRun, pairs: int) -> Numbers:
     every = range(math.ceil(pairs / length))
     collected = run.play([(own_P, at)], [(0, first + BATCHES + e) for e in every], every)
     batch = run.batch(checkpoint, collected, every, run.algorithm.gae_lambda)
-    agent = resumed(run.algorithm, run.iterations, run.start, k)
+    agent = run.agent(checkpoint)
     improve: Callable[..., None] = run.algorithm.improve  # type: ignore[attr-defined]
     improve(agent, batch)
     with torch.no_grad():
