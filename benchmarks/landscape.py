@@ -34,8 +34,8 @@ from mujoco.batch import Batch
 from rlclaims.agents.algorithm import Algorithm
 from rlclaims.agents.ppo import PPO
 from rlclaims.agents.trpo import TRPO
-from rlclaims.landscapes.around import ALONG, TOLERANCE, directions, displaced
-from rlclaims.landscapes.finished import BATCHES, MAIN, PILOT, STRIDE, FinishedRun
+from rlclaims.finished.landscapes import ALONG, TOLERANCE, directions, displaced
+from rlclaims.finished.run import BATCHES, MAIN, PILOT, STRIDE, FinishedRun
 from rlclaims.sim.simulator import Simulator
 from rlclaims.sim.tasks import task_named
 from rlclaims.stats.split_samples import chance_at

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from rlclaims.judging.claim import Claim, Source, claim, family, source
     from rlclaims.judging.evidence import ClaimError, Evidence
     from rlclaims.judging.factorial import Factorial
+    from rlclaims.judging.final_returns import FinalReturns
+    from rlclaims.judging.gradients import Gradients
     from rlclaims.judging.joined import all_of, any_of
     from rlclaims.judging.landscapes import Landscapes
     from rlclaims.judging.runs import Runs
@@ -20,7 +22,18 @@ if TYPE_CHECKING:
     from rlclaims.judging.theorem import theorem
     from rlclaims.judging.twins import TwinUpdates
     from rlclaims.judging.update_quality import LargeUpdates, LateUpdates
-    from rlclaims.pytest_plugin.fixtures import factorial, landscape, large_updates, late_updates, runs, twins
+    from rlclaims.judging.values import Values
+    from rlclaims.pytest_plugin.fixtures import (
+        factorial,
+        final_returns,
+        gradients,
+        landscape,
+        large_updates,
+        late_updates,
+        runs,
+        twins,
+        values,
+    )
     from rlclaims.update import Batch, Rollout, Update
 
 _HOME = {
@@ -31,6 +44,8 @@ _HOME = {
     "ClaimError": "judging.evidence",
     "Evidence": "judging.evidence",
     "Factorial": "judging.factorial",
+    "FinalReturns": "judging.final_returns",
+    "Gradients": "judging.gradients",
     "Landscapes": "judging.landscapes",
     "LargeUpdates": "judging.update_quality",
     "LateUpdates": "judging.update_quality",
@@ -46,11 +61,14 @@ _HOME = {
     "TwinUpdates": "judging.twins",
     "TRPOPlus": "agents.trpo",
     "Update": "update",
+    "Values": "judging.values",
     "all_of": "judging.joined",
     "any_of": "judging.joined",
     "claim": "judging.claim",
     "factorial": "pytest_plugin.fixtures",
     "family": "judging.claim",
+    "final_returns": "pytest_plugin.fixtures",
+    "gradients": "pytest_plugin.fixtures",
     "landscape": "pytest_plugin.fixtures",
     "large_updates": "pytest_plugin.fixtures",
     "late_updates": "pytest_plugin.fixtures",
@@ -58,13 +76,15 @@ _HOME = {
     "source": "judging.claim",
     "theorem": "judging.theorem",
     "twins": "pytest_plugin.fixtures",
+    "values": "pytest_plugin.fixtures",
 }
 
 __all__ = [
-    "PPO", "PPOM", "TRPO", "Agent", "Algorithm", "Batch", "Claim", "ClaimError", "Evidence", "Factorial", "Landscapes",
-    "LargeUpdates", "LateUpdates", "PPOMAtPPOsRates", "PPONoClip", "Rollout", "Runs", "Sample", "Source", "TRPOPlus",
-    "TwinUpdates", "Update", "all_of", "any_of", "claim", "factorial", "family", "landscape", "large_updates",
-    "late_updates", "runs", "source", "theorem", "twins",
+    "PPO", "PPOM", "TRPO", "Agent", "Algorithm", "Batch", "Claim", "ClaimError", "Evidence", "Factorial",
+    "FinalReturns", "Gradients", "Landscapes", "LargeUpdates", "LateUpdates", "PPOMAtPPOsRates", "PPONoClip",
+    "Rollout", "Runs", "Sample", "Source", "TRPOPlus", "TwinUpdates", "Update", "Values", "all_of", "any_of",
+    "claim", "factorial", "family", "final_returns", "gradients", "landscape", "large_updates",
+    "late_updates", "runs", "source", "theorem", "twins", "values",
 ]  # fmt: skip
 
 

@@ -43,6 +43,8 @@ class Checkpoint:
     """Where the random stream of minibatch orders stands (`rlclaims.randomness.state_of`)."""
     value_P: Floats32
     """Parameters of the value network, which says the advantages."""
+    fitted_value_P: Floats32
+    """Those after the iteration's regression on the training pairs."""
     reward_state: npt.NDArray[np.float64]
     """The statistic that rewards are scaled by, the training pairs in it (`agents.advantages.RewardScaler.state`)."""
     training: tuple[Floats32, Floats32, Floats32]
@@ -87,6 +89,7 @@ def arrays_of(checkpoints: Sequence[Checkpoint]) -> dict[str, npt.NDArray[Any]]:
             "adam_steps": np.array([checkpoint.adam_steps]),
             "minibatch_state": checkpoint.minibatch_state,
             "value_P": checkpoint.value_P,
+            "fitted_value_P": checkpoint.fitted_value_P,
             "reward_state": checkpoint.reward_state,
             **{f"training_{part}": array for part, array in zip(PAIRS, checkpoint.training, strict=True)},
             **{f"held_out_{part}": array for part, array in zip(PAIRS, checkpoint.held_out, strict=True)},
@@ -113,6 +116,7 @@ def start_from(seed: int, theta_KP: Floats32, arrays: Mapping[str, npt.NDArray[A
                 int(of["adam_steps"][0]),
                 of["minibatch_state"],
                 of["value_P"],
+                of["fitted_value_P"],
                 of["reward_state"],
                 (training[0], training[1], training[2]),
                 (held_out[0], held_out[1], held_out[2]),
@@ -155,7 +159,7 @@ def resumed(algorithm: Algorithm, iterations: int, start: Start, k: int) -> Agen
 
 
 def start_of_update(agent: Agent) -> Callable[[int, int, Batch, Batch], Checkpoint]:
-    """Keep where the policies' updates start, before one; the pairs that they learn from are added after it."""
+    """Keep where the policies' updates start, before one; what comes of it is added after it."""
     adam, states = agent.policy_adam.copy(), agent.minibatch_states()
     value_SP = agent.phi_SP.detach().numpy().copy()
 
@@ -165,6 +169,7 @@ def start_of_update(agent: Agent) -> Callable[[int, int, Batch, Batch], Checkpoi
     def checkpoint(iteration: int, i: int, training: Batch, held_out: Batch) -> Checkpoint:
         moments = adam.mean_SP[i], adam.square_SP[i], adam.steps
         both = pairs(training, i), pairs(held_out, i)
-        return Checkpoint(iteration, *moments, states[i], value_SP[i], agent.reward_states()[i], *both)
+        fitted_P = agent.phi_SP[i].detach().numpy().copy()
+        return Checkpoint(iteration, *moments, states[i], value_SP[i], fitted_P, agent.reward_states()[i], *both)
 
     return checkpoint

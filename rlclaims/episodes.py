@@ -57,6 +57,10 @@ class Trajectory:
     """Normalised, with the last one that it led to: one more than steps."""
     action_LA: Floats32
     reward_L: Floats
+    qpos_LQ: Floats
+    """Positions of the simulator before each step."""
+    qvel_LV: Floats
+    """Its velocities."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +165,8 @@ class _Play:
         self._observation_LSO = np.empty((rows, n, n_observation), np.float32)
         self._action_LSA = np.empty((rows, n, self._simulator.n_action), np.float32)
         self._reward_LS = np.empty((rows, n))
+        qpos_SQ, qvel_SV = self._simulator.state
+        self._qpos_LSQ, self._qvel_LSV = np.empty((rows, *qpos_SQ.shape)), np.empty((rows, *qvel_SV.shape))
 
     def done(self, on_steps: Callable[[int], None]) -> Played:
         """All episodes."""
@@ -206,10 +212,12 @@ class _Play:
         noise_SA = self._drawn.noise_DTA[self._draw_S, self._step_S]
         action_SA = self._actor.mean(observation_SO) + self._actor.std_SA * noise_SA
         live = None if self._live_S.all() else np.flatnonzero(self._live_S)
+        slots = np.arange(len(self._step_S))
+        if self._keep_M.any():
+            self._qpos_LSQ[self._step_S, slots], self._qvel_LSV[self._step_S, slots] = self._simulator.state
         answer = self._simulator.step(action_SA, live)
         self._terminated_S, self._truncated_S = answer.terminated_S, answer.truncated_S
         if self._keep_M.any():
-            slots = np.arange(len(self._step_S))
             self._observation_LSO[self._step_S, slots] = observation_SO
             self._action_LSA[self._step_S, slots] = action_SA
             self._reward_LS[self._step_S, slots] = answer.reward_S
@@ -231,5 +239,10 @@ class _Play:
             for slot, last_O in zip(kept, last_SO, strict=True):
                 n, m = self._step_S[slot], self._episode_S[slot]
                 observation_LO = np.concatenate([self._observation_LSO[:n, slot], last_O[None]])
-                steps = self._action_LSA[:n, slot].copy(), self._reward_LS[:n, slot].copy()
-                self._trajectories[m] = Trajectory(observation_LO, *steps)
+                self._trajectories[m] = Trajectory(
+                    observation_LO,
+                    self._action_LSA[:n, slot].copy(),
+                    self._reward_LS[:n, slot].copy(),
+                    self._qpos_LSQ[:n, slot].copy(),
+                    self._qvel_LSV[:n, slot].copy(),
+                )

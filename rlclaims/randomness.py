@@ -25,6 +25,7 @@ class Purpose(IntEnum):
     LANDSCAPE_RESETS = 8
     LANDSCAPE_NOISE = 9
     LANDSCAPE_DIRECTIONS = 10
+    VALUE_STATES = 11
 
 
 def stream(seed: int, purpose: Purpose, index: int = 0) -> np.random.Generator:

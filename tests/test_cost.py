@@ -7,7 +7,7 @@ import pytest
 
 from rlclaims.agents.ppo import PPO
 from rlclaims.agents.trpo import TRPO
-from rlclaims.landscapes import expected_steps
+from rlclaims.finished import expected_steps
 from rlclaims.study.cost import NOTHING, Line, Speed, cost, cost_of_studies, cost_of_twins, measured_speeds
 from rlclaims.study.executor import execute
 from rlclaims.study.plan import plan

@@ -9,7 +9,7 @@ from scipy.stats import norm
 
 from rlclaims import PPO, ClaimError, Landscapes, LargeUpdates, LateUpdates
 from rlclaims.checkpoints import checkpoint_iterations
-from rlclaims.landscapes import length
+from rlclaims.finished import length
 from rlclaims.study.store import Measured
 from rlclaims.training import HELD_OUT_EVERY
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch.distributions import Normal
 
-import rlclaims.landscapes
+import rlclaims.finished
 from rlclaims import PPO, PPOM, TRPO, PPONoClip, training
 from rlclaims.checkpoints import History, arrays_of, resumed, start_from
-from rlclaims.landscapes import LandscapeFailure, around, finished, length, measured, updates
-from rlclaims.landscapes.around import episodes_needed, landscapes
-from rlclaims.landscapes.finished import FinishedRun
-from rlclaims.landscapes.updates import large_update, late_updates
+from rlclaims.finished import SimulationFailure, around, finished, length, measured, updates
+from rlclaims.finished.landscapes import episodes_needed, landscapes
+from rlclaims.finished.run import FinishedRun
+from rlclaims.finished.updates import large_update, late_updates
 from rlclaims.randomness import Purpose, stream
 from rlclaims.sim.simulator import Simulator
 from rlclaims.sim.tasks import task_named
@@ -549,7 +549,7 @@ def test_pairs_that_minibatches_do_not_divide_are_shared_among_them(pairs, runs)
 def test_series_are_as_long_as_is_said_beforehand_and_the_same_again(kind, pairs, runs, made, monkeypatch):
     monkeypatch.setattr(around, "MOST_STEPS", MOST_STEPS)
     monkeypatch.setattr(around, "TOLERANCE", TOLERANCE)
-    monkeypatch.setattr(rlclaims.landscapes, "task_named", lambda _: TASK)
+    monkeypatch.setattr(rlclaims.finished, "task_named", lambda _: TASK)
     run, told = runs["TRPO"], []
     arguments = kind, pairs, run.algorithm, "Hopper-v5", ITERATIONS, run.start
     numbers = measured(*arguments, run.history, told.append)
@@ -563,5 +563,5 @@ def test_series_are_as_long_as_is_said_beforehand_and_the_same_again(kind, pairs
     # A policy that is no number cannot be simulated.
     theta_KP = run.history.theta_KP.copy()
     theta_KP[9:] = np.nan  # after the last kept update, and before late ones
-    with pytest.raises(LandscapeFailure, match=r"^MuJoCo could not simulate an episode of its landscape$"):
+    with pytest.raises(SimulationFailure, match=r"^MuJoCo could not simulate an episode of its landscape$"):
         measured(*arguments, replace(run.history, theta_KP=theta_KP))

@@ -8,7 +8,8 @@ import pytest
 
 from rlclaims.agents.ppo import PPO
 from rlclaims.judging.evidence import ClaimError
-from rlclaims.judging.twins import Contrast, TwinUpdates
+from rlclaims.judging.kept import Contrast
+from rlclaims.judging.twins import TwinUpdates
 from rlclaims.stats.verdict import Reason, Verdict
 from rlclaims.study.store import Measured
 from rlclaims.twin_updates import MECHANISMS, design, name_of, twins

@@ -7,7 +7,7 @@ S seeds, each one row of every tensor.
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
@@ -43,6 +43,8 @@ class Algorithm(ABC):
     """Parts into which a pass splits the rollout."""
     adam_epsilon: float = 1e-5
     """Adam's denominator offset."""
+    value_baseline: bool = True
+    """Advantages by the value network; without it the discounted returns to go take their place (1811.02553)."""
 
     value_clip: float | None = None
     """Optimisation 1: how far a value may move from its old prediction before it stops learning."""
@@ -80,7 +82,7 @@ class Algorithm(ABC):
             self.steps % self.minibatches == 0 and self.steps > self.minibatches,
             f"steps ({self.steps}) must be a multiple of minibatches ({self.minibatches}), and more than one",
         )
-        for name in ("scale_rewards", "anneal_learning_rates", "normalize_observations"):
+        for name in ("scale_rewards", "anneal_learning_rates", "normalize_observations", "value_baseline"):
             self._require_boolean(name)
         self._require(
             isinstance(self.hidden, tuple) and all(type(width) is int and width > 0 for width in self.hidden),
@@ -238,7 +240,10 @@ class Agent:
         return value_ST, self.advantages(rollout, value_ST, next_value_ST)
 
     def values(self, rollout: Rollout) -> tuple[Tensor, Tensor]:
-        """What the value network says of each step's state and of the state it led to, (S, T) each."""
+        """What the value network says of each step's state and of the state it led to, (S, T) each; 0 without it."""
+        if not self.algorithm.value_baseline:
+            nothing_ST = torch.zeros_like(rollout.reward_ST, dtype=torch.float32)
+            return nothing_ST, nothing_ST
         with torch.no_grad():
             value_ST = self.value_network(self.phi_SP, rollout.observation_STO).squeeze(-1)
             next_value_ST = self.value_network(self.phi_SP, rollout.next_observation_STO).squeeze(-1)
@@ -248,6 +253,12 @@ class Agent:
     def reward_scale(self) -> RewardScale:
         """How rewards are scaled by the statistic as it stands, where they are."""
         return self._scaler.standing
+
+    def with_scaled_rewards(self, rollout: Rollout) -> Rollout:
+        """A rollout with rewards in the units that are learnt from, by the statistic as it stands, which stays."""
+        if not self.algorithm.scale_rewards:
+            return rollout
+        return replace(rollout, reward_ST=torch.from_numpy(self.reward_scale(rollout.reward_ST.numpy())))
 
     def reward_states(self) -> npt.NDArray[np.floating]:
         """That statistic itself, seed by seed (`RewardScaler.state`)."""
@@ -260,12 +271,13 @@ class Agent:
     def advantages(self, rollout: Rollout, value_ST: Tensor, next_value_ST: Tensor, *, frozen: bool = False) -> Tensor:
         """Generalised advantages, (S, T); with `frozen` the reward statistic stays as it is, for measuring."""
         algorithm = self.algorithm
+        if frozen:
+            rollout = self.with_scaled_rewards(rollout)
         reward_ST, terminated_ST, truncated_ST = (
             x.numpy() for x in (rollout.reward_ST, rollout.terminated_ST, rollout.truncated_ST)
         )
-        if algorithm.scale_rewards:
-            done_ST = terminated_ST | truncated_ST
-            reward_ST = self.reward_scale(reward_ST) if frozen else self._scaler(reward_ST, done_ST)
+        if algorithm.scale_rewards and not frozen:
+            reward_ST = self._scaler(reward_ST, terminated_ST | truncated_ST)
         advantage_ST = generalized_advantages(
             reward_ST,
             value_ST.double().numpy(),
@@ -273,7 +285,7 @@ class Agent:
             terminated_ST,
             truncated_ST,
             gamma=algorithm.gamma,
-            lam=algorithm.gae_lambda,
+            lam=algorithm.gae_lambda if algorithm.value_baseline else 1.0,
         )
         return torch.from_numpy(advantage_ST).float()
 
@@ -300,6 +312,8 @@ class Agent:
         its old prediction counts (MadryLab/implementation-matters `steps.py`, `value_loss_gae`).
         """
         algorithm = self.algorithm
+        if not algorithm.value_baseline:
+            return
         learning_rate = self.annealed(algorithm.value_learning_rate)
         data = (observation_STO, old_value_ST, old_value_ST + advantage_ST)
         for observation_SBO, old_value_SB, target_SB in self.minibatches(algorithm.value_epochs, *data):

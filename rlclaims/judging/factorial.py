@@ -2,19 +2,20 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from rlclaims.judging.evidence import ClaimError
-from rlclaims.judging.runs import Runs
+from rlclaims.judging.runs import Trained
 from rlclaims.judging.samples import Sample
 
-Summary = Callable[[Runs], Sample]
+Summary = Callable[[Any], Sample]
 """What is asked of the runs of each combination: `lambda runs: runs.kl_old_new.mean.held_out.last(0.25)`."""
 
 
 class Factorial:
     """Runs of a two-level design over the same seeds; effects are of a setting's second value against its first."""
 
-    def __init__(self, cells: Mapping[frozenset[str], Runs]) -> None:
+    def __init__(self, cells: "Mapping[frozenset[str], Trained]") -> None:
         self.cells = cells
         """The runs of each combination, by the settings that have their second value."""
         self.factors = tuple(sorted(frozenset().union(*cells)))

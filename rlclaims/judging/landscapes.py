@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rlclaims.checkpoints import checkpoint_iterations
+from rlclaims.finished.landscapes import ALONG
+from rlclaims.finished.run import GROUPS
 from rlclaims.judging.evidence import ClaimError, is_number
+from rlclaims.judging.kept import Contrast
 from rlclaims.judging.runs import Trained
 from rlclaims.judging.samples import Sample
-from rlclaims.judging.twins import Contrast
-from rlclaims.landscapes.around import ALONG
-from rlclaims.landscapes.finished import GROUPS
 from rlclaims.stats import split_samples
 from rlclaims.stats.method import Floats
 from rlclaims.training import HELD_OUT_EVERY
@@ -36,7 +36,7 @@ SURROGATES = ("training", "held_out", "monte_carlo", "unclipped")
 
 
 class Landscapes(Trained):
-    """Returns and surrogates around the policies of runs, where updates were kept (`rlclaims.landscapes`)."""
+    """Returns and surrogates around the policies of runs, where updates were kept (`rlclaims.finished`)."""
 
     def __repr__(self) -> str:
         return f"<landscapes of {self.name}: {self.scope}>"

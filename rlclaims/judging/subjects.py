@@ -7,10 +7,13 @@ from rlclaims.agents.algorithm import Algorithm
 from rlclaims.agents.ppo import PPO
 from rlclaims.agents.trpo import TRPO
 from rlclaims.judging.factorial import Factorial
+from rlclaims.judging.final_returns import FinalReturns
+from rlclaims.judging.gradients import Gradients
 from rlclaims.judging.landscapes import Landscapes
 from rlclaims.judging.runs import Runs, RunsSpec
 from rlclaims.judging.twins import TwinUpdates
 from rlclaims.judging.update_quality import LargeUpdates, LateUpdates
+from rlclaims.judging.values import Values
 from rlclaims.stats.factorial import Combination, two_level_design
 from rlclaims.study.spec import RunSpec, SpecError
 from rlclaims.study.studies import Study
@@ -18,14 +21,20 @@ from rlclaims.study.studies import Study
 if TYPE_CHECKING:
     from rlclaims.study.store import Measured
 
-Derived = TwinUpdates | Landscapes | LateUpdates | LargeUpdates
+Derived = TwinUpdates | Landscapes | LateUpdates | LargeUpdates | Gradients | Values | FinalReturns
 Subject = Runs | Derived | Factorial
+
+LEAST_POOL = 1024
+"""Pairs that gradients are estimated from, at least."""
 
 DERIVED: dict[str, type[Derived]] = {
     "twins": TwinUpdates,
     "landscapes": Landscapes,
     "late_updates": LateUpdates,
     "large_updates": LargeUpdates,
+    "gradients": Gradients,
+    "values": Values,
+    "final_returns": FinalReturns,
 }
 """By kind of study."""
 
@@ -75,17 +84,16 @@ def subject(spec: RunsSpec, run_specs: Sequence[RunSpec], measured: "Sequence[Me
         seeds = tuple(run.seed for run in runs)
         return first.algorithm, first.task, first.iterations, seeds, tuple(measured[i * n : (i + 1) * n])
 
-    if spec.study is not None:
-        return DERIVED[spec.study.kind](*of_cell(0))
-    runs = {cell: Runs(*of_cell(i)) for i, cell in enumerate(cells)}
-    return runs[frozenset()] if spec.factors is None else Factorial(runs)
+    asked = Runs if spec.study is None else DERIVED[spec.study.kind]
+    of_cells = {cell: asked(*of_cell(i)) for i, cell in enumerate(cells)}
+    return of_cells[frozenset()] if spec.factors is None else Factorial(of_cells)
 
 
 def kind(spec: RunsSpec) -> str:
     """What a fixture stands for, in words."""
-    if spec.study is not None:
-        return spec.study.words
-    return "runs" if spec.factors is None else "factorial"
+    if spec.factors is not None:
+        return "factorial"
+    return "runs" if spec.study is None else spec.study.words
 
 
 def check_study(study: Study, algorithm: Algorithm) -> None:
@@ -98,6 +106,10 @@ def check_study(study: Study, algorithm: Algorithm) -> None:
         _check_remakable(algorithm)
     if study.kind == "large_updates":
         _check_large(study.pairs, algorithm)
+    if study.kind == "gradients" and (type(study.pairs) is not int or study.pairs < LEAST_POOL):
+        raise SpecError(
+            f"Gradients are estimated from a whole number of pairs, {LEAST_POOL:,} or more, not {study.pairs!r}."
+        )
     if study.kind in ("landscapes", "large_updates"):
         _check_objective(algorithm)
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rlclaims.finished.run import GROUPS
 from rlclaims.judging.landscapes import which_return
 from rlclaims.judging.runs import Trained
 from rlclaims.judging.samples import Sample
-from rlclaims.landscapes.finished import GROUPS
 from rlclaims.stats import split_samples
 from rlclaims.stats.method import Floats
 
@@ -27,7 +27,7 @@ LEAST_UPDATES = 3
 
 
 class LateUpdates(Trained):
-    """The return before and after every update of the last quarter of runs (`rlclaims.landscapes`)."""
+    """The return before and after every update of the last quarter of runs (`rlclaims.finished`)."""
 
     def __repr__(self) -> str:
         return f"<late updates of {self.name}: {self.scope}>"
@@ -92,7 +92,7 @@ class LateUpdates(Trained):
 
 
 class LargeUpdates(Trained):
-    """The last kept update of runs, made on many more fresh pairs (`rlclaims.landscapes`)."""
+    """The last kept update of runs, made on many more fresh pairs (`rlclaims.finished`)."""
 
     def __repr__(self) -> str:
         return f"<large updates of {self.name}: {self.scope}>"

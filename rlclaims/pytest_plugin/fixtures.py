@@ -134,6 +134,77 @@ def large_updates(
     return _fixture(RunsSpec(algorithm, task, iterations, tuple(settings.items()), block, study))
 
 
+def gradients(
+    algorithm: "type[Algorithm] | Algorithm",
+    task: str | None = None,
+    *,
+    pairs: int = 2**14,
+    iterations: int | None = None,
+    block: int = 0,
+    **settings: Any,
+) -> Any:
+    """A fixture: estimates of the policy gradient of the runs that `runs` would give, and how far they agree.
+
+    Args:
+        algorithm: as for `runs`.
+        task: as for `runs`.
+        pairs: of the pool that gradients are estimated from, 1,024 or more, and of another that values are fitted on.
+        iterations: as for `runs`.
+        block: as for `runs`.
+        **settings: as for `runs`.
+
+    Returns:
+        What to assign to the fixture's name: `ppo_gradients = rlclaims.gradients(PPO)`.
+    """
+    return _fixture(RunsSpec(algorithm, task, iterations, tuple(settings.items()), block, Study("gradients", pairs)))
+
+
+def values(
+    algorithm: "type[Algorithm] | Algorithm",
+    task: str | None = None,
+    *,
+    iterations: int | None = None,
+    block: int = 0,
+    **settings: Any,
+) -> Any:
+    """A fixture: what the value networks of the runs that `runs` would give know of the values.
+
+    Args:
+        algorithm: as for `runs`.
+        task: as for `runs`.
+        iterations: as for `runs`.
+        block: as for `runs`.
+        **settings: as for `runs`.
+
+    Returns:
+        What to assign to the fixture's name: `ppo_values = rlclaims.values(PPO)`.
+    """
+    return _fixture(RunsSpec(algorithm, task, iterations, tuple(settings.items()), block, Study("values")))
+
+
+def final_returns(
+    algorithm: "type[Algorithm] | Algorithm",
+    task: str | None = None,
+    *,
+    iterations: int | None = None,
+    block: int = 0,
+    **settings: Any,
+) -> Any:
+    """A fixture: what the trained policies of the runs that `runs` would give return, by fresh episodes.
+
+    Args:
+        algorithm: as for `runs`.
+        task: as for `runs`.
+        iterations: as for `runs`.
+        block: as for `runs`.
+        **settings: as for `runs`.
+
+    Returns:
+        What to assign to the fixture's name: `ppo_final = rlclaims.final_returns(PPO)`.
+    """
+    return _fixture(RunsSpec(algorithm, task, iterations, tuple(settings.items()), block, Study("final_returns")))
+
+
 def factorial(
     algorithm: "type[Algorithm]",
     task: str | None = None,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 if TYPE_CHECKING:
     from rlclaims.pytest_plugin.looks import Look
     from rlclaims.study.executor import CohortProgress, Progress
-    from rlclaims.study.landscape_executor import LandscapeProgress
     from rlclaims.study.plan import Plan
+    from rlclaims.study.simulated_executor import SimulatedProgress
 
 LINE_EVERY_SECONDS = 30.0
 
@@ -45,7 +45,7 @@ class Display:
             self._told = now
             self.say(f"rlclaims: {self._look}making updates again with mechanisms switched: {done} of {total} parts.")
 
-    def landscapes(self, progress: "LandscapeProgress") -> None:
+    def landscapes(self, progress: "SimulatedProgress") -> None:
         """Say how far landscapes, late and large updates are, at the beginning and every half minute."""
         now, begins = time.monotonic(), progress.steps_done == progress.done == 0
         if begins:
@@ -124,7 +124,7 @@ class _Clock:
         self._first: tuple[float, int] | None = None
         self.rate = 0.0
 
-    def see(self, progress: "Progress | LandscapeProgress") -> None:
+    def see(self, progress: "Progress | SimulatedProgress") -> None:
         now = time.monotonic()
         if progress.steps_done == 0:
             return
@@ -140,7 +140,7 @@ class _Clock:
         pace = self.pace(progress)
         return f"{share:.0%} trained{f', {pace}' if pace else ''}"
 
-    def pace(self, progress: "Progress | LandscapeProgress") -> str:
+    def pace(self, progress: "Progress | SimulatedProgress") -> str:
         """Rate and time left, in words; none before there is a rate."""
         if not self.rate:
             return ""

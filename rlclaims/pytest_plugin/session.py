@@ -18,8 +18,8 @@ from rlclaims.judging.terms import Family, Pilot, Terms
 from rlclaims.pytest_plugin.options import TASK, Settings, settings
 from rlclaims.pytest_plugin.pilots import read_pilots
 from rlclaims.study.executor import Progress, TrainingError, cores, execute
-from rlclaims.study.landscape_executor import Told, make_landscapes
 from rlclaims.study.plan import Plan, plan
+from rlclaims.study.simulated_executor import Told, make_simulated
 from rlclaims.study.spec import RunSpec, SpecError, checked
 from rlclaims.study.store import UNREADABLE, Store
 from rlclaims.study.studies import TWINS, Studied, Study
@@ -180,7 +180,7 @@ class ClaimSession:
             twins = [run for run, study in missing if study == TWINS]
             make_twins(twins, self.store, self.processes, on_twins)
             others = [(run, study) for run, study in missing if study != TWINS]
-            make_landscapes(others, self.store, self.processes, on_landscapes)
+            make_simulated(others, self.store, self.processes, on_landscapes)
 
     def _check_readable(self, missing: Sequence[Studied]) -> None:
         """Read what finished runs' studies are made from, before any process is."""

@@ -59,6 +59,11 @@ class Simulator:
         """Entries of an action."""
         return int(self._batch.model.nu)
 
+    @property
+    def state(self) -> tuple[Floats, Floats]:
+        """Positions (S, Q) and velocities (S, V) as they stand."""
+        return self._state["qpos"], self._state["qvel"]
+
     def reset(self, which: npt.ArrayLike | None = None) -> Floats:
         """Start new episodes in the given simulations (ascending; all by default); their observations."""
         which = np.arange(len(self._rngs)) if which is None else np.asarray(which)

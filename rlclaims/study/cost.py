@@ -17,6 +17,7 @@ from rlclaims.agents.algorithm import Algorithm
 from rlclaims.agents.ppo import PPO
 from rlclaims.checkpoints import checkpoint_iterations
 from rlclaims.episodes import SLOTS
+from rlclaims.finished import KINDS
 from rlclaims.study.executor import TrainingError
 from rlclaims.study.plan import cohorts
 from rlclaims.study.process import last_words, start
@@ -32,8 +33,6 @@ SERIES_BYTES = 25
 """Of a number in a file of measurements, as text."""
 TWIN_NUMBERS = 6 * len(parts())
 """Of each update that is made again, in a file of twin updates."""
-LANDSCAPE_BYTES = {"landscapes": 60_000, "late_updates": 10_000, "large_updates": 1_000}
-"""Of a run, by kind of study, in runs as long as the papers'."""
 MEASURES = 13
 """Of each update, on the training batch and where it is held out: `rlclaims.training.measure`."""
 
@@ -140,10 +139,10 @@ def cost_of_studies(missing: Sequence[Studied], processes: int, speeds: Mapping[
     """What it takes to make what is derived from runs."""
     twins = [run for run, study in missing if study == TWINS]
     others = [(run, study) for run, study in missing if study != TWINS]
-    return cost_of_twins(twins, processes, speeds) + cost_of_landscapes(others, processes, speeds)
+    return cost_of_twins(twins, processes, speeds) + cost_of_simulated(others, processes, speeds)
 
 
-def cost_of_landscapes(missing: Sequence[Studied], processes: int, speeds: Mapping[Kind, Speed]) -> Cost:
+def cost_of_simulated(missing: Sequence[Studied], processes: int, speeds: Mapping[Kind, Speed]) -> Cost:
     """What it takes to measure around the policies of runs, all at once: the steps of whole episodes."""
     if not missing:
         return NOTHING
@@ -152,7 +151,7 @@ def cost_of_landscapes(missing: Sequence[Studied], processes: int, speeds: Mappi
     start = max(speeds[kind(run)].start for run, _ in missing)
     # A run's are made by one process.
     busy = max(sum(seconds) / processes, *seconds)
-    return Cost(0, sum(steps), start + busy, sum(LANDSCAPE_BYTES[study.kind] for _, study in missing))
+    return Cost(0, sum(steps), start + busy, sum(KINDS[study.kind].bytes for _, study in missing))
 
 
 def cost_of_twins(runs: Sequence[RunSpec], processes: int, speeds: Mapping[Kind, Speed]) -> Cost:

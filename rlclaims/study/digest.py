@@ -48,7 +48,7 @@ def measurement_digest(spec: RunSpec) -> str:
 
 def study_digest(spec: RunSpec, study: Study) -> str:
     """The digest of what is derived from a run: of its measurements, of its kind, and of the code that makes it."""
-    files = [path for pattern in study.code for path in sorted(_OWN_PACKAGE.glob(pattern))]
+    files = [_OWN_PACKAGE / name for name in study.code]
     data = {"measured": measurement_digest(spec), "code": [_syntax_digest(path) for path in files]}
     # No other kind has the code of twin updates.
     return _digest(data if study == TWINS else {**data, "kind": study.kind, "pairs": study.pairs})

@@ -1,4 +1,4 @@
-"""What is derived from finished runs, on demand: their twin updates, and the landscapes around their policies.
+"""What is derived from finished runs, on demand: their twin updates, and what `rlclaims.finished` measures.
 
 A run's study is a file of series in its folder, beside its measurements: one for each version of its code.
 """
@@ -8,19 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlclaims import landscapes
 from rlclaims.checkpoints import checkpoint_iterations
+from rlclaims.finished import KINDS
 from rlclaims.study.spec import RunSpec, times_held_out
 from rlclaims.training import HELD_OUT_EVERY
 
-_LANDSCAPES = ("landscapes/*.py", "episodes.py")
-CODE = {
-    "twins": ("twin_updates.py", "stats/factorial.py"),
-    "landscapes": _LANDSCAPES,
-    "late_updates": _LANDSCAPES,
-    "large_updates": _LANDSCAPES,
-}
-"""By kind, what makes it beside what trains and measures a run: files of the package, or patterns of them."""
+CODE = {"twins": ("twin_updates.py", "stats/factorial.py"), **{name: kind.code for name, kind in KINDS.items()}}
+"""By kind, what makes it beside what trains and measures a run: files of the package."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +38,12 @@ class Study:
 
     @property
     def code(self) -> tuple[str, ...]:
-        """What makes it beside what trains and measures a run: files of the package, or patterns of them."""
+        """What makes it beside what trains and measures a run: files of the package."""
         return CODE[self.kind]
 
     def expected_steps(self, run: RunSpec) -> int:
         """Steps of the simulator that it takes for one run, roughly."""
-        return 0 if self == TWINS else landscapes.expected_steps(self.kind, self.pairs, run.iterations)
+        return 0 if self == TWINS else KINDS[self.kind].expected_steps(self.pairs, run.iterations)
 
 
 TWINS = Study("twins")
@@ -70,7 +64,7 @@ def length(study: Study | None, name: str, iterations: int) -> int:
         return iterations if name.endswith("/training") else times_held_out(iterations)
     if study == TWINS:
         return len(checkpoint_iterations(iterations, HELD_OUT_EVERY))
-    return landscapes.length(study.kind, name, iterations)
+    return KINDS[study.kind].length(name, iterations)
 
 
 def study_files(folder: Path) -> Iterator[tuple[Path, Study | None]]:

@@ -7,7 +7,7 @@ from claim_text import CONFTEST, HEADER, SUPPORTED, one_claim, written
 from typer.testing import CliRunner
 
 from rlclaims.cli import app
-from rlclaims.landscapes import expected_steps
+from rlclaims.finished import expected_steps
 
 TWINS = """
 import rlclaims

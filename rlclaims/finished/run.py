@@ -1,4 +1,4 @@
-"""A finished run whose policies play again: what every landscape is measured with."""
+"""A finished run whose policies play again: what all kinds of measuring with it share."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from rlclaims.agents.advantages import generalized_advantages
 from rlclaims.agents.algorithm import Agent, Algorithm
 from rlclaims.agents.networks import MLP, GaussianNetwork, GaussianPolicy
 from rlclaims.checkpoints import Checkpoint, History, Start, resumed
@@ -22,12 +24,18 @@ STRIDE = 100_000
 """Between the indices of two iterations' random numbers; below it, each use has a range of its own."""
 PILOT, MAIN, LATE_UPDATES, BATCHES = (STRIDE // 4 * use for use in range(4))
 
+POOL_STRIDE = 10**7
+"""The same for uses that may play millions of episodes."""
+GRADIENTS, NEAR_TRUE, VALUES, FINAL_RETURNS = (10**10 * use for use in range(1, 5))
+PILOT_EPISODES = 8
+"""That say how long an episode is, before it is settled how many there will be."""
+
 Told = Callable[[int], None]
 Numbers = dict[str, list[float]]
 """Series by name."""
 
 
-class LandscapeFailure(Exception):  # noqa: N818  (it is told as a failure of the run)
+class SimulationFailure(Exception):  # noqa: N818  (it is told as a failure of the run)
     """Why a landscape has no numbers, in words."""
 
 
@@ -53,6 +61,7 @@ class FinishedRun:
         policies: Sequence[tuple[Floats32, int]],
         episodes: Sequence[tuple[int, int]],
         keep: Collection[int] = (),
+        begin: tuple[Floats, Floats] | None = None,
     ) -> Played:
         """Play whole episodes.
 
@@ -60,9 +69,10 @@ class FinishedRun:
             policies: parameters each, and the iteration whose update's normaliser they act with.
             episodes: a policy each, and the index of the random numbers that it draws.
             keep: the episodes whose steps are kept, by their places.
+            begin: positions and velocities that they begin with, a row each, if not with the task's own.
 
         Raises:
-            LandscapeFailure: MuJoCo could not simulate one.
+            SimulationFailure: MuJoCo could not simulate one.
         """
         places = {index: place for place, index in enumerate(dict.fromkeys(index for _, index in episodes))}
         at, clip = [iteration for _, iteration in policies], self.algorithm.observation_clip
@@ -74,10 +84,27 @@ class FinishedRun:
         acting = Policies(self.network, np.stack([theta_P for theta_P, _ in policies]), normalization)
         listed = [(policy, places[index]) for policy, index in episodes]
         drawn = draws(self.task, self.start.seed, list(places))
+        if begin is not None:
+            drawn = replace(drawn, qpos_DQ=begin[0], qvel_DV=begin[1])
         played = play(self.task, acting, drawn, listed, self.algorithm.gamma, keep=keep, on_steps=self.on_steps)
         if played.unstable_M.any():
-            raise LandscapeFailure("MuJoCo could not simulate an episode of its landscape")
+            raise SimulationFailure("MuJoCo could not simulate an episode of a policy of its")
         return played
+
+    def episode_length(self, checkpoints: Sequence[Checkpoint]) -> list[float]:
+        """Mean length of an episode of theta at each of some kept iterations, by a pilot, in steps."""
+        policies = [(self.theta(checkpoint), checkpoint.iteration) for checkpoint in checkpoints]
+        listed = [
+            (policy, iteration * STRIDE + PILOT + e)
+            for policy, (_, iteration) in enumerate(policies)
+            for e in range(PILOT_EPISODES)
+        ]
+        lengths: list[float] = self.play(policies, listed).length_M.reshape(len(policies), -1).mean(1).tolist()
+        return lengths
+
+    def theta(self, checkpoint: Checkpoint) -> Floats32:
+        """The policy before a kept update, (P,)."""
+        return np.asarray(self.history.theta_KP[checkpoint.iteration])
 
     @property
     def network(self) -> GaussianNetwork:
@@ -158,6 +185,26 @@ def rollout_of(played: Played, keep: Sequence[int]) -> Rollout:
         last_T & ~terminated_T,
     )
     return Rollout(*(torch.from_numpy(column)[None] for column in columns))
+
+
+def to_go(rollout: Rollout, value_1T: Tensor, next_value_1T: Tensor, gamma: float) -> Tensor:
+    """Return to go less the value, (1, T): to the end of the episode, which the time limit makes as well as a fall."""
+    end_1T = (rollout.terminated_ST | rollout.truncated_ST).numpy()
+    reward, value, following = (x.double().numpy() for x in (rollout.reward_ST, value_1T, next_value_1T))
+    return torch.from_numpy(generalized_advantages(reward, value, following, end_1T, end_1T, gamma=gamma, lam=1.0))
+
+
+def steps_before(rollout: Rollout) -> Tensor:
+    """Steps of the same episode before each step, (1, T), of a rollout that begins with an episode."""
+    (end_T,) = (rollout.terminated_ST | rollout.truncated_ST).numpy()
+    place_T = np.arange(len(end_T))
+    begin_T = np.maximum.accumulate(np.where(np.roll(end_T, 1) | (place_T == 0), place_T, 0))
+    return torch.from_numpy(place_T - begin_T)[None]
+
+
+def typical_episode(iteration: int) -> int:
+    """Steps of an episode after so many updates, roughly: of a learner whose episodes grow from 20 steps to 350."""
+    return min(20 + 4 * iteration, 350)
 
 
 def tables(played: Played, episodes: int) -> dict[str, Floats]:

@@ -1,4 +1,4 @@
-"""One process that measures around policies of finished runs: `python -m rlclaims.study.landscape_worker < job.json`.
+"""One process that measures around policies of finished runs: `python -m rlclaims.study.simulated_worker < job.json`.
 
 The job holds runs, and of each a kind of study and its pairs. It speaks one JSON object a line on standard output:
 {"steps": n} now and then, for steps of the simulator since the last time, and when it is done with a run
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rlclaims.landscapes import LandscapeFailure, measured
+from rlclaims.finished import SimulationFailure, measured
 from rlclaims.study.process import receive
 from rlclaims.study.store import Store
 
@@ -51,7 +51,7 @@ def main() -> None:
         failure, series = None, {}
         try:
             series = measured(kind, pairs, spec.algorithm, spec.task, spec.iterations, start, history, steps)
-        except LandscapeFailure as error:
+        except SimulationFailure as error:
             failure = str(error)
         steps.tell()
         say(run=place, failure=failure, series=series)

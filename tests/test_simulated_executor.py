@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from rlclaims import PPO, TRPO
-from rlclaims.landscapes import LandscapeFailure, expected_steps, measured
+from rlclaims.finished import SimulationFailure, expected_steps, measured
 from rlclaims.sim.tasks import task_named
-from rlclaims.study import crew, landscape_executor, landscape_worker
+from rlclaims.study import crew, simulated_executor, simulated_worker
 from rlclaims.study.executor import TrainingError
-from rlclaims.study.landscape_executor import dealt, make_landscapes
+from rlclaims.study.simulated_executor import dealt, make_simulated
 from rlclaims.study.spec import RunSpec
 from rlclaims.study.store import Measured, Store
 from rlclaims.study.studies import Study, length
@@ -53,7 +53,7 @@ def made_here(store, spec, study, on_steps=lambda _: None):
 def test_other_processes_make_the_same_numbers_and_tell_every_step(stored):
     store, specs = stored
     jobs, told, steps = list(product(specs, STUDIES)), [], []
-    make_landscapes(jobs, store, 2, told.append)
+    make_simulated(jobs, store, 2, told.append)
     for spec, study in jobs:
         here, found = made_here(store, spec, study, steps.append), store.study(spec, study)
         assert found.failure is None and found.series.keys() == here.keys()
@@ -76,24 +76,24 @@ def test_a_failed_run_has_its_failure_and_needs_no_process(stored, records, monk
     record.failure = "it broke"
     store.put(failed, record)
     monkeypatch.setattr(crew, "start", None)
-    make_landscapes([(failed, study) for study in STUDIES], store, 2)
+    make_simulated([(failed, study) for study in STUDIES], store, 2)
     assert [store.study(failed, study) for study in STUDIES] == [Measured("it broke", {})] * 3
 
 
 def test_an_episode_that_cannot_be_simulated_is_told_in_words_and_the_next_run_is_made(stored, monkeypatch):
     store, specs = stored
-    said, real = StringIO(), landscape_worker.measured
+    said, real = StringIO(), simulated_worker.measured
 
     def fails_at_first(kind, pairs, algorithm, task, iterations, start, history, on_steps):
         on_steps(7)
         if start.seed == 3:
-            raise LandscapeFailure("it shook")
+            raise SimulationFailure("it shook")
         return real(kind, pairs, algorithm, task, iterations, start, history, on_steps)
 
     job = {"store": str(store.root), "studies": [["late_updates", None]] * 2}
-    monkeypatch.setattr(landscape_worker, "measured", fails_at_first)
-    monkeypatch.setattr(landscape_worker, "receive", lambda: (job, specs[:2], said))
-    landscape_worker.main()
+    monkeypatch.setattr(simulated_worker, "measured", fails_at_first)
+    monkeypatch.setattr(simulated_worker, "receive", lambda: (job, specs[:2], said))
+    simulated_worker.main()
     first, failure, steps, done = map(json.loads, said.getvalue().splitlines())
     assert (first, failure) == ({"steps": 7}, {"run": 0, "failure": "it shook", "series": {}})
     here = []
@@ -131,7 +131,7 @@ def test_a_process_that_dies_stops_the_others_and_loses_only_what_was_under_way(
     started = stand_ins(DONE + "raise SystemExit('no memory')", WAITS)
     jobs = list(product(specs, STUDIES[1:2]))
     with pytest.raises(TrainingError, match=r"^The late updates of PPO-.*seed3 and .* made\. .* words: no memory\.$"):
-        make_landscapes(jobs, store, 2)
+        make_simulated(jobs, store, 2)
     (dead, mine), (other, _) = started
     # The other did not come to its own end, which would be 0.
     assert (dead.returncode, other.returncode) == (1, -signal.SIGKILL)
@@ -149,7 +149,7 @@ def test_ctrl_c_leaves_no_process_and_keeps_what_is_done(stored, stand_ins):
 
     jobs = list(product(specs, STUDIES[1:2]))
     with pytest.raises(KeyboardInterrupt):
-        make_landscapes(jobs, store, 2, stop_when_one_is_done)
+        make_simulated(jobs, store, 2, stop_when_one_is_done)
     assert [process.poll() for process, _ in started] == [-signal.SIGKILL] * 2
     assert [job for job in jobs if store.has_study(*job)] == started[0][1][:1]
 
@@ -159,7 +159,7 @@ def test_longer_episodes_are_dealt_as_more_to_do(stored, monkeypatch):
     lengths = dict(zip(specs, (5.0, 1.0, 2.0, 2.0), strict=True))
     monkeypatch.setattr(Store, "mean_episode", lambda self, spec: lengths[spec])
     jobs = [(spec, STUDIES[1]) for spec in specs]
-    weights = landscape_executor._weights(jobs, store)
+    weights = simulated_executor._weights(jobs, store)
     assert [weight / weights[1] for weight in weights] == pytest.approx([5, 1, 2, 2])
     assert sorted(map(sorted, dealt(weights, 2))) == [[0], [1, 2, 3]]
 

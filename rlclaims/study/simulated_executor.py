@@ -11,7 +11,7 @@ from rlclaims.study.studies import Studied
 
 
 @dataclass(frozen=True)
-class LandscapeProgress:
+class SimulatedProgress:
     """How far the landscapes of some runs are."""
 
     kinds: tuple[str, ...]
@@ -26,10 +26,10 @@ class LandscapeProgress:
     """Those expected, and of what is done those that it took."""
 
 
-Told = Callable[[LandscapeProgress], None]
+Told = Callable[[SimulatedProgress], None]
 
 
-def make_landscapes(
+def make_simulated(
     missing: Sequence[Studied], store: Store, processes: int, on_progress: Told = lambda _: None
 ) -> None:
     """Put landscapes, late and large updates of finished runs into the store; those of a failed run are its failure.
@@ -53,7 +53,7 @@ def make_landscapes(
     made = [0] * len(shares)  # steps of the job that each process is at
 
     def tell() -> None:
-        on_progress(LandscapeProgress(kinds, done, len(jobs), steps_done, max(steps_done, steps_total)))
+        on_progress(SimulatedProgress(kinds, done, len(jobs), steps_done, max(steps_done, steps_total)))
 
     tell()
     told = [
@@ -64,7 +64,7 @@ def make_landscapes(
         for share in shares
     ]
     broken = f"The {', '.join(kinds)} of {jobs[0][0].name} and its like cannot be made."
-    with closing(answers("rlclaims.study.landscape_worker", told, broken)) as said:
+    with closing(answers("rlclaims.study.simulated_worker", told, broken)) as said:
         for process, answer in said:
             if "steps" in answer:
                 steps_done += answer["steps"]

@@ -1,0 +1,57 @@
+"""What value networks of runs know, as a claim receives it: errors, as parts of the size of what they are errors of.
+
+ppo_values.error("held_out").last(2)
+---------- values ------ on what
+"""
+
+import math
+
+from rlclaims.judging.evidence import ClaimError, is_number
+from rlclaims.judging.kept import At, Contrast, Kept
+
+ERRORS = {
+    "training": "the regression's target, on the pairs fitted to",
+    "held_out": "the regression's target, on fresh pairs",
+    "returns": "discounted returns",
+}
+
+
+class Values(Kept):
+    """Errors of the value networks of runs, where updates were kept (`rlclaims.finished.values`)."""
+
+    def __repr__(self) -> str:
+        return f"<values of {self.name}: {self.scope}>"
+
+    def error(self, on: str) -> Contrast:
+        """Root mean square error, as a part of the root mean square of what it is an error of.
+
+        Args:
+            on: "training" or "held_out", to the target V_old + A that values are fitted to, on the pairs that they were
+                fitted to or on fresh ones; or "returns", to discounted returns, part of which no value could tell.
+
+        Raises:
+            ClaimError: there is no such error.
+        """
+        if on not in ERRORS:
+            raise ClaimError(f"error({on!r}): errors are on {', '.join(map(repr, ERRORS))}; for true values, see true.")
+
+        def number(at: At) -> float:
+            return math.sqrt(at(f"{on}/error") / at(f"{on}/size"))
+
+        return self._contrast(f"relative error of the values to {ERRORS[on]}", number)
+
+    def true_beyond(self, error: float) -> Contrast:
+        """Whether the relative error to the states' true values is larger than that: above 0, else below.
+
+        The mean square of the error less error^2 times that of the true values, both unbiased, as a part of the mean
+        square of returns. Linear in what is noisy; noise of returns is in neither.
+
+        Raises:
+            ClaimError: the error is no positive number.
+        """
+        if not is_number(error) or not error > 0:
+            raise ClaimError(f"true_beyond({error!r}): a relative error is a positive number.")
+        return self._contrast(
+            f"square of the error to true values beyond a relative one of {error:g}",
+            lambda at: (at("true/error") - error**2 * at("true/size")) / at("returns/size"),
+        )
