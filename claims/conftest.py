@@ -15,6 +15,13 @@ ppo_late_updates = rlclaims.late_updates(PPO)
 trpo_late_updates = rlclaims.late_updates(TRPO)
 ppo_large_updates = rlclaims.large_updates(PPO, pairs=2**15)
 trpo_large_updates = rlclaims.large_updates(TRPO, pairs=2**15)
+ppo_gradients = rlclaims.gradients(PPO)
+trpo_gradients = rlclaims.gradients(TRPO)
+ppo_values = rlclaims.values(PPO)
+trpo_values = rlclaims.values(TRPO)
+ppo_final = rlclaims.final_returns(PPO)
+ppo_m_final = rlclaims.final_returns(PPOM)
+trpo_final = rlclaims.final_returns(TRPO)
 
 # Of the profile `paper` alone, where a million steps of each are affordable.
 ppo_m_at_ppos_rates = rlclaims.runs(PPOMAtPPOsRates)
@@ -23,6 +30,10 @@ trpo_plus = rlclaims.runs(TRPOPlus)
 ppo_m_landscape = rlclaims.landscape(PPOM)
 ppo_updates_on_a_million = rlclaims.large_updates(PPO, pairs=10**6)
 trpo_updates_on_a_million = rlclaims.large_updates(TRPO, pairs=10**6)
+ppo_gradients_of_a_million = rlclaims.gradients(PPO, pairs=10**6)
+ppo_gradients_on_hopper = rlclaims.gradients(PPO, "Hopper-v5")
+ppo_gradients_on_humanoid = rlclaims.gradients(PPO, "Humanoid-v5")
+without_baseline_final = rlclaims.final_returns(PPO, value_baseline=False)
 
 # The second value is what a mechanism's absence is, or half of a number, as in the twin updates.
 ppo_factorial = rlclaims.factorial(

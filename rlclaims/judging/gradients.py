@@ -39,8 +39,8 @@ class Gradients(Kept):
             ClaimError: there is no such gradient, or the pairs are no whole number from 1 up to those of its pool.
         """
         self._known(of, "cosine")
-        if type(pairs) is not int or not 1 <= pairs <= self._pool:
-            raise ClaimError(f"cosine({pairs!r}): a whole number of pairs, from 1 up to the pool's {self._pool:,}.")
+        if type(pairs) is not int or not 1 <= pairs <= self.pairs:
+            raise ClaimError(f"cosine({pairs!r}): a whole number of pairs, from 1 up to the pool's {self.pairs:,}.")
 
         def number(at: At) -> float:
             square = at(f"{of}/square")
@@ -100,7 +100,8 @@ class Gradients(Kept):
         return self._contrast(f"cosine of {GRADIENTS[first]} with {GRADIENTS[second]}", number)
 
     @property
-    def _pool(self) -> int:
+    def pairs(self) -> int:
+        """Pairs of the pool that gradients are estimated from, about."""
         measured: Any = next((m for m in self._measured if not m.failure), None)
         return int(measured.series["pairs"][0]) if measured else 10**9
 

@@ -1,0 +1,231 @@
+"""Gradient estimates, as the post's Part III recalls them: of high variance, and yet steps go slightly uphill.
+
+"Despite high variance, algorithm steps were still (very slightly) correlated with the actual, 'true' gradient." At the
+four iterations of `test_landscape.py`, a pool of fresh whole episodes gives estimates of three gradients: of the
+surrogate, which is what the algorithm follows and what the paper calls the true gradient; of the discounted return; and
+of the return. How far two estimates from N pairs agree follows from the square of the true gradient and the noise of a
+pair's worth; no estimate has to stand in for the truth.
+
+The two halves of the sentence do not bear on each other: where two estimates have a mean cosine of .1, each has one of
+.32 with the true gradient. So the first is claimed of two estimates, and the second of the step and the true gradient,
+whose cosine is told net of noise. That 10 estimates make 45 pairs makes no 45 replicates of them: the unit is the seed.
+
+"Late" is the mean over the last two of the four iterations.
+"""
+
+from rlclaims import Gradients, claim, family, source
+
+POST = source("Part III, its introduction, on Part II")
+PAPER = source(
+    "section on gradient estimation, paraphrased",
+    "Are Deep Policy Gradient Algorithms Truly Policy Gradient Algorithms? (1811.02553v4)",
+)
+NOT_A_GRADIENT = source("abstract, paraphrased", "Is the Policy Gradient a Gradient? (1906.07073)")
+
+NOISY = "despite high variance"
+CORRELATED = 'algorithm steps were still (very slightly) correlated with the actual, "true" gradient of the reward'
+DECAYS = "As training goes on, gradient estimates from as many pairs agree less."
+NO_GRADIENT = "What policy gradient methods follow is not the gradient of the discounted return, nor of any function."
+
+A_BATCH = 2048
+"""State-action pairs of an update."""
+HALF = 0.5
+"""Cosine of two estimates that are as much signal as noise."""
+SLIGHTLY = 0.3
+"""Cosine up to which a step is said to be only slightly uphill."""
+NEARLY_THE_SAME = 0.9
+"""Cosine from which two directions would pass for one."""
+ONE_IN_TWENTY = 0.05
+A_HUNDREDTH = 0.01
+
+FAMILY = family("the post and its papers", size=200)
+
+
+@claim(
+    "gradient/ppo-estimates-are-noisy",
+    POST,
+    says=NOISY,
+    means="late in training the mean cosine of two independent estimates of PPO's surrogate gradient, from 2,048 "
+    "pairs each, is below .5: the mean over seeds",
+    margin=ONE_IN_TWENTY,
+    family=FAMILY,
+)
+def test_ppo_estimates_are_noisy(ppo_gradients: Gradients) -> None:
+    assert ppo_gradients.cosine(A_BATCH).last(2) < HALF
+
+
+@claim(
+    "gradient/trpo-estimates-are-noisy",
+    POST,
+    says=NOISY,
+    means="late in training the mean cosine of two independent estimates of TRPO's surrogate gradient, from 2,048 "
+    "pairs each, is below .5: the mean over seeds",
+    margin=ONE_IN_TWENTY,
+    family=FAMILY,
+)
+def test_trpo_estimates_are_noisy(trpo_gradients: Gradients) -> None:
+    assert trpo_gradients.cosine(A_BATCH).last(2) < HALF
+
+
+@claim(
+    "gradient/ppo-step-is-uphill",
+    POST,
+    says=CORRELATED,
+    means="late in training PPO's step has a positive inner product with the surrogate's gradient, estimated from "
+    "fresh pairs: the mean cosine over seeds is above 0",
+    margin=A_HUNDREDTH,
+    family=FAMILY,
+)
+def test_ppo_step_is_uphill(ppo_gradients: Gradients) -> None:
+    assert ppo_gradients.step().last(2) > 0
+
+
+@claim(
+    "gradient/trpo-step-is-uphill",
+    POST,
+    says=CORRELATED,
+    means="late in training TRPO's step has a positive inner product with the surrogate's gradient, estimated from "
+    "fresh pairs: the mean cosine over seeds is above 0",
+    margin=A_HUNDREDTH,
+    family=FAMILY,
+)
+def test_trpo_step_is_uphill(trpo_gradients: Gradients) -> None:
+    assert trpo_gradients.step().last(2) > 0
+
+
+@claim(
+    "gradient/ppo-step-is-uphill-in-the-return",
+    POST,
+    says=CORRELATED,
+    means="late in training PPO's step has a positive inner product with the gradient of the return itself, estimated "
+    "from fresh pairs: the mean cosine over seeds is above 0",
+    margin=A_HUNDREDTH,
+    family=FAMILY,
+)
+def test_ppo_step_is_uphill_in_the_return(ppo_gradients: Gradients) -> None:
+    assert ppo_gradients.step("undiscounted").last(2) > 0
+
+
+@claim(
+    "gradient/trpo-step-is-uphill-in-the-return",
+    POST,
+    says=CORRELATED,
+    means="late in training TRPO's step has a positive inner product with the gradient of the return itself, estimated "
+    "from fresh pairs: the mean cosine over seeds is above 0",
+    margin=A_HUNDREDTH,
+    family=FAMILY,
+)
+def test_trpo_step_is_uphill_in_the_return(trpo_gradients: Gradients) -> None:
+    assert trpo_gradients.step("undiscounted").last(2) > 0
+
+
+@claim(
+    "gradient/ppo-step-is-only-slightly-uphill",
+    POST,
+    says=CORRELATED,
+    means="late in training the cosine of PPO's step with the surrogate's true gradient is below .3: the mean over "
+    "seeds of its square net of noise, less that of .3, in squared lengths of an estimate from 2,048 pairs, is below 0",
+    margin=A_HUNDREDTH,
+    family=FAMILY,
+)
+def test_ppo_step_is_only_slightly_uphill(ppo_gradients: Gradients) -> None:
+    assert ppo_gradients.step_beyond(SLIGHTLY).last(2) < 0
+
+
+@claim(
+    "gradient/trpo-step-is-only-slightly-uphill",
+    POST,
+    says=CORRELATED,
+    means="late in training the cosine of TRPO's step with the surrogate's true gradient is below .3: the mean over "
+    "seeds of its square net of noise, less that of .3, in squared lengths of an estimate from 2,048 pairs, is below 0",
+    margin=A_HUNDREDTH,
+    family=FAMILY,
+)
+def test_trpo_step_is_only_slightly_uphill(trpo_gradients: Gradients) -> None:
+    assert trpo_gradients.step_beyond(SLIGHTLY).last(2) < 0
+
+
+@claim(
+    "gradient/ppo-agreement-decays",
+    PAPER,
+    says=DECAYS,
+    means="the mean cosine of two independent estimates of PPO's surrogate gradient, from 2,048 pairs each, is lower "
+    "late in training than at the start: the mean over seeds of the difference is below 0",
+    margin=ONE_IN_TWENTY,
+    family=FAMILY,
+)
+def test_ppo_agreement_decays(ppo_gradients: Gradients) -> None:
+    assert ppo_gradients.cosine(A_BATCH).last(2) < ppo_gradients.cosine(A_BATCH).at(0)
+
+
+@claim(
+    "gradient/trpo-agreement-decays",
+    PAPER,
+    says=DECAYS,
+    means="the mean cosine of two independent estimates of TRPO's surrogate gradient, from 2,048 pairs each, is lower "
+    "late in training than at the start: the mean over seeds of the difference is below 0",
+    margin=ONE_IN_TWENTY,
+    family=FAMILY,
+)
+def test_trpo_agreement_decays(trpo_gradients: Gradients) -> None:
+    assert trpo_gradients.cosine(A_BATCH).last(2) < trpo_gradients.cosine(A_BATCH).at(0)
+
+
+@claim(
+    "gradient/ppo-surrogates-gradient-is-not-the-discounted-returns",
+    NOT_A_GRADIENT,
+    says=NO_GRADIENT,
+    means="after a third of training (the second of the four iterations) the cosine of the true gradients of PPO's "
+    "surrogate and of the discounted return is below .9: the median over seeds",
+    margin=ONE_IN_TWENTY,
+    family=FAMILY,
+)
+def test_ppo_surrogates_gradient_is_not_the_discounted_returns(ppo_gradients: Gradients) -> None:
+    assert ppo_gradients.between("surrogate", "discounted").at(1).median < NEARLY_THE_SAME
+
+
+@claim(
+    "gradient/trpo-surrogates-gradient-is-not-the-discounted-returns",
+    NOT_A_GRADIENT,
+    says=NO_GRADIENT,
+    means="after a third of training (the second of the four iterations) the cosine of the true gradients of TRPO's "
+    "surrogate and of the discounted return is below .9: the median over seeds",
+    margin=ONE_IN_TWENTY,
+    family=FAMILY,
+)
+def test_trpo_surrogates_gradient_is_not_the_discounted_returns(trpo_gradients: Gradients) -> None:
+    assert trpo_gradients.between("surrogate", "discounted").at(1).median < NEARLY_THE_SAME
+
+
+# From as many pairs as the papers' figures, and of tasks against each other: in `paper`, which has both.
+
+
+@claim(
+    "gradient/ppo-a-million-pairs-agree",
+    PAPER,
+    says="Estimates from a million pairs agree.",
+    means="late in training the mean cosine of two independent estimates of PPO's surrogate gradient, from 1,000,000 "
+    "pairs each, is above .9: the mean over seeds",
+    margin=ONE_IN_TWENTY,
+    family=FAMILY,
+    profiles=["paper"],
+)
+def test_ppo_a_million_pairs_agree(ppo_gradients_of_a_million: Gradients) -> None:
+    assert ppo_gradients_of_a_million.cosine(ppo_gradients_of_a_million.pairs).last(2) > NEARLY_THE_SAME
+
+
+@claim(
+    "gradient/ppo-agreement-decays-with-the-tasks-complexity",
+    PAPER,
+    says="Gradient estimates agree less the more complex the task is.",
+    means="the mean cosine of two independent estimates of PPO's surrogate gradient, from 2,048 pairs each, over the "
+    "four iterations, is lower on Humanoid-v5 than on Hopper-v5: the mean over seeds of the difference is below 0",
+    margin=ONE_IN_TWENTY,
+    family=FAMILY,
+    profiles=["paper"],
+)
+def test_ppo_agreement_decays_with_the_tasks_complexity(
+    ppo_gradients_on_humanoid: Gradients, ppo_gradients_on_hopper: Gradients
+) -> None:
+    humanoid, hopper = (g.cosine(A_BATCH).overall() for g in (ppo_gradients_on_humanoid, ppo_gradients_on_hopper))
+    assert humanoid < hopper

@@ -1,0 +1,236 @@
+"""Value prediction, the second primitive that the post's Part III recalls, in the words of its paper.
+
+The value network is fitted to V_old + A, advantages on top of what it said itself. The paper finds that it predicts
+that target on fresh pairs as well as on those it was fitted to, and still misses the returns by half. Its error to
+returns is in part the returns' own noise, which no value could tell; so the claim is made twice, of returns, as the
+paper measures it, and of the states' true values, from episodes that were played on from these very states, net of that
+noise.
+
+What values are for is the variance of the gradient: the mean cosine of two estimates from 2,048 pairs each, with the
+network's advantages, with those of values that were fitted to many more returns, and with returns in their place.
+
+"Late" is the mean over the last two of the four iterations of `test_landscape.py`.
+"""
+
+from rlclaims import FinalReturns, Gradients, Values, claim, family, source
+
+PAPER = source(
+    "section on value prediction, paraphrased",
+    "Are Deep Policy Gradient Algorithms Truly Policy Gradient Algorithms? (1811.02553v4)",
+)
+
+GENERALISES = "The value network predicts the target it is fitted to on fresh pairs about as well as on its own."
+MISSES = "The value network does not model the true values, which it misses by some 50%."
+HELPS = "With the value network as baseline, gradient estimates agree more than without a baseline."
+TRUTH_HELPS_MORE = "With the true values as baseline they would agree far more than with the network."
+DOES_NOT_GROW = "What the baseline gains does not grow with training."
+
+A_BATCH = 2048
+"""State-action pairs of an update."""
+A_QUARTER_MORE = 1.25
+A_TENTH_MORE = 1.1
+A_FIFTH = 0.2
+"""Relative error from which values are said to be missed; the papers have .5."""
+ONE_IN_TWENTY = 0.05
+A_HUNDREDTH = 0.01
+
+FAMILY = family("the post and its papers", size=200)
+
+
+@claim(
+    "value/ppo-values-generalise-on-their-target",
+    PAPER,
+    says=GENERALISES,
+    means="late in training the relative error of PPO's value network to V_old + A is less than a quarter larger on "
+    "fresh pairs than on those it was fitted to: the geometric mean over seeds of the ratio is below 1.25",
+    margin=A_TENTH_MORE,
+    family=FAMILY,
+)
+def test_ppo_values_generalise_on_their_target(ppo_values: Values) -> None:
+    assert ppo_values.error("held_out").last(2) / ppo_values.error("training").last(2) < A_QUARTER_MORE
+
+
+@claim(
+    "value/trpo-values-generalise-on-their-target",
+    PAPER,
+    says=GENERALISES,
+    means="late in training the relative error of TRPO's value network to V_old + A is less than a quarter larger on "
+    "fresh pairs than on those it was fitted to: the geometric mean over seeds of the ratio is below 1.25",
+    margin=A_TENTH_MORE,
+    family=FAMILY,
+)
+def test_trpo_values_generalise_on_their_target(trpo_values: Values) -> None:
+    assert trpo_values.error("held_out").last(2) / trpo_values.error("training").last(2) < A_QUARTER_MORE
+
+
+@claim(
+    "value/ppo-values-miss-the-returns",
+    PAPER,
+    says=MISSES,
+    means="late in training the relative error of PPO's value network to discounted returns of fresh episodes, their "
+    "own noise included, is above .2: the mean over seeds",
+    margin=ONE_IN_TWENTY,
+    family=FAMILY,
+)
+def test_ppo_values_miss_the_returns(ppo_values: Values) -> None:
+    assert ppo_values.error("returns").last(2) > A_FIFTH
+
+
+@claim(
+    "value/trpo-values-miss-the-returns",
+    PAPER,
+    says=MISSES,
+    means="late in training the relative error of TRPO's value network to discounted returns of fresh episodes, their "
+    "own noise included, is above .2: the mean over seeds",
+    margin=ONE_IN_TWENTY,
+    family=FAMILY,
+)
+def test_trpo_values_miss_the_returns(trpo_values: Values) -> None:
+    assert trpo_values.error("returns").last(2) > A_FIFTH
+
+
+@claim(
+    "value/ppo-values-miss-the-true-values",
+    PAPER,
+    says=MISSES,
+    means="late in training the relative error of PPO's value network to the true values of its states is above .2: "
+    "the mean over seeds of its square, less .04 of that of the true values, as a part of squared returns, is above 0",
+    margin=A_HUNDREDTH,
+    family=FAMILY,
+)
+def test_ppo_values_miss_the_true_values(ppo_values: Values) -> None:
+    assert ppo_values.true_beyond(A_FIFTH).last(2) > 0
+
+
+@claim(
+    "value/trpo-values-miss-the-true-values",
+    PAPER,
+    says=MISSES,
+    means="late in training the relative error of TRPO's value network to the true values of its states is above .2: "
+    "the mean over seeds of its square, less .04 of that of the true values, as a part of squared returns, is above 0",
+    margin=A_HUNDREDTH,
+    family=FAMILY,
+)
+def test_trpo_values_miss_the_true_values(trpo_values: Values) -> None:
+    assert trpo_values.true_beyond(A_FIFTH).last(2) > 0
+
+
+# What baselines do to the variance of the gradient.
+
+
+@claim(
+    "value/ppo-network-beats-no-baseline",
+    PAPER,
+    says=HELPS,
+    means="late in training two estimates of PPO's gradient from 2,048 pairs have a larger mean cosine with the "
+    "network's advantages than with returns in their place: the mean over seeds of the difference is above 0",
+    margin=ONE_IN_TWENTY,
+    family=FAMILY,
+)
+def test_ppo_network_beats_no_baseline(ppo_gradients: Gradients) -> None:
+    assert ppo_gradients.cosine(A_BATCH).last(2) > ppo_gradients.cosine(A_BATCH, "returns").last(2)
+
+
+@claim(
+    "value/trpo-network-beats-no-baseline",
+    PAPER,
+    says=HELPS,
+    means="late in training two estimates of TRPO's gradient from 2,048 pairs have a larger mean cosine with the "
+    "network's advantages than with returns in their place: the mean over seeds of the difference is above 0",
+    margin=ONE_IN_TWENTY,
+    family=FAMILY,
+)
+def test_trpo_network_beats_no_baseline(trpo_gradients: Gradients) -> None:
+    assert trpo_gradients.cosine(A_BATCH).last(2) > trpo_gradients.cosine(A_BATCH, "returns").last(2)
+
+
+@claim(
+    "value/ppo-truth-would-gain-more-than-the-network-does",
+    PAPER,
+    says=TRUTH_HELPS_MORE,
+    means="late in training the mean cosine of two estimates of PPO's gradient from 2,048 pairs gains more from "
+    "values fitted to the returns of 16,384 fresh pairs in place of the network's than from the network in place of no "
+    "baseline: the mean over seeds of the difference is above 0",
+    margin=ONE_IN_TWENTY,
+    family=FAMILY,
+)
+def test_ppo_truth_would_gain_more_than_the_network_does(ppo_gradients: Gradients) -> None:
+    true, network, none = (ppo_gradients.cosine(A_BATCH, of).last(2) for of in ("near_true", "surrogate", "returns"))
+    assert true - network > network - none
+
+
+@claim(
+    "value/trpo-truth-would-gain-more-than-the-network-does",
+    PAPER,
+    says=TRUTH_HELPS_MORE,
+    means="late in training the mean cosine of two estimates of TRPO's gradient from 2,048 pairs gains more from "
+    "values fitted to the returns of 16,384 fresh pairs in place of the network's than from the network in place of no "
+    "baseline: the mean over seeds of the difference is above 0",
+    margin=ONE_IN_TWENTY,
+    family=FAMILY,
+)
+def test_trpo_truth_would_gain_more_than_the_network_does(trpo_gradients: Gradients) -> None:
+    true, network, none = (trpo_gradients.cosine(A_BATCH, of).last(2) for of in ("near_true", "surrogate", "returns"))
+    assert true - network > network - none
+
+
+@claim(
+    "value/ppo-baselines-gain-does-not-grow",
+    PAPER,
+    says=DOES_NOT_GROW,
+    means="the mean cosine of two estimates of PPO's gradient from 2,048 pairs gains no more from the network in "
+    "place of no baseline late in training than at the start: the mean over seeds of the difference is at most 0",
+    margin=ONE_IN_TWENTY,
+    family=FAMILY,
+)
+def test_ppo_baselines_gain_does_not_grow(ppo_gradients: Gradients) -> None:
+    network, none = (ppo_gradients.cosine(A_BATCH, of) for of in ("surrogate", "returns"))
+    assert network.last(2) - none.last(2) <= network.at(0) - none.at(0)
+
+
+@claim(
+    "value/trpo-baselines-gain-does-not-grow",
+    PAPER,
+    says=DOES_NOT_GROW,
+    means="the mean cosine of two estimates of TRPO's gradient from 2,048 pairs gains no more from the network in "
+    "place of no baseline late in training than at the start: the mean over seeds of the difference is at most 0",
+    margin=ONE_IN_TWENTY,
+    family=FAMILY,
+)
+def test_trpo_baselines_gain_does_not_grow(trpo_gradients: Gradients) -> None:
+    network, none = (trpo_gradients.cosine(A_BATCH, of) for of in ("surrogate", "returns"))
+    assert network.last(2) - none.last(2) <= network.at(0) - none.at(0)
+
+
+# In `paper` alone.
+
+
+@claim(
+    "value/ppo-near-truth-of-a-million-gains-more-than-the-network-does",
+    PAPER,
+    says=TRUTH_HELPS_MORE,
+    means="as ppo-truth-would-gain-more-than-the-network-does, with values fitted to the returns of a million pairs",
+    margin=ONE_IN_TWENTY,
+    family=FAMILY,
+    profiles=["paper"],
+)
+def test_ppo_near_truth_of_a_million_gains_more_than_the_network_does(ppo_gradients_of_a_million: Gradients) -> None:
+    cosine = ppo_gradients_of_a_million.cosine
+    true, network, none = (cosine(A_BATCH, of).last(2) for of in ("near_true", "surrogate", "returns"))
+    assert true - network > network - none
+
+
+@claim(
+    "value/agents-without-baseline-are-far-worse",
+    PAPER,
+    says="Agents that are trained without a baseline end almost an order of magnitude lower.",
+    means="PPO trained on returns in place of advantages ends below a fifth of PPO's final return: the geometric mean "
+    "over seeds of the ratio is below .2",
+    margin=A_QUARTER_MORE,
+    family=FAMILY,
+    profiles=["paper"],
+)
+def test_agents_without_baseline_are_far_worse(
+    ppo_without_baseline_final: FinalReturns, ppo_final: FinalReturns
+) -> None:
+    assert ppo_without_baseline_final.mean / ppo_final.mean < A_FIFTH
