@@ -29,6 +29,7 @@ NO_GRADIENT = "What policy gradient methods follow is not the gradient of the di
 
 A_BATCH = 2048
 """State-action pairs of an update."""
+A_MILLION = 10**6
 HALF = 0.5
 """Cosine of two estimates that are as much signal as noise."""
 SLIGHTLY = 0.3
@@ -211,7 +212,7 @@ def test_trpo_surrogates_gradient_is_not_the_discounted_returns(trpo_gradients: 
     profiles=["paper"],
 )
 def test_ppo_a_million_pairs_agree(ppo_gradients_of_a_million: Gradients) -> None:
-    assert ppo_gradients_of_a_million.cosine(ppo_gradients_of_a_million.pairs).last(2) > NEARLY_THE_SAME
+    assert ppo_gradients_of_a_million.cosine(A_MILLION).last(2) > NEARLY_THE_SAME
 
 
 @claim(

@@ -73,7 +73,7 @@ def gradients(run: FinishedRun, pairs: int | None) -> Numbers:
     for k, rollout in _blocks(run, order, episodes_K):
         pairs_K[k] += rollout.reward_ST.shape[1]
         sums[k].append(gradient_sums(weigh_K[k].agent, rollout, weigh_K[k](rollout)))
-    numbers: Numbers = {"pairs": [float(pairs)]}
+    numbers: Numbers = {}
     for k in order:
         # Not each block's own number of pairs, which goes together with what is summed over them.
         per_block = pairs_K[k] / BLOCKS

@@ -8,7 +8,6 @@ The true gradient is never at hand, and is not needed: squares and products of i
 """
 
 import math
-from typing import Any
 
 from rlclaims.judging.evidence import ClaimError, is_number
 from rlclaims.judging.kept import At, Contrast, Kept
@@ -33,18 +32,20 @@ class Gradients(Kept):
         """Mean cosine between two independent estimates of a gradient from so many pairs each.
 
         That is |g|^2 / (|g|^2 + nu / pairs), with the square of the true gradient and the noise of a pair's worth; the
-        cosine of an estimate with the true gradient is its square root. Below 0 where the square is lost in noise.
+        cosine of an estimate with the true gradient is its square root. Below 0 where the square is lost in noise, and
+        none where it is lost in that of more pairs than were played.
 
         Raises:
-            ClaimError: there is no such gradient, or the pairs are no whole number from 1 up to those of its pool.
+            ClaimError: there is no such gradient, or the pairs are no whole number from 1 up.
         """
         self._known(of, "cosine")
-        if type(pairs) is not int or not 1 <= pairs <= self.pairs:
-            raise ClaimError(f"cosine({pairs!r}): a whole number of pairs, from 1 up to the pool's {self.pairs:,}.")
+        if type(pairs) is not int or pairs < 1:
+            raise ClaimError(f"cosine({pairs!r}): a whole number of pairs, from 1 up.")
 
         def number(at: At) -> float:
             square = at(f"{of}/square")
-            return square / (square + at(f"{of}/noise") / pairs)
+            whole = square + at(f"{of}/noise") / pairs
+            return square / whole if whole > 0 else math.nan
 
         return self._contrast(f"cosine of two estimates of {GRADIENTS[of]} from {pairs:,} pairs", number)
 
@@ -98,12 +99,6 @@ class Gradients(Kept):
             return at(f"{first}*{second}") / math.sqrt(squares[0] * squares[1])
 
         return self._contrast(f"cosine of {GRADIENTS[first]} with {GRADIENTS[second]}", number)
-
-    @property
-    def pairs(self) -> int:
-        """Pairs of the pool that gradients are estimated from, about."""
-        measured: Any = next((m for m in self._measured if not m.failure), None)
-        return int(measured.series["pairs"][0]) if measured else 10**9
 
     def _known(self, of: object, what: str) -> None:
         if of not in GRADIENTS:
