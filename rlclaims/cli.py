@@ -79,6 +79,20 @@ def list_claims(paths: Paths = None, profile: ProfileName = None) -> None:
 
 
 @app.command()
+def sentences(paths: Paths = None, profile: ProfileName = None) -> None:
+    """Tell in Markdown what became of each sentence, by where it stands: `rlclaims sentences > claims/README.md`."""
+    from rlclaims.report.sentences import sentences
+
+    claims = _collected(paths, profile)
+    if not claims:
+        raise _refused("There are no claims here; rlclaims new ID writes one.")
+    record = _record(claims[0].record)
+    if record is None:
+        raise _refused(f"There is no {claims[0].record} yet; pytest writes it.")
+    typer.echo(sentences([(c.name, c.declared) for c in claims], record), nl=False)
+
+
+@app.command()
 def explain(
     id: Annotated[str, typer.Argument(help="of the claim, with its parameters if it has any")],  # noqa: A002
     paths: Paths = None,

@@ -69,6 +69,37 @@ def test_claims_are_listed_with_their_last_verdicts(rlclaims, judged):
     assert [line.split()[:2] for line in lines[2:]] == [["claim", "supported"], ["other", "not"]]
 
 
+def test_sentences_are_told_with_their_claims_by_where_they_stand(rlclaims, pytester):
+    pytester.makeconftest(CONFTEST)
+    other, paper = (
+        one_claim(SUPPORTED, **changes)
+        .replace("section/claim", f"section/{name}")
+        .replace("test_claim", f"test_{name}")
+        for name, changes in (("other", {}), ("paper", {"profiles": ["paper"]}))
+    )
+    pytester.makepyfile(test_claims=HEADER + one_claim(SUPPORTED, margin=0.5) + other + paper)
+    pytester.runpytest_inprocess("--claims-seeds=5", "-k", "not test_other").assert_outcomes(
+        passed=1, deselected=1, skipped=1
+    )
+    record = json.loads((pytester.path / ".rlclaims" / "reports" / "latest" / "claims.json").read_text())
+    lines = [line for line in rlclaims("sentences").splitlines() if line]
+    assert lines[0] == "# Sentences and their claims"
+    place = lines.index(f"## {record['claims'][0]['source']}")
+    # All are of one sentence.
+    assert lines[place + 1] == "> It is so."
+    assert lines[place + 4 :] == [
+        "| `section/claim` | supported (5 seeds) |",
+        "| `section/other` | not run |",
+        "| `section/paper` | in the profile paper alone |",
+    ]
+
+
+def test_sentences_need_a_record(rlclaims, pytester):
+    pytester.makeconftest(CONFTEST)
+    pytester.makepyfile(test_claims=HEADER + one_claim(SUPPORTED))
+    assert "claims.json yet; pytest writes it." in rlclaims("sentences", code=2)
+
+
 def test_a_claim_is_explained(rlclaims, judged):
     said = rlclaims("explain", "section/claim")
     record = json.loads((judged / ".rlclaims" / "reports" / "latest" / "claims.json").read_text())
