@@ -55,7 +55,7 @@ KINDS = {
         lambda run, _: updates.late_updates(run),
         updates.late_length,
         updates.late_expected_steps,
-        (*_EPISODES, "finished/updates.py"),
+        (*_EPISODES, "finished/updates.py", "finished/landscapes.py"),
         10_000,
     ),
     "large_updates": Kind(

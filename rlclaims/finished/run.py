@@ -88,7 +88,7 @@ class FinishedRun:
             drawn = replace(drawn, qpos_DQ=begin[0], qvel_DV=begin[1])
         played = play(self.task, acting, drawn, listed, self.algorithm.gamma, keep=keep, on_steps=self.on_steps)
         if played.unstable_M.any():
-            raise SimulationFailure("MuJoCo could not simulate an episode of a policy of its")
+            raise SimulationFailure("MuJoCo could not simulate an episode of one of its policies")
         return played
 
     def episode_length(self, checkpoints: Sequence[Checkpoint]) -> list[float]:

@@ -78,7 +78,7 @@ def large_update(run: FinishedRun, pairs: int | None) -> Numbers:
     improve: Callable[..., None] = run.algorithm.improve  # type: ignore[attr-defined]
     with torch.enable_grad():
         improve(agent, batch)
-    large_P = agent.theta_SP[0].numpy().copy()
+    large_P = agent.theta_SP[0].detach().numpy().copy()
     wanted = episodes_needed(length, most_steps=MOST_STEPS)
     policies = [(theta_P, at) for theta_P in (own_P, small_P, large_P)]
     played = run.play(policies, [(policy, first + MAIN + e) for policy in range(3) for e in range(wanted)])
