@@ -73,14 +73,14 @@ def checkpoint(iteration):
     rng = np.random.default_rng(iteration)
     pairs = [tuple(rng.normal(size=shape).astype(np.float32) for shape in ((6, 4), (6, 2), (6,))) for _ in range(2)]
     moments = rng.normal(size=(2, 9)).astype(np.float32)
-    value_P = rng.normal(size=5).astype(np.float32)
-    return Checkpoint(iteration, *moments, 12 * iteration, state_of(rng), value_P, rng.normal(size=4), *pairs)
+    values = rng.normal(size=(2, 5)).astype(np.float32)
+    return Checkpoint(iteration, *moments, 12 * iteration, state_of(rng), *values, rng.normal(size=4), *pairs)
 
 
 def assert_same(one, other):
     assert (one.iteration, one.adam_steps) == (other.iteration, other.adam_steps)
     assert type(one.adam_steps) is int
-    for name in ("adam_mean_P", "adam_square_P", "minibatch_state", "value_P", "reward_state"):
+    for name in ("adam_mean_P", "adam_square_P", "minibatch_state", "value_P", "fitted_value_P", "reward_state"):
         ours, theirs = getattr(one, name), getattr(other, name)
         assert ours.dtype == theirs.dtype and np.array_equal(ours, theirs), name
     for states in ("training", "held_out"):

@@ -7,7 +7,7 @@ import pytest
 
 from rlclaims.agents.ppo import PPO
 from rlclaims.agents.trpo import TRPO
-from rlclaims.finished import expected_steps
+from rlclaims.finished import KINDS
 from rlclaims.study.cost import NOTHING, Line, Speed, cost, cost_of_studies, cost_of_twins, measured_speeds
 from rlclaims.study.executor import execute
 from rlclaims.study.plan import plan
@@ -65,7 +65,7 @@ def test_making_updates_again_takes_the_policys_share_of_learning():
 def test_landscapes_take_the_steps_that_are_expected_and_a_run_is_made_by_one_process():
     landscapes, large = Study("landscapes"), Study("large_updates", 4096)
     asked = [(run, landscapes) for run in runs(PPO_, 3)] + [(run, large) for run in runs(TRPO_, 1)]
-    of_each, of_large = expected_steps("landscapes", None, 25), expected_steps("large_updates", 4096, 25)
+    of_each, of_large = (KINDS[study.kind].expected_steps(study.pairs, 25) for study in (landscapes, large))
     # 128 play at a time.
     second_a_step = (0.5 + 128 * 0.125) / (128 * 64)
     taken = cost_of_studies(asked, 2, SPEEDS)

@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import math
 import shutil
 import subprocess
@@ -135,7 +136,15 @@ def test_measuring_code_names_measurements_and_not_runs(tmp_path, monkeypatch):
     assert digest.run_digest(SPEC) == run
 
 
-STUDIES = [TWINS, Study("landscapes"), Study("late_updates"), Study("large_updates", 4096)]
+STUDIES = [
+    TWINS,
+    Study("landscapes"),
+    Study("late_updates"),
+    Study("large_updates", 4096),
+    Study("gradients", 2048),
+    Study("values"),
+    Study("final_returns"),
+]
 
 
 @pytest.fixture
@@ -158,7 +167,7 @@ def digest_after(tmp_path, monkeypatch):
 
 def test_a_study_is_named_by_what_is_asked_and_by_the_measurements_below_it(monkeypatch):
     run, measured = digest.run_digest(SPEC), digest.measurement_digest(SPEC)
-    asked = [*STUDIES, Study("large_updates", 4097)]
+    asked = [*STUDIES, Study("large_updates", 4097), Study("gradients", 2049)]
     first = [digest.study_digest(SPEC, study) for study in asked]
     assert len({run, measured, *first}) == 2 + len(asked)
     monkeypatch.setattr(digest, "measurement_digest", lambda spec: "f" * 64)
@@ -173,15 +182,25 @@ def test_code_of_twin_updates_names_them_and_neither_runs_nor_measurements(diges
     assert (digest.run_digest(SPEC), digest.measurement_digest(SPEC)) == (run, measured)
 
 
+# Of each file that measures finished runs, a number in it and the kinds of study that it makes.
+OF_FILES = [
+    ("landscapes", "DIRECTIONS = 20", ("landscapes", "late_updates", "large_updates")),
+    ("updates", "LATE_EPISODES = 8", ("late_updates", "large_updates")),
+    ("gradients", "BLOCKS = 32", ("gradients",)),
+    ("values", "STATES = 64", ("values",)),
+    ("final_returns", "EPISODES = 32", ("final_returns",)),
+]
+
+
 @pytest.mark.parametrize("study", STUDIES[1:], ids=lambda study: study.name)
-def test_code_of_landscapes_names_them_and_no_twin_updates(digest_after, study):
-    first, twins = digest.study_digest(SPEC, study), digest.study_digest(SPEC, TWINS)
-    changed = [
-        digest_after(study, "landscapes/finished.py", "GROUPS = 4", "GROUPS = 5"),
-        digest_after(study, "landscapes/around.py", "FAR = 2.0", "FAR = 3.0"),
-        digest_after(study, "episodes.py", "SLOTS = 128", "SLOTS = 64"),
-    ]
-    assert len({first, *changed}) == 4
+def test_code_that_measures_finished_runs_names_what_it_makes_and_nothing_else(digest_after, study):
+    names = [digest.study_digest(SPEC, study)]
+    twins = digest.study_digest(SPEC, TWINS)
+    shared = [("finished/run", "GROUPS = 4"), ("episodes", "SLOTS = 128")]
+    for file, number in [*shared, *((f"finished/{own}", number) for own, number, _ in OF_FILES)]:
+        names.append(digest_after(study, f"{file}.py", number, f"{number}0"))
+    changes = [after != before for before, after in itertools.pairwise(names)]
+    assert changes == [True, True, *(study.kind in kinds for _, _, kinds in OF_FILES)]
     assert digest.study_digest(SPEC, TWINS) == twins
 
 

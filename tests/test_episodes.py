@@ -70,6 +70,8 @@ def test_an_episode_is_gymnasiums_with_the_same_start_policy_and_noise(time_limi
         while not any(ended):
             t = len(rewards)
             np.testing.assert_allclose(steps.observation_LO[t], seen(raw_O), rtol=1e-6, atol=1e-7)
+            assert np.array_equal(steps.qpos_LQ[t], env.unwrapped.data.qpos)
+            assert np.array_equal(steps.qvel_LV[t], env.unwrapped.data.qvel)
             mean_A = mean_of(torch.from_numpy(seen(raw_O)).float()).detach().numpy()
             # Two routes in single precision through sums of some ten terms of order 1.
             expected_A = mean_A + np.exp(policies.theta_NP[policy, -3:]) * noise_TA[t]
@@ -78,6 +80,7 @@ def test_an_episode_is_gymnasiums_with_the_same_start_policy_and_noise(time_limi
             rewards.append(reward)
         np.testing.assert_allclose(steps.observation_LO[-1], seen(raw_O), rtol=1e-6, atol=1e-7)
         assert np.array_equal(steps.reward_L, rewards)
+        assert len(steps.qpos_LQ) == len(steps.qvel_LV) == len(rewards)
         assert (played.length_M[m], played.terminated_M[m]) == (len(rewards), ended[0])
         assert played.return_M[m] == pytest.approx(math.fsum(rewards), rel=1e-12)
         ways.add("terminated" if ended[0] else "truncated")

@@ -11,11 +11,14 @@ from rlclaims.agents.ppo import PPO, PPOM
 from rlclaims.agents.trpo import TRPO
 from rlclaims.judging.evidence import ClaimError
 from rlclaims.judging.factorial import Factorial
+from rlclaims.judging.final_returns import FinalReturns
+from rlclaims.judging.gradients import Gradients
 from rlclaims.judging.landscapes import Landscapes
 from rlclaims.judging.runs import Runs, RunsSpec
 from rlclaims.judging.subjects import cells, check_study, subject
 from rlclaims.judging.twins import TwinUpdates
 from rlclaims.judging.update_quality import LargeUpdates, LateUpdates
+from rlclaims.judging.values import Values
 from rlclaims.stats.factorial import aliases, two_level_design
 from rlclaims.stats.verdict import Reason
 from rlclaims.study.spec import RunSpec, SpecError
@@ -271,7 +274,14 @@ def test_a_fixture_stands_for_runs_or_for_their_twin_updates():
     assert plain.kl_old_new.mean.training.overall().values == pytest.approx([0.1 * seed for seed in SEEDS])
     twin = subject(RunsSpec(PPO, "Hopper-v5", None, study=TWINS), run_specs, measured)
     assert isinstance(twin, TwinUpdates) and twin.seeds == SEEDS
-    for name, cls in (("landscapes", Landscapes), ("late_updates", LateUpdates), ("large_updates", LargeUpdates)):
+    for name, cls in (
+        ("landscapes", Landscapes),
+        ("late_updates", LateUpdates),
+        ("large_updates", LargeUpdates),
+        ("gradients", Gradients),
+        ("values", Values),
+        ("final_returns", FinalReturns),
+    ):
         it = subject(RunsSpec(PPO, "Hopper-v5", None, study=Study(name)), run_specs, measured)
         assert type(it) is cls and it.seeds == SEEDS and name.replace("_", " ") in repr(it)
 
@@ -303,6 +313,15 @@ def test_large_updates_are_of_what_improves_by_itself_on_as_many_pairs_as_it_lea
     for pairs in (2047, 0, -4096, 4096.0, "4096", True, None, [4096]):
         with pytest.raises(SpecError, match=r"^Large updates of PPO are .* no fewer than the 2048 that .*, not .*\.$"):
             check_study(Study("large_updates", pairs), PPO())
+
+
+def test_gradients_are_of_any_algorithm_from_a_whole_number_of_pairs_and_no_few():
+    for algorithm in (PPO(), TRPO(), Learns(), LearnsAnew()):
+        for kind, pairs in (("gradients", 1024), ("gradients", 2**16), ("values", None), ("final_returns", None)):
+            check_study(Study(kind, pairs), algorithm)
+    for pairs in (1023, 0, -4096, 4096.0, "4096", True, None):
+        with pytest.raises(SpecError, match=r"^Gradients are estimated from a whole .*, 1,024 or more, not .*\.$"):
+            check_study(Study("gradients", pairs), PPO())
 
 
 class ImprovesAndSays(Improves):

@@ -9,7 +9,7 @@ from scipy.stats import norm
 
 from rlclaims import PPO, ClaimError, Landscapes, LargeUpdates, LateUpdates
 from rlclaims.checkpoints import checkpoint_iterations
-from rlclaims.finished import length
+from rlclaims.finished import KINDS
 from rlclaims.study.store import Measured
 from rlclaims.training import HELD_OUT_EVERY
 
@@ -26,7 +26,7 @@ def planted(seed):
         for part in ("along", "near", "far"):
             for name in ("return", "discounted", "variance", "length", "kl", *(f"promise/{on}" for on in PROMISES)):
                 full = f"{k}/{part}/{name}"
-                values = rng.uniform(1, 9, length("landscapes", full, ITERATIONS))
+                values = rng.uniform(1, 9, KINDS["landscapes"].length(full, ITERATIONS))
                 # theta returns some 50, random directions change that by a little
                 series[full] = (values + (50 if (part, name[:6]) == ("along", "return") else -5)).tolist()
                 if name in ("variance", "length"):

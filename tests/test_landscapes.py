@@ -12,8 +12,9 @@ from torch.distributions import Normal
 import rlclaims.finished
 from rlclaims import PPO, PPOM, TRPO, PPONoClip, training
 from rlclaims.checkpoints import History, arrays_of, resumed, start_from
-from rlclaims.finished import SimulationFailure, around, finished, length, measured, updates
-from rlclaims.finished.landscapes import episodes_needed, landscapes
+from rlclaims.finished import KINDS, SimulationFailure, landscapes, measured, updates
+from rlclaims.finished import run as finished
+from rlclaims.finished.landscapes import episodes_needed
 from rlclaims.finished.run import FinishedRun
 from rlclaims.finished.updates import large_update, late_updates
 from rlclaims.randomness import Purpose, stream
@@ -62,9 +63,9 @@ def runs():
 def made(runs):
     """Landscapes of three of them, with few episodes, of which a pilot asks for different numbers."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(around, "MOST_STEPS", MOST_STEPS)
-        patch.setattr(around, "TOLERANCE", TOLERANCE)
-        return {name: landscapes(runs[name]) for name in ("PPO", "PPONoClip", "TRPO")}
+        patch.setattr(landscapes, "MOST_STEPS", MOST_STEPS)
+        patch.setattr(landscapes, "TOLERANCE", TOLERANCE)
+        return {name: landscapes.landscapes(runs[name]) for name in ("PPO", "PPONoClip", "TRPO")}
 
 
 # By hand.
@@ -432,9 +433,9 @@ def test_the_pilots_episodes_say_how_many_and_are_none_of_those(runs, monkeypatc
     )
     # An aim at which the rule says 28, well within what the steps allow.
     variance = np.var([b - a for a, b in zip(own_E, moved_E, strict=True)], ddof=1)
-    monkeypatch.setattr(around, "TOLERANCE", math.sqrt(variance / 26) / np.mean(own_E))
+    monkeypatch.setattr(landscapes, "TOLERANCE", math.sqrt(variance / 26) / np.mean(own_E))
     alone = replace(run, start=replace(run.start, checkpoints=(checkpoint,)))
-    numbers = landscapes(alone)
+    numbers = landscapes.landscapes(alone)
     assert numbers["0/along/episodes"] == [28.0]
     assert len(drawn) == 2 and not set(drawn[0]) & set(drawn[1])
     assert drawn[0] == [first + e for e in range(8)]
@@ -547,14 +548,14 @@ def test_pairs_that_minibatches_do_not_divide_are_shared_among_them(pairs, runs)
 
 @pytest.mark.parametrize(("kind", "pairs"), [("landscapes", None), ("late_updates", None), ("large_updates", 300)])
 def test_series_are_as_long_as_is_said_beforehand_and_the_same_again(kind, pairs, runs, made, monkeypatch):
-    monkeypatch.setattr(around, "MOST_STEPS", MOST_STEPS)
-    monkeypatch.setattr(around, "TOLERANCE", TOLERANCE)
+    monkeypatch.setattr(landscapes, "MOST_STEPS", MOST_STEPS)
+    monkeypatch.setattr(landscapes, "TOLERANCE", TOLERANCE)
     monkeypatch.setattr(rlclaims.finished, "task_named", lambda _: TASK)
     run, told = runs["TRPO"], []
     arguments = kind, pairs, run.algorithm, "Hopper-v5", ITERATIONS, run.start
     numbers = measured(*arguments, run.history, told.append)
     for name, values in numbers.items():
-        assert len(values) == length(kind, name, ITERATIONS), name
+        assert len(values) == KINDS[kind].length(name, ITERATIONS), name
         assert all(type(x) is float and math.isfinite(x) for x in values), name
     assert len(numbers) == {"landscapes": 3 * (3 * 9 - 1 + 2 + 3), "late_updates": 4, "large_updates": 7}[kind]
     assert sum(told) > 100
@@ -563,5 +564,5 @@ def test_series_are_as_long_as_is_said_beforehand_and_the_same_again(kind, pairs
     # A policy that is no number cannot be simulated.
     theta_KP = run.history.theta_KP.copy()
     theta_KP[9:] = np.nan  # after the last kept update, and before late ones
-    with pytest.raises(SimulationFailure, match=r"^MuJoCo could not simulate an episode of its landscape$"):
+    with pytest.raises(SimulationFailure, match=r"^MuJoCo could not simulate an episode of one of its policies$"):
         measured(*arguments, replace(run.history, theta_KP=theta_KP))

@@ -38,7 +38,7 @@ PAPERS = [
 COMMON = {
     "steps": 2048, "hidden": (64, 64), "value_epochs": 10, "minibatches": 32, "gamma": 0.99, "gae_lambda": 0.95,
     "adam_epsilon": 1e-5, "normalize_observations": True, "activation": "tanh", "gradient_clip": None,
-    "reward_scaling": "returns",
+    "reward_scaling": "returns", "value_baseline": True,
 }  # fmt: skip
 ON = {
     "scale_rewards": True,
@@ -130,6 +130,7 @@ def test_an_unknown_setting_is_refused_by_name():
         ({"scale_rewards": False}, "needs scale_rewards=True"),
         ({"value_clip": 0.0}, "value_clip must be a positive"),
         ({"gradient_clip": -1.0}, "gradient_clip must be a positive"),
+        ({"value_baseline": None}, "value_baseline must be True or False, not None"),
         ({"normalize_advantages": 1}, "normalize_advantages must be True or False, not 1"),
         ({"entropy_coefficient": 0}, "entropy_coefficient must be a number other than 0, or None for off, not 0"),
         ({"entropy_coefficient": float("nan")}, "entropy_coefficient must be a number other than 0.* not nan"),

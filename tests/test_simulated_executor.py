@@ -1,4 +1,4 @@
-"""Landscapes, late and large updates of finished runs, made by other processes and kept one by one."""
+"""What is measured of finished runs, made by other processes and kept one by one."""
 
 import json
 import signal
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from rlclaims import PPO, TRPO
-from rlclaims.finished import SimulationFailure, expected_steps, measured
+from rlclaims.finished import KINDS, SimulationFailure, measured
 from rlclaims.sim.tasks import task_named
 from rlclaims.study import crew, simulated_executor, simulated_worker
 from rlclaims.study.executor import TrainingError
@@ -25,7 +25,14 @@ from rlclaims.training import Cohort, Group
 SMALL = {"steps": 64, "value_epochs": 1, "hidden": (8,)}
 ALGORITHMS = PPO(epochs=1, minibatches=2, **SMALL), TRPO(**SMALL, minibatches=2)
 TASK = "InvertedPendulum-v5"
-STUDIES = Study("landscapes"), Study("late_updates"), Study("large_updates", 96)
+STUDIES = (
+    Study("landscapes"),
+    Study("late_updates"),
+    Study("large_updates", 96),
+    Study("gradients", 1024),
+    Study("values"),
+    Study("final_returns"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +68,12 @@ def test_other_processes_make_the_same_numbers_and_tell_every_step(stored):
             assert np.array_equal(found.series[name], values, equal_nan=True), name
             assert len(values) == length(study, name, 2), name
     first, last = told[0], told[-1]
-    assert (first.done, first.total, first.steps_done) == (0, 12, 0)
-    assert first.kinds == ("landscapes", "late updates", "large updates")
-    assert first.steps_total == 4 * sum(expected_steps(study.kind, study.pairs, 2) for study in STUDIES)
-    assert (last.done, last.total) == (12, 12)
+    assert (first.done, first.total, first.steps_done) == (0, 24, 0)
+    assert first.kinds == ("landscapes", "late updates", "large updates", "gradients", "values", "final returns")
+    assert first.steps_total == 4 * sum(KINDS[study.kind].expected_steps(study.pairs, 2) for study in STUDIES)
+    assert (last.done, last.total) == (24, 24)
     assert last.steps_done == last.steps_total == sum(steps)
-    assert sorted({progress.done for progress in told}) == list(range(13))
+    assert sorted({progress.done for progress in told}) == list(range(25))
 
 
 def test_a_failed_run_has_its_failure_and_needs_no_process(stored, records, monkeypatch):
@@ -77,7 +84,7 @@ def test_a_failed_run_has_its_failure_and_needs_no_process(stored, records, monk
     store.put(failed, record)
     monkeypatch.setattr(crew, "start", None)
     make_simulated([(failed, study) for study in STUDIES], store, 2)
-    assert [store.study(failed, study) for study in STUDIES] == [Measured("it broke", {})] * 3
+    assert [store.study(failed, study) for study in STUDIES] == [Measured("it broke", {})] * 6
 
 
 def test_an_episode_that_cannot_be_simulated_is_told_in_words_and_the_next_run_is_made(stored, monkeypatch):

@@ -38,7 +38,7 @@ def checkpoint(iteration):
     moments = np.full((2, 4), iteration + 0.5, np.float32)
     stands = state_of(stream(5, Purpose.MINIBATCHES))
     scale = np.array([iteration + 0.25, 2.0])
-    return Checkpoint(iteration, *moments, 8 * iteration, stands, moments[0], scale, training, held_out)
+    return Checkpoint(iteration, *moments, 8 * iteration, stands, moments[0], moments[1] + 1, scale, training, held_out)
 
 
 @pytest.fixture
@@ -206,7 +206,7 @@ def test_where_updates_started_comes_back_as_it_was_put(store):
     assert start.theta_KP.tolist() == [[0] * 4, [1] * 4]
     for one, other in zip(start.checkpoints, kept, strict=True):
         assert (one.iteration, one.adam_steps) == (other.iteration, other.adam_steps)
-        for name in ("adam_mean_P", "adam_square_P", "minibatch_state"):
+        for name in ("adam_mean_P", "adam_square_P", "minibatch_state", "value_P", "fitted_value_P", "reward_state"):
             assert np.array_equal(getattr(one, name), getattr(other, name))
         for name in ("training", "held_out"):
             assert all(map(np.array_equal, getattr(one, name), getattr(other, name)))
@@ -314,6 +314,9 @@ STUDIES = [
     Study("late_updates"),
     Study("large_updates", 65536),
     Study("large_updates", 10**6),
+    Study("gradients", 2048),
+    Study("values"),
+    Study("final_returns"),
 ]
 each_study = pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
 
@@ -341,7 +344,8 @@ def test_the_names_of_files_tell_studies_apart_and_are_read_back(store):
     for study in STUDIES:
         store.put_study(SPEC, study, None, {})
     folder = store.folder(SPEC)
-    for pattern in ("twins-*", "landscapes-*", "late_updates-*", "large_updates-65536-*", "large_updates-1000000-*"):
+    of_pairs = ("large_updates-65536-*", "large_updates-1000000-*", "gradients-2048-*")
+    for pattern in ("twins-*", "landscapes-*", "late_updates-*", *of_pairs, "values-*", "final_returns-*"):
         (path,) = folder.glob(f"{pattern}.json")
         assert re.fullmatch(r"[0-9a-f]{32}", path.stem.rpartition("-")[2])
     (folder / "notes-of-mine.json").write_text("{}")

@@ -7,7 +7,7 @@ from claim_text import CONFTEST, HEADER, SUPPORTED, one_claim, written
 from typer.testing import CliRunner
 
 from rlclaims.cli import app
-from rlclaims.finished import expected_steps
+from rlclaims.finished import KINDS
 
 TWINS = """
 import rlclaims
@@ -114,6 +114,10 @@ def test_a_factorial_is_judged_on_all_its_combinations(session, store):
             "Large updates of TRPO are made on a whole number of pairs, no fewer than the 64 *, not 63.*",
         ),
         ("rlclaims.large_updates(PPO, 'InvertedPendulum-v5', pairs=4e6)", "Large updates of PPO *, not 4000000.0.*"),
+        (
+            "rlclaims.gradients(PPO, 'InvertedPendulum-v5', pairs=1000)",
+            "Gradients are estimated from a whole number of pairs, 1,024 or more, not 1000. *",
+        ),
         ("rlclaims.landscape(7, 'InvertedPendulum-v5')", "Runs are of an algorithm*not of 7.*"),
         ("rlclaims.late_updates(PPO, 'InvertedPendulum-v5', epoch=1)", "*has no setting 'epoch'*"),
         ("rlclaims.factorial(PPO, 'InvertedPendulum-v5')", "*A factorial varies settings*"),
@@ -201,7 +205,11 @@ LATE = "assert first(late, 'before/return').quantile(0.99) < 1e9"
 
 
 def another(body, parameters):
-    return one_claim(body, parameters).replace("section/claim", f"section/{parameters}").replace("_claim", "_another")
+    return (
+        one_claim(body, parameters)
+        .replace("section/claim", f"section/{parameters}")
+        .replace("_claim", f"_{parameters}")
+    )
 
 
 def files_by_seed(store, pattern):
@@ -272,7 +280,7 @@ def test_a_dry_run_tells_of_the_steps_of_landscapes(session_by_looks, tmp_path):
     have, train, million_steps, *_ = told("--claims-dry-run", "--claims-seeds=10")
     assert (have, train) == ("0", "10") and list(tmp_path.iterdir()) == []
     # Two iterations of 64 steps and one to measure on; and what landscapes of each run are expected to take.
-    expected = 10 * (3 * 64 + expected_steps("landscapes", None, 2)) / 1e6
+    expected = 10 * (3 * 64 + KINDS["landscapes"].expected_steps(None, 2)) / 1e6
     assert float(million_steps) == pytest.approx(expected, abs=0.05) and expected > 0.2
     assert session_by_looks(LANDSCAPES + one_claim(AROUND, "around")).parseoutcomes() == {"passed": 1}
     assert told("--claims-dry-run") == ["6", "0", "0", "0", "0"]
@@ -282,7 +290,43 @@ def test_a_dry_run_tells_of_the_steps_of_landscapes(session_by_looks, tmp_path):
     have, train, million_steps, *_ = told("--claims-dry-run")
     least = float(million_steps.split("/")[0])
     assert (have, train.split("/")[0]) == ("6", "0")
-    assert least == pytest.approx(6 * expected_steps("landscapes", None, 2) / 1e6, abs=0.05) and least > 0.1
+    assert least == pytest.approx(6 * KINDS["landscapes"].expected_steps(None, 2) / 1e6, abs=0.05) and least > 0.1
+
+
+MEASURED = (
+    LANDSCAPES
+    + """
+pool = rlclaims.gradients(PPO, "InvertedPendulum-v5", pairs=1024, epochs=1, **SMALL)
+known = rlclaims.values(PPO, "InvertedPendulum-v5", epochs=1, **SMALL)
+final = rlclaims.final_returns(PPO, "InvertedPendulum-v5", epochs=1, **SMALL)
+"""
+)
+
+
+def test_gradients_values_and_final_returns_are_made_once_and_judged(session, tmp_path):
+    claims = {
+        "pool": "assert pool.step_beyond(0.5).at(0).median < 9",
+        "known": "assert known.error('returns').overall().median > 0",
+        "final": "assert final.mean.median > 0",
+    }
+    body = MEASURED + "".join(another(judged, name) for name, judged in claims.items())
+    first = session(body, f"--claims-store={tmp_path}")
+    assert first.parseoutcomes() == {"passed": 3}
+    first.stdout.fnmatch_lines(["rlclaims: gradients, values, final returns: 0 of 15 done."])
+    for pattern in ("gradients-1024", "values", "final_returns"):
+        assert files_by_seed(tmp_path, pattern) == list(range(5))
+    kinds = {claim["id"]: claim["runs"][0]["kind"] for claim in written(tmp_path)["claims"]}
+    assert kinds == {"section/pool": "gradients", "section/known": "values", "section/final": "final returns"}
+    # The numbers that are judged are those of the files.
+    (final,) = (claim for claim in written(tmp_path)["claims"] if claim["id"] == "section/final")
+    series = {
+        json.loads((path.parent / "run.json").read_text())["seed"]: json.loads(path.read_text())["series"]["return"]
+        for path in tmp_path.glob("runs/*/final_returns-*.json")
+    }
+    assert final["evidence"]["values"][0] == pytest.approx([sum(series[seed]) / 4 for seed in range(5)])
+    again = session(body, f"--claims-store={tmp_path}")
+    assert again.parseoutcomes() == {"passed": 3}
+    again.stdout.no_fnmatch_line("*done.")
 
 
 def test_large_updates_without_pairs_are_no_fixture(session):
