@@ -5,6 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 from hypothesis import settings
+from small_runs import trained
 from torch import nn
 
 from rlclaims.agents.algorithm import Agent
@@ -22,6 +23,12 @@ def torch_threads():
     torch.set_num_threads(1)
     yield torch.set_num_threads
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def runs():
+    """Finished runs by name (`small_runs`)."""
+    return trained()
 
 
 @pytest.fixture

@@ -1,62 +1,47 @@
 """Landscapes of real, small runs: their points, returns, surrogates and numbers of episodes, each by a naive route."""
 
 import math
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from small_runs import (
+    ALGORITHMS,
+    ITERATIONS,
+    KEPT,
+    N_ACTION,
+    OF_BATCHES,
+    OF_ITERATION,
+    OF_LATE,
+    OF_MAIN,
+    SIZES,
+    TASK,
+    Hand,
+    by_hand,
+    group_means,
+    log_densities,
+    naive_advantages,
+    naive_objective,
+    reward_scale,
+    step_of,
+    unit_of,
+    values_of,
+)
 from torch.distributions import Normal
 
 import rlclaims.finished
-from rlclaims import PPO, PPOM, TRPO, PPONoClip, training
-from rlclaims.checkpoints import History, arrays_of, resumed, start_from
+from rlclaims.checkpoints import resumed
 from rlclaims.finished import KINDS, SimulationFailure, landscapes, measured, updates
 from rlclaims.finished import run as finished
 from rlclaims.finished.landscapes import episodes_needed
 from rlclaims.finished.run import FinishedRun
 from rlclaims.finished.updates import large_update, late_updates
 from rlclaims.randomness import Purpose, stream
-from rlclaims.sim.simulator import Simulator
-from rlclaims.sim.tasks import task_named
-from rlclaims.training import Cohort, Group
 from rlclaims.update import Batch
 
-ITERATIONS, KEPT = 12, (0, 4, 8)
-LIMIT = 40
-TASK = replace(task_named("Hopper-v5"), time_limit=LIMIT)  # short, so that endings of both kinds come
-SIZES, N_ACTION = (11, 8, 8), 3
-SMALL = {"steps": 256, "minibatches": 8, "value_epochs": 2, "hidden": (8, 8)}
-# Steps at which many ratios leave their range.
-ALGORITHMS = {
-    "PPO": PPO(**SMALL, epochs=4, learning_rate=5e-3),
-    "PPOM": PPOM(**SMALL, epochs=3, learning_rate=5e-3, clip_epsilon=0.1),
-    "PPONoClip": PPONoClip(**SMALL, epochs=2, learning_rate=8e-3, gradient_clip=0.4, reward_clip=1.2),
-    "TRPO": TRPO(**SMALL),
-}
 MOST_STEPS, TOLERANCE = 500, 0.01
 ALONG = (0, 0.5, 1, 1.5, 2, 2.5, 3, 6, 12)
-# Between the random numbers of two iterations, and of an iteration's uses.
-OF_ITERATION, OF_MAIN, OF_LATE, OF_BATCHES = 100_000, 25_000, 50_000, 75_000
-
-
-@pytest.fixture(scope="module")
-def runs():
-    """The second of each algorithm's runs, trained in one cohort, as the store gives them back."""
-    groups = [Group(algorithm, (5, 2)) for algorithm in ALGORITHMS.values()]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "HELD_OUT_EVERY", 4)
-        records = Cohort(TASK, groups, ITERATIONS).train()[1::2]
-    made = {}
-    for name, record in zip(ALGORITHMS, records, strict=True):
-        assert record.failure is None
-        theta_KP = np.stack(record.policy_parameters)
-        start = start_from(record.seed, theta_KP, arrays_of(record.checkpoints))
-        assert tuple(checkpoint.iteration for checkpoint in start.checkpoints) == KEPT
-        history = History(theta_KP, *map(np.array, zip(*record.normalizations, strict=True)))
-        made[name] = FinishedRun(record.algorithm, TASK, ITERATIONS, start, history, lambda _: None)
-    return made
 
 
 @pytest.fixture(scope="module")
@@ -66,62 +51,6 @@ def made(runs):
         patch.setattr(landscapes, "MOST_STEPS", MOST_STEPS)
         patch.setattr(landscapes, "TOLERANCE", TOLERANCE)
         return {name: landscapes.landscapes(runs[name]) for name in ("PPO", "PPONoClip", "TRPO")}
-
-
-# By hand.
-
-
-@dataclass(frozen=True)
-class Hand:
-    """One episode, played by a loop."""
-
-    observations: list
-    """Normalised, with the last."""
-    actions: list
-    rewards: list
-    terminated: bool
-
-    def discounted(self, gamma=0.99):
-        return math.fsum(gamma**t * reward for t, reward in enumerate(self.rewards))
-
-
-@cache
-def simulator():
-    return Simulator(TASK, [np.random.default_rng(0)])
-
-
-def by_hand(run, theta_P, iteration, index):
-    """What one simulation answers to a policy with an iteration's normaliser, by the random numbers of an index."""
-    simulation, clip = simulator(), run.algorithm.observation_clip or np.inf
-    qpos_Q, qvel_V = simulation.initial_state(stream(run.start.seed, Purpose.LANDSCAPE_RESETS, index))
-    noise_TA = stream(run.start.seed, Purpose.LANDSCAPE_NOISE, index).standard_normal((LIMIT, N_ACTION), np.float32)
-    weights, rest_P = [], theta_P
-    for n_in, n_out in zip(SIZES, (*SIZES[1:], N_ACTION), strict=True):
-        weight_P, bias_P, rest_P = np.split(rest_P, [n_in * n_out, (n_in + 1) * n_out])
-        weights.append((weight_P.reshape(n_in, n_out), bias_P))
-
-    def seen(raw_O):
-        scaled_O = (raw_O - run.history.offset_KO[iteration]) * run.history.inverse_std_KO[iteration]
-        return scaled_O.clip(-clip, clip).astype(np.float32)
-
-    observations = [seen(simulation.set_state(np.array([0]), qpos_Q[None], qvel_V[None])[0])]
-    actions, rewards, done = [], [], False
-    while not done:
-        x = observations[-1]
-        for weight_IO, bias_O in weights[:-1]:
-            x = np.tanh(x @ weight_IO + bias_O)
-        actions.append(x @ weights[-1][0] + weights[-1][1] + np.exp(rest_P) * noise_TA[len(actions)])
-        answer = simulation.step(actions[-1][None])
-        observations.append(seen(answer.observation_SO[0]))
-        rewards.append(float(answer.reward_S[0]))
-        done = answer.terminated_S[0] or answer.truncated_S[0]
-    return Hand(observations, actions, rewards, bool(answer.terminated_S[0]))
-
-
-def step_of(run, iteration):
-    """Theta before an iteration's update, and what it added, in double precision."""
-    old_P, new_P = (run.history.theta_KP[i].astype(np.float64) for i in (iteration, iteration + 1))
-    return old_P, new_P - old_P
 
 
 def points_of(run, iteration):
@@ -135,67 +64,6 @@ def points_of(run, iteration):
         "near": [(old_P + norm * u_P).astype(np.float32) for u_P in units],
         "far": [(old_P + 2 * u_P).astype(np.float32) for u_P in units],
     }
-
-
-def group_means(values):
-    """Of four equal parts, in order."""
-    n = len(values) // 4
-    return [math.fsum(values[g * n : (g + 1) * n]) / n for g in range(4)]
-
-
-def reward_scale(checkpoint):
-    """Mean and standard deviation of what rewards are scaled by."""
-    _, n, mean, squares = checkpoint.reward_state
-    return mean, math.sqrt(squares / (n - 1)) + 1e-8
-
-
-def naive_advantages(run, checkpoint, episode, lam, as_module):
-    """Generalised advantages of one episode, backwards: nothing is to come after a fall, and a value after a cut."""
-    value_of = as_module(torch.from_numpy(checkpoint.value_P).double(), (*SIZES, 1))
-    values = value_of(torch.from_numpy(np.array(episode.observations)).double()).flatten().tolist()
-    m, s = reward_scale(checkpoint)
-    scaled = {
-        "PPO": lambda r: max(-10, min(10, r / s)),
-        "PPONoClip": lambda r: max(-1.2, min(1.2, m + (r - m) / s)),
-        "TRPO": lambda r: r,
-    }[type(run.algorithm).__name__]
-    gamma, later, advantages = 0.99, 0.0, []
-    for t in reversed(range(len(episode.rewards))):
-        last = t + 1 == len(episode.rewards)
-        following = 0.0 if last and episode.terminated else values[t + 1]
-        later = scaled(episode.rewards[t]) + gamma * following - values[t] + gamma * lam * later
-        advantages.insert(0, later)
-    return advantages
-
-
-def log_densities(theta_P, observation_BO, action_BA, as_module):
-    theta_P = torch.as_tensor(theta_P).double()
-    mean_BA = as_module(theta_P[:-N_ACTION], (*SIZES, N_ACTION))(observation_BO.double()).detach()
-    return Normal(mean_BA, theta_P[-N_ACTION:].exp()).log_prob(action_BA.double()).sum(-1)
-
-
-def naive_objective(algorithm, old_P, new_P, pairs, as_module):
-    """In double precision, as the papers write it."""
-    observation_BO, action_BA, advantage_B = map(torch.from_numpy, pairs)
-    logs_B = [log_densities(theta_P, observation_BO, action_BA, as_module) for theta_P in (new_P, old_P)]
-    ratio_B, weight_B = (logs_B[0] - logs_B[1]).exp(), advantage_B.double()
-    if getattr(algorithm, "normalize_advantages", True):
-        weight_B = (weight_B - weight_B.mean()) / weight_B.std()
-    epsilon = getattr(algorithm, "clip_epsilon", None)
-    if epsilon is None:
-        gain_B = ratio_B * weight_B
-    else:
-        below_B = ratio_B * weight_B < ratio_B.clip(1 - epsilon, 1 + epsilon) * weight_B
-        gain_B = torch.where(below_B, ratio_B, ratio_B.clip(1 - epsilon, 1 + epsilon)) * weight_B
-    entropy = Normal(0.0, torch.as_tensor(new_P[-N_ACTION:]).double().exp()).entropy().sum()
-    return float(gain_B.mean() + (getattr(algorithm, "entropy_coefficient", None) or 0.0) * entropy)
-
-
-def unit_of(algorithm, checkpoint, pairs, steps):
-    """What an objective is multiplied by, to be in units of return."""
-    unit = steps * (reward_scale(checkpoint)[1] if algorithm.scale_rewards else 1.0)
-    standardised = getattr(algorithm, "normalize_advantages", True)
-    return unit * np.std(pairs[2].astype(np.float64), ddof=1) if standardised else unit
 
 
 # An update taken up again.
@@ -293,9 +161,8 @@ def test_advantages_of_whole_episodes_are_those_of_a_loop_backwards(name, runs, 
     for found, columns in ((batch.advantage_SB, expected), (batch.action_SBA, [hand.actions for hand in episodes])):
         np.testing.assert_allclose(found[0], np.concatenate([columns[e] for e in sorted(some)]), rtol=0, atol=1e-4)
     # Monte Carlo's is the discounted return from there on less the value: of each first step, and where nothing scales.
-    value_of = as_module(torch.from_numpy(checkpoint.value_P).double(), (*SIZES, 1))
     for episode in episodes:
-        first, last = (value_of(torch.from_numpy(episode.observations[at]).double()).item() for at in (0, -1))
+        first, *_, last = values_of(checkpoint.value_P, episode.observations, as_module)
         endings.add(episode.terminated)
         if name == "TRPO":
             to_come = 0.0 if episode.terminated else gamma ** len(episode.rewards) * last
