@@ -1,10 +1,12 @@
 """Shared fixtures: agents in double precision, rollouts nobody simulated, and networks as torch.nn writes them."""
 
+from functools import partial
 from itertools import pairwise
 
 import pytest
 import torch
 from hypothesis import settings
+from rail import task_at
 from small_runs import trained
 from torch import nn
 
@@ -29,6 +31,12 @@ def torch_threads():
 def runs():
     """Finished runs by name (`small_runs`)."""
     return trained()
+
+
+@pytest.fixture
+def point_mass(tmp_path):
+    """Builds tasks of a mass on a rail (`rail`)."""
+    return partial(task_at, tmp_path / "point_mass.xml")
 
 
 @pytest.fixture

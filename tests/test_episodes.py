@@ -1,21 +1,31 @@
 """Whole episodes: each is Gymnasium's, each is played once and to its end, and their means are what they should be."""
 
 import math
-from dataclasses import dataclass, fields, replace
-from pathlib import Path
+from dataclasses import fields, replace
 from statistics import NormalDist
 
 import gymnasium
 import numpy as np
 import pytest
 import torch
+from rail import (
+    INVERSE_STD,
+    LEAST,
+    NETWORK,
+    OFFSET,
+    assert_within_4_errors,
+    decision,
+    expected_returns,
+    mean_and_error,
+    quadratic,
+)
 
 from rlclaims.agents.networks import MLP, GaussianNetwork
 from rlclaims.episodes import Draws, Policies, draws, play
 from rlclaims.randomness import Purpose, stream
 from rlclaims.sim.normalizer import Normalization
 from rlclaims.sim.simulator import Simulator
-from rlclaims.sim.tasks import Task, task_named
+from rlclaims.sim.tasks import task_named
 
 GAMMA = 0.9
 LIMITED = replace(task_named("Hopper-v5"), time_limit=25)  # long enough for some to fall, and short enough to cut some
@@ -243,102 +253,12 @@ def test_an_episodes_random_numbers_are_its_seeds_and_its_indexs_whichever_other
 
 # Means, where they are known.
 
-SECONDS, MASS, SKIP = 0.05, 1.5, 2
-POINT_MASS = f"""
-<mujoco>
-  <option timestep="{SECONDS}" gravity="0 0 0" integrator="Euler"/>
-  <worldbody>
-    <body>
-      <joint name="x" type="slide" axis="1 0 0"/>
-      <geom type="sphere" size="0.1" mass="{MASS}" contype="0" conaffinity="0"/>
-    </body>
-  </worldbody>
-  <actuator><motor joint="x"/></actuator>
-</mujoco>
-"""
-
-
-@dataclass(frozen=True)
-class OfFile(Task):
-    """A task whose model lies anywhere."""
-
-    @property
-    def model_path(self):
-        return Path(self.model)
-
-
-@pytest.fixture
-def point_mass(tmp_path):
-    """Builds tasks of a mass on a rail that a motor pushes: dynamics are linear in state and force."""
-    path = tmp_path / "point_mass.xml"
-    path.write_text(POINT_MASS)
-
-    def build(**changes):
-        declared = {
-            "id": "PointMass",
-            "model": str(path),
-            "frame_skip": SKIP,
-            "time_limit": 15,
-            "reset_noise": 0.8,
-            "observe": lambda state: np.concatenate((state["qpos"], state["qvel"]), axis=1),
-            "reward": lambda moment, _: np.zeros(len(moment.action)),
-            "terminated": lambda state: np.zeros(len(state["qpos"]), bool),
-        }
-        return OfFile(**{**declared, **changes})
-
-    return build
-
-
-NETWORK = GaussianNetwork(MLP((2, 1)))  # weights of position and velocity, a bias, a log standard deviation
-OFFSET, INVERSE_STD = np.array([0.2, -0.3]), np.array([1.6, 0.7])
-
 
 def linear(theta_NP):
     """Policies that are linear in what they see."""
     n = len(theta_NP)
     normalization = Normalization(np.tile(OFFSET, (n, 1)), np.tile(INVERSE_STD, (n, 1)), np.full((n, 1), np.inf))
     return Policies(NETWORK, np.asarray(theta_NP, np.float32), normalization)
-
-
-POSITION, VELOCITY, EFFORT, DRIFT = 0.7, 0.3, 0.2, 0.4
-
-
-def quadratic(moment, _):
-    x_S, v_S = moment.after["qpos"][:, 0], moment.after["qvel"][:, 0]
-    effort_S = EFFORT * moment.action[:, 0].astype(np.float64) ** 2
-    return DRIFT * x_S - POSITION * x_S**2 - VELOCITY * v_S**2 - effort_S
-
-
-def expected_returns(theta_P, task, gamma):
-    """Mean of the return, and of the discounted one: mean and covariance of (x, v), step by step."""
-    *weights, bias, log_std = map(float, theta_P)
-    gain_2 = np.array(weights) * INVERSE_STD  # of the state itself
-    constant, variance = bias - gain_2 @ OFFSET, math.exp(2 * log_std)
-    # Semi-implicit Euler: v' = v + dt F / m, then x' = x + dt v', as often as frames are skipped.
-    once_22, force_2 = np.array([[1, SECONDS], [0, 1]]), np.array([SECONDS**2, SECONDS]) / MASS
-    a_22, b_2 = np.eye(2), np.zeros(2)
-    for _ in range(SKIP):
-        a_22, b_2 = once_22 @ a_22, once_22 @ b_2 + force_2
-    closed_22 = a_22 + np.outer(b_2, gain_2)
-    mean_2, covariance_22 = np.zeros(2), np.eye(2) * task.reset_noise**2 / 3
-    total = discounted = 0.0
-    for t in range(task.time_limit):
-        effort = (gain_2 @ mean_2 + constant) ** 2 + gain_2 @ covariance_22 @ gain_2 + variance
-        mean_2 = closed_22 @ mean_2 + b_2 * constant
-        covariance_22 = closed_22 @ covariance_22 @ closed_22.T + np.outer(b_2, b_2) * variance
-        x_squared, v_squared = mean_2**2 + np.diag(covariance_22)
-        reward = DRIFT * mean_2[0] - POSITION * x_squared - VELOCITY * v_squared - EFFORT * effort
-        total, discounted = total + reward, discounted + gamma**t * reward
-    return total, discounted
-
-
-def mean_and_error(x_N):
-    return x_N.mean(), x_N.std(ddof=1) / math.sqrt(len(x_N))
-
-
-def assert_within_4_errors(x_N, expected):
-    mean, error = mean_and_error(x_N)
-    assert abs(mean - expected) < 4 * error, (mean, expected, error)
 
 
 def test_the_landscape_of_a_linear_quadratic_task_is_the_closed_form(point_mass):
@@ -370,18 +290,6 @@ def test_the_landscape_of_a_linear_quadratic_task_is_the_closed_form(point_mass)
     total, discounted = np.transpose(expected)
     assert np.abs(np.diff(total)).min() > 8 * mean_and_error(return_ND[1, :n] - return_ND[0, :n])[1]
     assert total[0] != pytest.approx(discounted[0], rel=0.1)
-
-
-LEAST = 0.25
-
-
-def decision(point_mass):
-    """Each step earns 1 by an action above LEAST; the first below it earns nothing and is the last."""
-    return point_mass(
-        derived=("qfrc_actuator",),
-        terminated=lambda state: state["qfrc_actuator"][:, 0] < LEAST,
-        reward=lambda moment, _: 1.0 * (moment.action[:, 0].astype(np.float64) > LEAST),
-    )
 
 
 def test_returns_of_a_small_decision_problem_are_geometric_sums(point_mass):

@@ -1,0 +1,106 @@
+"""A mass on a rail that a motor pushes: tasks whose returns are known, and a check of means against what they are."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rlclaims.agents.networks import MLP, GaussianNetwork
+from rlclaims.sim.tasks import Task
+
+SECONDS, MASS, SKIP = 0.05, 1.5, 2
+POINT_MASS = f"""
+<mujoco>
+  <option timestep="{SECONDS}" gravity="0 0 0" integrator="Euler"/>
+  <worldbody>
+    <body>
+      <joint name="x" type="slide" axis="1 0 0"/>
+      <geom type="sphere" size="0.1" mass="{MASS}" contype="0" conaffinity="0"/>
+    </body>
+  </worldbody>
+  <actuator><motor joint="x"/></actuator>
+</mujoco>
+"""
+
+
+@dataclass(frozen=True)
+class OfFile(Task):
+    """A task whose model lies anywhere."""
+
+    @property
+    def model_path(self):
+        return Path(self.model)
+
+
+def task_at(path, **changes):
+    """A task of the mass, whose model is written to a file; its dynamics are linear in state and force."""
+    path.write_text(POINT_MASS)
+    declared = {
+        "id": "PointMass",
+        "model": str(path),
+        "frame_skip": SKIP,
+        "time_limit": 15,
+        "reset_noise": 0.8,
+        "observe": lambda state: np.concatenate((state["qpos"], state["qvel"]), axis=1),
+        "reward": lambda moment, _: np.zeros(len(moment.action)),
+        "terminated": lambda state: np.zeros(len(state["qpos"]), bool),
+    }
+    return OfFile(**{**declared, **changes})
+
+
+NETWORK = GaussianNetwork(MLP((2, 1)))  # weights of position and velocity, a bias, a log standard deviation
+OFFSET, INVERSE_STD = np.array([0.2, -0.3]), np.array([1.6, 0.7])
+
+
+POSITION, VELOCITY, EFFORT, DRIFT = 0.7, 0.3, 0.2, 0.4
+
+
+def quadratic(moment, _):
+    x_S, v_S = moment.after["qpos"][:, 0], moment.after["qvel"][:, 0]
+    effort_S = EFFORT * moment.action[:, 0].astype(np.float64) ** 2
+    return DRIFT * x_S - POSITION * x_S**2 - VELOCITY * v_S**2 - effort_S
+
+
+def expected_returns(theta_P, task, gamma):
+    """Mean of the return, and of the discounted one: mean and covariance of (x, v), step by step."""
+    *weights, bias, log_std = map(float, theta_P)
+    gain_2 = np.array(weights) * INVERSE_STD  # of the state itself
+    constant, variance = bias - gain_2 @ OFFSET, math.exp(2 * log_std)
+    # Semi-implicit Euler: v' = v + dt F / m, then x' = x + dt v', as often as frames are skipped.
+    once_22, force_2 = np.array([[1, SECONDS], [0, 1]]), np.array([SECONDS**2, SECONDS]) / MASS
+    a_22, b_2 = np.eye(2), np.zeros(2)
+    for _ in range(SKIP):
+        a_22, b_2 = once_22 @ a_22, once_22 @ b_2 + force_2
+    closed_22 = a_22 + np.outer(b_2, gain_2)
+    mean_2, covariance_22 = np.zeros(2), np.eye(2) * task.reset_noise**2 / 3
+    total = discounted = 0.0
+    for t in range(task.time_limit):
+        effort = (gain_2 @ mean_2 + constant) ** 2 + gain_2 @ covariance_22 @ gain_2 + variance
+        mean_2 = closed_22 @ mean_2 + b_2 * constant
+        covariance_22 = closed_22 @ covariance_22 @ closed_22.T + np.outer(b_2, b_2) * variance
+        x_squared, v_squared = mean_2**2 + np.diag(covariance_22)
+        reward = DRIFT * mean_2[0] - POSITION * x_squared - VELOCITY * v_squared - EFFORT * effort
+        total, discounted = total + reward, discounted + gamma**t * reward
+    return total, discounted
+
+
+def mean_and_error(x_N):
+    return x_N.mean(), x_N.std(ddof=1) / math.sqrt(len(x_N))
+
+
+def assert_within_4_errors(x_N, expected):
+    mean, error = mean_and_error(x_N)
+    assert abs(mean - expected) < 4 * error, (mean, expected, error)
+
+
+LEAST = 0.25
+
+
+def decision(point_mass):
+    """Each step earns 1 by an action above LEAST; the first below it earns nothing and is the last."""
+    return point_mass(
+        derived=("qfrc_actuator",),
+        terminated=lambda state: state["qfrc_actuator"][:, 0] < LEAST,
+        reward=lambda moment, _: 1.0 * (moment.action[:, 0].astype(np.float64) > LEAST),
+    )
