@@ -65,9 +65,10 @@ class PlainPPO:
                 yield order[first : first + size]
 
     def scaled(self, reward, done):
-        if not self.algorithm.scale_rewards:
-            return reward
         bound, scaled = self.algorithm.reward_clip or np.inf, []
+        if not self.algorithm.scale_rewards:
+            self.clipped["reward"] |= any(abs(r) > bound for r in reward)
+            return [bound if r > bound else -bound if r < -bound else r for r in reward]
         for r, over in zip(reward, done, strict=True):
             self.discounted = self.algorithm.gamma * self.discounted + r
             of_returns = self.algorithm.reward_scaling == "returns"
@@ -137,6 +138,10 @@ CASES = {
         {"ratio", "reward"},
     ),
     "PPOM": (PPOM(**SMALL, learning_rate=0.02), {"ratio"}),
+    "PPOM that bounds the task's own rewards": (
+        PPOM(**SMALL, learning_rate=0.02, reward_clip=1.0),
+        {"ratio", "reward"},
+    ),
     "PPO-NoClip": (
         PPONoClip(**SMALL, learning_rate=0.02, reward_clip=2.0, gradient_clip=0.05),
         {"gradient", "reward"},
@@ -273,3 +278,19 @@ def test_pairs_beyond_the_clip_in_the_direction_of_their_advantage_get_no_gradie
         for ratio, slope in zip(ratio_SB.flatten().tolist(), ratio_SB.grad.flatten().tolist(), strict=True):
             off = epsilon is not None and (ratio > 1 + epsilon if sign > 0 else ratio < 1 - epsilon)
             assert slope == (0 if off else pytest.approx(-1.5 * sign / 60))
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_rewards_that_are_not_scaled_are_bounded_as_they_are_also_for_measuring(frozen, double_agent, make_rollout):
+    # Without a discount, advantages are rewards less the values.
+    agent = double_agent(PPOM(**SMALL, gamma=0.0, reward_clip=0.5), SEEDS, SIZES[0], N_ACTION)
+    rollout = make_rollout(agent, torch.Generator().manual_seed(0))
+    value_ST, next_value_ST = agent.values(rollout)
+    for _ in range(2):  # no statistic moves
+        advantage_ST = agent.advantages(rollout, value_ST, next_value_ST, frozen=frozen)
+        for i, t in np.ndindex(*advantage_ST.shape):
+            bounded = max(-0.5, min(0.5, float(rollout.reward_ST[i, t])))
+            assert float(advantage_ST[i, t]) == pytest.approx(bounded - float(value_ST[i, t]), abs=1e-6)
+    bounded_ST = agent.with_scaled_rewards(rollout).reward_ST
+    assert float(bounded_ST.max()) == 0.5 and float(bounded_ST.min()) == -0.5
+    assert float(rollout.reward_ST.max()) > 1

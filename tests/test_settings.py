@@ -127,7 +127,7 @@ def test_an_unknown_setting_is_refused_by_name():
         ({"gamma": 1.1}, "must lie in"),
         ({"initialization": "zeros"}, "not 'zeros'"),
         ({"activation": "gelu"}, "not 'gelu'"),
-        ({"scale_rewards": False}, "needs scale_rewards=True"),
+        ({"reward_clip": 0.0}, "reward_clip must be a positive"),
         ({"value_clip": 0.0}, "value_clip must be a positive"),
         ({"gradient_clip": -1.0}, "gradient_clip must be a positive"),
         ({"value_baseline": None}, "value_baseline must be True or False, not None"),
@@ -137,7 +137,7 @@ def test_an_unknown_setting_is_refused_by_name():
         ({"entropy_coefficient": "low"}, "entropy_coefficient must be a number other than 0.* not 'low'"),
         ({"reward_scaling": "values"}, "reward_scaling must be 'returns' or 'rewards', not 'values'"),
         (
-            {"reward_scaling": "rewards", "scale_rewards": False, "reward_clip": None},
+            {"reward_scaling": "rewards", "scale_rewards": False},
             "reward_scaling='rewards' says how rewards are scaled and needs scale_rewards=True",
         ),
     ],

@@ -57,11 +57,11 @@ class Algorithm(ABC):
     anneal_learning_rates: bool = False
     """Optimisation 4: both learning rates fall linearly to 0 over the planned iterations."""
     reward_clip: float | None = None
-    """Optimisation 5: bound on a scaled reward; needs `scale_rewards`."""
+    """Optimisation 5: bound on a reward: on what scaling makes of it, or on the task's own without `scale_rewards`."""
     normalize_observations: bool = True
     """Optimisation 6: subtract the running mean and divide by the running standard deviation."""
     observation_clip: float | None = None
-    """Optimisation 7: bound on a normalised observation."""
+    """Optimisation 7: bound on an observation: on what normalising makes of it, or on the task's own without that."""
     activation: str = "tanh"
     """Optimisation 8: nonlinearity of the hidden layers."""
     gradient_clip: float | None = None
@@ -103,10 +103,6 @@ class Algorithm(ABC):
         self._require(
             self.reward_scaling == "returns" or self.scale_rewards,
             "reward_scaling='rewards' says how rewards are scaled and needs scale_rewards=True",
-        )
-        self._require(
-            self.reward_clip is None or self.scale_rewards,
-            "reward_clip bounds scaled rewards and needs scale_rewards=True",
         )
         for field in fields(self):
             value = getattr(self, field.name)
@@ -251,13 +247,11 @@ class Agent:
 
     @property
     def reward_scale(self) -> RewardScale:
-        """How rewards are scaled by the statistic as it stands, where they are."""
+        """How rewards are scaled and bounded by the statistic as it stands, at 1 where they are only bounded."""
         return self._scaler.standing
 
     def with_scaled_rewards(self, rollout: Rollout) -> Rollout:
-        """A rollout with rewards in the units that are learnt from, by the statistic as it stands, which stays."""
-        if not self.algorithm.scale_rewards:
-            return rollout
+        """A rollout with the rewards that are learnt from, by the statistic as it stands, which stays."""
         return replace(rollout, reward_ST=torch.from_numpy(self.reward_scale(rollout.reward_ST.numpy())))
 
     def reward_states(self) -> npt.NDArray[np.floating]:
@@ -271,7 +265,7 @@ class Agent:
     def advantages(self, rollout: Rollout, value_ST: Tensor, next_value_ST: Tensor, *, frozen: bool = False) -> Tensor:
         """Generalised advantages, (S, T); with `frozen` the reward statistic stays as it is, for measuring."""
         algorithm = self.algorithm
-        if frozen:
+        if frozen or not algorithm.scale_rewards:
             rollout = self.with_scaled_rewards(rollout)
         reward_ST, terminated_ST, truncated_ST = (
             x.numpy() for x in (rollout.reward_ST, rollout.terminated_ST, rollout.truncated_ST)
