@@ -1,4 +1,5 @@
 from dataclasses import dataclass, fields
+from itertools import product
 
 import pytest
 
@@ -145,3 +146,28 @@ def test_an_unknown_setting_is_refused_by_name():
 def test_settings_that_do_not_fit_are_refused(changes, sentence):
     with pytest.raises(ValueError, match=f"PPO: .*{sentence}"):
         PPO(**changes)
+
+
+# In their order in the paper.
+OPTIMISATIONS = {
+    "value_clip": (0.2, None),
+    "scale_rewards": (True, False),
+    "initialization": ("orthogonal", "xavier"),
+    "anneal_learning_rates": (True, False),
+    "reward_clip": (10.0, None),
+    "normalize_observations": (True, False),
+    "observation_clip": (10.0, None),
+    "activation": ("tanh", "relu"),
+    "gradient_clip": (0.5, None),
+}
+
+
+@pytest.mark.parametrize("algorithm", [PPO, TRPO])
+def test_each_of_the_nine_optimisations_is_on_or_off_whatever_the_others_are(algorithm):
+    made = set()
+    for values in product(*OPTIMISATIONS.values()):
+        one = algorithm.for_task("Walker2d-v5", **dict(zip(OPTIMISATIONS, values, strict=True)))
+        one.check()
+        assert tuple(getattr(one, name) for name in OPTIMISATIONS) == values
+        made.add(one)
+    assert len(made) == 2**9
