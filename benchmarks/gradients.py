@@ -23,8 +23,7 @@ from rlclaims.agents.algorithm import Algorithm
 from rlclaims.agents.ppo import PPO
 from rlclaims.agents.trpo import TRPO
 from rlclaims.checkpoints import checkpoint_iterations
-from rlclaims.finished.gradients import gradient_sums, gradients
-from rlclaims.finished.gradients import weigh as weighing
+from rlclaims.finished.gradients import Weigh, gradient_sums, gradients
 from rlclaims.finished.run import GRADIENTS, POOL_STRIDE, FinishedRun, rollout_of
 from rlclaims.sim.tasks import task_named
 from rlclaims.study.spec import RunSpec
@@ -50,7 +49,8 @@ def curves(store: Store, seeds: range) -> None:
     print(f"{'mean cosine of two estimates, from pairs':44}" + "".join(f"{n:>8,}" for n in PAIRS))
     for algorithm, name in itertools.product((PPO, TRPO), KINDS):
         specs = [spec_of(algorithm, seed) for seed in seeds]
-        made = [store.study(s, Study("gradients", POOL)).series for s in specs if store.has_study(s, Study("gradients", POOL))]
+        study = Study("gradients", POOL)
+        made = [store.study(spec, study).series for spec in specs if store.has_study(spec, study)]
         for k, iteration in enumerate(checkpoint_iterations(ITERATIONS, HELD_OUT_EVERY)):
             cells = "".join(f"{fmean(cosine(series, f'{k}/{name}', n) for series in made):8.3f}" for n in PAIRS)
             print(f"{algorithm.__name__:5}{name:14}{iteration:4} of {ITERATIONS}, {len(made):2} seeds    {cells}")
@@ -71,7 +71,7 @@ def check(store: Store, seed: int, pairs: int = 2048, estimates: int = 40) -> No
             first = GRADIENTS + checkpoint.iteration * POOL_STRIDE + POOL_STRIDE // 2
             listed = [(0, first + e) for e in range(estimates * per_estimate)]
             played = run.play([(run.theta(checkpoint), checkpoint.iteration)], listed, range(len(listed)))
-            weigh, found = weighing(run, checkpoint), []
+            weigh, found = Weigh(run, checkpoint, math.ceil(POOL / length)), []
             for i in range(estimates):
                 own = slice(i * per_estimate, (i + 1) * per_estimate)
                 part = played.part(own.start, own.stop, played.trajectories[own])
@@ -83,7 +83,8 @@ def check(store: Store, seed: int, pairs: int = 2048, estimates: int = 40) -> No
                 unit_NP = g_NP / np.linalg.norm(g_NP, axis=1, keepdims=True)
                 brute = (np.square(unit_NP.sum(0)).sum() - estimates) / (estimates * (estimates - 1))
                 formula = cosine(by_formula, f"{k}/{name}", held)
-                print(f"{algorithm.__name__:5}{checkpoint.iteration:>4} {name:14}{held:12,.0f} pairs{formula:14.3f}{brute:13.3f}")
+                where = f"{algorithm.__name__:5}{checkpoint.iteration:>4} {name:14}{held:12,.0f} pairs"
+                print(f"{where}{formula:14.3f}{brute:13.3f}", flush=True)
 
 
 def main() -> None:

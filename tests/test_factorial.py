@@ -10,12 +10,13 @@ from rlclaims.agents.algorithm import Algorithm
 from rlclaims.agents.ppo import PPO, PPOM
 from rlclaims.agents.trpo import TRPO
 from rlclaims.judging.evidence import ClaimError
-from rlclaims.judging.factorial import Factorial
+from rlclaims.judging.factorial import Factorial, Tuned
 from rlclaims.judging.final_returns import FinalReturns
 from rlclaims.judging.gradients import Gradients
 from rlclaims.judging.landscapes import Landscapes
 from rlclaims.judging.runs import Runs, RunsSpec
-from rlclaims.judging.subjects import cells, check_study, subject
+from rlclaims.judging.samples import Sample
+from rlclaims.judging.subjects import cells, check_study, kind, subject
 from rlclaims.judging.twins import TwinUpdates
 from rlclaims.judging.update_quality import LargeUpdates, LateUpdates
 from rlclaims.judging.values import Values
@@ -126,8 +127,8 @@ def numbers_of(algorithm, seed):
     return (level * (1 + 0.1 * rng.random(ITERATIONS)) * algorithm.epochs).tolist()
 
 
-def factorial(levels=FOUR, failed=(), numbers=numbers_of):
-    asked = spec(levels)
+def factorial(levels=FOUR, failed=(), numbers=numbers_of, **changes):
+    asked = spec(levels, **changes)
     algorithms = cells(PPO, asked, "Hopper-v5")
     run_specs = [RunSpec(a, "Hopper-v5", ITERATIONS, seed) for a in algorithms for seed in SEEDS]
     measured = [
@@ -249,8 +250,8 @@ def test_what_is_asked_of_the_runs_is_a_sample_that_is_not_judged_yet(effect):
         ({"epochs": (5, 10, 20)}, r"has two values, epochs=\(one, other\), not \(5, 10, 20\)"),
         ({"epoch": (5, 10)}, "no setting 'epoch'"),
         ({"epochs": (5, 0)}, "epochs must be a positive whole number"),
-        ({"epochs": (10, 10)}, "two different values, and epochs is 10"),
-        ({"learning_rate": (3e-4, lambda x: x)}, r"two different values, and learning_rate is 0\.0003"),
+        ({"epochs": (10, 10)}, r"has different values, and epochs is 10 twice\."),
+        ({"learning_rate": (3e-4, lambda x: x)}, r"has different values, and learning_rate is 0\.0003 twice\."),
         (
             {"learning_rate": (3e-4, lambda x: x["a"])},
             r"function that learning_rate is varied by fails at .* 0\.0003: '",
@@ -261,6 +262,248 @@ def test_what_is_asked_of_the_runs_is_a_sample_that_is_not_judged_yet(effect):
 def test_levels_that_make_no_factorial_are_refused(levels, sentence):
     with pytest.raises(ValueError, match=sentence):
         cells(PPO, spec(levels), "Hopper-v5")
+
+
+# All combinations, and few of them.
+
+
+def test_a_full_factorial_has_all_combinations_of_four_settings_and_their_effects():
+    made = cells(PPO, spec(FOUR, full=True), "Hopper-v5")
+    levels = {
+        (a.clip_epsilon is None, a.epochs == 5, a.learning_rate == 1.5e-4, a.gradient_clip is not None) for a in made
+    }
+    assert levels == set(product((False, True), repeat=4)) and len(made) == 16
+
+    # What three settings do together is mixed up with the fourth in the fraction of eight, and not in all sixteen.
+    def together(algorithm, _):
+        return [2.0 if all(has_second(algorithm, setting) for setting in list(FOUR)[:3]) else 1.0] * ITERATIONS
+
+    fraction, full = factorial(numbers=together), factorial(numbers=together, full=True)
+    assert fraction.change_by("gradient_clip", kl).values == pytest.approx([1 / 4] * 6)
+    assert full.change_by("gradient_clip", kl).values == pytest.approx([0] * 6)
+    assert full.change_by("epochs", kl).values == pytest.approx([1 / 4] * 6)
+
+
+NINE = {
+    "value_clip": (None, 0.2),
+    "scale_rewards": (True, False),
+    "initialization": ("orthogonal", "xavier"),
+    "anneal_learning_rates": (True, False),
+    "reward_clip": (10.0, None),
+    "normalize_observations": (True, False),
+    "observation_clip": (10.0, None),
+    "activation": ("tanh", "relu"),
+    "gradient_clip": (None, 0.5),
+}
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("k", range(1, 10))
+def test_the_wiring_is_proved_by_few_of_the_combinations_in_which_each_setting_has_either_value(k, full):
+    levels = dict(list(NINE.items())[:k])
+    every = cells(PPO, spec(levels, full=full), "Hopper-v5")
+    few = cells(PPO, spec(levels, full=full, wiring=True), "Hopper-v5")
+    assert len(few) <= 3 and set(few) <= set(every) and few[0] == every[0]
+    for name, values in levels.items():
+        assert {getattr(algorithm, name) for algorithm in few} == set(values)
+
+
+def test_effects_are_asked_of_few_combinations_as_of_all():
+    made = factorial(NINE, numbers=lambda a, seed: [1.0 + seed] * ITERATIONS, wiring=True)
+    assert len(made.cells) == 3
+    for setting in NINE:
+        assert made.change_by(setting, kl).values == (0.0,) * 6
+
+
+def test_a_combination_that_cannot_be_is_refused_where_only_the_wiring_is_proved_too():
+    # Neither value is wrong alone, nor are all at their second value.
+    levels = {"steps": (64, 32), "minibatches": (32, 16), "epochs": (10, 5)}
+    assert PPO(steps=64, minibatches=32, epochs=10) and PPO(steps=32, minibatches=16, epochs=5)
+    for wiring in (False, True):
+        with pytest.raises(ValueError, match=r"steps \(32\) must be a multiple of minibatches \(32\), and more"):
+            cells(PPO, spec(levels, wiring=wiring), "Hopper-v5")
+
+
+# Final returns, and a setting that is tuned.
+
+
+RATES = (("learning_rate", (lambda x: x, lambda x: x / 3, 1e-3)),)
+TWO = {"epochs": (10, 5), "gradient_clip": (None, 0.5)}
+
+
+def returns_of(algorithm, seed):
+    """What the policies of a run return in four groups of episodes: its settings' level and its seed's luck."""
+    unclipped = algorithm.gradient_clip is None
+    rng = np.random.default_rng([seed, round(1e6 * algorithm.learning_rate), algorithm.epochs, unclipped])
+    level = 100 * algorithm.epochs + 40 * unclipped
+    return (level + rng.normal(0, 200, 4)).tolist()
+
+
+def tuned_factorial(seeds=SEEDS, failed=(), levels=TWO, tuned=RATES, numbers=returns_of):
+    asked = spec(levels, study=Study("final_returns"), tuned=tuned)
+    run_specs = [RunSpec(a, "Hopper-v5", ITERATIONS, s) for a in cells(PPO, asked, "Hopper-v5") for s in seeds]
+    measured = [
+        Measured("it broke", {})
+        if (run.algorithm, run.seed) in failed
+        else Measured(None, {"return": numbers(run.algorithm, run.seed)})
+        for run in run_specs
+    ]
+    return subject(asked, run_specs, measured)
+
+
+def final(returns):
+    return returns.mean
+
+
+def test_the_combinations_of_a_factorial_may_be_final_returns():
+    made = tuned_factorial(tuned=None)
+    assert all(type(cell) is FinalReturns for cell in made.cells.values()) and len(made.cells) == 4
+    change = made.change_by("epochs", final)
+    for i, seed in enumerate(SEEDS):
+        by = {
+            (epochs, clip): np.mean(returns_of(PPO(epochs=epochs, gradient_clip=clip), seed))
+            for epochs in (10, 5)
+            for clip in (None, 0.5)
+        }
+        expected = (by[5, None] + by[5, 0.5] - by[10, None] - by[10, 0.5]) / 2
+        assert change.values[i] == pytest.approx(expected, rel=1e-12)
+    assert "change by epochs in PPO's final return" in change.quantity
+    assert kind(spec(TWO)) == "factorial"
+    assert kind(spec(TWO, study=Study("final_returns"))) == "factorial of final returns"
+
+
+def chosen_by_hand(numbers_of_rates, seeds):
+    """Seed by seed, the number of the rate whose average over the seeds before is largest."""
+    counted = []
+    for i, seed in enumerate(seeds):
+        before = {rate: [numbers[s] for s in seeds[:i]] for rate, numbers in numbers_of_rates.items()}
+        if i == 0:
+            counted.append(np.mean([numbers[seed] for numbers in numbers_of_rates.values()]))
+        else:
+            best = max(before, key=lambda rate: np.mean(before[rate]))
+            counted.append(numbers_of_rates[best][seed])
+    return counted
+
+
+@pytest.mark.parametrize("setting", TWO)
+def test_each_combination_counts_at_the_rate_that_did_best_on_the_seeds_before(setting):
+    made = tuned_factorial()
+    assert made.factors == tuple(TWO) and len(made.cells) == 4
+    counted, rates_chosen = {}, set()
+    for epochs, clip in product((10, 5), (None, 0.5)):
+        algorithms = [PPO(epochs=epochs, gradient_clip=clip, learning_rate=r) for r in (3e-4, 3e-4 / 3, 1e-3)]
+        of_rates = {a.learning_rate: {s: np.mean(returns_of(a, s)) for s in SEEDS} for a in algorithms}
+        counted[epochs, clip] = chosen_by_hand(of_rates, SEEDS)
+        rates_chosen |= {r for r, numbers in of_rates.items() for s in SEEDS if numbers[s] in counted[epochs, clip]}
+    assert len(rates_chosen) == 3  # each counts somewhere
+    change, factor = made.change_by(setting, final), made.factor_of(setting, final)
+    for i in range(len(SEEDS)):
+        second = [n[i] for (epochs, clip), n in counted.items() if (epochs == 5 if setting == "epochs" else clip)]
+        first = [n[i] for (epochs, clip), n in counted.items() if not (epochs == 5 if setting == "epochs" else clip)]
+        assert change.values[i] == pytest.approx(np.mean(second) - np.mean(first), rel=1e-9)
+        log_factor = np.mean(np.log(second)) - np.mean(np.log(first))
+        assert factor.values[i] == pytest.approx(log_factor, rel=1e-9)
+    assert "final return, learning_rate tuned on earlier seeds" in change.quantity
+
+
+def test_seeds_that_are_added_change_no_number_of_those_before():
+    few, all_of_them = (tuned_factorial(seeds).change_by("epochs", final).values for seeds in (SEEDS[:4], SEEDS))
+    assert few == all_of_them[:4]
+
+
+def test_a_run_that_failed_at_any_rate_makes_its_seed_no_number_and_chooses_nothing():
+    papers = PPO.for_task("Hopper-v5")
+    broken = PPO(learning_rate=1e-3, epochs=5)  # in one combination, at one of its rates
+
+    def numbers(algorithm, seed):
+        # The seed that fails would choose another rate than all others do.
+        suits = 1e-3 if seed != 4 else papers.learning_rate
+        return [1.0 + (algorithm.learning_rate == suits) * (1.0 if seed != 4 else 100.0)] * 4
+
+    made = tuned_factorial(failed={(broken, 4)}, numbers=numbers)
+    for effect in (made.change_by("epochs", final), made.factor_of("gradient_clip", final)):
+        assert [math.isnan(value) for value in effect.values] == [seed == 4 for seed in SEEDS]
+        (failure,) = effect.failures
+        assert failure == "PPO(learning_rate=0.001, epochs=5) seed 4: it broke"
+        assert (effect < 1e9).reason is Reason.RUN_FAILED
+    cell = made.cells[frozenset({"epochs"})]
+    counted = cell.best(final).values
+    assert cell.best(final).failures == (failure,)
+    # Seed 3 has none before it; 5 to 8 are chosen for by 3, and by one another.
+    assert counted[0] == pytest.approx((1 + 1 + 2) / 3) and math.isnan(counted[1]) and counted[2:] == (2.0,) * 4
+    whole = tuned_factorial(numbers=numbers).cells[frozenset({"epochs"})].best(final).values
+    assert whole[2:] == (1.0,) * 4  # with it, it would
+
+
+class Given:
+    """Stands for runs, of which one number a seed is asked."""
+
+    failures = ()
+
+    def __init__(self, values):
+        self.sample = Sample("x", tuple(values), tuple(range(len(values))), "here")
+
+
+def test_no_seeds_luck_chooses_what_it_counts_by_and_seeds_stay_independent():
+    # Two values that are equally good: what is counted must have mean 0, and a mean over seeds the spread that its
+    # seeds tell. The largest mean over the same seeds has neither.
+    rng, n, times = np.random.default_rng(0), 10, 4000
+    counted, largest = [], []
+    for _ in range(times):
+        x_VN = rng.standard_normal((2, n))
+        cell = Tuned("learning_rate", [Given(x_N) for x_N in x_VN])
+        counted.append(cell.best(lambda given: given.sample).values)
+        largest.append(x_VN[x_VN.mean(1).argmax()])
+    means = np.mean(counted, axis=1)
+    error = 1 / math.sqrt(n * times)
+    assert abs(means.mean()) < 4 * error and np.mean(largest) > 20 * error
+    told = np.mean(np.var(counted, axis=1, ddof=1)) / n
+    assert means.var() == pytest.approx(told, rel=0.1)
+
+
+def test_of_values_that_are_equally_good_on_the_seeds_before_the_first_counts():
+    cell = Tuned("learning_rate", [Given([1, 2, 5]), Given([2, 1, 7])])
+    assert cell.best(lambda given: given.sample).values == (1.5, 1, 5)
+
+
+@pytest.mark.parametrize("effect", ["factor_of", "change_by"])
+def test_what_is_asked_of_tuned_runs_is_a_sample_that_is_not_judged_yet(effect):
+    ask = getattr(tuned_factorial(), effect)
+    with pytest.raises(ClaimError, match="combine samples first"):
+        ask("epochs", lambda returns: returns.mean.median)
+    with pytest.raises(ClaimError, match=r"by epochs is of one number per seed, runs\."):
+        ask("epochs", lambda returns: 3)
+    with pytest.raises(ClaimError, match=r"^The factorial does not vary 'learning_rate'; it varies epochs, gradient"):
+        ask("learning_rate", final)
+
+
+@pytest.mark.parametrize(
+    ("tuned", "sentence"),
+    [
+        ((), r"^One setting is tuned, tuned=\{'learning_rate': \(one, other\)\}, say, not \(\)\."),
+        ("learning_rate", r"^One setting is tuned, .*, not 'learning_rate'\.$"),
+        ((("learning_rate", (1e-3, 1e-4)), ("gamma", (0.9, 0.99))), "^One setting is tuned"),
+        ((("learning_rate", (1e-3,)),), r"two values or more, \{'learning_rate': \(one, other\)\}, not \(0\.001,\)\.$"),
+        ((("learning_rate", 1e-3),), r"two values or more, .*, not 0\.001\.$"),
+        ((("learning_rate", (3e-4, lambda x: x)),), r"different values, and learning_rate is 0\.0003 twice\.$"),
+        ((("gae_lambda", (0.9, 0.8, 0.9)),), r"different values, and gae_lambda is 0\.9 twice\.$"),
+        ((("learning_rte", (1e-3, 1e-4)),), "PPO has no setting 'learning_rte'"),
+        ((("learning_rate", (1e-3, -1e-4)),), "learning_rate must be a positive number"),
+        (
+            (("learning_rate", (1e-3, lambda x: x["a"])),),
+            r"function that learning_rate is varied by fails at .* 0\.0003",
+        ),
+        ((("epochs", (3, 4)),), r"^epochs is tuned, and so neither varied nor given a value of its own\.$"),
+        ((("gamma", (0.9, 0.99)),), r"^gamma is tuned, and so neither varied nor given a value of its own\.$"),
+    ],
+)
+def test_a_setting_that_cannot_be_tuned_is_refused(tuned, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        cells(
+            PPO,
+            RunsSpec(PPO, "Hopper-v5", None, (("gamma", 0.98),), factors=tuple(TWO.items()), tuned=tuned),
+            "Hopper-v5",
+        )
 
 
 # What else a fixture stands for.
@@ -317,8 +560,8 @@ def test_large_updates_are_of_what_improves_by_itself_on_as_many_pairs_as_it_lea
 
 def test_gradients_are_of_any_algorithm_from_a_whole_number_of_pairs_and_no_few():
     for algorithm in (PPO(), TRPO(), Learns(), LearnsAnew()):
-        for kind, pairs in (("gradients", 1024), ("gradients", 2**16), ("values", None), ("final_returns", None)):
-            check_study(Study(kind, pairs), algorithm)
+        for name, pairs in (("gradients", 1024), ("gradients", 2**16), ("values", None), ("final_returns", None)):
+            check_study(Study(name, pairs), algorithm)
     for pairs in (1023, 0, -4096, 4096.0, "4096", True, None):
         with pytest.raises(SpecError, match=r"^Gradients are estimated from a whole .*, 1,024 or more, not .*\.$"):
             check_study(Study("gradients", pairs), PPO())

@@ -67,7 +67,7 @@ def gradients(run: FinishedRun, pairs: int | None) -> Numbers:
     # The last iteration first: its episodes are the longest.
     order = sorted(range(len(checkpoints)), key=lambda k: -checkpoints[k].iteration)
     episodes_K = [max(1, round(pairs / length / BLOCKS)) for length in length_K]
-    weigh_K = {k: _Weigh(run, checkpoints[k], math.ceil(pairs / length_K[k])) for k in order}
+    weigh_K = {k: Weigh(run, checkpoints[k], math.ceil(pairs / length_K[k])) for k in order}
     sums: dict[int, list[dict[str, Floats]]] = {k: [] for k in order}
     pairs_K = dict.fromkeys(order, 0)
     for k, rollout in _blocks(run, order, episodes_K):
@@ -105,7 +105,7 @@ def _blocks(run: FinishedRun, order: Sequence[int], episodes_K: Sequence[int]) -
             first = end
 
 
-class _Weigh:
+class Weigh:
     """What weighs the pairs of a kept iteration."""
 
     def __init__(self, run: FinishedRun, checkpoint: Checkpoint, episodes: int) -> None:

@@ -38,6 +38,12 @@ class RunsSpec:
     """What it stands for that is derived from the runs, or None for the runs themselves."""
     factors: tuple[tuple[str, tuple[Any, Any]], ...] | None = None
     """Settings with two values each, if it stands for runs with all or some of their combinations, or None."""
+    full: bool = False
+    """Whether a factorial tries all combinations, also of four settings and more."""
+    tuned: tuple[tuple[str, tuple[Any, ...]], ...] | None = None
+    """The one setting that each combination of a factorial is tuned by, with the values it is trained with, or None."""
+    wiring: bool = False
+    """Whether a factorial tries as few combinations as have each setting at either value, which prove no more."""
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
 """What a fixture stands for, made from finished runs: the runs, what is derived from them, or a factorial of runs."""
 
 from collections.abc import Sequence
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from rlclaims.agents.algorithm import Algorithm
 from rlclaims.agents.ppo import PPO
 from rlclaims.agents.trpo import TRPO
-from rlclaims.judging.factorial import Factorial
+from rlclaims.judging.factorial import Factorial, Tuned
 from rlclaims.judging.final_returns import FinalReturns
 from rlclaims.judging.gradients import Gradients
 from rlclaims.judging.landscapes import Landscapes
@@ -42,17 +43,59 @@ DERIVED: dict[str, type[Derived]] = {
 def cells(algorithm: type[Algorithm], spec: RunsSpec, task: str) -> list[Algorithm]:
     """The algorithm of each combination of a factorial, or the one algorithm where there are no factors.
 
+    Where a setting is tuned, a combination has one for each of its values, side by side.
+
     Raises:
         ValueError, TypeError: a setting is unknown or does not fit, or there are too many factors.
     """
+    changes = dict(spec.changes)
     if spec.factors is None:
-        return [algorithm.for_task(task, **dict(spec.changes))]
+        return [algorithm.for_task(task, **changes)]
     for name, values in spec.factors:
         if len(values) != 2:
             raise ValueError(f"A setting of a factorial has two values, {name}=(one, other), not {values!r}.")
-    papers = algorithm.for_task(task, **dict(spec.changes))
+    tuned = _tuned(spec)
+    papers = algorithm.for_task(task, **changes)
+    levels = {name: _levels(papers, name, values) for name, values in (*spec.factors, *tuned)}
+    for name, made in levels.items():
+        if twice := [one for one, other in combinations(made, 2) if one == other]:
+            raise ValueError(f"A setting of a factorial has different values, and {name} is {twice[0]!r} twice.")
+    choices = [{name: value} for name, _ in tuned for value in levels[name]] or [{}]
+    # All of the design are made, so that one that cannot be is seen wherever the claim is run.
+    of_design = {
+        switched: [
+            algorithm.for_task(
+                task, **{**changes, **{name: levels[name][name in switched] for name, _ in spec.factors}, **choice}
+            )
+            for choice in choices
+        ]
+        for switched in _design(spec)
+    }
+    return [made for switched in _tried(spec) for made in of_design[switched]]
 
-    def level(name: str, value: Any) -> Any:
+
+def _tuned(spec: RunsSpec) -> tuple[tuple[str, tuple[Any, ...]], ...]:
+    """The setting that is tuned, with its values; nothing where none is.
+
+    Raises:
+        ValueError: it is not one setting with two values or more, or has a value of its own as well.
+    """
+    if spec.tuned is None:
+        return ()
+    if not isinstance(spec.tuned, tuple) or len(spec.tuned) != 1:
+        raise ValueError(f"One setting is tuned, tuned={{'learning_rate': (one, other)}}, say, not {spec.tuned!r}.")
+    ((name, values),) = spec.tuned
+    if not isinstance(values, tuple) or len(values) < 2:
+        raise ValueError(f"A setting is tuned over two values or more, {{{name!r}: (one, other)}}, not {values!r}.")
+    if name in dict(spec.changes) or name in dict(spec.factors or ()):
+        raise ValueError(f"{name} is tuned, and so neither varied nor given a value of its own.")
+    return spec.tuned
+
+
+def _levels(papers: Algorithm, name: str, values: Sequence[Any]) -> list[Any]:
+    """The values of a setting, those that are functions made of the papers'."""
+
+    def level(value: Any) -> Any:
         if not callable(value) or not hasattr(papers, name):
             return value
         try:
@@ -62,22 +105,17 @@ def cells(algorithm: type[Algorithm], spec: RunsSpec, task: str) -> list[Algorit
                 f"The function that {name} is varied by fails at the papers' {getattr(papers, name)!r}: {error}."
             ) from error
 
-    for name, (one, other) in spec.factors:
-        if level(name, one) == level(name, other):
-            raise ValueError(f"A setting of a factorial has two different values, and {name} is {level(name, one)!r}.")
-    return [
-        algorithm.for_task(
-            task,
-            **dict(spec.changes),
-            **{name: level(name, values[name in switched]) for name, values in spec.factors},
-        )
-        for switched in _design(spec.factors)
-    ]
+    return [level(value) for value in values]
 
 
 def subject(spec: RunsSpec, run_specs: Sequence[RunSpec], measured: "Sequence[Measured]") -> Subject:
-    """What a fixture stands for, from its runs (combination by combination, seed by seed) and what they measured."""
-    n = len(run_specs) // len(cells := _design(spec.factors or ()))
+    """What a fixture stands for, from its runs and what they measured.
+
+    Runs are given combination by combination, in it value by value of what is tuned, and of these seed by seed.
+    """
+    tried, tuned = _tried(spec), _tuned(spec)
+    each = sum(len(values) for _, values in tuned) or 1
+    n = len(run_specs) // (len(tried) * each)
 
     def of_cell(i: int) -> tuple[Algorithm, str, int, tuple[int, ...], "tuple[Measured, ...]"]:
         runs, first = run_specs[i * n : (i + 1) * n], run_specs[i * n]
@@ -85,15 +123,21 @@ def subject(spec: RunsSpec, run_specs: Sequence[RunSpec], measured: "Sequence[Me
         return first.algorithm, first.task, first.iterations, seeds, tuple(measured[i * n : (i + 1) * n])
 
     asked = Runs if spec.study is None else DERIVED[spec.study.kind]
-    of_cells = {cell: asked(*of_cell(i)) for i, cell in enumerate(cells)}
-    return of_cells[frozenset()] if spec.factors is None else Factorial(of_cells)
+    made = [asked(*of_cell(i)) for i in range(len(tried) * each)]
+    if spec.factors is None:
+        return made[0]
+    if not tuned:
+        return Factorial(dict(zip(tried, made, strict=True)))
+    ((setting, _),) = tuned
+    return Factorial({cell: Tuned(setting, made[i * each : (i + 1) * each]) for i, cell in enumerate(tried)})
 
 
 def kind(spec: RunsSpec) -> str:
     """What a fixture stands for, in words."""
-    if spec.factors is not None:
-        return "factorial"
-    return "runs" if spec.study is None else spec.study.words
+    words = "runs" if spec.study is None else spec.study.words
+    if spec.factors is None:
+        return words
+    return "factorial" if spec.study is None else f"factorial of {words}"
 
 
 def check_study(study: Study, algorithm: Algorithm) -> None:
@@ -157,5 +201,18 @@ def _check_large(pairs: object, algorithm: Algorithm) -> None:
         )
 
 
-def _design(factors: Sequence[tuple[str, tuple[Any, Any]]]) -> tuple[Combination, ...]:
-    return two_level_design([name for name, _ in factors])
+def _design(spec: RunsSpec) -> tuple[Combination, ...]:
+    return two_level_design([name for name, _ in spec.factors or ()], () if spec.full else None)
+
+
+def _tried(spec: RunsSpec) -> tuple[Combination, ...]:
+    """The combinations of the design that are trained, the one with all settings at their first value before others."""
+    design = _design(spec)
+    if not spec.wiring:
+        return design
+    tried, left = list(design[:1]), {name for name, _ in spec.factors or ()}
+    for combination in reversed(design):
+        if combination & left:
+            tried.append(combination)
+            left -= combination
+    return tuple(tried)

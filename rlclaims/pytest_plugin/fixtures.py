@@ -1,5 +1,6 @@
 """`rlclaims.runs`, `twins`, `landscape` and so on: fixtures that say which runs they stand for before any is made."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -209,6 +210,9 @@ def factorial(
     algorithm: "type[Algorithm]",
     task: str | None = None,
     *,
+    of: str | None = None,
+    full: bool = False,
+    tuned: Mapping[str, tuple[Any, ...]] | None = None,
     iterations: int | None = None,
     block: int = 0,
     **settings: Any,
@@ -218,13 +222,20 @@ def factorial(
     Up to three settings are tried in all combinations; from four on, in a fraction of resolution IV or more
     (`rlclaims.stats.factorial`). Every combination is trained on the same seeds.
 
+    With `tuned`, every combination is trained with each value of one setting more, and counts, seed by seed, at the
+    value where what the claim asks for is largest on average over the seeds before; `rlclaims.judging.factorial` says
+    why only over these. So no combination is judged at a rate that suits another.
+
     Args:
         algorithm: a class, for the papers' settings of the task.
         task: as for `runs`.
+        of: "final_returns" for what the policies of `final_returns` return, instead of the runs.
+        full: whether to try all combinations of four settings and more, too.
+        tuned: one setting, with two values or more: `{"learning_rate": (lambda rate: rate, lambda rate: rate / 3)}`.
         iterations: as for `runs`.
         block: as for `runs`.
         **settings: one to nine with a pair of values each, which are varied, and others, which are the same for all. A
-            value of a pair that is a function is what it makes of the papers' value for the task:
+            value that is a function is, here and in `tuned`, what it makes of the papers' value for the task:
             `learning_rate=(lambda x: x, lambda x: x / 2)`.
 
     Returns:
@@ -232,7 +243,9 @@ def factorial(
     """
     factors = tuple((name, value) for name, value in settings.items() if isinstance(value, tuple))
     fixed = tuple((name, value) for name, value in settings.items() if not isinstance(value, tuple))
-    return _fixture(RunsSpec(algorithm, task, iterations, fixed, block, factors=factors))
+    study = None if of is None else Study(str(of))
+    values = tuple(tuned.items()) if isinstance(tuned, Mapping) else tuned
+    return _fixture(RunsSpec(algorithm, task, iterations, fixed, block, study, factors, full, values))
 
 
 def _fixture(spec: RunsSpec) -> Any:
@@ -246,8 +259,10 @@ def _fixture(spec: RunsSpec) -> Any:
 
     fixture: Any = on_the_profiles_task if spec.task is None else on_its_task
     fixture.__rlclaims_runs__ = spec
-    name, what = getattr(spec.algorithm, "__name__", spec.algorithm), "Runs"
+    name, what = getattr(spec.algorithm, "__name__", spec.algorithm), "runs"
     if spec.study is not None:
-        what = f"{spec.study.words.capitalize()} of runs"
-    fixture.__doc__ = f"{what} of {name} on {spec.task or 'the tasks of the profile'}."
+        what = f"{spec.study.words} of runs"
+    if spec.factors is not None:
+        what = f"a factorial of {what}"
+    fixture.__doc__ = f"{what[0].upper()}{what[1:]} of {name} on {spec.task or 'the tasks of the profile'}."
     return pytest.fixture(fixture)

@@ -22,7 +22,7 @@ from rlclaims.study.plan import Plan, plan
 from rlclaims.study.simulated_executor import Told, make_simulated
 from rlclaims.study.spec import RunSpec, SpecError, checked
 from rlclaims.study.store import UNREADABLE, Store
-from rlclaims.study.studies import TWINS, Studied, Study
+from rlclaims.study.studies import FINAL_RETURNS, TWINS, Studied, Study
 from rlclaims.study.twin_executor import Done, make_twins
 
 ShowProgress = Callable[[Plan], AbstractContextManager[Callable[[Progress], None]]]
@@ -75,8 +75,13 @@ class ClaimSession:
             for name, definitions in item._fixtureinfo.name2fixturedefs.items():
                 spec = getattr(definitions[-1].func, "__rlclaims_runs__", None)
                 if isinstance(spec, RunsSpec):
-                    needs[name] = spec if spec.task is not None else replace(spec, task=self._task(item))
+                    task = spec.task if spec.task is not None else self._task(item)
+                    needs[name] = self._afforded(replace(spec, task=task))
         return needs
+
+    def _afforded(self, spec: RunsSpec) -> RunsSpec:
+        """What is trained for a fixture: few of a factorial's combinations where nothing counts as evidence."""
+        return replace(spec, wiring=not self.profile.evidence)
 
     def _task(self, item: pytest.Function) -> str:
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
@@ -208,9 +213,10 @@ class ClaimSession:
 
     def runs(self, spec: RunsSpec, n: int | None = None) -> Subject:
         """The finished runs that a fixture stands for, all or those of the first n seeds."""
+        spec = self._afforded(spec)
         run_specs = tuple(self.run_specs(spec, n or self.profile.seeds))
         study = self._study(spec, run_specs[0])
-        key = run_specs, study, spec.factors
+        key = run_specs, study, spec.factors, spec.tuned
         if key not in self._runs:
             store = self.store
             try:
@@ -266,6 +272,8 @@ def algorithms(spec: RunsSpec) -> list[Algorithm]:
     assert spec.task is not None
     if spec.factors == ():
         raise SpecError("A factorial varies settings: rlclaims.factorial(PPO, epochs=(10, 5)), say.")
+    if spec.factors is not None and spec.study not in (None, FINAL_RETURNS):
+        raise SpecError(f"A factorial is of runs, or of='final_returns', not of {spec.study.kind!r}.")
     if isinstance(spec.algorithm, Algorithm):
         if spec.changes or spec.factors is not None:
             raise SpecError("Settings are given for a class, rlclaims.PPO, say; an instance has its own.")

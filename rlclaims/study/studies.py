@@ -47,6 +47,7 @@ class Study:
 
 
 TWINS = Study("twins")
+FINAL_RETURNS = Study("final_returns")
 
 Studied = tuple[RunSpec, Study]
 """A run, and what is derived from it."""

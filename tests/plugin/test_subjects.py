@@ -2,12 +2,14 @@
 
 import json
 
+import jsonschema
 import pytest
 from claim_text import CONFTEST, HEADER, SUPPORTED, one_claim, written
 from typer.testing import CliRunner
 
 from rlclaims.cli import app
 from rlclaims.finished import KINDS
+from rlclaims.report.record import SCHEMA
 
 TWINS = """
 import rlclaims
@@ -100,6 +102,53 @@ def test_a_factorial_is_judged_on_all_its_combinations(session, store):
     wrong.stderr.fnmatch_lines(["ERROR: *does not vary 'steps'; it varies epochs, learning_rate.*"])
 
 
+def test_a_factorial_of_final_returns_is_judged_at_rates_that_earlier_seeds_chose(session, store, monkeypatch):
+    levels = "epochs=(1, 2), of='final_returns', tuned={'learning_rate': (lambda x: x, 1e-3)}"
+    fixture = f"best = rlclaims.factorial(PPO, 'InvertedPendulum-v5', {levels}, **SMALL)\n"
+    # Of few steps' training, policies return some 10.
+    body = TWINS + fixture + one_claim("assert best.change_by('epochs', lambda it: it.mean).median > -900", "best")
+    told = session(body, "--claims-dry-run").outlines
+    have, train = next(line for line in told if line.startswith("all, once")).split()[2:4]
+    assert int(have) + int(train) == 20
+    assert session(body).parseoutcomes() == {"passed": 1}
+    (claim,) = written(store)["claims"]
+    (taken,) = claim["runs"]
+    assert taken["kind"] == "factorial of final returns" and taken["seeds"] == [0, 1, 2, 3, 4] * 4
+    assert len(set(taken["digests"])) == 20
+    returned = {}
+    for path in store.glob("runs/PPO-*/final_returns-*.json"):
+        described = json.loads((path.parent / "run.json").read_text())
+        asked, groups = described["algorithm"]["settings"], json.loads(path.read_text())["series"]["return"]
+        returned[asked["epochs"], asked["learning_rate"], described["seed"]] = sum(groups) / len(groups)
+
+    def counted(epochs, seed):
+        if seed == 0:
+            return (returned[epochs, 3e-4, 0] + returned[epochs, 1e-3, 0]) / 2
+        totals = {rate: sum(returned[epochs, rate, earlier] for earlier in range(seed)) for rate in (3e-4, 1e-3)}
+        return returned[epochs, max(totals, key=totals.get), seed]
+
+    expected = [counted(2, seed) - counted(1, seed) for seed in range(5)]
+    assert claim["evidence"]["values"][0] == pytest.approx(expected)
+    assert "final return, learning_rate tuned on earlier seeds" in claim["evidence"]["quantity"]
+    jsonschema.validate(written(store), json.loads(SCHEMA.read_text()))
+    monkeypatch.setenv("RLCLAIMS_STORE", str(store))
+    explained = CliRunner().invoke(app, ["explain", "section/claim", "."])
+    assert "runs       best: factorial of final returns of PPO on InvertedPendulum-v5, 2 iter" in explained.output
+
+
+def test_smoke_trains_few_combinations_of_a_factorial(pytester, tmp_path):
+    pytester.makeconftest(CONFTEST)
+    levels = "epochs=(1, 2), gamma=(0.99, 0.9), gae_lambda=(0.95, 0.9)"
+    fixture = f"it = rlclaims.factorial(PPO, 'InvertedPendulum-v5', {levels}, full=True, of='final_returns', **SMALL)\n"
+    body = "assert it.factor_of('gamma', lambda returns: returns.mean) > 1"
+    pytester.makepyfile(test_claims=HEADER + TWINS + fixture + one_claim(body, "it", profiles=["paper"]))
+    options = [f"--claims-store={tmp_path}", "--claims-profile=smoke", "-p", "no:cacheprovider"]
+    assert pytester.runpytest_inprocess(*options).parseoutcomes() == {"inconclusive": 1}
+    (claim,) = written(tmp_path)["claims"]
+    # All settings at their first value, and all at their second.
+    assert len(claim["runs"][0]["digests"]) == 2 * 5 and claim["evidence"]["estimate"] > 0
+
+
 @pytest.mark.parametrize(
     ("fixture", "sentence"),
     [
@@ -124,6 +173,24 @@ def test_a_factorial_is_judged_on_all_its_combinations(session, store):
         ("rlclaims.factorial(PPO, 'InvertedPendulum-v5', epochs=(1, 2, 3))", "*has two values, epochs=(one, other)*"),
         ("rlclaims.factorial(PPO, 'InvertedPendulum-v5', epoch=(1, 2))", "*has no setting 'epoch'*"),
         ("rlclaims.factorial(PPO(), 'InvertedPendulum-v5', epochs=(1, 2))", "*Settings are given for a class*"),
+        (
+            "rlclaims.factorial(PPO, 'InvertedPendulum-v5', epochs=(1, 2), of='twins')",
+            "A factorial is of runs, or of='final_returns', not of 'twins'.*",
+        ),
+        (
+            "rlclaims.factorial(PPO, 'InvertedPendulum-v5', epochs=(1, 2), of=7)",
+            "A factorial is of runs, *, not of '7'.*",
+        ),
+        (
+            "rlclaims.factorial(PPO, 'InvertedPendulum-v5', epochs=(1, 2), tuned={'learning_rate': (1e-3,)})",
+            "A setting is tuned over two values or more, *, not (0.001,).*",
+        ),
+        (
+            "rlclaims.factorial(PPO, 'InvertedPendulum-v5', epochs=(1, 2), tuned={'epochs': (3, 4)})",
+            "epochs is tuned, and so neither varied nor given a value of its own.*",
+        ),
+        ("rlclaims.factorial(PPO, 'InvertedPendulum-v5', tuned={'epochs': (3, 4)})", "*A factorial varies settings*"),
+        ("rlclaims.factorial(PPO, 'InvertedPendulum-v5', epochs=(1, 2), tuned=3)", "One setting is tuned, *, not 3.*"),
     ],
 )
 def test_fixtures_that_cannot_be_made_are_refused_before_training(session, fixture, sentence):
