@@ -1,10 +1,11 @@
 """Value prediction, the second primitive that the post's Part III recalls, in the words of its paper.
 
 The value network is fitted to V_old + A, advantages on top of what it said itself. The paper finds that it predicts
-that target on fresh pairs as well as on those it was fitted to, and still misses the returns by half. Its error to
-returns is in part the returns' own noise, which no value could tell; so the claim is made twice, of returns, as the
-paper measures it, and of the states' true values, from episodes that were played on from these very states, net of that
-noise.
+that target on fresh pairs as well as on those it was fitted to, and still misses the returns by half. Its error is the
+mean of |V - return| / |return|, in which the returns' own noise counts, which no value could tell, and small returns
+before a fall count most. So the claim is made three times: as the paper measures it; of the states' true values, from
+episodes that were played on from these very states, net of noise and as a part of their size; and as a part of their
+variance over states, since values that are all alike are known well by knowing their mean.
 
 What values are for is the variance of the gradient: the mean cosine of two estimates from 2,048 pairs each, with the
 network's advantages, with those of values that were fitted to many more returns, and with returns in their place.
@@ -31,6 +32,7 @@ A_QUARTER_MORE = 1.25
 A_TENTH_MORE = 1.1
 A_FIFTH = 0.2
 """Relative error from which values are said to be missed; the papers have .5."""
+HALF = 0.5
 ONE_IN_TWENTY = 0.05
 A_HUNDREDTH = 0.01
 
@@ -67,26 +69,26 @@ def test_trpo_values_generalise_on_their_target(trpo_values: Values) -> None:
     "value/ppo-values-miss-the-returns",
     PAPER,
     says=MISSES,
-    means="late in training the relative error of PPO's value network to discounted returns of fresh episodes, their "
-    "own noise included, is above .2: the mean over seeds",
+    means="late in training the mean relative error of PPO's value network to discounted returns of fresh "
+    "episodes, their own noise included, is above .2: the mean over seeds of the mean of |V - return| / |return|",
     margin=ONE_IN_TWENTY,
     family=FAMILY,
 )
 def test_ppo_values_miss_the_returns(ppo_values: Values) -> None:
-    assert ppo_values.error("returns").last(2) > A_FIFTH
+    assert ppo_values.mean_relative_error("returns").last(2) > A_FIFTH
 
 
 @claim(
     "value/trpo-values-miss-the-returns",
     PAPER,
     says=MISSES,
-    means="late in training the relative error of TRPO's value network to discounted returns of fresh episodes, their "
-    "own noise included, is above .2: the mean over seeds",
+    means="late in training the mean relative error of TRPO's value network to discounted returns of fresh "
+    "episodes, their own noise included, is above .2: the mean over seeds of the mean of |V - return| / |return|",
     margin=ONE_IN_TWENTY,
     family=FAMILY,
 )
 def test_trpo_values_miss_the_returns(trpo_values: Values) -> None:
-    assert trpo_values.error("returns").last(2) > A_FIFTH
+    assert trpo_values.mean_relative_error("returns").last(2) > A_FIFTH
 
 
 @claim(
@@ -97,6 +99,8 @@ def test_trpo_values_miss_the_returns(trpo_values: Values) -> None:
     "the mean over seeds of its square, less .04 of that of the true values, as a part of squared returns, is above 0",
     margin=A_HUNDREDTH,
     family=FAMILY,
+    expected="refuted",
+    evidence="development seeds 10000 to 10005, Hopper-v5, 204,800 steps: -.038, repeated interval [-.040, -.031]",
 )
 def test_ppo_values_miss_the_true_values(ppo_values: Values) -> None:
     assert ppo_values.true_beyond(A_FIFTH).last(2) > 0
@@ -110,9 +114,39 @@ def test_ppo_values_miss_the_true_values(ppo_values: Values) -> None:
     "the mean over seeds of its square, less .04 of that of the true values, as a part of squared returns, is above 0",
     margin=A_HUNDREDTH,
     family=FAMILY,
+    expected="refuted",
+    evidence="development seeds 10000 to 10005, Hopper-v5, 204,800 steps: -.035, repeated interval [-.040, -.0096]",
 )
 def test_trpo_values_miss_the_true_values(trpo_values: Values) -> None:
     assert trpo_values.true_beyond(A_FIFTH).last(2) > 0
+
+
+@claim(
+    "value/ppo-values-do-not-model-the-true-values",
+    PAPER,
+    says=MISSES,
+    means="late in training PPO's value network leaves more than half of the variance over states of the true values "
+    "unexplained: the mean over seeds of its squared error, less half of that variance, as a part of that of returns, "
+    "is above 0",
+    margin=ONE_IN_TWENTY,
+    family=FAMILY,
+)
+def test_ppo_values_do_not_model_the_true_values(ppo_values: Values) -> None:
+    assert ppo_values.true_unexplained_beyond(HALF).last(2) > 0
+
+
+@claim(
+    "value/trpo-values-do-not-model-the-true-values",
+    PAPER,
+    says=MISSES,
+    means="late in training TRPO's value network leaves more than half of the variance over states of the true values "
+    "unexplained: the mean over seeds of its squared error, less half of that variance, as a part of that of returns, "
+    "is above 0",
+    margin=ONE_IN_TWENTY,
+    family=FAMILY,
+)
+def test_trpo_values_do_not_model_the_true_values(trpo_values: Values) -> None:
+    assert trpo_values.true_unexplained_beyond(HALF).last(2) > 0
 
 
 # What baselines do to the variance of the gradient.
@@ -153,6 +187,8 @@ def test_trpo_network_beats_no_baseline(trpo_gradients: Gradients) -> None:
     "baseline: the mean over seeds of the difference is above 0",
     margin=ONE_IN_TWENTY,
     family=FAMILY,
+    expected="refuted",
+    evidence="development seeds 10000 to 10011, Hopper-v5, 204,800 steps: -.132, repeated interval [-.189, -.0081]",
 )
 def test_ppo_truth_would_gain_more_than_the_network_does(ppo_gradients: Gradients) -> None:
     true, network, none = (ppo_gradients.cosine(A_BATCH, of).last(2) for of in ("near_true", "surrogate", "returns"))

@@ -1,7 +1,7 @@
 """What the value network knows: of the targets that it is fitted to, of returns, and of the states' true values.
 
 The network is that of a kept iteration after its regression, the policy the one that made the pairs. Errors are in the
-units of reward that are learnt from, and each comes with the size of what it is an error of:
+units of reward that are learnt from, and each comes with what it is an error of, its mean square and its variance:
 
     training    to the regression's target V_old + A, on the pairs that it was fitted to
     held_out    the same on as many fresh pairs
@@ -33,6 +33,7 @@ from rlclaims.finished.run import (
 )
 from rlclaims.randomness import Purpose, stream
 from rlclaims.sim.tasks import Floats
+from rlclaims.stats.split_samples import spread
 from rlclaims.training import HELD_OUT_EVERY
 
 STATES = 64
@@ -40,7 +41,9 @@ STATES = 64
 
 
 def values(run: FinishedRun) -> Numbers:
-    """Mean squares of errors and of what they are errors of, at each kept iteration: "2/true/error", "2/true/size".
+    """Mean squares of errors, and of what they are errors of, at each kept iteration: "2/true/error", "2/true/size".
+
+    And the variance of the latter, "2/true/spread"; and the papers' mean relative error, "2/returns/relative".
 
     Raises:
         SimulationFailure: MuJoCo could not simulate an episode.
@@ -63,11 +66,7 @@ def values(run: FinishedRun) -> Numbers:
     numbers: Numbers = {}
     for k, part, rollouts in zip(order, fresh, _split(played, [2 * STATES] * len(order)), strict=True):
         of_k = _errors(run, checkpoints[k], part, states[k], rollouts)
-        numbers |= {
-            f"{k}/{name}/{what}": [x]
-            for name, both in of_k.items()
-            for what, x in zip(("error", "size"), both, strict=True)
-        }
+        numbers |= {f"{k}/{name}/{what}": [x] for name, found in of_k.items() for what, x in found.items()}
     return numbers
 
 
@@ -93,27 +92,27 @@ class _Chosen:
 
 def _errors(
     run: FinishedRun, checkpoint: Checkpoint, fresh: Played, states: _Chosen, again: Played
-) -> dict[str, tuple[float, float]]:
-    """By name, the mean square of the errors and of what they are errors of."""
+) -> dict[str, dict[str, float]]:
+    """By name, what the errors come to."""
     before, after = run.agent(checkpoint), run.agent(checkpoint)
     after.phi_SP.copy_(torch.from_numpy(checkpoint.fitted_value_P)[None])
 
-    def to_target(pairs: tuple[Floats32, Floats32, Floats32]) -> tuple[float, float]:
-        target_T = _value(before, pairs[0]) + torch.from_numpy(pairs[2])
-        return _squares(_value(after, pairs[0]), target_T)
+    def to_target(pairs: tuple[Floats32, Floats32, Floats32]) -> dict[str, float]:
+        return _of(_value(after, pairs[0]), _value(before, pairs[0]) + torch.from_numpy(pairs[2]))
 
     return_T, _ = _returns_to_go(before, fresh)
     return_N, begins_N = _returns_to_go(before, again)
-    one_N, other_N = return_N[begins_N].view(-1, 2).T
-    value_N = _value(after, states.observation)
-    true = (value_N - one_N) * (value_N - other_N), one_N * other_N
+    true_N2 = return_N[begins_N].view(-1, 2)
+    error_N2 = _value(after, states.observation)[:, None] - true_N2
     return {
         "training": to_target(checkpoint.training),
         "held_out": to_target(checkpoint.held_out),
-        "returns": _squares(
-            _value(after, np.concatenate([t.observation_LO[:-1] for t in fresh.trajectories])), return_T
-        ),
-        "true": (float(true[0].mean()), float(true[1].mean())),
+        "returns": _of(_value(after, np.concatenate([t.observation_LO[:-1] for t in fresh.trajectories])), return_T),
+        "true": {
+            "error": float(error_N2.prod(1).mean()),
+            "size": float(true_N2.prod(1).mean()),
+            "spread": spread(true_N2.numpy()),
+        },
     }
 
 
@@ -130,9 +129,15 @@ def _returns_to_go(agent: Agent, played: Played) -> tuple[Tensor, Tensor]:
     return return_1T[0], steps_before(rollout)[0] == 0
 
 
-def _squares(value_T: Tensor, of_T: Tensor) -> tuple[float, float]:
-    """Mean square of the errors to something, and of that."""
-    return float((value_T - of_T).square().mean()), float(of_T.double().square().mean())
+def _of(value_T: Tensor, of_T: Tensor) -> dict[str, float]:
+    """What the errors of values to something known come to."""
+    error_T, of_T = value_T - of_T, of_T.double()
+    return {
+        "error": float(error_T.square().mean()),
+        "size": float(of_T.square().mean()),
+        "spread": float(of_T.var()),
+        "relative": float((error_T / of_T).abs().mean()),
+    }
 
 
 def length(name: str, iterations: int) -> int:  # noqa: ARG001

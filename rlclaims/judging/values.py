@@ -32,13 +32,24 @@ class Values(Kept):
         Raises:
             ClaimError: there is no such error.
         """
-        if on not in ERRORS:
-            raise ClaimError(f"error({on!r}): errors are on {', '.join(map(repr, ERRORS))}; for true values, see true.")
+        self._known(on, "error")
 
         def number(at: At) -> float:
             return math.sqrt(at(f"{on}/error") / at(f"{on}/size"))
 
         return self._contrast(f"relative error of the values to {ERRORS[on]}", number)
+
+    def mean_relative_error(self, on: str) -> Contrast:
+        """Mean of |V - x| / |x| over pairs, as the papers have it: where x is small, little is much.
+
+        Args:
+            on: as for `error`.
+
+        Raises:
+            ClaimError: there is no such error.
+        """
+        self._known(on, "mean_relative_error")
+        return self._contrast(f"mean relative error of the values to {ERRORS[on]}", lambda at: at(f"{on}/relative"))
 
     def true_beyond(self, error: float) -> Contrast:
         """Whether the relative error to the states' true values is larger than that: above 0, else below.
@@ -49,9 +60,34 @@ class Values(Kept):
         Raises:
             ClaimError: the error is no positive number.
         """
-        if not is_number(error) or not error > 0:
-            raise ClaimError(f"true_beyond({error!r}): a relative error is a positive number.")
+        _positive(error, "true_beyond")
         return self._contrast(
             f"square of the error to true values beyond a relative one of {error:g}",
             lambda at: (at("true/error") - error**2 * at("true/size")) / at("returns/size"),
         )
+
+    def true_unexplained_beyond(self, share: float) -> Contrast:
+        """Whether the values leave more than that share of the true values' variance over states unexplained.
+
+        The mean square of the error less the share of the true values' variance, both unbiased, as a part of the
+        variance of returns: above 0 where they leave more, else below. What all states have in common is no merit here.
+
+        Raises:
+            ClaimError: the share is no positive number.
+        """
+        _positive(share, "true_unexplained_beyond")
+        return self._contrast(
+            f"square of the error to true values beyond {share:g} of their variance",
+            lambda at: (at("true/error") - share * at("true/spread")) / at("returns/spread"),
+        )
+
+    def _known(self, on: object, what: str) -> None:
+        if on not in ERRORS:
+            raise ClaimError(
+                f"{what}({on!r}): errors are on {', '.join(map(repr, ERRORS))}; true values have their own."
+            )
+
+
+def _positive(number: object, what: str) -> None:
+    if not is_number(number) or not number > 0:
+        raise ClaimError(f"{what}({number!r}): it takes a positive number.")
