@@ -50,8 +50,9 @@ class Profile:
     family_rate: float = FAMILY_RATE
     """Probability that a family turns red by chance, for families that name none."""
     evidence: bool = True
-    """Whether its verdicts count. Where not, it proves the wiring: no run is longer than its iterations, a factorial
-    has only so many combinations that each setting has either value, and every claim is inconclusive."""
+    """Whether its verdicts count. Where not, it proves the wiring: no run is longer than its iterations, nor learns
+    from many more steps at a time than the papers', a factorial has only so many combinations that each setting has
+    either value, and every claim is inconclusive."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tasks", self._listed("tasks", str, "ids of environments"))

@@ -25,6 +25,9 @@ from rlclaims.study.store import UNREADABLE, Store
 from rlclaims.study.studies import FINAL_RETURNS, TWINS, Studied, Study
 from rlclaims.study.twin_executor import Done, make_twins
 
+FEW_STEPS = 4096
+"""Environment steps between two updates, at the most, where nothing counts as evidence."""
+
 ShowProgress = Callable[[Plan], AbstractContextManager[Callable[[Progress], None]]]
 
 
@@ -256,11 +259,20 @@ class ClaimSession:
         if type(spec.block) is not int or not 0 <= spec.block < 10:
             raise SpecError(f"A block of seeds is a number from 0 to 9, not {spec.block!r}.")
         iterations = self.profile.iterations if spec.iterations is None else spec.iterations
-        if type(iterations) is int and not self.profile.evidence:
-            iterations = min(iterations, self.profile.iterations)
+        made = algorithms(spec)
+        if not self.profile.evidence:
+            iterations = min(iterations, self.profile.iterations) if type(iterations) is int else iterations
+            made = [_on_few_steps(algorithm) for algorithm in made]
         first = self.seeds(spec.block, 1)[0]
-        runs = [checked(RunSpec(algorithm, spec.task, iterations, first)) for algorithm in algorithms(spec)]
+        runs = [checked(RunSpec(algorithm, spec.task, iterations, first)) for algorithm in made]
         return [replace(run, seed=seed) for run in runs for seed in self.seeds(spec.block, n)]
+
+
+def _on_few_steps(algorithm: Algorithm) -> Algorithm:
+    """The same, if it learns from many steps at a time with fewer."""
+    if algorithm.steps <= FEW_STEPS:
+        return algorithm
+    return replace(algorithm, steps=max(2, FEW_STEPS // algorithm.minibatches) * algorithm.minibatches)
 
 
 def algorithms(spec: RunsSpec) -> list[Algorithm]:

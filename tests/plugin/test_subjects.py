@@ -136,17 +136,22 @@ def test_a_factorial_of_final_returns_is_judged_at_rates_that_earlier_seeds_chos
     assert "runs       best: factorial of final returns of PPO on InvertedPendulum-v5, 2 iter" in explained.output
 
 
-def test_smoke_trains_few_combinations_of_a_factorial(pytester, tmp_path):
+def test_smoke_trains_few_combinations_of_a_factorial_on_few_steps(pytester, tmp_path):
     pytester.makeconftest(CONFTEST)
-    levels = "epochs=(1, 2), gamma=(0.99, 0.9), gae_lambda=(0.95, 0.9)"
-    fixture = f"it = rlclaims.factorial(PPO, 'InvertedPendulum-v5', {levels}, full=True, of='final_returns', **SMALL)\n"
+    levels = "epochs=(1, 2), gamma=(0.99, 0.9), gae_lambda=(0.95, 0.9), full=True, of='final_returns'"
+    large = "iterations=5, steps=19_200, minibatches=96, value_epochs=1"
+    fixture = f"it = rlclaims.factorial(PPO, 'InvertedPendulum-v5', {levels}, {large})\n"
     body = "assert it.factor_of('gamma', lambda returns: returns.mean) > 1"
     pytester.makepyfile(test_claims=HEADER + TWINS + fixture + one_claim(body, "it", profiles=["paper"]))
     options = [f"--claims-store={tmp_path}", "--claims-profile=smoke", "-p", "no:cacheprovider"]
     assert pytester.runpytest_inprocess(*options).parseoutcomes() == {"inconclusive": 1}
     (claim,) = written(tmp_path)["claims"]
-    # All settings at their first value, and all at their second.
     assert len(claim["runs"][0]["digests"]) == 2 * 5 and claim["evidence"]["estimate"] > 0
+    trained = [json.loads(path.read_text()) for path in tmp_path.glob("runs/PPO-*/run.json")]
+    settings = [run["algorithm"]["settings"] for run in trained]
+    # All settings at their first value, and all at their second; as many whole minibatches as 4,096 steps have.
+    assert {(s["epochs"], s["gamma"], s["gae_lambda"]) for s in settings} == {(1, 0.99, 0.95), (2, 0.9, 0.9)}
+    assert {(run["iterations"], s["steps"]) for run, s in zip(trained, settings, strict=True)} == {(2, 42 * 96)}
 
 
 @pytest.mark.parametrize(
