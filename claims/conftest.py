@@ -34,6 +34,18 @@ ppo_gradients_of_a_million = rlclaims.gradients(PPO, pairs=10**6)
 ppo_gradients_on_hopper = rlclaims.gradients(PPO, "Hopper-v5")
 ppo_gradients_on_humanoid = rlclaims.gradients(PPO, "Humanoid-v5")
 without_baseline_final = rlclaims.final_returns(PPO, value_baseline=False)
+ppo_no_clip_final = rlclaims.final_returns(PPONoClip)
+trpo_plus_final = rlclaims.final_returns(TRPOPlus)
+ppo_final_on_humanoid = rlclaims.final_returns(PPO, "Humanoid-v5")
+trpo_plus_final_on_humanoid = rlclaims.final_returns(TRPOPlus, "Humanoid-v5")
+
+# A million steps each, in updates on one batch or on ten.
+ONE = {"steps": 2048, "iterations": 488}
+TEN = {"steps": 20_480, "iterations": 49}
+ppo_final_at_high_rate = rlclaims.final_returns(PPO, "Hopper-v5", learning_rate=1.25e-4, **ONE)
+ppo_final_at_low_rate = rlclaims.final_returns(PPO, "Hopper-v5", learning_rate=5e-5, **ONE)
+ppo_final_on_large_batches_at_high_rate = rlclaims.final_returns(PPO, "Hopper-v5", learning_rate=1.25e-4, **TEN)
+ppo_final_on_large_batches_at_low_rate = rlclaims.final_returns(PPO, "Hopper-v5", learning_rate=5e-5, **TEN)
 
 # The second value is what a mechanism's absence is, or half of a number, as in the twin updates.
 ppo_factorial = rlclaims.factorial(
@@ -43,4 +55,33 @@ ppo_factorial = rlclaims.factorial(
     learning_rate=(lambda rate: rate, lambda rate: rate / 2),
     anneal_learning_rates=(True, False),
     initialization=("orthogonal", "xavier"),
+)
+
+# The second value is an optimisation's absence, but that value clipping is off first, as in PPO on Hopper, and the
+# gradient's as in PPO on every task.
+FOUR = {
+    "scale_rewards": (True, False),
+    "anneal_learning_rates": (True, False),
+    "initialization": ("orthogonal", "xavier"),
+    "value_clip": (None, 0.2),
+}
+RATES = {"learning_rate": (lambda rate: rate, lambda rate: rate / 3)}
+ppo_four_optimisations = rlclaims.factorial(
+    PPO,
+    **FOUR,
+    reward_clip=None,  # a bound of 10 on scaled rewards would be another, and often met, on the task's own
+    full=True,
+    of="final_returns",
+    tuned=RATES,
+)
+ppo_nine_optimisations = rlclaims.factorial(
+    PPO,
+    **FOUR,
+    reward_clip=(10.0, None),
+    normalize_observations=(True, False),
+    observation_clip=(10.0, None),
+    activation=("tanh", "relu"),
+    gradient_clip=(None, 0.5),
+    of="final_returns",
+    tuned=RATES,
 )

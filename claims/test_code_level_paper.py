@@ -1,0 +1,180 @@
+"""Code-level optimisations in "Implementation Matters in Deep Policy Gradients" (2005.12729): of the profile `paper`.
+
+The paper's grid varies four optimisations together and takes each combination at the best of several learning rates.
+Here they are on and off in all sixteen combinations, each trained at the rate that the papers have for PPO on the task
+and at a third of it (PPO-M's rates are .57, .25 and .6 of PPO's). Which of the two counts is for earlier seeds to say
+(`rlclaims.judging.factorial`). A second design has all nine optimisations in 32 combinations, where an effect is mixed
+up with what three others do together, and with nothing that one or two of them do.
+
+Between algorithms as their authors tuned them, the effects of optimisations are PPO - PPO-M and TRPO+ - TRPO, and those
+of the algorithm PPO - TRPO+ and PPO-M - TRPO. The paper holds the largest of either kind, without its sign, against the
+other. The largest of noisy estimates is too large, but that one is larger needs no estimate of it: |c| > |a| exactly
+where c or -c is above both a and -a.
+
+Final returns are those of `test_code_level.py`: of the last policy, by fresh episodes.
+"""
+
+import pytest
+
+from rlclaims import Factorial, FinalReturns, Sample, all_of, any_of, claim, family, source
+
+IMPLEMENTATION_MATTERS = '"Implementation Matters in Deep Policy Gradients" (2005.12729)'
+ABLATION = source("section on the ablation of optimisations, paraphrased", IMPLEMENTATION_MATTERS)
+ORIGINS = source("section on where improvement comes from, AAI and ACLI, paraphrased", IMPLEMENTATION_MATTERS)
+NO_CLIP = source("section on PPO without clipping, paraphrased", IMPLEMENTATION_MATTERS)
+SUBMISSION = source(
+    "on learning rates and batch sizes, in the submission alone, paraphrased",
+    "Are Deep Policy Gradient Algorithms Truly Policy Gradient Algorithms? (1811.02553)",
+)
+
+EACH_MATTERS = "Reward scaling, annealing and orthogonal initialisation each change the reward that PPO reaches."
+
+A_TENTH_MORE = 1.1
+"""Factor from which a return is another; by all optimisations together PPO's is 1.17 to 1.2 of PPO-M's, they say."""
+A_HUNDRED = 100.0
+"""Distance from which one effect on the return is another: half of the least in the papers' tables, 220 to 322."""
+TWO_HUNDRED = 200.0
+"""The same of gains on Hopper: a tenth of what is returned there, over 2,000 by any of the algorithms."""
+
+FAMILY = family("the post and its papers", size=200)
+
+PAPER = ["paper"]
+
+
+def final_return(returns: FinalReturns) -> Sample:
+    """Of a combination's runs, seed by seed."""
+    return returns.mean
+
+
+@pytest.mark.parametrize("optimisation", ["scale_rewards", "anneal_learning_rates", "initialization"])
+@claim(
+    "code-level/raises-the-return-at-tuned-rates",
+    ABLATION,
+    says=EACH_MATTERS,
+    means="without the optimisation PPO's final return is lower: its geometric mean factor over seeds, on average over "
+    "all combinations of four optimisations, each at the learning rate of two that earlier seeds chose, is below 1",
+    margin=A_TENTH_MORE,
+    family=FAMILY,
+    profiles=PAPER,
+)
+def test_raises_the_return_at_tuned_rates(ppo_four_optimisations: Factorial, optimisation: str) -> None:
+    assert ppo_four_optimisations.factor_of(optimisation, final_return) < 1
+
+
+@claim(
+    "code-level/value-clipping-leaves-the-return-at-tuned-rates",
+    ABLATION,
+    says="Value clipping is not among the optimisations that PPO's reward needs.",
+    means="with value clipping PPO's final return changes by a factor whose geometric mean over seeds, on average over "
+    "all combinations of four optimisations, each at the learning rate of two that earlier seeds chose, lies between "
+    "1 / 1.1 and 1.1",
+    family=FAMILY,
+    profiles=PAPER,
+)
+def test_value_clipping_leaves_the_return_at_tuned_rates(ppo_four_optimisations: Factorial) -> None:
+    assert ppo_four_optimisations.factor_of("value_clip", final_return).within(1 / A_TENTH_MORE, A_TENTH_MORE)
+
+
+@claim(
+    "code-level/three-raise-the-return-among-all-nine",
+    ABLATION,
+    says=EACH_MATTERS,
+    means="without reward scaling, without annealing and without orthogonal initialisation PPO's final return is "
+    "lower: the geometric mean factor over seeds of each, on average over a design of all nine optimisations, each "
+    "combination at the learning rate of two that earlier seeds chose, is below 1",
+    margin=A_TENTH_MORE,
+    family=FAMILY,
+    profiles=PAPER,
+)
+def test_three_raise_the_return_among_all_nine(ppo_nine_optimisations: Factorial) -> None:
+    assert all_of(
+        ppo_nine_optimisations.factor_of("scale_rewards", final_return) < 1,
+        ppo_nine_optimisations.factor_of("anneal_learning_rates", final_return) < 1,
+        ppo_nine_optimisations.factor_of("initialization", final_return) < 1,
+    )
+
+
+@claim(
+    "code-level/optimisations-change-more-than-the-algorithm",
+    ORIGINS,
+    says="On each task optimisations change the reward more than the choice between PPO's and TRPO's update does.",
+    means="of mean final returns over seeds, the larger of |PPO - PPO-M| and |TRPO+ - TRPO| is above the larger of "
+    "|PPO - TRPO+| and |PPO-M - TRPO|: one of PPO - PPO-M, TRPO+ - TRPO and their negatives is above all of "
+    "PPO - TRPO+, PPO-M - TRPO and their negatives",
+    margin=A_HUNDRED,
+    family=FAMILY,
+    profiles=PAPER,
+)
+def test_optimisations_change_more_than_the_algorithm(
+    ppo_final: FinalReturns, ppo_m_final: FinalReturns, trpo_final: FinalReturns, trpo_plus_final: FinalReturns
+) -> None:
+    ppo, ppo_m, trpo, trpo_plus = ppo_final.mean, ppo_m_final.mean, trpo_final.mean, trpo_plus_final.mean
+    optimisations = (ppo - ppo_m, ppo_m - ppo, trpo_plus - trpo, trpo - trpo_plus)
+    algorithms = (ppo - trpo_plus, trpo_plus - ppo, ppo_m - trpo, trpo - ppo_m)
+    assert any_of(*(all_of(*(change > other for other in algorithms)) for change in optimisations))
+
+
+@claim(
+    "code-level/ppo-without-clipping-returns-more-than-ppo-m",
+    NO_CLIP,
+    says="PPO without clipping, with the optimisations, does better than PPO-M, which clips and has none.",
+    means="PPO-NoClip's final return is above PPO-M's: the geometric mean over seeds of the ratio is above 1",
+    margin=A_TENTH_MORE,
+    family=FAMILY,
+    profiles=PAPER,
+)
+def test_ppo_without_clipping_returns_more_than_ppo_m(
+    ppo_no_clip_final: FinalReturns, ppo_m_final: FinalReturns
+) -> None:
+    assert ppo_no_clip_final.mean / ppo_m_final.mean > 1
+
+
+@claim(
+    "code-level/ppo-without-clipping-returns-as-much",
+    NO_CLIP,
+    says="PPO without clipping does about as well as PPO.",
+    means="PPO-NoClip's final return is PPO's but for a tenth: the geometric mean over seeds of the ratio lies between "
+    "1 / 1.1 and 1.1",
+    family=FAMILY,
+    profiles=PAPER,
+)
+def test_ppo_without_clipping_returns_as_much(ppo_no_clip_final: FinalReturns, ppo_final: FinalReturns) -> None:
+    assert (ppo_no_clip_final.mean / ppo_final.mean).within(1 / A_TENTH_MORE, A_TENTH_MORE)
+
+
+@claim(
+    "code-level/trpo-plus-returns-no-less-than-ppo-on-humanoid",
+    ORIGINS,
+    says="With PPO's optimisations TRPO does as well as PPO on Humanoid, or better.",
+    means="TRPO+'s final return on Humanoid-v5 is PPO's or more: the geometric mean over seeds of the ratio is at "
+    "least 1",
+    margin=A_TENTH_MORE,
+    family=FAMILY,
+    profiles=PAPER,
+)
+def test_trpo_plus_returns_no_less_than_ppo_on_humanoid(
+    trpo_plus_final_on_humanoid: FinalReturns, ppo_final_on_humanoid: FinalReturns
+) -> None:
+    assert trpo_plus_final_on_humanoid.mean / ppo_final_on_humanoid.mean >= 1
+
+
+@claim(
+    "code-level/larger-batches-do-not-call-for-larger-rates",
+    SUBMISSION,
+    says="The best learning rate does not grow with the batch: it is higher at 2,048 pairs than at ten times as many.",
+    means="what PPO's final return on Hopper-v5 after a million steps gains by a learning rate of 1.25e-4 over one of "
+    "5e-5 is more with updates on 2,048 pairs than with updates on 20,480: the mean over seeds of the one gain minus "
+    "the other is above 0",
+    margin=TWO_HUNDRED,
+    family=FAMILY,
+    profiles=PAPER,
+)
+def test_larger_batches_do_not_call_for_larger_rates(
+    ppo_final_at_high_rate: FinalReturns,
+    ppo_final_at_low_rate: FinalReturns,
+    ppo_final_on_large_batches_at_high_rate: FinalReturns,
+    ppo_final_on_large_batches_at_low_rate: FinalReturns,
+) -> None:
+    gain = ppo_final_at_high_rate.mean - ppo_final_at_low_rate.mean
+    of_large_batches = ppo_final_on_large_batches_at_high_rate.mean - ppo_final_on_large_batches_at_low_rate.mean
+    assert gain > of_large_batches
