@@ -42,6 +42,7 @@ def test_an_error_rate_out_of_reach_detects_nothing():
 @pytest.mark.parametrize("method", [Betting(), ClopperPearson()])
 def test_probabilities_have_no_standard_deviations(method):
     assert minimal_detectable_effect(method, Design((10,)), "support") is None
+    assert seeds_needed(method, 0.7, 0.05) is None
 
 
 def test_looks_are_part_of_the_power():

@@ -60,9 +60,13 @@ def minimal_detectable_effect(method: Method, design: Design, side: Side) -> flo
 def seeds_needed(method: Method, effect: float, alpha: float) -> int | None:
     """Seeds, in each group, for which one look detects an effect with probability `POWER`; None above `MOST_SEEDS`.
 
+    None too where the method's estimand has no such unit, as for `minimal_detectable_effect`.
+
     By theory, for normal seeds and an effect in their standard deviations: the binomial distribution for quantiles,
     noncentral t for t and Welch's; methods that rearrange are simulated, from the seeds that t would need.
     """
+    if not method.in_standard_deviations:
+        return None
     if method.rearranges:
         simplest = seeds_needed(Welch() if method.n_groups == 2 else StudentT(), effect, alpha)
         designs = [] if simplest is None else [Design((n,), alpha_support=alpha) for n in range(simplest, 2 * simplest)]
