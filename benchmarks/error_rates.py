@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 # The cores are used by processes. This must come before numpy does.
@@ -32,6 +33,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from rlclaims.stats.distribution_free import Betting, ClopperPearson, Quantile
+from rlclaims.stats.effect import WrongOrder
 from rlclaims.stats.mean import BootstrapT, SignFlip, StudentT
 from rlclaims.stats.method import Floats, Groups, Method
 from rlclaims.stats.two_groups import Permutation, Welch
@@ -81,6 +83,7 @@ DISTRIBUTIONS = (
     Distribution("Bernoulli(.5)", lambda rng, n: (rng.random(n) < 0.5) * 1.0, 0.5, 0.0, True),
     Distribution("0 or .05 .. 1", lambda rng, n: np.where(rng.random(n) < 0.97, 0.05, 1.0), 0.0785, 0.05, True),
 )
+CONTINUOUS = DISTRIBUTIONS[:6]
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,8 @@ def promise_of(method: Method, distribution: Distribution) -> Promise | None:
     match method:
         case StudentT():
             return "nominal" if distribution is NORMAL else "none"
+        case WrongOrder():
+            return "nominal" if distribution is NORMAL else "none" if distribution in CONTINUOUS else None
         case Welch():  # with groups of one size and spread
             return "at most" if distribution is NORMAL else "none"
         case SignFlip():
@@ -146,7 +151,43 @@ def promise_of(method: Method, distribution: Distribution) -> Promise | None:
     return "none"
 
 
-METHODS = (StudentT(), BootstrapT(), SignFlip(), Quantile(), ClopperPearson(), Betting(), Welch(), Permutation())
+METHODS = (
+    StudentT(),
+    BootstrapT(),
+    SignFlip(),
+    Quantile(),
+    ClopperPearson(),
+    Betting(),
+    Welch(),
+    Permutation(),
+    WrongOrder(),
+)
+SLOW = (BootstrapT, SignFlip, Permutation, WrongOrder)
+"""They are given fewer repetitions."""
+
+
+def draw(
+    method: Method, distribution: Distribution, rng: np.random.Generator, shape: tuple[int, int]
+) -> tuple[Groups, float]:
+    """Samples for a method, and what it estimates of them in truth."""
+    data = tuple(distribution.sample(rng, shape) for _ in range(method.n_groups))
+    match method:
+        case Quantile():
+            return data, distribution.median
+        case WrongOrder():
+            point, chance = below(distribution, method.seeds)
+            return (data[0] - point,), chance
+    return data, 0.0 if len(data) == 2 else distribution.mean
+
+
+@lru_cache
+def below(distribution: Distribution, seeds: int) -> tuple[float, float]:
+    """A point that the mean of so many seeds is rarely below, and how rarely."""
+    if distribution is NORMAL:
+        return float(stats.norm.ppf(0.2)) / math.sqrt(seeds), 0.2
+    means = distribution.sample(np.random.default_rng(4), (1_000_000, seeds)).mean(-1)
+    point = float(np.quantile(means, 0.2))
+    return point, float(np.mean(means < point))
 
 
 def fixed(
@@ -159,11 +200,15 @@ def fixed(
     for method, distribution, n in itertools.product(methods, DISTRIBUTIONS[:distributions], SEEDS):
         if (promise := promise_of(method, distribution)) is None:
             continue
-        fewer = repetitions // (5 if method.rearranges or isinstance(method, BootstrapT) else 1)
-        data = tuple(distribution.sample(rng, (fewer, n)) for _ in range(method.n_groups))
-        truth = distribution.median if isinstance(method, Quantile) else distribution.mean
+        fewer = repetitions // (5 if isinstance(method, SLOW) else 1)
+        data, truth = draw(method, distribution, rng, (fewer, n))
         label = (method.name, distribution.name, f"n = {n}")
-        yield from tails(method, data, 0.0 if len(data) == 2 else truth, Design((n,)), label, promise)
+        yield from tails(method, data, truth, Design((n,)), label, promise)
+    for effect, n in itertools.product((0.0, 1.5), SEEDS) if WrongOrder() in methods else ():  # other truths
+        data = (rng.normal(effect, 1, (repetitions // 5, n)),)
+        truth = float(stats.norm.sf(math.sqrt(3) * effect))
+        label = ("noncentral t", f"normal, {effect:g} sd", f"n = {n}")
+        yield from tails(WrongOrder(seeds=3), data, truth, Design((n,)), label, "nominal")
     for n in SEEDS if Welch() in methods else ():  # variances and group sizes of their own
         data = rng.normal(size=(repetitions, n)), 3 * rng.normal(size=(repetitions, 2 * n))
         yield from tails(Welch(), data, 0.0, Design((n,)), ("Welch's t", "normal, 1 : 3", f"n = {n}, {2 * n}"), "none")
@@ -182,16 +227,16 @@ def sequential(repetitions: int, rng: np.random.Generator) -> Iterator[Rate]:
             (Welch(), NORMAL, "at most"),
             (Permutation(), NORMAL, "at most"),
             (BootstrapT(), DISTRIBUTIONS[2], "none"),
+            (WrongOrder(), NORMAL, "at most"),
         ]
         for method, distribution, promise in cases:
-            fewer = repetitions // (10 if method.rearranges or isinstance(method, BootstrapT) else 1)
-            truth = distribution.median if isinstance(method, Quantile) else distribution.mean
-            data = tuple(distribution.sample(rng, (fewer, looks[-1])) for _ in range(method.n_groups))
+            fewer = repetitions // (10 if isinstance(method, SLOW) else 1)
+            data, truth = draw(method, distribution, rng, (fewer, looks[-1]))
             label = (method.name, distribution.name, f"looks {looks}")
-            yield from tails(method, data, 0.0 if len(data) == 2 else truth, design, label, promise)
+            yield from tails(method, data, truth, design, label, promise)
         # What a share of a large family comes to, where seeds are not normal: the rarer, the worse.
         rare = Design(looks, alpha_refute=0.0005)
-        for distribution in DISTRIBUTIONS[:6]:
+        for distribution in CONTINUOUS:
             x = distribution.sample(rng, (20 * repetitions, looks[-1]))
             promise = "nominal" if distribution is NORMAL else "none"
             for tail, true in (("too high", "<="), ("too low", ">=")):

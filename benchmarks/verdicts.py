@@ -36,6 +36,7 @@ def samples() -> dict[str, tuple[Sample, float]]:
         "sign flips": ((one - BETWEEN).by("sign flips"), 0.0),
         "sign test": (one.median, BETWEEN),
         "Clopper-Pearson": (one.chance_above(BETWEEN), 0.5),
+        "noncentral t": ((one - BETWEEN).wrong_order(), 0.5),
         "betting": (one.by("betting"), BETWEEN),
         "Welch's t": (one - other, 0.0),
         "permutations": ((one - other).by("permutations"), 0.0),

@@ -10,6 +10,7 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from rlclaims.stats.distribution_free import STAKES, Betting, ClopperPearson, Quantile
+from rlclaims.stats.effect import WrongOrder
 from rlclaims.stats.mean import BootstrapT, SignFlip, StudentT
 from rlclaims.stats.two_groups import Permutation, Welch
 
@@ -269,7 +270,7 @@ def test_bounds_shift_and_scale_with_the_seeds_and_ignore_their_order(method, va
 
 
 @settings(max_examples=50)
-@pytest.mark.parametrize("method", [*ONE_GROUP, Betting(-1e3, 1e3)])
+@pytest.mark.parametrize("method", [*ONE_GROUP, Betting(-1e3, 1e3), WrongOrder()])
 @given(values=samples)
 def test_the_lower_bound_of_the_negation_is_the_negated_upper_bound(method, values):
     assume(np.ptp(values) > 1e-6)
@@ -280,7 +281,7 @@ def test_the_lower_bound_of_the_negation_is_the_negated_upper_bound(method, valu
 
 
 @settings(max_examples=50)
-@pytest.mark.parametrize("method", [*ONE_GROUP, Betting(-1e3, 1e3)])
+@pytest.mark.parametrize("method", [*ONE_GROUP, Betting(-1e3, 1e3), WrongOrder()])
 @given(values=samples)
 def test_a_smaller_alpha_has_a_lower_bound_no_higher(method, values):
     assume(np.ptp(values) > 1e-6)
@@ -288,7 +289,7 @@ def test_a_smaller_alpha_has_a_lower_bound_no_higher(method, values):
 
 
 @settings(max_examples=50)
-@pytest.mark.parametrize("method", [*ONE_GROUP, Betting(-1e3, 1e3)])
+@pytest.mark.parametrize("method", [*ONE_GROUP, Betting(-1e3, 1e3), WrongOrder()])
 @given(values=samples, null=finite)
 def test_the_p_value_is_below_alpha_where_the_bound_is_above_the_null(method, values, null):
     assume(np.ptp(values) > 1e-6)

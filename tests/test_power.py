@@ -4,6 +4,7 @@ import pytest
 from scipy import stats
 
 from rlclaims.stats.distribution_free import Betting, ClopperPearson, Quantile
+from rlclaims.stats.effect import WrongOrder
 from rlclaims.stats.mean import StudentT
 from rlclaims.stats.power import minimal_detectable_effect, pilot_bound, power, seeds_needed
 from rlclaims.stats.two_groups import Welch
@@ -39,7 +40,7 @@ def test_an_error_rate_out_of_reach_detects_nothing():
     assert minimal_detectable_effect(Quantile(), Design((5,), alpha_refute=0.01), "refute") == math.inf
 
 
-@pytest.mark.parametrize("method", [Betting(), ClopperPearson()])
+@pytest.mark.parametrize("method", [Betting(), ClopperPearson(), WrongOrder()])
 def test_probabilities_have_no_standard_deviations(method):
     assert minimal_detectable_effect(method, Design((10,)), "support") is None
     assert seeds_needed(method, 0.7, 0.05) is None

@@ -71,7 +71,7 @@ class Contrast:
         __lt__ = __le__ = __gt__ = __ge__ = __sub__ = __truediv__ = _no_comparison
 
         def __getattr__(self, name: str) -> NoReturn:
-            if name in ("within", "median", "quantile", "by", "chance_above", "chance_below"):
+            if name in ("within", "median", "quantile", "by", "chance_above", "chance_below", "wrong_order"):
                 self._no_comparison(None)
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 

@@ -17,6 +17,7 @@ import numpy as np
 from rlclaims.judging.evidence import ClaimError, Comparison, Evidence, is_finite, is_number
 from rlclaims.stats.describe import correlation
 from rlclaims.stats.distribution_free import Betting, ClopperPearson, Quantile
+from rlclaims.stats.effect import WrongOrder
 from rlclaims.stats.mean import BootstrapT, SignFlip, StudentT
 from rlclaims.stats.method import Method
 from rlclaims.stats.two_groups import Permutation, Welch
@@ -101,6 +102,23 @@ class Sample:
     def chance_below(self, bound: float) -> Sample:
         """The probability over seeds of a number below the bound, judged exactly."""
         return self._chance(bound, "<", lambda value: value < bound)
+
+    def wrong_order(self, seeds: int = 3) -> Sample:
+        """The probability that so many seeds have a mean below 0: of a paired difference, that they rank it wrongly.
+
+        Args:
+            seeds: how many are ranked by, in a study that somebody else might make.
+
+        Raises:
+            ClaimError: that is no whole number from 1 up, or the numbers are ratios or between runs on different seeds.
+        """
+        if type(seeds) is not int or seeds < 1:
+            raise ClaimError(f"{self.quantity}: a wrong order is by a whole number of seeds from 1 up, not {seeds!r}.")
+        self._one_group("a wrong order")
+        if self.log_scale:
+            raise ClaimError(f"{self.quantity} is a ratio; a wrong order is of a difference: (a - b).wrong_order().")
+        self._not_judged_yet()
+        return replace(self, method=WrongOrder(seeds))
 
     def within(self, low: float, high: float) -> Evidence:
         """Judge that the estimand lies in [low, high]: equivalence, if the interval is about no difference.
@@ -211,6 +229,8 @@ class Sample:
                 return f"{q:g}-quantile over seeds"
             case ClopperPearson():
                 return "probability over seeds"
+            case WrongOrder(seeds=k):
+                return f"probability of the wrong order (a mean below 0) by {k} {'seed' if k == 1 else 'seeds'}"
         return "geometric mean over seeds" if self.log_scale else "mean over seeds"
 
     def _scaled(self, bound: float) -> float:
