@@ -1,6 +1,7 @@
 """What training would take, against a schedule worked out by hand."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,9 +9,11 @@ import pytest
 from rlclaims.agents.ppo import PPO
 from rlclaims.agents.trpo import TRPO
 from rlclaims.finished import KINDS
+from rlclaims.study import cost as cost_module
 from rlclaims.study.cost import NOTHING, Line, Speed, cost, cost_of_studies, cost_of_twins, measured_speeds
 from rlclaims.study.executor import execute
 from rlclaims.study.plan import plan
+from rlclaims.study.process import start
 from rlclaims.study.spec import RunSpec
 from rlclaims.study.store import Store
 from rlclaims.study.studies import TWINS, Study
@@ -103,3 +106,17 @@ def test_a_probe_times_this_machine_and_the_disk_is_as_told(tmp_path):
     assert cost(specs, 1, {(TASK, 64): speed}).bytes == pytest.approx(on_disk, rel=0.1)
     # The parameters of a policy with one action: two hidden layers of 64 units, a mean and a deviation.
     assert speed.parameters[PPO_] == np.sum([4 * 64 + 64, 64 * 64 + 64, 64 + 1, 1])
+
+
+def test_a_probe_times_once_what_takes_as_long(monkeypatch):
+    probed = []
+    monkeypatch.setattr(cost_module, "start", lambda *a, **how: probed.append(a[1]) or start(*a, **how))
+    same = [PPO_, replace(PPO_, learning_rate=1.0, clip_epsilon=None, initialization="xavier")]
+    others = [replace(PPO_, epochs=40), replace(PPO_, hidden=(8,)), TRPO_]
+    (speed,) = measured_speeds([run for a in (*same, *others) for run in runs(a, 2)], 1).values()
+    assert [run.algorithm for run in probed[0]] == [PPO_, *others]
+    assert set(speed.learn) == set(speed.parameters) == {*same, *others}
+    assert speed.learn[same[0]] == speed.learn[same[1]]
+    # Forty passes of the policy and one of the values against two, and one hidden layer of 8 units against two of 64.
+    assert speed.learn[others[0]].at(1) > 3 * speed.learn[PPO_].at(1)
+    assert speed.parameters[others[1]] == 4 * 8 + 8 + 8 + 1 + 1 < speed.parameters[PPO_] == speed.parameters[same[1]]

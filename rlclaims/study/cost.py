@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from rlclaims.agents.algorithm import Algorithm
 from rlclaims.agents.ppo import PPO
@@ -186,7 +186,18 @@ def measured_speeds(runs: Sequence[RunSpec], processes: int) -> dict[Kind, Speed
     return {which: _probed(list(by_algorithm.values()), processes) for which, by_algorithm in kinds.items()}
 
 
-def _probed(specs: Sequence[RunSpec], processes: int) -> Speed:
+def _effort(algorithm: Algorithm) -> tuple[object, ...]:
+    """What algorithms share that take as long to learn: their class, and all settings that count something."""
+    values = (getattr(algorithm, field.name) for field in fields(algorithm))
+    return type(algorithm), *(value for value in values if isinstance(value, int | tuple))
+
+
+def _probed(asked: Sequence[RunSpec], processes: int) -> Speed:
+    # A factorial has many algorithms, and nearly all that they differ in costs no time.
+    first: dict[tuple[object, ...], RunSpec] = {}
+    for spec in asked:
+        first.setdefault(_effort(spec.algorithm), spec)
+    specs, place = list(first.values()), {effort: i for i, effort in enumerate(first)}
     begun = time.perf_counter()
     with ExitStack() as closing:
         # As many at once as will train at once, since they share the memory and the caches.
@@ -215,8 +226,8 @@ def _probed(specs: Sequence[RunSpec], processes: int) -> Speed:
     return Speed(
         max(0.0, elapsed - timed - warming),
         line(0, len(specs)),
-        {spec.algorithm: line(1 + i, 1) for i, spec in enumerate(specs)},
-        {spec.algorithm: answers[0]["parameters"][i] for i, spec in enumerate(specs)},
+        {spec.algorithm: line(1 + place[_effort(spec.algorithm)], 1) for spec in asked},
+        {spec.algorithm: answers[0]["parameters"][place[_effort(spec.algorithm)]] for spec in asked},
         answers[0]["numbers_per_pair"],
     )
 
