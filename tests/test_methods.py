@@ -266,6 +266,8 @@ def test_bounds_shift_and_scale_with_the_seeds_and_ignore_their_order(method, va
     size = max(1.0, abs(shift), *map(abs, values)) * 1e-7
     if isinstance(method, BootstrapT):  # its quantile is of ratios, which rounding can reorder
         size += 0.02 * scale * np.ptp(values)
+        # Where a resample hardly varies, its variance is what cancellation leaves, and the bound is as far off.
+        size += 1e-5 * scale * max((abs(bound) for bound in original if np.isfinite(bound)), default=0.0)
     assert moved == pytest.approx([scale * bound + shift for bound in original], abs=size)
 
 
