@@ -1,6 +1,7 @@
 """Two-level designs: what they recover, by least squares; and what a factorial of runs says of its settings."""
 
 import math
+from dataclasses import dataclass
 from itertools import combinations, product
 
 import numpy as np
@@ -565,6 +566,45 @@ def test_gradients_are_of_any_algorithm_from_a_whole_number_of_pairs_and_no_few(
     for pairs in (1023, 0, -4096, 4096.0, "4096", True, None):
         with pytest.raises(SpecError, match=r"^Gradients are estimated from a whole .*, 1,024 or more, not .*\.$"):
             check_study(Study("gradients", pairs), PPO())
+
+
+@dataclass(frozen=True)
+class Penalised(PPO):
+    def policy_loss(self, ratio_SB, advantage_SB):
+        penalty_SB = advantage_SB.abs() * (ratio_SB - 1).square() / 0.4
+        return -(ratio_SB * advantage_SB - penalty_SB).mean(1)
+
+
+@dataclass(frozen=True)
+class TwiceAsMuch(PPO):
+    def policy_loss(self, ratio_SB, advantage_SB):
+        return 2 * super().policy_loss(ratio_SB, advantage_SB)
+
+
+@dataclass(frozen=True)
+class OfGoodPairs(PPO):
+    def policy_loss(self, ratio_SB, advantage_SB):
+        return -(ratio_SB * advantage_SB.clamp(min=0)).mean(1)
+
+
+def test_gradients_are_of_objectives_that_start_out_as_ratio_times_advantage():
+    for algorithm in (PPO(), PPOM(), PPO(clip_epsilon=None), Clips(), Penalised(), TwiceAsMuch(), TRPO()):
+        check_study(Study("gradients", 1024), algorithm)
+    for algorithm, sentence in (
+        (OfGoodPairs(), r"^Gradients are of objectives .*; OfGoodPairs\.policy_loss has another slope there\.$"),
+        (PPO(entropy_coefficient=0.01), r"^Gradients are of objectives without entropy, and PPO has .* of 0\.01\.$"),
+    ):
+        check_study(Study("values"), algorithm)
+        with pytest.raises(SpecError, match=sentence):
+            check_study(Study("gradients", 1024), algorithm)
+
+
+def test_without_a_value_network_there_are_neither_values_nor_gradients_that_differ_by_them():
+    for algorithm in (PPO(value_baseline=False), TRPO(value_baseline=False)):
+        check_study(Study("final_returns"), algorithm)
+        for study in (Study("values"), Study("gradients", 1024)):
+            with pytest.raises(SpecError, match=rf"^{study.words.capitalize()} are of .* value_baseline=False\.$"):
+                check_study(study, algorithm)
 
 
 class ImprovesAndSays(Improves):

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from rlclaims.agents.algorithm import Algorithm
 from rlclaims.agents.ppo import PPO
 from rlclaims.agents.trpo import TRPO
@@ -154,8 +156,38 @@ def check_study(study: Study, algorithm: Algorithm) -> None:
         raise SpecError(
             f"Gradients are estimated from a whole number of pairs, {LEAST_POOL:,} or more, not {study.pairs!r}."
         )
+    if study.kind in ("gradients", "values") and not algorithm.value_baseline:
+        raise SpecError(
+            f"{study.words.capitalize()} are of algorithms with a value network, and {type(algorithm).__name__} has "
+            "none with value_baseline=False."
+        )
+    if study.kind == "gradients" and isinstance(algorithm, PPO):
+        _check_first_step(algorithm)
     if study.kind in ("landscapes", "large_updates"):
         _check_objective(algorithm)
+
+
+def _check_first_step(algorithm: PPO) -> None:
+    """Refuse an objective whose gradient is not, at the old policy, the mean advantage times that of log pi(a|s)."""
+    name = type(algorithm).__name__
+    try:
+        algorithm.check()
+    except ValueError as error:
+        raise SpecError(str(error)) from None
+    if algorithm.entropy_coefficient is not None:
+        raise SpecError(
+            f"Gradients are of objectives without entropy, and {name} has an entropy_coefficient of "
+            f"{algorithm.entropy_coefficient:g}."
+        )
+    ratio_SB, advantage_SB = torch.ones((1, 4), requires_grad=True), torch.tensor([[1.5, -1.0, 0.5, -1.0]])
+    algorithm.policy_loss(ratio_SB, advantage_SB).sum().backward()
+    slope_SB = torch.zeros_like(ratio_SB) if ratio_SB.grad is None else -ratio_SB.grad
+    # A factor that all pairs have in common turns no gradient.
+    if not torch.cosine_similarity(slope_SB, advantage_SB) > 1 - 1e-6:
+        raise SpecError(
+            f"Gradients are of objectives that climb ratio times advantage where the ratio is 1; {name}.policy_loss "
+            "has another slope there."
+        )
 
 
 def _check_remakable(algorithm: Algorithm) -> None:
