@@ -82,7 +82,8 @@ class Gradients(Kept):
     def between(self, one: str, other: str) -> Contrast:
         """Cosine between two true gradients: "surrogate", "discounted" or "undiscounted".
 
-        From unbiased products and squares. There is none, and no verdict, for a seed where a square is lost in noise.
+        From unbiased products and squares: noise may carry it beyond 1. There is none for a seed where a square is lost
+        in noise: then a mean has no verdict, and a median takes the worst that it could have been.
 
         Raises:
             ClaimError: there are no two such gradients.
@@ -101,5 +102,5 @@ class Gradients(Kept):
         return self._contrast(f"cosine of {GRADIENTS[first]} with {GRADIENTS[second]}", number)
 
     def _known(self, of: object, what: str) -> None:
-        if of not in GRADIENTS:
+        if not isinstance(of, str) or of not in GRADIENTS:
             raise ClaimError(f"{what}(of={of!r}): gradients are {', '.join(map(repr, GRADIENTS))}.")

@@ -42,6 +42,9 @@ class Values(Kept):
     def mean_relative_error(self, on: str) -> Contrast:
         """Mean of |V - x| / |x| over pairs, as the papers have it: where x is small, little is much.
 
+        There is none for a seed with an x of 0, such as InvertedPendulum-v5 has where an episode ends in a fall. And
+        steps before the time limit, which no state tells, count as much as those before a fall.
+
         Args:
             on: as for `error`.
 
@@ -82,7 +85,7 @@ class Values(Kept):
         )
 
     def _known(self, on: object, what: str) -> None:
-        if on not in ERRORS:
+        if not isinstance(on, str) or on not in ERRORS:
             raise ClaimError(
                 f"{what}({on!r}): errors are on {', '.join(map(repr, ERRORS))}; true values have their own."
             )
