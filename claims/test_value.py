@@ -3,9 +3,11 @@
 The value network is fitted to V_old + A, advantages on top of what it said itself. The paper finds that it predicts
 that target on fresh pairs as well as on those it was fitted to, and still misses the returns by half. Its error is the
 mean of |V - return| / |return|, in which the returns' own noise counts, which no value could tell, and small returns
-before a fall count most. So the claim is made three times: as the paper measures it; of the states' true values, from
-episodes that were played on from these very states, net of noise and as a part of their size; and as a part of their
-variance over states, since values that are all alike are known well by knowing their mean.
+count most: those before a fall, and those before the time limit, which no state tells. (The papers' code cuts returns
+off where the batch ends as well; ours are of whole episodes.) So the claim is made three times: by the paper's measure;
+of the states' true values, from episodes that were played on from these very states, net of noise and as a part of
+their size; and as a part of their variance over states, since values that are all alike are known well by knowing their
+mean.
 
 What values are for is the variance of the gradient: the mean cosine of two estimates from 2,048 pairs each, with the
 network's advantages, with those of values that were fitted to many more returns, and with returns in their place.
