@@ -180,8 +180,7 @@ def _check_first_step(algorithm: PPO) -> None:
             f"{algorithm.entropy_coefficient:g}."
         )
     ratio_SB, advantage_SB = torch.ones((1, 4), requires_grad=True), torch.tensor([[1.5, -1.0, 0.5, -1.0]])
-    algorithm.policy_loss(ratio_SB, advantage_SB).sum().backward()
-    slope_SB = torch.zeros_like(ratio_SB) if ratio_SB.grad is None else -ratio_SB.grad
+    (slope_SB,) = torch.autograd.grad(-algorithm.policy_loss(ratio_SB, advantage_SB).sum(), ratio_SB)
     # A factor that all pairs have in common turns no gradient.
     if not torch.cosine_similarity(slope_SB, advantage_SB) > 1 - 1e-6:
         raise SpecError(
