@@ -25,7 +25,7 @@ NOT_A_GRADIENT = source("abstract, paraphrased", "Is the Policy Gradient a Gradi
 NOISY = "despite high variance"
 CORRELATED = 'algorithm steps were still (very slightly) correlated with the actual, "true" gradient of the reward'
 DECAYS = "As training goes on, gradient estimates from as many pairs agree less."
-NO_GRADIENT = "What policy gradient methods follow is not the gradient of the discounted return, nor of any function."
+NO_GRADIENT = "What policy gradient methods follow is not the gradient of the discounted return."
 
 A_BATCH = 2048
 """State-action pairs of an update."""
@@ -38,6 +38,8 @@ NEARLY_THE_SAME = 0.9
 """Cosine from which two directions would pass for one."""
 ONE_IN_TWENTY = 0.05
 A_HUNDREDTH = 0.01
+A_TWENTIETH_OF_ITS_RANGE = 0.0045
+"""Where two estimates agree fully, a square beyond that of a cosine of .3 goes down to -.09."""
 
 FAMILY = family("the post and its papers", size=200)
 
@@ -126,7 +128,7 @@ def test_trpo_step_is_uphill_in_the_return(trpo_gradients: Gradients) -> None:
     says=CORRELATED,
     means="late in training the cosine of PPO's step with the surrogate's true gradient is below .3: the mean over "
     "seeds of its square net of noise, less that of .3, in squared lengths of an estimate from 2,048 pairs, is below 0",
-    margin=A_HUNDREDTH,
+    margin=A_TWENTIETH_OF_ITS_RANGE,
     family=FAMILY,
 )
 def test_ppo_step_is_only_slightly_uphill(ppo_gradients: Gradients) -> None:
@@ -139,7 +141,7 @@ def test_ppo_step_is_only_slightly_uphill(ppo_gradients: Gradients) -> None:
     says=CORRELATED,
     means="late in training the cosine of TRPO's step with the surrogate's true gradient is below .3: the mean over "
     "seeds of its square net of noise, less that of .3, in squared lengths of an estimate from 2,048 pairs, is below 0",
-    margin=A_HUNDREDTH,
+    margin=A_TWENTIETH_OF_ITS_RANGE,
     family=FAMILY,
 )
 def test_trpo_step_is_only_slightly_uphill(trpo_gradients: Gradients) -> None:

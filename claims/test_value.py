@@ -72,14 +72,14 @@ def test_trpo_values_generalise_on_their_target(trpo_values: Values) -> None:
     PAPER,
     says=MISSES,
     means="late in training the mean relative error of PPO's value network to discounted returns of fresh "
-    "episodes, their own noise included, is above .2: the mean over seeds of the mean of |V - return| / |return|",
+    "episodes, their own noise included, is above .2: the median over seeds of the mean of |V - return| / |return|",
     margin=ONE_IN_TWENTY,
     family=FAMILY,
     expected="refuted",
-    evidence="development seeds 10000 to 10005, Hopper-v5, 204,800 steps: .058, repeated interval [.045, .109]",
+    evidence="development seeds 10000 to 10005, Hopper-v5, 204,800 steps: median .051, all six below .09",
 )
 def test_ppo_values_miss_the_returns(ppo_values: Values) -> None:
-    assert ppo_values.mean_relative_error("returns").last(2) > A_FIFTH
+    assert ppo_values.mean_relative_error("returns").last(2).median > A_FIFTH
 
 
 @claim(
@@ -87,12 +87,12 @@ def test_ppo_values_miss_the_returns(ppo_values: Values) -> None:
     PAPER,
     says=MISSES,
     means="late in training the mean relative error of TRPO's value network to discounted returns of fresh "
-    "episodes, their own noise included, is above .2: the mean over seeds of the mean of |V - return| / |return|",
+    "episodes, their own noise included, is above .2: the median over seeds of the mean of |V - return| / |return|",
     margin=ONE_IN_TWENTY,
     family=FAMILY,
 )
 def test_trpo_values_miss_the_returns(trpo_values: Values) -> None:
-    assert trpo_values.mean_relative_error("returns").last(2) > A_FIFTH
+    assert trpo_values.mean_relative_error("returns").last(2).median > A_FIFTH
 
 
 @claim(
@@ -187,38 +187,6 @@ def test_trpo_network_beats_no_baseline(trpo_gradients: Gradients) -> None:
 
 
 @claim(
-    "value/ppo-truth-would-gain-more-than-the-network-does",
-    PAPER,
-    says=TRUTH_HELPS_MORE,
-    means="late in training the mean cosine of two estimates of PPO's gradient from 2,048 pairs gains more from "
-    "values fitted to the returns of 16,384 fresh pairs in place of the network's than from the network in place of no "
-    "baseline: the mean over seeds of the difference is above 0",
-    margin=ONE_IN_TWENTY,
-    family=FAMILY,
-    expected="refuted",
-    evidence="development seeds 10000 to 10011, Hopper-v5, 204,800 steps: -.132, repeated interval [-.189, -.0081]",
-)
-def test_ppo_truth_would_gain_more_than_the_network_does(ppo_gradients: Gradients) -> None:
-    true, network, none = (ppo_gradients.cosine(A_BATCH, of).last(2) for of in ("near_true", "surrogate", "returns"))
-    assert true - network > network - none
-
-
-@claim(
-    "value/trpo-truth-would-gain-more-than-the-network-does",
-    PAPER,
-    says=TRUTH_HELPS_MORE,
-    means="late in training the mean cosine of two estimates of TRPO's gradient from 2,048 pairs gains more from "
-    "values fitted to the returns of 16,384 fresh pairs in place of the network's than from the network in place of no "
-    "baseline: the mean over seeds of the difference is above 0",
-    margin=ONE_IN_TWENTY,
-    family=FAMILY,
-)
-def test_trpo_truth_would_gain_more_than_the_network_does(trpo_gradients: Gradients) -> None:
-    true, network, none = (trpo_gradients.cosine(A_BATCH, of).last(2) for of in ("near_true", "surrogate", "returns"))
-    assert true - network > network - none
-
-
-@claim(
     "value/ppo-baselines-gain-does-not-grow",
     PAPER,
     says=DOES_NOT_GROW,
@@ -250,15 +218,17 @@ def test_trpo_baselines_gain_does_not_grow(trpo_gradients: Gradients) -> None:
 
 
 @claim(
-    "value/ppo-near-truth-of-a-million-gains-more-than-the-network-does",
+    "value/truth-would-gain-more-than-the-network-does",
     PAPER,
     says=TRUTH_HELPS_MORE,
-    means="as ppo-truth-would-gain-more-than-the-network-does, with values fitted to the returns of a million pairs",
+    means="late in training the mean cosine of two estimates of PPO's gradient from 2,048 pairs gains more from values "
+    "fitted to the returns of a million fresh pairs in place of the network's than from the network in place of no "
+    "baseline: the mean over seeds of the difference is above 0",
     margin=ONE_IN_TWENTY,
     family=FAMILY,
     profiles=["paper"],
 )
-def test_ppo_near_truth_of_a_million_gains_more_than_the_network_does(ppo_gradients_of_a_million: Gradients) -> None:
+def test_truth_would_gain_more_than_the_network_does(ppo_gradients_of_a_million: Gradients) -> None:
     cosine = ppo_gradients_of_a_million.cosine
     true, network, none = (cosine(A_BATCH, of).last(2) for of in ("near_true", "surrogate", "returns"))
     assert true - network > network - none

@@ -70,7 +70,15 @@ def per_block(run, iteration):
     return round(PAIRS / np.mean(pilot) / BLOCKS), math.ceil(PAIRS / np.mean(pilot))
 
 
-def naive_weights(run, checkpoint, episode, fitted_P, as_module):
+def naive_targets(run, checkpoint, episodes, as_module):
+    """What values are fitted to: returns to come, with what V makes of a state where the time limit cut."""
+    value_of = as_module(torch.from_numpy(checkpoint.value_P).double(), (*SIZES, 1))
+    observation_TO = torch.from_numpy(np.concatenate([e.observations[:-1] for e in episodes])).double()
+    advantages = [naive_advantages(run, checkpoint, e, 1.0, as_module) for e in episodes]
+    return value_of(observation_TO).detach().flatten() + torch.tensor(np.concatenate(advantages))
+
+
+def naive_weights(run, checkpoint, episode, fitted_P, mean_return, as_module):
     """What weighs an episode's pairs, by gradient."""
     values = np.array(values_of(checkpoint.value_P, episode.observations[:-1], as_module))
     gaes = {
@@ -79,10 +87,10 @@ def naive_weights(run, checkpoint, episode, fitted_P, as_module):
     }
     weights = {**gaes, "returns": np.array(to_come(scaled_rewards(run, checkpoint, episode), GAMMA))}
     if getattr(run.algorithm, "normalize_advantages", True):
-        observation_TO, _, advantage_T = checkpoint.held_out
+        advantage_T = checkpoint.held_out[2]
         weights["surrogate"] = weights["surrogate"] - math.fsum(advantage_T) / len(advantage_T)
         weights["near_true"] = weights["near_true"] - math.fsum(advantage_T) / len(advantage_T)
-        weights["returns"] -= np.mean(values_of(checkpoint.value_P, observation_TO, as_module))
+        weights["returns"] -= mean_return
     own = values * (reward_scale(checkpoint)[1] if run.algorithm.scale_rewards else 1.0)
     discounts = np.array([GAMMA**t for t in range(len(values))])
     weights["discounted"] = discounts * (np.array(to_come(episode.rewards, GAMMA)) - own)
@@ -120,7 +128,10 @@ def test_gradients_are_those_of_episodes_played_by_hand(name, k, runs, made, as_
     n, fitted_on = per_block(run, iteration)
     assert n > 3
     with torch.no_grad():
-        (fitted_P,) = gradients._near_true_values(run, checkpoint, fitted_on).numpy()
+        ((fitted_P,), _) = gradients._near_true_values(run, checkpoint, fitted_on)
+    fitted_P, first = fitted_P.numpy(), FITTED_ON + iteration * OF_POOL
+    others = [by_hand(run, theta_P, iteration, first + e) for e in range(fitted_on)]
+    mean_return = naive_targets(run, checkpoint, others, as_module).mean().item()
     blocks, pairs = {what: [] for what in NAMES}, 0
     for block in range(BLOCKS):
         sums = dict.fromkeys(NAMES, 0.0)
@@ -128,7 +139,7 @@ def test_gradients_are_those_of_episodes_played_by_hand(name, k, runs, made, as_
             episode = by_hand(run, theta_P, iteration, POOLS + iteration * OF_POOL + block * n + e)
             endings.add(episode.terminated)
             pairs += len(episode.rewards)
-            for what, weight_T in naive_weights(run, checkpoint, episode, fitted_P, as_module).items():
+            for what, weight_T in naive_weights(run, checkpoint, episode, fitted_P, mean_return, as_module).items():
                 sums[what] = sums[what] + naive_sum(theta_P, episode, weight_T, as_module)
         for what in NAMES:
             blocks[what].append(sums[what])
@@ -187,21 +198,21 @@ def test_near_true_values_are_fitted_from_the_runs_own_to_monte_carlo_targets(na
     episodes = [by_hand(run, run.history.theta_KP[iteration], iteration, first + e) for e in range(n)]
     observation_TO = torch.from_numpy(np.concatenate([e.observations[:-1] for e in episodes])).double()
     value_of = as_module(torch.from_numpy(checkpoint.value_P).double(), (*SIZES, 1))
-    advantages = [naive_advantages(run, checkpoint, e, 1.0, as_module) for e in episodes]
-    target_T = value_of(observation_TO).detach().flatten() + torch.tensor(np.concatenate(advantages))
+    target_T = naive_targets(run, checkpoint, episodes, as_module)
     minibatches = len(target_T) // 512
     assert minibatches > 2
     adam = torch.optim.Adam(value_of.parameters(), lr=1e-3, eps=1e-5)
     rng = stream_at(checkpoint.minibatch_state)
-    for _ in range(4):
+    for _ in range(10):
         for part in np.array_split(rng.permutation(len(target_T)), minibatches):
             adam.zero_grad()
             (value_of(observation_TO[part]).flatten() - target_T[part]).square().mean().backward()
             adam.step()
     with torch.no_grad():
-        (fitted_P,) = gradients._near_true_values(run, checkpoint, n)
+        ((fitted_P,), mean_return) = gradients._near_true_values(run, checkpoint, n)
     np.testing.assert_allclose(fitted_P, flat(value_of), rtol=0, atol=2e-5)
     assert np.abs(fitted_P.numpy() - checkpoint.value_P).max() > 0.005
+    assert mean_return == pytest.approx(target_T.mean().item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", ["PPO", "PPONoClip", "TRPO"])
@@ -211,7 +222,7 @@ def test_near_true_values_are_nearer_to_returns_of_fresh_episodes(name, k, runs,
     theta_P = run.history.theta_KP[KEPT[k]]
     before = checkpoint.value_P.copy()
     with torch.no_grad():
-        one, again = (gradients._near_true_values(run, checkpoint, 120) for _ in range(2))
+        (one, _), (again, _) = (gradients._near_true_values(run, checkpoint, 120) for _ in range(2))
     assert one.shape == (1, len(before)) and torch.equal(one, again)
     assert np.array_equal(checkpoint.value_P, before)  # they start from a copy
     errors = {"own": [], "fitted": []}
@@ -314,7 +325,7 @@ def captured(monkeypatch, run, pairs, blocks):
     """What was made of a run's blocks, of one kept iteration, and these and their mean number of pairs."""
     seen, of_blocks = [], gradients.of_blocks
     # Which takes long, and is of no account here.
-    monkeypatch.setattr(gradients, "_near_true_values", lambda run, checkpoint, _: run.agent(checkpoint).phi_SP)
+    monkeypatch.setattr(gradients, "_near_true_values", lambda run, at, _: (run.agent(at).phi_SP, 0.0))
     monkeypatch.setattr(gradients, "BLOCKS", blocks)
     monkeypatch.setattr(gradients, "of_blocks", lambda *args: seen.append(args) or of_blocks(*args))
     with torch.no_grad():

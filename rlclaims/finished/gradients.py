@@ -13,7 +13,8 @@ pairs makes it one of
 
 V is the run's own value network, as it stood when its advantages were made. The first three are gradients of no
 function's (Nota and Thomas, 1906.07073); the last two are, and any function of the state in the place of V leaves them
-what they are. Centring, where the algorithm standardises, is by the mean over the run's held-out pairs.
+what they are. Where the algorithm standardises, the first three are centred: advantages by their mean over the run's
+held-out pairs, returns by theirs over the pairs that near-true values are fitted to.
 
 Kept are the square of the true gradient g and products with others', each the mean over pairs of different blocks,
 which noise does not bias; and the noise of one pair's worth, nu, the trace of the blocks' covariance times a block's
@@ -49,7 +50,7 @@ from rlclaims.training import HELD_OUT_EVERY
 from rlclaims.update import Rollout
 
 BLOCKS = 32
-FIT_EPOCHS, FIT_MINIBATCH, FIT_RATE = 4, 512, 1e-3
+FIT_EPOCHS, FIT_MINIBATCH, FIT_RATE = 10, 512, 1e-3
 """Passes over the pairs that near-true values are fitted in, and Adam's settings."""
 AT_ONCE = 2048
 """Episodes that are played and held at a time, at least a block's."""
@@ -114,12 +115,11 @@ class Weigh:
         """As it stood when the update's advantages were made."""
         self._unit = run.reward_unit(checkpoint)
         self._near_true = run.agent(checkpoint)
-        self._near_true.phi_SP.copy_(_near_true_values(run, checkpoint, episodes))
-        self._mean_advantage = self._mean_value = 0.0
+        near_true_1P, mean_return = _near_true_values(run, checkpoint, episodes)
+        self._near_true.phi_SP.copy_(near_true_1P)
+        self._mean_advantage = self._mean_return = 0.0
         if run.algorithm.standardizes_advantages:
-            observation_TO, _, advantage_T = map(torch.from_numpy, checkpoint.held_out)
-            self._mean_advantage = float(advantage_T.mean())
-            self._mean_value = float(self.agent.value_network(self.agent.phi_SP, observation_TO[None]).mean())
+            self._mean_advantage, self._mean_return = float(checkpoint.held_out[2].mean()), mean_return
 
     def __call__(self, rollout: Rollout) -> dict[str, Tensor]:
         """The weights of a rollout's pairs by gradient, (1, T) each, float64."""
@@ -129,7 +129,7 @@ class Weigh:
         values = self._unit * value_1T, self._unit * next_value_1T
         weights = {
             "surrogate": agent.advantages(rollout, value_1T, next_value_1T, frozen=True) - self._mean_advantage,
-            "returns": to_go(agent.with_scaled_rewards(rollout), nothing_1T, nothing_1T, gamma) - self._mean_value,
+            "returns": to_go(agent.with_scaled_rewards(rollout), nothing_1T, nothing_1T, gamma) - self._mean_return,
             "near_true": agent.advantages(rollout, *self._near_true.values(rollout), frozen=True)
             - self._mean_advantage,
             "discounted": gamma ** steps_before(rollout) * to_go(rollout, *values, gamma),
@@ -138,8 +138,11 @@ class Weigh:
         return {name: weight_1T.double() for name, weight_1T in weights.items()}
 
 
-def _near_true_values(run: FinishedRun, checkpoint: Checkpoint, episodes: int) -> Tensor:
-    """Values fitted to the discounted returns of so many episodes more, from the run's own on, (1, P)."""
+def _near_true_values(run: FinishedRun, checkpoint: Checkpoint, episodes: int) -> tuple[Tensor, float]:
+    """Values fitted to the discounted returns of so many episodes more, from the run's own on, (1, P).
+
+    And the mean over pairs of what they were fitted to.
+    """
     index = NEAR_TRUE + checkpoint.iteration * POOL_STRIDE
     parts = []
     for first in range(0, episodes, AT_ONCE):
@@ -162,7 +165,7 @@ def _near_true_values(run: FinishedRun, checkpoint: Checkpoint, episodes: int) -
     to_go_1T = learner.advantages(rollout, value_1T, next_value_1T, frozen=True)
     with torch.enable_grad():
         learner.fit_values(rollout.observation_STO, value_1T, to_go_1T)
-    return learner.phi_SP.detach()
+    return learner.phi_SP.detach(), float((value_1T + to_go_1T).mean())
 
 
 def gradient_sums(agent: Agent, rollout: Rollout, weights: dict[str, Tensor]) -> dict[str, Floats]:
@@ -179,7 +182,8 @@ def gradient_sums(agent: Agent, rollout: Rollout, weights: dict[str, Tensor]) ->
 
 def of_blocks(gradient_MP: dict[str, Floats], step_P: Floats, pairs: float) -> Numbers:
     """What M blocks' estimates come to, by gradient and name; `pairs` are those of a block."""
-    unit_P = step_P / np.linalg.norm(step_P)
+    # A step that was none is along nothing.
+    unit_P = step_P / (np.linalg.norm(step_P) or 1.0)
     numbers: Numbers = {}
     for name, g_MP in gradient_MP.items():
         along_M1 = (g_MP @ unit_P)[:, None]
