@@ -286,6 +286,13 @@ def test_squares_and_products_are_unbiased_whatever_the_noise():
     assert found["surrogate*returns"] == pytest.approx(TRUE["surrogate"] @ TRUE["returns"])
 
 
+def test_a_step_that_was_none_goes_neither_up_nor_down():
+    g_MP = TRUE["surrogate"] + NOISES["surrogate"]
+    found = gradients.of_blocks({"surrogate": g_MP}, np.zeros(3), 1.0)
+    assert found["surrogate/step"] == found["surrogate/step_square"] == [0.0]
+    assert found["surrogate/square"] == gradients.of_blocks({"surrogate": g_MP}, STEP_P, 1.0)["surrogate/square"]
+
+
 def cosines(g_MP):
     """Mean cosine of two different ones, and its standard error, which leaves out a sixteenth at a time."""
     unit_MP = g_MP / np.linalg.norm(g_MP, axis=1, keepdims=True)
