@@ -6,7 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from rlclaims import PPO
 from rlclaims.agents.networks import MLP, GaussianNetwork
+from rlclaims.checkpoints import Checkpoint, History, Start
+from rlclaims.finished.run import FinishedRun
+from rlclaims.randomness import Purpose, state_of, stream
 from rlclaims.sim.tasks import Task
 
 SECONDS, MASS, SKIP = 0.05, 1.5, 2
@@ -104,3 +108,27 @@ def decision(point_mass):
         terminated=lambda state: state["qfrc_actuator"][:, 0] < LEAST,
         reward=lambda moment, _: 1.0 * (moment.action[:, 0].astype(np.float64) > LEAST),
     )
+
+
+def on_the_rail(task, theta_P, n_pairs=8):
+    """A run of one update there, whose values are far from true."""
+    rng = np.random.default_rng(0)
+    pairs = tuple(rng.standard_normal(shape).astype(np.float32) for shape in ((n_pairs, 2), (n_pairs, 1), (n_pairs,)))
+    value_P, nothing_P = np.array([0.5, -0.5, -2.0], np.float32), np.zeros(4, np.float32)
+    checkpoint = Checkpoint(
+        0,
+        nothing_P,
+        nothing_P,
+        0,
+        state_of(stream(3, Purpose.MINIBATCHES)),
+        value_P,
+        value_P,
+        np.array([0.0, 101.0, 0.0, 100 * 1.7**2]),
+        pairs,
+        pairs,
+    )
+    theta_KP = np.array([theta_P, theta_P + 0.1], np.float32)
+    history = History(theta_KP, np.tile(OFFSET, (2, 1)), np.tile(INVERSE_STD, (2, 1)))
+    algorithm = PPO(hidden=(), gamma=0.9, observation_clip=None, reward_clip=None)
+    start = Start(3, theta_KP[0], theta_KP[:1], (checkpoint,))
+    return FinishedRun(algorithm, task, 1, start, history, lambda _: None)

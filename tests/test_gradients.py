@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 import torch
 from rail import (
-    INVERSE_STD,
     LEAST,
-    OFFSET,
     assert_within_4_errors,
     decision,
     expected_returns,
     mean_and_error,
+    on_the_rail,
     quadratic,
 )
 from small_runs import (
@@ -33,11 +32,9 @@ from small_runs import (
 )
 from torch.distributions import Normal
 
-from rlclaims import PPO
-from rlclaims.checkpoints import Checkpoint, History, Start
 from rlclaims.finished import gradients
 from rlclaims.finished.run import FinishedRun
-from rlclaims.randomness import Purpose, state_of, stream, stream_at
+from rlclaims.randomness import stream_at
 
 NAMES = ("surrogate", "returns", "near_true", "discounted", "undiscounted")
 PAIRS, BLOCKS = 700, 5
@@ -358,30 +355,6 @@ def test_the_formula_of_cosines_is_close_to_those_of_estimates_of_a_run(runs, mo
 
 
 # Gradients of the expected return, where it is known.
-
-
-def on_the_rail(task, theta_P, n_pairs=8):
-    """A run of one update there, whose values are far from true."""
-    rng = np.random.default_rng(0)
-    pairs = tuple(rng.standard_normal(shape).astype(np.float32) for shape in ((n_pairs, 2), (n_pairs, 1), (n_pairs,)))
-    value_P, nothing_P = np.array([0.5, -0.5, -2.0], np.float32), np.zeros(4, np.float32)
-    checkpoint = Checkpoint(
-        0,
-        nothing_P,
-        nothing_P,
-        0,
-        state_of(stream(3, Purpose.MINIBATCHES)),
-        value_P,
-        value_P,
-        np.array([0.0, 101.0, 0.0, 100 * 1.7**2]),
-        pairs,
-        pairs,
-    )
-    theta_KP = np.array([theta_P, theta_P + 0.1], np.float32)
-    history = History(theta_KP, np.tile(OFFSET, (2, 1)), np.tile(INVERSE_STD, (2, 1)))
-    algorithm = PPO(hidden=(), gamma=0.9, observation_clip=None, reward_clip=None)
-    start = Start(3, theta_KP[0], theta_KP[:1], (checkpoint,))
-    return FinishedRun(algorithm, task, 1, start, history, lambda _: None)
 
 
 def test_gradients_of_returns_are_those_of_a_linear_quadratic_task(point_mass, monkeypatch):
