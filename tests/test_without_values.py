@@ -154,7 +154,7 @@ def test_what_is_of_values_is_refused_where_none_are_fitted():
     for algorithm in (PPO(value_baseline=False), TRPO(value_baseline=False)):
         name = type(algorithm).__name__
         for study, words in ((Study("values"), "Values"), (Study("gradients", 2048), "Gradients")):
-            with pytest.raises(SpecError, match=rf"^{words} are .*, and {name} without value_baseline fits none\.$"):
+            with pytest.raises(SpecError, match=rf"^{words} are .*, and {name} has none with value_baseline=False\.$"):
                 check_study(study, algorithm)
         for kind in ("landscapes", "late_updates", "final_returns"):
             check_study(Study(kind), algorithm)
