@@ -64,7 +64,8 @@ class Gradients(Kept):
         """Whether the step is closer to a true gradient, or its opposite, than that cosine: above 0, else below.
 
         The squared length of the gradient along the step less cosine^2 times its squared length, as a part of the
-        expected squared length of an estimate from the algorithm's own number of pairs. Linear in what is noisy.
+        expected squared length of an estimate from the algorithm's own number of pairs. Linear in what is noisy
+        but for that part; none where it is lost in noise, as it can be where fewer pairs than these were played.
 
         Raises:
             ClaimError: there is no such gradient, or the cosine does not lie between 0 and 1.
@@ -74,8 +75,9 @@ class Gradients(Kept):
             raise ClaimError(f"step_beyond({cosine!r}): the cosine lies between 0 and 1.")
 
         def number(at: At) -> float:
-            excess = at(f"{of}/step_square") - cosine**2 * at(f"{of}/square")
-            return float(excess / (at(f"{of}/square") + at(f"{of}/noise") / self.settings.steps))
+            square = at(f"{of}/square")
+            whole = square + at(f"{of}/noise") / self.settings.steps
+            return float((at(f"{of}/step_square") - cosine**2 * square) / whole) if whole > 0 else math.nan
 
         return self._contrast(f"square of the step along {GRADIENTS[of]} beyond a cosine of {cosine:g}", number)
 
