@@ -413,7 +413,17 @@ def test_pairs_that_minibatches_do_not_divide_are_shared_among_them(pairs, runs)
 # All of it, as it is asked for.
 
 
-@pytest.mark.parametrize(("kind", "pairs"), [("landscapes", None), ("late_updates", None), ("large_updates", 300)])
+SERIES = {
+    ("landscapes", None): 3 * (3 * 9 - 1 + 2 + 3),
+    ("late_updates", None): 4,
+    ("large_updates", 300): 7,
+    ("gradients", 1024): 3 * (5 * 4 + 5 * 4 // 2),
+    ("values", None): 3 * (3 * 4 + 3),
+    ("final_returns", None): 3,
+}
+
+
+@pytest.mark.parametrize(("kind", "pairs"), SERIES)
 def test_series_are_as_long_as_is_said_beforehand_and_the_same_again(kind, pairs, runs, made, monkeypatch):
     monkeypatch.setattr(landscapes, "MOST_STEPS", MOST_STEPS)
     monkeypatch.setattr(landscapes, "TOLERANCE", TOLERANCE)
@@ -424,12 +434,13 @@ def test_series_are_as_long_as_is_said_beforehand_and_the_same_again(kind, pairs
     for name, values in numbers.items():
         assert len(values) == KINDS[kind].length(name, ITERATIONS), name
         assert all(type(x) is float and math.isfinite(x) for x in values), name
-    assert len(numbers) == {"landscapes": 3 * (3 * 9 - 1 + 2 + 3), "late_updates": 4, "large_updates": 7}[kind]
+    assert len(numbers) == SERIES[kind, pairs]
     assert sum(told) > 100
     if kind == "landscapes":
         assert numbers == made["TRPO"]
     # A policy that is no number cannot be simulated.
     theta_KP = run.history.theta_KP.copy()
-    theta_KP[9:] = np.nan  # after the last kept update, and before late ones
+    # After the last kept update, and before late ones; and before that update, from where others play.
+    theta_KP[8 if kind in ("gradients", "values") else 9 :] = np.nan
     with pytest.raises(SimulationFailure, match=r"^MuJoCo could not simulate an episode of one of its policies$"):
         measured(*arguments, replace(run.history, theta_KP=theta_KP))
