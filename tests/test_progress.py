@@ -93,7 +93,7 @@ def test_landscapes_are_told_at_first_and_every_half_minute(clock, kinds):
     display.look(Look(2, 4, 8, undecided=3, claims=5))
     for second in range(0, 61, 10):
         # A thousand steps a second, from the tenth on; a run is done every twenty seconds.
-        display.landscapes(SimulatedProgress(kinds, second // 20, 24, 1000 * second, 190_000))
+        display.simulated(SimulatedProgress(kinds, second // 20, 24, 1000 * second, 190_000))
         clock.now += 10
     told = f"rlclaims: look 2 of 4, 8 seeds, {', '.join(kinds)}: "
     assert file.getvalue().splitlines() == [
@@ -105,7 +105,7 @@ def test_landscapes_are_told_at_first_and_every_half_minute(clock, kinds):
     display.look(Look(3, 4, 10, undecided=3, claims=5))
     clock.now += 1000
     for second in (0, 40, 80):
-        display.landscapes(SimulatedProgress(kinds, 0, 6, 500 * second, 100_000))
+        display.simulated(SimulatedProgress(kinds, 0, 6, 500 * second, 100_000))
         clock.now += 40
     assert file.getvalue().splitlines()[-1].endswith("0 of 6 done, 40,000 steps, 500 steps/s, ETA 2:00.")
 

@@ -42,7 +42,7 @@ def prepare(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
 
         def train(wanted: Sequence[RunSpec], studied: Sequence[Studied]) -> None:
             session.train(wanted, display.training, display.wait)
-            session.make_studies(studied, display.twins, display.landscapes, display.wait)
+            session.make_studies(studied, display.twins, display.simulated, display.wait)
 
         try:
             take_looks(

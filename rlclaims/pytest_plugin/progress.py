@@ -45,8 +45,8 @@ class Display:
             self._told = now
             self.say(f"rlclaims: {self._look}making updates again with mechanisms switched: {done} of {total} parts.")
 
-    def landscapes(self, progress: "SimulatedProgress") -> None:
-        """Say how far landscapes, late and large updates are, at the beginning and every half minute."""
+    def simulated(self, progress: "SimulatedProgress") -> None:
+        """Say how far what takes a simulator is, at the beginning and every half minute."""
         now, begins = time.monotonic(), progress.steps_done == progress.done == 0
         if begins:
             self._clock = _Clock()

@@ -163,14 +163,14 @@ class ClaimSession:
                     )
 
     def make_studies(
-        self, wanted: Sequence[Studied], on_twins: Done, on_landscapes: Told, wait: Callable[[], None] = lambda: None
+        self, wanted: Sequence[Studied], on_twins: Done, on_simulated: Told, wait: Callable[[], None] = lambda: None
     ) -> None:
         """Make what is derived from runs and the store lacks; the runs are there.
 
         Args:
             wanted: the runs, and what of each.
             on_twins: told how far twin updates are.
-            on_landscapes: told how far the others are.
+            on_simulated: told how far the others are.
             wait: called before waiting for another session on the same store.
 
         Raises:
@@ -188,7 +188,7 @@ class ClaimSession:
             twins = [run for run, study in missing if study == TWINS]
             make_twins(twins, self.store, self.processes, on_twins)
             others = [(run, study) for run, study in missing if study != TWINS]
-            make_simulated(others, self.store, self.processes, on_landscapes)
+            make_simulated(others, self.store, self.processes, on_simulated)
 
     def _check_readable(self, missing: Sequence[Studied]) -> None:
         """Read what finished runs' studies are made from, before any process is."""

@@ -1,4 +1,4 @@
-"""Measures the landscapes around the policies of finished runs, and their late and large updates, run by run."""
+"""Measures with finished runs what takes a simulator (`rlclaims.finished`), run by run, on several processes."""
 
 import heapq
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from rlclaims.study.studies import Studied
 
 @dataclass(frozen=True)
 class SimulatedProgress:
-    """How far the landscapes of some runs are."""
+    """How far what is measured with some finished runs is."""
 
     kinds: tuple[str, ...]
     """What is made, in words."""
@@ -32,7 +32,7 @@ Told = Callable[[SimulatedProgress], None]
 def make_simulated(
     missing: Sequence[Studied], store: Store, processes: int, on_progress: Told = lambda _: None
 ) -> None:
-    """Put landscapes, late and large updates of finished runs into the store; those of a failed run are its failure.
+    """Put what is measured with finished runs into the store; what is measured with a failed run is its failure.
 
     Args:
         missing: runs that are in the store, and what is to be made of each.

@@ -1,4 +1,4 @@
-"""One process that measures around policies of finished runs: `python -m rlclaims.study.simulated_worker < job.json`.
+"""One process that measures with finished runs: `python -m rlclaims.study.simulated_worker < job.json`.
 
 The job holds runs, and of each a kind of study and its pairs. It speaks one JSON object a line on standard output:
 {"steps": n} now and then, for steps of the simulator since the last time, and when it is done with a run
