@@ -54,7 +54,7 @@ EVERY = ["PPO", "PPO on advantages as they are", "PPONoClip", "TRPO"]
 
 @pytest.fixture(scope="module")
 def made(runs):
-    """Of each run, its numbers; and what it played, by a kept iteration."""
+    """Of each run, its numbers, by few and small blocks."""
     with pytest.MonkeyPatch.context() as patch, torch.no_grad():
         patch.setattr(gradients, "BLOCKS", BLOCKS)
         return {name: gradients.gradients(of_kind(runs, name), PAIRS) for name in EVERY}
@@ -182,7 +182,7 @@ def test_pools_that_are_played_in_parts_make_the_same_numbers(at_once, runs, mad
     pilot, *others = (len(listed) for listed in calls)
     assert pilot == 8 * 3 and sum(others) == sum(BLOCKS * n + fitted_on for n, fitted_on in sizes)
     assert max(others) <= max(at_once, *(n for n, _ in sizes))  # a block is never parted
-    # And no two of these have the same random numbers, but the pilot's of one policy are that of others' uses.
+    # No two of all these episodes have the same random numbers.
     indices = [index for listed in calls for _, index in listed]
     assert len(set(indices)) == len(indices)
 
