@@ -41,6 +41,7 @@ from rlclaims.finished.run import (
     FinishedRun,
     Numbers,
     rollout_of,
+    split,
     steps_before,
     to_go,
     typical_episode,
@@ -65,8 +66,7 @@ def gradients(run: FinishedRun, pairs: int | None) -> Numbers:
     assert pairs is not None
     checkpoints = run.start.checkpoints
     length_K = run.episode_length(checkpoints)
-    # The last iteration first: its episodes are the longest.
-    order = sorted(range(len(checkpoints)), key=lambda k: -checkpoints[k].iteration)
+    order = range(len(checkpoints))[::-1]  # the longest episodes first
     episodes_K = [max(1, round(pairs / length / BLOCKS)) for length in length_K]
     weigh_K = {k: Weigh(run, checkpoints[k], math.ceil(pairs / length_K[k])) for k in order}
     sums: dict[int, list[dict[str, Floats]]] = {k: [] for k in order}
@@ -98,12 +98,8 @@ def _blocks(run: FinishedRun, order: Sequence[int], episodes_K: Sequence[int]) -
             for e in range(episodes_K[k])
         ]
         played = run.play(policies, listed, range(len(listed)))
-        first = 0
-        for k, _ in now:
-            end = first + episodes_K[k]
-            part = played.part(first, end, played.trajectories[first:end])
+        for (k, _), part in zip(now, split(played, [episodes_K[k] for k, _ in now]), strict=True):
             yield k, rollout_of(part, range(episodes_K[k]))
-            first = end
 
 
 class Weigh:

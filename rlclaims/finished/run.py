@@ -171,6 +171,14 @@ class FinishedRun:
         return resumed(replace(self.algorithm, **changes), self.iterations, self.start, k)
 
 
+def split(played: Played, episodes: Sequence[int]) -> list[Played]:
+    """Consecutive parts of so many episodes each, whose steps were all kept."""
+    ends = np.cumsum(episodes).tolist()
+    return [
+        played.part(end - n, end, played.trajectories[end - n : end]) for n, end in zip(episodes, ends, strict=True)
+    ]
+
+
 def rollout_of(played: Played, keep: Sequence[int]) -> Rollout:
     """Kept episodes one after the other, as a rollout of one seed, (1, T)."""
     terminated_M = played.terminated_M[np.sort(keep)]

@@ -27,6 +27,7 @@ from rlclaims.finished.run import (
     FinishedRun,
     Numbers,
     rollout_of,
+    split,
     steps_before,
     to_go,
     typical_episode,
@@ -50,9 +51,9 @@ def values(run: FinishedRun) -> Numbers:
     checkpoints = run.start.checkpoints
     policies = [(run.theta(checkpoint), checkpoint.iteration) for checkpoint in checkpoints]
     episodes_K = [math.ceil(run.algorithm.steps / length) for length in run.episode_length(checkpoints)]
-    order = sorted(range(len(checkpoints)), key=lambda k: -checkpoints[k].iteration)
+    order = range(len(checkpoints))[::-1]  # the longest episodes first
     listed = [(k, VALUES + policies[k][1] * POOL_STRIDE + e) for k in order for e in range(episodes_K[k])]
-    fresh = _split(run.play(policies, listed, range(len(listed))), [episodes_K[k] for k in order])
+    fresh = split(run.play(policies, listed, range(len(listed))), [episodes_K[k] for k in order])
     states = {k: _Chosen(run, checkpoints[k], part) for k, part in zip(order, fresh, strict=True)}
     # The states' own episodes have other random numbers than those that led there.
     again = [
@@ -63,18 +64,10 @@ def values(run: FinishedRun) -> Numbers:
     )
     played = run.play(policies, again, range(len(again)), (next(begin), next(begin)))
     numbers: Numbers = {}
-    for k, part, rollouts in zip(order, fresh, _split(played, [2 * STATES] * len(order)), strict=True):
+    for k, part, rollouts in zip(order, fresh, split(played, [2 * STATES] * len(order)), strict=True):
         of_k = _errors(run, checkpoints[k], part, states[k], rollouts)
         numbers |= {f"{k}/{name}/{what}": [x] for name, found in of_k.items() for what, x in found.items()}
     return numbers
-
-
-def _split(played: Played, episodes: list[int]) -> list[Played]:
-    """Consecutive parts, whose steps were all kept."""
-    ends = np.cumsum(episodes).tolist()
-    return [
-        played.part(end - n, end, played.trajectories[end - n : end]) for n, end in zip(episodes, ends, strict=True)
-    ]
 
 
 class _Chosen:
