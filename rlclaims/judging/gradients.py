@@ -33,8 +33,8 @@ class Gradients(Kept):
 
         That is |g|^2 / (|g|^2 + nu / pairs), with the square of the true gradient and the noise of a pair's worth; the
         cosine of an estimate with the true gradient is its square root. Below 0 where the square is lost in noise, and
-        none where it is lost in that of more pairs than were played. It is a ratio of means and not the mean of a ratio:
-        beside cosines of whole-episode estimates on Hopper it was most often .003 to .022 too low, and .08 at the worst.
+        none where it is lost in that of more pairs than were played. It is a ratio of means and not the mean of a
+        ratio: beside cosines of whole-episode estimates on Hopper it was most often .003 to .022 too low, at worst .08.
 
         Raises:
             ClaimError: there is no such gradient, or the pairs are no whole number from 1 up.
