@@ -142,6 +142,7 @@ STUDIES = [
     Study("late_updates"),
     Study("large_updates", 4096),
     Study("gradients", 2048),
+    Study("near_true_gradients", 2048),
     Study("values"),
     Study("final_returns"),
 ]
@@ -186,7 +187,7 @@ def test_code_of_twin_updates_names_them_and_neither_runs_nor_measurements(diges
 OF_FILES = [
     ("landscapes", "DIRECTIONS = 20", ("landscapes", "late_updates", "large_updates")),
     ("updates", "LATE_EPISODES = 8", ("late_updates", "large_updates")),
-    ("gradients", "BLOCKS = 32", ("gradients",)),
+    ("gradients", "BLOCKS = 32", ("gradients", "near_true_gradients")),
     ("values", "STATES = 64", ("values",)),
     ("final_returns", "EPISODES = 32", ("final_returns",)),
 ]

@@ -25,7 +25,7 @@ from rlclaims.stats.factorial import aliases, two_level_design
 from rlclaims.stats.verdict import Reason
 from rlclaims.study.spec import RunSpec, SpecError
 from rlclaims.study.store import Measured
-from rlclaims.study.studies import TWINS, Study
+from rlclaims.study.studies import FINAL_RETURNS, TWINS, Study
 
 # Combinations of the smallest two-level designs of resolution IV and more, by the number of factors.
 FEWEST = {0: 1, 1: 2, 2: 4, 3: 8, 4: 8, 5: 16, 6: 16, 7: 16, 8: 16, 9: 32}
@@ -523,11 +523,13 @@ def test_a_fixture_stands_for_runs_or_for_their_twin_updates():
         ("late_updates", LateUpdates),
         ("large_updates", LargeUpdates),
         ("gradients", Gradients),
+        ("near_true_gradients", Gradients),
         ("values", Values),
         ("final_returns", FinalReturns),
     ):
         it = subject(RunsSpec(PPO, "Hopper-v5", None, study=Study(name)), run_specs, measured)
-        assert type(it) is cls and it.seeds == SEEDS and name.replace("_", " ") in repr(it)
+        words = "gradients" if cls is Gradients else name.replace("_", " ")
+        assert type(it) is cls and it.seeds == SEEDS and f"<{words} of PPO" in repr(it)
 
 
 class Clips(PPOM):
@@ -561,11 +563,13 @@ def test_large_updates_are_of_what_improves_by_itself_on_as_many_pairs_as_it_lea
 
 def test_gradients_are_of_any_algorithm_from_a_whole_number_of_pairs_and_no_few():
     for algorithm in (PPO(), TRPO(), Learns(), LearnsAnew()):
-        for name, pairs in (("gradients", 1024), ("gradients", 2**16), ("values", None), ("final_returns", None)):
-            check_study(Study(name, pairs), algorithm)
+        for study in (Study("gradients", 1024), Study("near_true_gradients", 2**16), Study("values"), FINAL_RETURNS):
+            check_study(study, algorithm)
     for pairs in (1023, 0, -4096, 4096.0, "4096", True, None):
         with pytest.raises(SpecError, match=r"^Gradients are estimated from a whole .*, 1,024 or more, not .*\.$"):
             check_study(Study("gradients", pairs), PPO())
+        with pytest.raises(SpecError, match=r"^Gradients are estimated from a whole number of pairs"):
+            check_study(Study("near_true_gradients", pairs), PPO())
 
 
 @dataclass(frozen=True)
@@ -595,14 +599,15 @@ def test_gradients_are_of_objectives_that_start_out_as_ratio_times_advantage():
         (PPO(entropy_coefficient=0.01), r"^Gradients are of objectives without entropy, and PPO has .* of 0\.01\.$"),
     ):
         check_study(Study("values"), algorithm)
-        with pytest.raises(SpecError, match=sentence):
-            check_study(Study("gradients", 1024), algorithm)
+        for asked in ("gradients", "near_true_gradients"):
+            with pytest.raises(SpecError, match=sentence):
+                check_study(Study(asked, 1024), algorithm)
 
 
 def test_without_a_value_network_there_are_neither_values_nor_gradients_that_differ_by_them():
     for algorithm in (PPO(value_baseline=False), TRPO(value_baseline=False)):
         check_study(Study("final_returns"), algorithm)
-        for study in (Study("values"), Study("gradients", 1024)):
+        for study in (Study("values"), Study("gradients", 1024), Study("near_true_gradients", 1024)):
             with pytest.raises(SpecError, match=rf"^{study.words.capitalize()} are of .* value_baseline=False\.$"):
                 check_study(study, algorithm)
 

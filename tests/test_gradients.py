@@ -36,7 +36,7 @@ from rlclaims.finished import gradients
 from rlclaims.finished.run import FinishedRun
 from rlclaims.randomness import stream_at
 
-NAMES = ("surrogate", "returns", "near_true", "discounted", "undiscounted")
+NAMES = ("surrogate", "returns", "discounted", "undiscounted", "near_true")
 PAIRS, BLOCKS = 700, 5
 # Between the random numbers of two iterations' pools, and where pools begin.
 OF_POOL, POOLS, FITTED_ON = 10**7, 10**10, 2 * 10**10
@@ -57,7 +57,7 @@ def made(runs):
     """Of each run, its numbers, by few and small blocks."""
     with pytest.MonkeyPatch.context() as patch, torch.no_grad():
         patch.setattr(gradients, "BLOCKS", BLOCKS)
-        return {name: gradients.gradients(of_kind(runs, name), PAIRS) for name in EVERY}
+        return {name: gradients.gradients(of_kind(runs, name), PAIRS, near_true=True) for name in EVERY}
 
 
 def per_block(run, iteration):
@@ -75,7 +75,16 @@ def naive_targets(run, checkpoint, episodes, as_module):
     return value_of(observation_TO).detach().flatten() + torch.tensor(np.concatenate(advantages))
 
 
-def naive_weights(run, checkpoint, episode, fitted_P, mean_return, as_module):
+def naive_centres(run, checkpoint, as_module):
+    """What advantages and returns are centred by: means over the run's held-out pairs, of A and of V + A."""
+    observation_TO, _, advantage_T = checkpoint.held_out
+    values = values_of(checkpoint.value_P, observation_TO, as_module)
+    assert len(values) == len(advantage_T) == run.algorithm.steps
+    mean_advantage = math.fsum(advantage_T) / len(advantage_T)
+    return mean_advantage, math.fsum(values) / len(values) + mean_advantage
+
+
+def naive_weights(run, checkpoint, episode, fitted_P, as_module):
     """What weighs an episode's pairs, by gradient."""
     values = np.array(values_of(checkpoint.value_P, episode.observations[:-1], as_module))
     gaes = {
@@ -84,9 +93,9 @@ def naive_weights(run, checkpoint, episode, fitted_P, mean_return, as_module):
     }
     weights = {**gaes, "returns": np.array(to_come(scaled_rewards(run, checkpoint, episode), GAMMA))}
     if getattr(run.algorithm, "normalize_advantages", True):
-        advantage_T = checkpoint.held_out[2]
-        weights["surrogate"] = weights["surrogate"] - math.fsum(advantage_T) / len(advantage_T)
-        weights["near_true"] = weights["near_true"] - math.fsum(advantage_T) / len(advantage_T)
+        mean_advantage, mean_return = naive_centres(run, checkpoint, as_module)
+        weights["surrogate"] = weights["surrogate"] - mean_advantage
+        weights["near_true"] = weights["near_true"] - mean_advantage
         weights["returns"] -= mean_return
     own = values * (reward_scale(checkpoint)[1] if run.algorithm.scale_rewards else 1.0)
     discounts = np.array([GAMMA**t for t in range(len(values))])
@@ -125,10 +134,8 @@ def test_gradients_are_those_of_episodes_played_by_hand(name, k, runs, made, as_
     n, fitted_on = per_block(run, iteration)
     assert n > 3
     with torch.no_grad():
-        ((fitted_P,), _) = gradients._near_true_values(run, checkpoint, fitted_on)
-    fitted_P, first = fitted_P.numpy(), FITTED_ON + iteration * OF_POOL
-    others = [by_hand(run, theta_P, iteration, first + e) for e in range(fitted_on)]
-    mean_return = naive_targets(run, checkpoint, others, as_module).mean().item()
+        (fitted_P,) = gradients._near_true_values(run, checkpoint, fitted_on)
+    fitted_P = fitted_P.numpy()
     blocks, pairs = {what: [] for what in NAMES}, 0
     for block in range(BLOCKS):
         sums = dict.fromkeys(NAMES, 0.0)
@@ -136,7 +143,7 @@ def test_gradients_are_those_of_episodes_played_by_hand(name, k, runs, made, as_
             episode = by_hand(run, theta_P, iteration, POOLS + iteration * OF_POOL + block * n + e)
             endings.add(episode.terminated)
             pairs += len(episode.rewards)
-            for what, weight_T in naive_weights(run, checkpoint, episode, fitted_P, mean_return, as_module).items():
+            for what, weight_T in naive_weights(run, checkpoint, episode, fitted_P, as_module).items():
                 sums[what] = sums[what] + naive_sum(theta_P, episode, weight_T, as_module)
         for what in NAMES:
             blocks[what].append(sums[what])
@@ -176,7 +183,7 @@ def test_pools_that_are_played_in_parts_make_the_same_numbers(at_once, runs, mad
     monkeypatch.setattr(gradients, "AT_ONCE", at_once)
     monkeypatch.setattr(FinishedRun, "play", lambda self, *args: calls.append(args[1]) or play(self, *args))
     with torch.no_grad():
-        numbers = gradients.gradients(runs["TRPO"], PAIRS)
+        numbers = gradients.gradients(runs["TRPO"], PAIRS, near_true=True)
     assert numbers == made["TRPO"]
     sizes = [per_block(runs["TRPO"], iteration) for iteration in KEPT]
     pilot, *others = (len(listed) for listed in calls)
@@ -185,6 +192,18 @@ def test_pools_that_are_played_in_parts_make_the_same_numbers(at_once, runs, mad
     # No two of all these episodes have the same random numbers.
     indices = [index for listed in calls for _, index in listed]
     assert len(set(indices)) == len(indices)
+
+
+def test_without_near_true_values_no_pairs_are_played_for_them_and_the_other_numbers_are_the_same(
+    runs, made, monkeypatch
+):
+    played, play = [], FinishedRun.play
+    monkeypatch.setattr(gradients, "BLOCKS", BLOCKS)
+    monkeypatch.setattr(FinishedRun, "play", lambda self, *args: played.append(len(args[1])) or play(self, *args))
+    with torch.no_grad():
+        numbers = gradients.gradients(runs["PPO"], PAIRS)
+    assert numbers == {name: values for name, values in made["PPO"].items() if "near_true" not in name}
+    assert sum(played) == 8 * 3 + sum(BLOCKS * per_block(runs["PPO"], iteration)[0] for iteration in KEPT)
 
 
 @pytest.mark.parametrize("name", ["PPO", "TRPO"])
@@ -206,10 +225,9 @@ def test_near_true_values_are_fitted_from_the_runs_own_to_monte_carlo_targets(na
             (value_of(observation_TO[part]).flatten() - target_T[part]).square().mean().backward()
             adam.step()
     with torch.no_grad():
-        ((fitted_P,), mean_return) = gradients._near_true_values(run, checkpoint, n)
+        (fitted_P,) = gradients._near_true_values(run, checkpoint, n)
     np.testing.assert_allclose(fitted_P, flat(value_of), rtol=0, atol=2e-5)
     assert np.abs(fitted_P.numpy() - checkpoint.value_P).max() > 0.005
-    assert mean_return == pytest.approx(target_T.mean().item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", ["PPO", "PPONoClip", "TRPO"])
@@ -219,7 +237,7 @@ def test_near_true_values_are_nearer_to_returns_of_fresh_episodes(name, k, runs,
     theta_P = run.history.theta_KP[KEPT[k]]
     before = checkpoint.value_P.copy()
     with torch.no_grad():
-        (one, _), (again, _) = (gradients._near_true_values(run, checkpoint, 120) for _ in range(2))
+        one, again = (gradients._near_true_values(run, checkpoint, 120) for _ in range(2))
     assert one.shape == (1, len(before)) and torch.equal(one, again)
     assert np.array_equal(checkpoint.value_P, before)  # they start from a copy
     errors = {"own": [], "fitted": []}
@@ -328,8 +346,6 @@ def test_the_formula_of_cosines_is_that_of_planted_estimates(spread):
 def captured(monkeypatch, run, pairs, blocks):
     """What was made of a run's blocks, of one kept iteration, and these and their mean number of pairs."""
     seen, of_blocks = [], gradients.of_blocks
-    # Which takes long, and is of no account here.
-    monkeypatch.setattr(gradients, "_near_true_values", lambda run, at, _: (run.agent(at).phi_SP, 0.0))
     monkeypatch.setattr(gradients, "BLOCKS", blocks)
     monkeypatch.setattr(gradients, "of_blocks", lambda *args: seen.append(args) or of_blocks(*args))
     with torch.no_grad():

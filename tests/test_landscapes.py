@@ -417,7 +417,8 @@ SERIES = {
     ("landscapes", None): 3 * (3 * 9 - 1 + 2 + 3),
     ("late_updates", None): 4,
     ("large_updates", 300): 7,
-    ("gradients", 1024): 3 * (5 * 4 + 5 * 4 // 2),
+    ("gradients", 1024): 3 * (4 * 4 + 4 * 3 // 2),
+    ("near_true_gradients", 1024): 3 * (5 * 4 + 5 * 4 // 2),
     ("values", None): 3 * (3 * 4 + 3),
     ("final_returns", None): 3,
 }
@@ -441,6 +442,6 @@ def test_series_are_as_long_as_is_said_beforehand_and_the_same_again(kind, pairs
     # A policy that is no number cannot be simulated.
     theta_KP = run.history.theta_KP.copy()
     # After the last kept update, and before late ones; and before that update, from where others play.
-    theta_KP[8 if kind in ("gradients", "values") else 9 :] = np.nan
+    theta_KP[8 if kind in ("gradients", "near_true_gradients", "values") else 9 :] = np.nan
     with pytest.raises(SimulationFailure, match=r"^MuJoCo could not simulate an episode of one of its policies$"):
         measured(*arguments, replace(run.history, theta_KP=theta_KP))

@@ -122,6 +122,16 @@ def test_gradients_of_which_one_is_lost_in_noise_have_no_cosine():
         assert math.isnan(values[1]) and not math.isnan(values[0] + values[2])
 
 
+def test_values_that_were_not_fitted_have_no_gradient():
+    without = {seed: {name: x for name, x in GRADIENTS[seed].items() if "near_true" not in name} for seed in SEEDS}
+    for failed in ((), (3,)):
+        found = subject(Gradients, without, failed)
+        for ask in (lambda g: g.cosine(9, "near_true"), lambda g: g.step("near_true")):
+            with pytest.raises(ClaimError, match=r"^\w+\(of='near_true'\): .* near_true=True\) does\.$"):
+                ask(found)
+    assert subject(Gradients, without, SEEDS).cosine(9, "near_true").rows == ((), (), ())
+
+
 @pytest.mark.parametrize(
     ("ask", "sentence"),
     [

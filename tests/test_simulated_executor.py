@@ -30,6 +30,7 @@ STUDIES = (
     Study("late_updates"),
     Study("large_updates", 96),
     Study("gradients", 1024),
+    Study("near_true_gradients", 1024),
     Study("values"),
     Study("final_returns"),
 )
@@ -68,12 +69,12 @@ def test_other_processes_make_the_same_numbers_and_tell_every_step(stored):
             assert np.array_equal(found.series[name], values, equal_nan=True), name
             assert len(values) == length(study, name, 2), name
     first, last = told[0], told[-1]
-    assert (first.done, first.total, first.steps_done) == (0, 24, 0)
-    assert first.kinds == ("landscapes", "late updates", "large updates", "gradients", "values", "final returns")
+    assert (first.done, first.total, first.steps_done) == (0, 28, 0)
+    assert first.kinds == tuple(study.kind.replace("_", " ") for study in STUDIES)
     assert first.steps_total == 4 * sum(KINDS[study.kind].expected_steps(study.pairs, 2) for study in STUDIES)
-    assert (last.done, last.total) == (24, 24)
+    assert (last.done, last.total) == (28, 28)
     assert last.steps_done == last.steps_total == sum(steps)
-    assert sorted({progress.done for progress in told}) == list(range(25))
+    assert sorted({progress.done for progress in told}) == list(range(29))
 
 
 def test_a_failed_run_has_its_failure_and_needs_no_process(stored, records, monkeypatch):
@@ -84,7 +85,7 @@ def test_a_failed_run_has_its_failure_and_needs_no_process(stored, records, monk
     store.put(failed, record)
     monkeypatch.setattr(crew, "start", None)
     make_simulated([(failed, study) for study in STUDIES], store, 2)
-    assert [store.study(failed, study) for study in STUDIES] == [Measured("it broke", {})] * 6
+    assert [store.study(failed, study) for study in STUDIES] == [Measured("it broke", {})] * len(STUDIES)
 
 
 def test_an_episode_that_cannot_be_simulated_is_told_in_words_and_the_next_run_is_made(stored, monkeypatch):

@@ -315,6 +315,7 @@ STUDIES = [
     Study("large_updates", 65536),
     Study("large_updates", 10**6),
     Study("gradients", 2048),
+    Study("near_true_gradients", 2048),
     Study("values"),
     Study("final_returns"),
 ]

@@ -1,17 +1,19 @@
 """What is measured with the policies of finished runs, which play again: each kind in a file of its own.
 
-    landscapes       returns and surrogates around a policy
-    late_updates     the return before and after every late update
-    large_updates    the last kept update, made on many more pairs
-    gradients        how far estimates of the policy gradient agree, with each other and with the step
-    values           what the value network knows of the values
-    final_returns    what the trained policy returns
+    landscapes             returns and surrogates around a policy
+    late_updates           the return before and after every late update
+    large_updates          the last kept update, made on many more pairs
+    gradients              how far estimates of the policy gradient agree, with each other and with the step
+    near_true_gradients    the same, and of estimates by values that are fitted to many more pairs
+    values                 what the value network knows of the values
+    final_returns          what the trained policy returns
 
 Each makes series of numbers of one run, from which `rlclaims.judging` makes one number a seed.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -67,6 +69,13 @@ KINDS = {
     ),
     "gradients": Kind(
         gradients.gradients, gradients.length, gradients.expected_steps, (*_EPISODES, "finished/gradients.py"), 4_000
+    ),
+    "near_true_gradients": Kind(
+        partial(gradients.gradients, near_true=True),
+        gradients.length,
+        partial(gradients.expected_steps, near_true=True),
+        (*_EPISODES, "finished/gradients.py"),
+        5_000,
     ),
     "values": Kind(
         lambda run, _: values.values(run),

@@ -6,15 +6,15 @@ pairs makes it one of
 
     surrogate     the advantage that the algorithm learns from, as it standardises it: what its first step follows
     returns       the same with the discounted return to go in place of the advantage ("no baseline")
-    near_true     the same with the advantage by values that were fitted, from the run's own on, to the returns of as
-                  many pairs more
+    near_true     where it is asked for, the same with the advantage by values that were fitted, from the run's own on,
+                  to the returns of as many pairs more
     discounted    gamma^t (return to go - V): of the expected discounted return of an episode
     undiscounted  the undiscounted return to go - V: of the expected return
 
 V is the run's own value network, as it stood when its advantages were made. The first three are gradients of no
 function's (Nota and Thomas, 1906.07073); the last two are, and any function of the state in the place of V leaves them
-what they are. Where the algorithm standardises, the first three are centred: advantages by their mean over the run's
-held-out pairs, returns by theirs over the pairs that near-true values are fitted to.
+what they are. Where the algorithm standardises, the first three are centred by means over the run's held-out pairs:
+advantages by that of their own, returns by that of the targets V + A.
 
 Kept are the square of the true gradient g and products with others', each the mean over pairs of different blocks,
 which noise does not bias; and the noise of one pair's worth, nu, the trace of the blocks' covariance times a block's
@@ -57,8 +57,13 @@ AT_ONCE = 2048
 """Episodes that are played and held at a time, at least a block's."""
 
 
-def gradients(run: FinishedRun, pairs: int | None) -> Numbers:
+def gradients(run: FinishedRun, pairs: int | None, *, near_true: bool = False) -> Numbers:
     """Squares, products and noise of gradients at each kept iteration, from about so many pairs: "2/surrogate/square".
+
+    Args:
+        run: whose.
+        pairs: of each iteration's pool.
+        near_true: whether to play as many more, and fit values to them.
 
     Raises:
         SimulationFailure: MuJoCo could not simulate an episode.
@@ -68,7 +73,8 @@ def gradients(run: FinishedRun, pairs: int | None) -> Numbers:
     length_K = run.episode_length(checkpoints)
     order = range(len(checkpoints))[::-1]  # the longest episodes first
     episodes_K = [max(1, round(pairs / length / BLOCKS)) for length in length_K]
-    weigh_K = {k: Weigh(run, checkpoints[k], math.ceil(pairs / length_K[k])) for k in order}
+    fit_K = [math.ceil(pairs / length) if near_true else None for length in length_K]
+    weigh_K = {k: Weigh(run, checkpoints[k], fit_K[k]) for k in order}
     sums: dict[int, list[dict[str, Floats]]] = {k: [] for k in order}
     pairs_K = dict.fromkeys(order, 0)
     for k, rollout in _blocks(run, order, episodes_K):
@@ -105,17 +111,21 @@ def _blocks(run: FinishedRun, order: Sequence[int], episodes_K: Sequence[int]) -
 class Weigh:
     """What weighs the pairs of a kept iteration."""
 
-    def __init__(self, run: FinishedRun, checkpoint: Checkpoint, episodes: int) -> None:
-        """`episodes` are those that near-true values are fitted on."""
+    def __init__(self, run: FinishedRun, checkpoint: Checkpoint, episodes: int | None) -> None:
+        """`episodes` are those that near-true values are fitted on, if they are."""
         self.agent = run.agent(checkpoint)
         """As it stood when the update's advantages were made."""
         self._unit = run.reward_unit(checkpoint)
-        self._near_true = run.agent(checkpoint)
-        near_true_1P, mean_return = _near_true_values(run, checkpoint, episodes)
-        self._near_true.phi_SP.copy_(near_true_1P)
+        self._near_true: Agent | None = None
+        if episodes is not None:
+            self._near_true = run.agent(checkpoint)
+            self._near_true.phi_SP.copy_(_near_true_values(run, checkpoint, episodes))
         self._mean_advantage = self._mean_return = 0.0
         if run.algorithm.standardizes_advantages:
-            self._mean_advantage, self._mean_return = float(checkpoint.held_out[2].mean()), mean_return
+            observation_TO, _, advantage_T = (torch.from_numpy(x)[None] for x in checkpoint.held_out)
+            value_T = self.agent.value_network(self.agent.phi_SP, observation_TO)[0, :, 0]
+            self._mean_advantage = float(advantage_T.mean())
+            self._mean_return = float(value_T.mean()) + self._mean_advantage
 
     def __call__(self, rollout: Rollout) -> dict[str, Tensor]:
         """The weights of a rollout's pairs by gradient, (1, T) each, float64."""
@@ -126,19 +136,17 @@ class Weigh:
         weights = {
             "surrogate": agent.advantages(rollout, value_1T, next_value_1T, frozen=True) - self._mean_advantage,
             "returns": to_go(agent.with_scaled_rewards(rollout), nothing_1T, nothing_1T, gamma) - self._mean_return,
-            "near_true": agent.advantages(rollout, *self._near_true.values(rollout), frozen=True)
-            - self._mean_advantage,
             "discounted": gamma ** steps_before(rollout) * to_go(rollout, *values, gamma),
             "undiscounted": to_go(rollout, *values, 1.0),
         }
+        if self._near_true is not None:
+            of_near_true_1T = agent.advantages(rollout, *self._near_true.values(rollout), frozen=True)
+            weights["near_true"] = of_near_true_1T - self._mean_advantage
         return {name: weight_1T.double() for name, weight_1T in weights.items()}
 
 
-def _near_true_values(run: FinishedRun, checkpoint: Checkpoint, episodes: int) -> tuple[Tensor, float]:
-    """Values fitted to the discounted returns of so many episodes more, from the run's own on, (1, P).
-
-    And the mean over pairs of what they were fitted to.
-    """
+def _near_true_values(run: FinishedRun, checkpoint: Checkpoint, episodes: int) -> Tensor:
+    """Values fitted to the discounted returns of so many episodes more, from the run's own on, (1, P)."""
     index = NEAR_TRUE + checkpoint.iteration * POOL_STRIDE
     parts = []
     for first in range(0, episodes, AT_ONCE):
@@ -161,7 +169,7 @@ def _near_true_values(run: FinishedRun, checkpoint: Checkpoint, episodes: int) -
     to_go_1T = learner.advantages(rollout, value_1T, next_value_1T, frozen=True)
     with torch.enable_grad():
         learner.fit_values(rollout.observation_STO, value_1T, to_go_1T)
-    return learner.phi_SP.detach(), float((value_1T + to_go_1T).mean())
+    return learner.phi_SP.detach()
 
 
 def gradient_sums(agent: Agent, rollout: Rollout, weights: dict[str, Tensor]) -> dict[str, Floats]:
@@ -208,7 +216,7 @@ def length(name: str, iterations: int) -> int:  # noqa: ARG001
     return 1
 
 
-def expected_steps(pairs: int | None, iterations: int) -> int:
+def expected_steps(pairs: int | None, iterations: int, *, near_true: bool = False) -> int:
     """Simulator steps for one run, roughly."""
     kept = checkpoint_iterations(iterations, HELD_OUT_EVERY)
-    return sum(2 * (pairs or 0) + PILOT_EPISODES * typical_episode(i) for i in kept)
+    return sum((1 + near_true) * (pairs or 0) + PILOT_EPISODES * typical_episode(i) for i in kept)

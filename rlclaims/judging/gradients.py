@@ -107,3 +107,7 @@ class Gradients(Kept):
     def _known(self, of: object, what: str) -> None:
         if not isinstance(of, str) or of not in GRADIENTS:
             raise ClaimError(f"{what}(of={of!r}): gradients are {', '.join(map(repr, GRADIENTS))}.")
+        if any(m.failure is None and f"0/{of}/square" not in m.series for m in self._measured):
+            raise ClaimError(
+                f"{what}(of={of!r}): values were fitted to no pairs; rlclaims.gradients(..., near_true=True) does."
+            )

@@ -36,6 +36,7 @@ DERIVED: dict[str, type[Derived]] = {
     "late_updates": LateUpdates,
     "large_updates": LargeUpdates,
     "gradients": Gradients,
+    "near_true_gradients": Gradients,
     "values": Values,
     "final_returns": FinalReturns,
 }
@@ -152,16 +153,17 @@ def check_study(study: Study, algorithm: Algorithm) -> None:
         _check_remakable(algorithm)
     if study.kind == "large_updates":
         _check_large(study.pairs, algorithm)
-    if study.kind == "gradients" and (type(study.pairs) is not int or study.pairs < LEAST_POOL):
+    of_gradients = study.kind in ("gradients", "near_true_gradients")
+    if of_gradients and (type(study.pairs) is not int or study.pairs < LEAST_POOL):
         raise SpecError(
             f"Gradients are estimated from a whole number of pairs, {LEAST_POOL:,} or more, not {study.pairs!r}."
         )
-    if study.kind in ("gradients", "values") and not algorithm.value_baseline:
+    if (of_gradients or study.kind == "values") and not algorithm.value_baseline:
         raise SpecError(
             f"{study.words.capitalize()} are of algorithms with a value network, and {type(algorithm).__name__} has "
             "none with value_baseline=False."
         )
-    if study.kind == "gradients" and isinstance(algorithm, PPO):
+    if of_gradients and isinstance(algorithm, PPO):
         _check_first_step(algorithm)
     if study.kind in ("landscapes", "large_updates"):
         _check_objective(algorithm)

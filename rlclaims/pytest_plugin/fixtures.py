@@ -140,6 +140,7 @@ def gradients(
     task: str | None = None,
     *,
     pairs: int = 2**14,
+    near_true: bool = False,
     iterations: int | None = None,
     block: int = 0,
     **settings: Any,
@@ -149,7 +150,8 @@ def gradients(
     Args:
         algorithm: as for `runs`.
         task: as for `runs`.
-        pairs: of the pool that gradients are estimated from, 1,024 or more, and of another that values are fitted on.
+        pairs: of the pool that gradients are estimated from, 1,024 or more.
+        near_true: whether to play as many pairs more and fit values to them, by which a gradient is estimated as well.
         iterations: as for `runs`.
         block: as for `runs`.
         **settings: as for `runs`.
@@ -157,7 +159,8 @@ def gradients(
     Returns:
         What to assign to the fixture's name: `ppo_gradients = rlclaims.gradients(PPO)`.
     """
-    return _fixture(RunsSpec(algorithm, task, iterations, tuple(settings.items()), block, Study("gradients", pairs)))
+    study = Study("near_true_gradients" if near_true else "gradients", pairs)
+    return _fixture(RunsSpec(algorithm, task, iterations, tuple(settings.items()), block, study))
 
 
 def values(

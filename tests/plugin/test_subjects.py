@@ -369,6 +369,7 @@ MEASURED = (
     LANDSCAPES
     + """
 pool = rlclaims.gradients(PPO, "InvertedPendulum-v5", pairs=1024, epochs=1, **SMALL)
+fitted = rlclaims.gradients(PPO, "InvertedPendulum-v5", pairs=1024, near_true=True, epochs=1, **SMALL)
 known = rlclaims.values(PPO, "InvertedPendulum-v5", epochs=1, **SMALL)
 final = rlclaims.final_returns(PPO, "InvertedPendulum-v5", epochs=1, **SMALL)
 """
@@ -378,17 +379,23 @@ final = rlclaims.final_returns(PPO, "InvertedPendulum-v5", epochs=1, **SMALL)
 def test_gradients_values_and_final_returns_are_made_once_and_judged(session, tmp_path):
     claims = {
         "pool": "assert pool.step_beyond(0.5).at(0).median < 9",
+        "fitted": "assert fitted.cosine(1, 'near_true').at(0).median < 0.5",
         "known": "assert known.error('returns').overall().median > 0",
         "final": "assert final.mean.median > 0",
     }
     body = MEASURED + "".join(another(judged, name) for name, judged in claims.items())
     first = session(body, f"--claims-store={tmp_path}")
-    assert first.parseoutcomes() == {"passed": 3}
-    first.stdout.fnmatch_lines(["rlclaims: gradients, values, final returns: 0 of 15 done."])
-    for pattern in ("gradients-1024", "values", "final_returns"):
+    assert first.parseoutcomes() == {"passed": 4}
+    first.stdout.fnmatch_lines(["rlclaims: gradients, near true gradients, values, final returns: 0 of 20 done."])
+    for pattern in ("gradients-1024", "near_true_gradients-1024", "values", "final_returns"):
         assert files_by_seed(tmp_path, pattern) == list(range(5))
     kinds = {claim["id"]: claim["runs"][0]["kind"] for claim in written(tmp_path)["claims"]}
-    assert kinds == {"section/pool": "gradients", "section/known": "values", "section/final": "final returns"}
+    assert kinds == {
+        "section/pool": "gradients",
+        "section/fitted": "near true gradients",
+        "section/known": "values",
+        "section/final": "final returns",
+    }
     # The numbers that are judged are those of the files.
     (final,) = (claim for claim in written(tmp_path)["claims"] if claim["id"] == "section/final")
     series = {
@@ -397,7 +404,7 @@ def test_gradients_values_and_final_returns_are_made_once_and_judged(session, tm
     }
     assert final["evidence"]["values"][0] == pytest.approx([sum(series[seed]) / 4 for seed in range(5)])
     again = session(body, f"--claims-store={tmp_path}")
-    assert again.parseoutcomes() == {"passed": 3}
+    assert again.parseoutcomes() == {"passed": 4}
     again.stdout.no_fnmatch_line("*done.")
 
 
