@@ -71,7 +71,8 @@ def take_looks(
     looks = session.profile.looks[-1:] if session.asked.writes_pilots else session.profile.looks
     for number, n in enumerate(looks, start=1):
         announce(Look(number, len(looks), n, sum(item in claims for item in undecided), len(claims)))
-        train(session.wanted(undecided, n), session.studied(undecided, n))
+        made = looks[-1] if session.asked.ahead else n
+        train(session.wanted(undecided, made), session.studied(undecided, made))
         for item in undecided:
             item.stash[SEEDS] = n
         undecided = [item for item in undecided if item not in claims or is_open(item)]

@@ -38,6 +38,12 @@ def add_options(parser: pytest.Parser) -> None:
         type=int,
         metavar="SEED",
     )
+    add(
+        "ahead",
+        "make the runs of all looks before the first, which is quicker where some claim stays open to the last; no "
+        "verdict depends on it",
+        action="store_true",
+    )
     add("write-pilots", "write the spread over development seeds into pilots.json", action="store_true")
 
 
@@ -57,6 +63,8 @@ class Settings:
     """Where claims.json goes."""
     processes: int | None
     """Training processes, or None for one per core."""
+    ahead: bool
+    """Whether the runs of all looks are made before the first."""
     writes_pilots: bool
     """Whether the spread over seeds goes into pilots.json."""
 
@@ -109,6 +117,7 @@ def _resolved(config: pytest.Config) -> Settings:
         store,
         _folder(option.claims_report, "report", table, config.rootpath, store / "reports" / "latest"),
         option.claims_processes,
+        option.claims_ahead,
         option.claims_write_pilots,
     )
 

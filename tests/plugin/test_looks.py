@@ -20,6 +20,23 @@ def test_only_the_seeds_that_undecided_claims_need_are_trained(session_by_looks,
     assert stored(tmp_path, "TRPO") == list(range(claims["section/both"]["n"]))
 
 
+def test_runs_that_are_made_ahead_are_judged_by_the_same_looks(session_by_looks, tmp_path, pytester):
+    body = one_claim(INCONCLUSIVE) + (
+        "\n@declared('section/sure')\ndef test_sure(trpo):\n    assert trpo.kl_old_new.mean.training.overall() > -1\n"
+    )
+    result = session_by_looks(body, "--claims-ahead")
+    result.stdout.fnmatch_lines(["rlclaims: training 24 runs of PPO, TRPO * 0 of 2 claims decided."])
+    result.stdout.no_fnmatch_line("*look 2*training*")
+    assert stored(tmp_path, "PPO") == stored(tmp_path, "TRPO") == list(range(12))
+    ahead = {claim["id"]: claim["evidence"] for claim in written(tmp_path)["claims"]}
+    assert [look["n"] for look in ahead["section/claim"]["looks"]] == [6, 8, 10, 12]
+    assert ahead["section/sure"]["n"] == 6
+    afresh = pytester.path / "afresh"
+    session_by_looks(body, f"--claims-store={afresh}")
+    assert {claim["id"]: claim["evidence"] for claim in written(afresh)["claims"]} == ahead
+    assert stored(afresh, "TRPO") == list(range(6))
+
+
 def test_a_claim_that_is_decided_at_the_first_look_trains_no_more(session_by_looks, tmp_path):
     result = session_by_looks(one_claim(SUPPORTED))
     result.stdout.no_fnmatch_line("*look 2*")
