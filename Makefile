@@ -10,7 +10,7 @@ READY := $(VENV)/.ready-$(VERSION)
 .PHONY: test claims check bench clean
 
 test: $(READY)
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses auto --dist worksteal $(ARGS)
 
 claims: $(READY)
 	$(BIN)/pytest claims/ $(ARGS)
