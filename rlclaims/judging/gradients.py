@@ -25,6 +25,8 @@ GRADIENTS = {
 class Gradients(Kept):
     """Estimates of the policy gradient of runs, where updates were kept."""
 
+    _has_near_true = False
+
     def __repr__(self) -> str:
         return f"<gradients of {self.name}: {self.scope}>"
 
@@ -107,7 +109,16 @@ class Gradients(Kept):
     def _known(self, of: object, what: str) -> None:
         if not isinstance(of, str) or of not in GRADIENTS:
             raise ClaimError(f"{what}(of={of!r}): gradients are {', '.join(map(repr, GRADIENTS))}.")
-        if any(m.failure is None and f"0/{of}/square" not in m.series for m in self._measured):
+        if of == "near_true" and not self._has_near_true:
             raise ClaimError(
                 f"{what}(of={of!r}): values were fitted to no pairs; rlclaims.gradients(..., near_true=True) does."
             )
+
+
+class NearTrueGradients(Gradients):
+    """The same, and by values that were fitted to many pairs."""
+
+    _has_near_true = True
+
+    def __repr__(self) -> str:
+        return f"<near true gradients of {self.name}: {self.scope}>"

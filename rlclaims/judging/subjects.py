@@ -11,7 +11,7 @@ from rlclaims.agents.ppo import PPO
 from rlclaims.agents.trpo import TRPO
 from rlclaims.judging.factorial import Factorial, Tuned
 from rlclaims.judging.final_returns import FinalReturns
-from rlclaims.judging.gradients import Gradients
+from rlclaims.judging.gradients import Gradients, NearTrueGradients
 from rlclaims.judging.landscapes import Landscapes
 from rlclaims.judging.runs import Runs, RunsSpec
 from rlclaims.judging.twins import TwinUpdates
@@ -36,7 +36,7 @@ DERIVED: dict[str, type[Derived]] = {
     "late_updates": LateUpdates,
     "large_updates": LargeUpdates,
     "gradients": Gradients,
-    "near_true_gradients": Gradients,
+    "near_true_gradients": NearTrueGradients,
     "values": Values,
     "final_returns": FinalReturns,
 }
