@@ -182,6 +182,8 @@ def test_trpo_agreement_decays(trpo_gradients: Gradients) -> None:
     "surrogate and of the discounted return is below .9: the median over seeds",
     margin=ONE_IN_TWENTY,
     family=FAMILY,
+    expected="refuted",
+    evidence="seeds 0 to 11, Hopper-v5, 204,800 steps: median 1.00, ten of twelve above .9",
 )
 def test_ppo_surrogates_gradient_is_not_the_discounted_returns(ppo_gradients: Gradients) -> None:
     assert ppo_gradients.between("surrogate", "discounted").at(1).median < NEARLY_THE_SAME

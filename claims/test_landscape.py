@@ -130,6 +130,8 @@ def test_trpo_step_beats_the_papers_gaussian_at_the_start(trpo_landscape: Landsc
     "the mean change over seeds is below 0",
     margin=TWO_PERCENT,
     family=FAMILY,
+    expected="refuted",
+    evidence="seeds 0 to 11, Hopper-v5, 204,800 steps: .035, 90% interval [.016, .055]",
 )
 def test_ppo_step_lowers_the_return_late(ppo_landscape: Landscapes) -> None:
     assert ppo_landscape.change(1.0, 1.5, 2.0, 2.5, 3.0).last(2) < 0
@@ -181,6 +183,8 @@ def test_trpo_step_lowers_the_discounted_return_late(trpo_landscape: Landscapes)
     "it is skewed, not across",
     margin=ONE_IN_TWENTY,
     family=FAMILY,
+    expected="refuted",
+    evidence="seeds 0 to 11, Hopper-v5, 204,800 steps: .390, 90% interval [.317, .464]",
 )
 def test_ppo_late_updates_lower_the_return(ppo_late_updates: LateUpdates) -> None:
     assert ppo_late_updates.share_lowering > 0.5

@@ -89,6 +89,8 @@ def test_trpo_step_leads_over_a_cliff(trpo_landscape: Landscapes) -> None:
     "above 5% of the return: the mean over seeds of the variance is above .0025",
     margin=ONE_IN_TWENTY**2,
     family=FAMILY,
+    expected="refuted",
+    evidence="seeds 0 to 9, Hopper-v5, 204,800 steps: -.0003, 90% interval [-.0010, .0005]",
 )
 def test_ppo_one_update_spreads_the_return_widely(ppo_late_updates: LateUpdates) -> None:
     assert ppo_late_updates.variance > ONE_IN_TWENTY**2
@@ -102,6 +104,8 @@ def test_ppo_one_update_spreads_the_return_widely(ppo_late_updates: LateUpdates)
     "is above 5% of the return: the mean over seeds of the variance is above .0025",
     margin=ONE_IN_TWENTY**2,
     family=FAMILY,
+    expected="refuted",
+    evidence="seeds 0 to 11, Hopper-v5, 204,800 steps: .0001, 90% interval [-.0014, .0017]",
 )
 def test_trpo_one_update_spreads_the_return_widely(trpo_late_updates: LateUpdates) -> None:
     assert trpo_late_updates.variance > ONE_IN_TWENTY**2

@@ -119,6 +119,8 @@ def test_ppo_training_mean_kl_does_not_grow(ppo: Runs) -> None:
     means="the geometric mean over seeds of PPO-M's late over early training-batch mean KL(old||new) is above 1",
     margin=A_QUARTER_MORE,
     family=FAMILY,
+    expected="refuted",
+    evidence="seeds 0 to 7, Hopper-v5, 204,800 steps: .890, 90% interval [.838, .944]",
 )
 def test_ppo_m_training_mean_kl_grows(ppo_m: Runs) -> None:
     kl = ppo_m.kl_old_new.mean.training

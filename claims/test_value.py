@@ -90,6 +90,8 @@ def test_ppo_values_miss_the_returns(ppo_values: Values) -> None:
     "episodes, their own noise included, is above .2: the median over seeds of the mean of |V - return| / |return|",
     margin=ONE_IN_TWENTY,
     family=FAMILY,
+    expected="refuted",
+    evidence="seeds 0 to 11, Hopper-v5, 204,800 steps: median .107, eleven of twelve below .2",
 )
 def test_trpo_values_miss_the_returns(trpo_values: Values) -> None:
     assert trpo_values.mean_relative_error("returns").last(2).median > A_FIFTH
@@ -194,6 +196,8 @@ def test_trpo_network_beats_no_baseline(trpo_gradients: Gradients) -> None:
     "place of no baseline late in training than at the start: the mean over seeds of the difference is at most 0",
     margin=ONE_IN_TWENTY,
     family=FAMILY,
+    expected="refuted",
+    evidence="seeds 0 to 11, Hopper-v5, 204,800 steps: .196, 90% interval [.064, .328]",
 )
 def test_ppo_baselines_gain_does_not_grow(ppo_gradients: Gradients) -> None:
     network, none = (ppo_gradients.cosine(A_BATCH, of) for of in ("surrogate", "returns"))
@@ -208,6 +212,8 @@ def test_ppo_baselines_gain_does_not_grow(ppo_gradients: Gradients) -> None:
     "place of no baseline late in training than at the start: the mean over seeds of the difference is at most 0",
     margin=ONE_IN_TWENTY,
     family=FAMILY,
+    expected="refuted",
+    evidence="seeds 0 to 11, Hopper-v5, 204,800 steps: .057, 90% interval [.019, .095]",
 )
 def test_trpo_baselines_gain_does_not_grow(trpo_gradients: Gradients) -> None:
     network, none = (trpo_gradients.cosine(A_BATCH, of) for of in ("surrogate", "returns"))
