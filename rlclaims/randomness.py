@@ -33,9 +33,9 @@ def stream(seed: int, purpose: Purpose, index: int = 0) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(int(purpose), index)))
 
 
-def torch_stream(seed: int, purpose: Purpose) -> torch.Generator:
+def torch_stream(seed: int, purpose: Purpose, index: int = 0) -> torch.Generator:
     """The same for torch, seeded from the numpy stream."""
-    state = int(stream(seed, purpose).integers(2**63))
+    state = int(stream(seed, purpose, index).integers(2**63))
     return torch.Generator().manual_seed(state)
 
 

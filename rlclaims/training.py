@@ -17,6 +17,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,9 +26,7 @@ import torch
 from rlclaims.agents.algorithm import Agent, Algorithm
 from rlclaims.agents.networks import GaussianNetwork, GaussianPolicy
 from rlclaims.checkpoints import Checkpoint, checkpoint_iterations, start_of_update
-from rlclaims.measures.divergence import max_kl_old_new, mean_kl_old_new, q99_kl_old_new
-from rlclaims.measures.ratio import exceedance, max_ratio, min_ratio, q01_ratio, q99_ratio
-from rlclaims.measures.surrogate import surrogate_new, surrogate_old
+from rlclaims.measures.by_name import divergences, measures
 from rlclaims.randomness import Purpose, stream
 from rlclaims.sim.normalizer import Normalization, ObservationNormalizer
 from rlclaims.sim.simulator import Simulator
@@ -52,7 +51,8 @@ class Group:
 class RunRecord:
     """What one run leaves behind."""
 
-    algorithm: Algorithm
+    algorithm: Any
+    """What it was trained by: an `Algorithm`, or somebody else's settings (`rlclaims.adapters`)."""
     seed: int
     failure: str | None = None
     """Why and when the run failed, or None."""
@@ -358,19 +358,6 @@ def measure(update: Update, deployed: Update, algorithm: Algorithm, states: str)
         algorithm: whose eps the exceedance is about.
         states: "training" or "held_out".
     """
-    measured = {
-        "kl_old_new/mean": mean_kl_old_new(update),
-        "kl_old_new/q99": q99_kl_old_new(update),
-        "kl_old_new/max": max_kl_old_new(update),
-        "kl_deployed/mean": mean_kl_old_new(deployed),
-        "kl_deployed/q99": q99_kl_old_new(deployed),
-        "kl_deployed/max": max_kl_old_new(deployed),
-        "ratio/max": max_ratio(update),
-        "ratio/q99": q99_ratio(update),
-        "ratio/q01": q01_ratio(update),
-        "ratio/min": min_ratio(update),
-        "ratio/exceedance": exceedance(update, algorithm.ratio_epsilon),
-        "surrogate/old": surrogate_old(update),
-        "surrogate/new": surrogate_new(update),
-    }
-    return {f"{name}/{states}": value_S.numpy() for name, value_S in measured.items()}
+    of_parameters = measures(update, algorithm.ratio_epsilon)
+    as_deployed = {f"kl_deployed/{name}": value_S for name, value_S in divergences(deployed).items()}
+    return {f"{name}/{states}": value_S for name, value_S in (of_parameters | as_deployed).items()}

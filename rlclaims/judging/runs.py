@@ -15,6 +15,7 @@ from rlclaims.judging.samples import Sample
 from rlclaims.stats.describe import rank_correlation
 
 if TYPE_CHECKING:
+    from rlclaims.adapters.foreign import Foreign
     from rlclaims.agents.algorithm import Algorithm
     from rlclaims.study.store import Measured
     from rlclaims.study.studies import Study
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 class RunsSpec:
     """What a runs fixture asks for, before the profile fills in what it leaves open."""
 
-    algorithm: "type[Algorithm] | Algorithm"
+    algorithm: "type[Algorithm] | Algorithm | Foreign"
     """A class, for the papers' settings of the task, or an instance with settings of its own."""
     task: str | None
     """Gymnasium's id, or None for the profile's task."""
@@ -230,7 +231,7 @@ class Trained:
 
     def __init__(
         self,
-        algorithm: "Algorithm",
+        algorithm: "Algorithm | Foreign",
         task: str,
         iterations: int,
         seeds: tuple[int, ...],
@@ -300,16 +301,23 @@ class Runs(Trained):
         )
 
     def _series(self, name: str, words: str, bounds: tuple[float, float] | None) -> Series:
-        from rlclaims.training import HELD_OUT_EVERY  # which imports torch
+        from rlclaims.adapters.foreign import Foreign  # which imports torch
+        from rlclaims.training import HELD_OUT_EVERY
 
+        if isinstance(self.settings, Foreign) and self.settings.lacks(name):
+            raise ClaimError(f"{words}: there is none of {self.name}, of whose training no more is recorded.")
         rows = tuple(() if m.failure else tuple(m.series[name]) for m in self._measured)
         held_out = name.endswith("/held_out")
         every = HELD_OUT_EVERY if held_out else 1
         return Series(words, rows, self.seeds, self.scope, self.failures, bounds, every, held_out, self.name)
 
 
-def _named(algorithm: "Algorithm", task: str) -> str:
+def _named(algorithm: "Algorithm | Foreign", task: str) -> str:
     """An algorithm's class, with the settings that differ from the papers' for the task."""
+    from rlclaims.adapters.foreign import Foreign  # which imports torch
+
+    if isinstance(algorithm, Foreign):
+        return algorithm.title
     usual = type(algorithm).for_task(task)
     changed = [
         f"{field.name}={getattr(algorithm, field.name)!r}"

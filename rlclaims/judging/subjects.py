@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from rlclaims.adapters.foreign import Foreign
 from rlclaims.agents.algorithm import Algorithm
 from rlclaims.agents.ppo import PPO
 from rlclaims.agents.trpo import TRPO
@@ -120,7 +121,7 @@ def subject(spec: RunsSpec, run_specs: Sequence[RunSpec], measured: "Sequence[Me
     each = sum(len(values) for _, values in tuned) or 1
     n = len(run_specs) // (len(tried) * each)
 
-    def of_cell(i: int) -> tuple[Algorithm, str, int, tuple[int, ...], "tuple[Measured, ...]"]:
+    def of_cell(i: int) -> tuple[Algorithm | Foreign, str, int, tuple[int, ...], "tuple[Measured, ...]"]:
         runs, first = run_specs[i * n : (i + 1) * n], run_specs[i * n]
         seeds = tuple(run.seed for run in runs)
         return first.algorithm, first.task, first.iterations, seeds, tuple(measured[i * n : (i + 1) * n])
@@ -143,12 +144,17 @@ def kind(spec: RunsSpec) -> str:
     return "factorial" if spec.study is None else f"factorial of {words}"
 
 
-def check_study(study: Study, algorithm: Algorithm) -> None:
+def check_study(study: Study, algorithm: Algorithm | Foreign) -> None:
     """Refuse what cannot be derived from an algorithm's runs.
 
     Raises:
         SpecError: it can not, and why.
     """
+    if isinstance(algorithm, Foreign):
+        raise SpecError(
+            f"{study.words.capitalize()} are of algorithms that rlclaims trains itself; of {algorithm.title} it only "
+            "records updates."
+        )
     if study.kind == "twins":
         _check_remakable(algorithm)
     if study.kind == "large_updates":

@@ -62,7 +62,7 @@ class Display:
     def training(self, training: "Plan") -> "Iterator[Callable[[Progress], None]]":
         """Show how far training is."""
         n, stored = len(training.missing), len(training.wanted) - len(training.missing)
-        names = dict.fromkeys(type(spec.algorithm).__name__ for spec in training.missing)
+        names = dict.fromkeys(spec.title for spec in training.missing)
         self.say(
             f"rlclaims: {self._look}training {n} runs of {', '.join(names)} ({training.environment_steps:,} steps); "
             f"{stored} are in the store; {self._decided}."

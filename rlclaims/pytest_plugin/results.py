@@ -66,7 +66,7 @@ def _runs(session: ClaimSession, item: pytest.Item) -> list[Json]:
         {
             "fixture": fixture,
             "kind": kind(needs[fixture]),
-            "algorithm": type(specs[0].algorithm).__name__,
+            "algorithm": specs[0].title,
             "task": specs[0].task,
             "iterations": specs[0].iterations,
             "seeds": [spec.seed for spec in specs],

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock, Timeout
 
+from rlclaims.adapters.foreign import Foreign
 from rlclaims.agents.algorithm import Algorithm
 from rlclaims.judging.claim import Claim
 from rlclaims.judging.evidence import ClaimError
@@ -268,14 +269,14 @@ class ClaimSession:
         return [replace(run, seed=seed) for run in runs for seed in self.seeds(spec.block, n)]
 
 
-def _on_few_steps(algorithm: Algorithm) -> Algorithm:
+def _on_few_steps(algorithm: Algorithm | Foreign) -> Algorithm | Foreign:
     """The same, if it learns from many steps at a time with fewer."""
-    if algorithm.steps <= FEW_STEPS:
+    if isinstance(algorithm, Foreign) or algorithm.steps <= FEW_STEPS:
         return algorithm
     return replace(algorithm, steps=max(2, FEW_STEPS // algorithm.minibatches) * algorithm.minibatches)
 
 
-def algorithms(spec: RunsSpec) -> list[Algorithm]:
+def algorithms(spec: RunsSpec) -> list[Algorithm | Foreign]:
     """The algorithm that a fixture asks for, or those of its factorial.
 
     Raises:
@@ -286,13 +287,14 @@ def algorithms(spec: RunsSpec) -> list[Algorithm]:
         raise SpecError("A factorial varies settings: rlclaims.factorial(PPO, epochs=(10, 5)), say.")
     if spec.factors is not None and spec.study not in (None, FINAL_RETURNS):
         raise SpecError(f"A factorial is of runs, or of='final_returns', not of {spec.study.kind!r}.")
-    if isinstance(spec.algorithm, Algorithm):
+    made: list[Algorithm | Foreign]
+    if isinstance(spec.algorithm, Algorithm | Foreign):
         if spec.changes or spec.factors is not None:
             raise SpecError("Settings are given for a class, rlclaims.PPO, say; an instance has its own.")
         made = [spec.algorithm]
     elif isinstance(spec.algorithm, type) and issubclass(spec.algorithm, Algorithm):
         try:
-            made = cells(spec.algorithm, spec, spec.task)
+            made = list(cells(spec.algorithm, spec, spec.task))
         except (ValueError, TypeError) as error:
             raise SpecError(str(error)) from None
     else:

@@ -12,7 +12,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
+from typing import Any
 
+from rlclaims.adapters.foreign import Foreign
 from rlclaims.agents.algorithm import Algorithm
 from rlclaims.agents.ppo import PPO
 from rlclaims.checkpoints import checkpoint_iterations
@@ -67,9 +69,9 @@ class Speed:
     """Seconds until a training process takes its first step."""
     collect: Line
     """To take the steps of an iteration, by the seeds of a cohort."""
-    learn: Mapping[Algorithm, Line]
+    learn: Mapping[Algorithm | Foreign, Line]
     """To learn from them and measure, by the seeds of an algorithm."""
-    parameters: Mapping[Algorithm, int]
+    parameters: Mapping[Algorithm | Foreign, int]
     """Of a policy."""
     numbers_per_pair: int
     """Of an observation, an action and an advantage."""
@@ -170,8 +172,9 @@ def cost_of_twins(runs: Sequence[RunSpec], processes: int, speeds: Mapping[Kind,
 
 
 def kind(run: RunSpec) -> Kind:
-    """What a run is probed with."""
-    return run.task, run.algorithm.steps
+    """What a run is probed with; a foreign one with those of its own alone."""
+    alone = f" by {run.algorithm}" if isinstance(run.algorithm, Foreign) else ""
+    return run.task + alone, run.algorithm.steps
 
 
 def measured_speeds(runs: Sequence[RunSpec], processes: int) -> dict[Kind, Speed]:
@@ -180,13 +183,13 @@ def measured_speeds(runs: Sequence[RunSpec], processes: int) -> dict[Kind, Speed
     Raises:
         TrainingError: a probe died.
     """
-    kinds: dict[Kind, dict[Algorithm, RunSpec]] = {}
+    kinds: dict[Kind, dict[Algorithm | Foreign, RunSpec]] = {}
     for run in runs:
         kinds.setdefault(kind(run), {}).setdefault(run.algorithm, run)
     return {which: _probed(list(by_algorithm.values()), processes) for which, by_algorithm in kinds.items()}
 
 
-def _effort(algorithm: Algorithm) -> tuple[object, ...]:
+def _effort(algorithm: Algorithm | Foreign) -> tuple[object, ...]:
     """What algorithms share that take as long to learn: their class, and all settings that count something."""
     values = (getattr(algorithm, field.name) for field in fields(algorithm))
     return type(algorithm), *(value for value in values if isinstance(value, int | tuple))
@@ -199,21 +202,10 @@ def _probed(asked: Sequence[RunSpec], processes: int) -> Speed:
         first.setdefault(_effort(spec.algorithm), spec)
     specs, place = list(first.values()), {effort: i for i, effort in enumerate(first)}
     begun = time.perf_counter()
-    with ExitStack() as closing:
-        # As many at once as will train at once, since they share the memory and the caches.
-        probes = []
-        for _ in range(processes):
-            process, log = start("rlclaims.study.probe", specs, sizes=SIZES)
-            probes.append((process, log))
-            closing.callback(log.close)
-            closing.enter_context(process)
-            closing.callback(process.kill)  # if another one failed, or there was Ctrl-C
-        said = [process.stdout.read() for process, _ in probes if process.stdout is not None]
-        for process, log in probes:
-            if process.wait() != 0:
-                raise TrainingError(f"{specs[0].name} and its like cannot be trained.{last_words(log)}")
-    answers = [json.loads(answer) for answer in said]
+    answers = _answers(specs, processes)
     elapsed = time.perf_counter() - begun
+    if isinstance(asked[0].algorithm, Foreign):
+        return _foreign_speed(asked[0].algorithm, answers, elapsed)
 
     def mean(size: int, part: int) -> float:
         return statistics.fmean(answer["seconds"][str(size)][part] for answer in answers)
@@ -230,6 +222,32 @@ def _probed(asked: Sequence[RunSpec], processes: int) -> Speed:
         {spec.algorithm: answers[0]["parameters"][place[_effort(spec.algorithm)]] for spec in asked},
         answers[0]["numbers_per_pair"],
     )
+
+
+def _foreign_speed(algorithm: Foreign, answers: Sequence[dict[str, float]], elapsed: float) -> Speed:
+    """By what one iteration took and what three did."""
+    one, three = (statistics.fmean(answer[iterations] for answer in answers) for iterations in ("1", "3"))
+    each = max(0.0, (three - one) / 2)
+    before_the_first = max(0.0, elapsed - 2 * one - three) + max(0.0, one - each)
+    return Speed(before_the_first, Line(0.0, 0.0), {algorithm: Line(0.0, each)}, {algorithm: 0}, 0)
+
+
+def _answers(specs: Sequence[RunSpec], processes: int) -> list[dict[str, Any]]:
+    """What as many probes say, at once."""
+    with ExitStack() as closing:
+        # As many at once as will train at once, since they share the memory and the caches.
+        probes = []
+        for _ in range(processes):
+            process, log = start("rlclaims.study.probe", specs, sizes=SIZES)
+            probes.append((process, log))
+            closing.callback(log.close)
+            closing.enter_context(process)
+            closing.callback(process.kill)  # if another one failed, or there was Ctrl-C
+        said = [process.stdout.read() for process, _ in probes if process.stdout is not None]
+        for process, log in probes:
+            if process.wait() != 0:
+                raise TrainingError(f"{specs[0].name} and its like cannot be trained.{last_words(log)}")
+    return [json.loads(answer) for answer in said]
 
 
 def _rollouts(run: RunSpec) -> int:

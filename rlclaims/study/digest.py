@@ -12,10 +12,12 @@ import hashlib
 import importlib.util
 import json
 import sys
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from rlclaims.adapters.foreign import Foreign
 from rlclaims.study.spec import RunSpec, source_file
 from rlclaims.study.studies import TWINS, Study
 
@@ -30,6 +32,10 @@ def run_digest(spec: RunSpec) -> str:
     data = spec.to_json()
     for place in ("file", "module"):  # what the code says counts, not where it lies
         del data["algorithm"][place]
+    if isinstance(spec.algorithm, Foreign):
+        code = sorted(foreign_code(spec.algorithm).values())
+        trained_by = {name: version(name) for name in spec.algorithm.libraries}
+        return _digest({"run": data, "libraries": library_versions() | trained_by, "code": code})
     code = sorted(training_code(type(spec.algorithm)).values())
     return _digest({"run": data, "libraries": library_versions(), "code": code})
 
@@ -62,9 +68,21 @@ def training_code(algorithm: type) -> dict[str, str]:
     the standard library, other installed packages, and the measures.
     """
     own = [(c.__module__, source_file(c)) for c in algorithm.__mro__ if not _is_standard(c.__module__)]
+    return _followed([("rlclaims.training", _TRAINING), *own])
+
+
+def foreign_code(algorithm: Foreign) -> dict[str, str]:
+    """The same of somebody else's training: of what records it, and of what it says itself that it is trained by."""
+    mine = type(algorithm)
+    own = [(name, file) for name, file in algorithm.code if not _is_library(name, set())]
+    return _followed([(mine.__module__, source_file(mine)), *own])
+
+
+def _followed(own: Sequence[tuple[str, Path]]) -> dict[str, str]:
+    """Syntax digests by module of modules and of the first-party ones that they import."""
     packages = {name.partition(".")[0] for name, _ in own} | {"rlclaims"}
     found: dict[str, str] = {}
-    todo = [("rlclaims.training", _TRAINING), *own]
+    todo = list(own)
     while todo:
         name, file = todo.pop()
         # rlclaims' __init__ is a table of names and computes nothing.

@@ -56,7 +56,7 @@ class _Worker:
 
     @property
     def progress(self) -> CohortProgress:
-        names = Counter(type(spec.algorithm).__name__ for spec in self.specs)
+        names = Counter(spec.title for spec in self.specs)
         return CohortProgress(dict(names), self.specs[0].task, self.iteration, self.specs[0].iterations)
 
 

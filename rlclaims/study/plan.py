@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from rlclaims.adapters.foreign import Foreign
 from rlclaims.agents.algorithm import Algorithm
 from rlclaims.study.spec import RunSpec
 from rlclaims.study.store import Store
@@ -38,8 +39,8 @@ def cohorts(missing: Sequence[RunSpec], processes: int) -> list[tuple[RunSpec, .
     split changes no number.
     """
     shares: list[tuple[RunSpec, ...]] = []
-    for key in dict.fromkeys(_lockstep(spec) for spec in missing):
-        together = [spec for spec in missing if _lockstep(spec) == key]
+    for key in dict.fromkeys(map(_together, missing)):
+        together = [spec for spec in missing if _together(spec) == key]
         costliest_first = sorted(dict.fromkeys(s.algorithm for s in together), key=lambda a: -a.gradient_steps)
         order = [*costliest_first[::2], *reversed(costliest_first[1::2])]
         row = sorted(together, key=lambda spec: order.index(spec.algorithm))
@@ -48,13 +49,16 @@ def cohorts(missing: Sequence[RunSpec], processes: int) -> list[tuple[RunSpec, .
     return shares
 
 
+def _together(spec: RunSpec) -> object:
+    """What runs have in common that one process trains: in lockstep, or of a foreign algorithm one after the other."""
+    alike = spec.algorithm if isinstance(spec.algorithm, Foreign) else spec.algorithm.steps
+    return spec.task, spec.iterations, alike
+
+
 def groups(specs: Sequence[RunSpec]) -> list[Group]:
     """The runs of a cohort by algorithm."""
     by_algorithm: dict[Algorithm, list[int]] = {}
     for spec in specs:
+        assert isinstance(spec.algorithm, Algorithm)
         by_algorithm.setdefault(spec.algorithm, []).append(spec.seed)
     return [Group(algorithm, tuple(seeds)) for algorithm, seeds in by_algorithm.items()]
-
-
-def _lockstep(spec: RunSpec) -> tuple[str, int, int]:
-    return spec.task, spec.iterations, spec.algorithm.steps

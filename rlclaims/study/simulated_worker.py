@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from rlclaims.agents.algorithm import Algorithm
 from rlclaims.finished import SimulationFailure, measured
 from rlclaims.study.process import receive
 from rlclaims.study.store import Store
@@ -49,6 +50,7 @@ def main() -> None:
     for place, (spec, (kind, pairs)) in enumerate(zip(specs, job["studies"], strict=True)):
         start, history = store.start(spec), store.history(spec)
         failure, series = None, {}
+        assert isinstance(spec.algorithm, Algorithm)
         try:
             series = measured(kind, pairs, spec.algorithm, spec.task, spec.iterations, start, history, steps)
         except SimulationFailure as error:

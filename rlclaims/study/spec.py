@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from rlclaims.adapters.foreign import Foreign
 from rlclaims.agents.algorithm import Algorithm
 from rlclaims.sim.tasks import task_named
 from rlclaims.training import HELD_OUT_EVERY
@@ -24,15 +25,20 @@ class SpecError(ValueError):
 class RunSpec:
     """One training: the experimental unit."""
 
-    algorithm: Algorithm
+    algorithm: Algorithm | Foreign
     task: str
     iterations: int
     seed: int
 
     @property
+    def title(self) -> str:
+        """Of what trains, for people."""
+        return self.algorithm.title if isinstance(self.algorithm, Foreign) else type(self.algorithm).__name__
+
+    @property
     def name(self) -> str:
         """For people: algorithm, task and seed."""
-        return f"{type(self.algorithm).__name__}-{self.task}-seed{self.seed}"
+        return f"{self.title}-{self.task}-seed{self.seed}"
 
     def to_json(self) -> Json:
         """As plain data that another process can make the run from."""
@@ -71,7 +77,10 @@ def checked(spec: RunSpec) -> RunSpec:
     """
     cls = type(spec.algorithm)
     try:
-        task_named(spec.task)
+        if isinstance(spec.algorithm, Foreign):
+            spec.algorithm.check_task(spec.task)
+        else:
+            task_named(spec.task)
     except ValueError as error:
         raise SpecError(str(error)) from None
     if type(spec.iterations) is not int or spec.iterations < 1:

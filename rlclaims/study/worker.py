@@ -1,4 +1,4 @@
-"""One training process: `python -m rlclaims.study.worker < job.json` trains a cohort and fills the store.
+"""One training process: `python -m rlclaims.study.worker < job.json` trains a cohort, or foreign runs, into the store.
 
 It speaks one JSON object a line on standard output: {"iteration": k} after each iteration, {"stored": n} at the end.
 """
@@ -6,6 +6,7 @@ It speaks one JSON object a line on standard output: {"iteration": k} after each
 import json
 from pathlib import Path
 
+from rlclaims.adapters.foreign import Foreign, trained
 from rlclaims.sim.tasks import task_named
 from rlclaims.study.plan import groups
 from rlclaims.study.process import receive
@@ -24,12 +25,17 @@ def main() -> None:
     for spec in specs:
         # Names the code as it is now: sources edited while this trains must not give their name to its runs.
         store.measurements(spec)
-    cohort = Cohort(task_named(specs[0].task), groups(specs), specs[0].iterations)
-    records = cohort.train(lambda done: say(iteration=done))
-    by_run = {(spec.algorithm, spec.seed): spec for spec in specs}
-    for record in records:
-        store.put(by_run[record.algorithm, record.seed], record)
-    say(stored=len(records))
+    (first, *_) = specs
+    if isinstance(first.algorithm, Foreign):
+        for done, spec in enumerate(specs, start=1):
+            store.put(spec, trained(first.algorithm, spec.task, spec.seed, spec.iterations))
+            say(iteration=done * spec.iterations // len(specs))
+    else:
+        cohort = Cohort(task_named(first.task), groups(specs), first.iterations)
+        by_run = {(spec.algorithm, spec.seed): spec for spec in specs}
+        for record in cohort.train(lambda done: say(iteration=done)):
+            store.put(by_run[record.algorithm, record.seed], record)
+    say(stored=len(specs))
 
 
 if __name__ == "__main__":

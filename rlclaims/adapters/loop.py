@@ -1,0 +1,84 @@
+"""A function of yours that trains, as the runs of a claim: `rlclaims.runs(Loop("my_pkg.training:train", 2048))`.
+
+def train(task, seed, iterations, recorder):
+    ...
+        with recorder.update(policy, Pairs(observation, action, advantage)):
+            ...
+"""
+
+import importlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlclaims.adapters.foreign import Foreign
+from rlclaims.adapters.recorder import EPSILON, Recorder
+
+
+@dataclass(frozen=True)
+class Loop(Foreign):
+    """A training function."""
+
+    function: str
+    """Where it is, as "module:name"; it takes a task, a seed, a number of iterations and a `Recorder`."""
+    steps_between_updates: int
+    """Of the environment."""
+    epsilon: float = EPSILON
+    """Distance from 1 beyond which a ratio is counted."""
+    held_out: bool = False
+    """Whether it gives fresh pairs to the recorder, every tenth update."""
+
+    def lacks(self, measure: str) -> bool:
+        """What all that is foreign lacks, and measures on held-out pairs where there are none."""
+        return super().lacks(measure) or (measure.endswith("/held_out") and not self.held_out)
+
+    @property
+    def title(self) -> str:
+        """Such as "train" for "my_pkg.training:train"."""
+        return re.sub(r"[^A-Za-z0-9.]+", "-", str(self.function).rpartition(":")[2])
+
+    @property
+    def steps(self) -> int:
+        """Environment steps between two updates."""
+        return self.steps_between_updates
+
+    @property
+    def ratio_epsilon(self) -> float:
+        """Distance from 1 beyond which a ratio is counted."""
+        return self.epsilon
+
+    @property
+    def code(self) -> tuple[tuple[str, Path], ...]:
+        """The function's module."""
+        module = importlib.import_module(self.function.partition(":")[0])
+        return ((module.__name__, Path(str(module.__file__))),)
+
+    def check(self) -> None:
+        """See that there is such a function.
+
+        Raises:
+            ValueError: there is none.
+        """
+        self._found()
+        if type(self.steps_between_updates) is not int or self.steps_between_updates < 1:
+            raise ValueError(
+                f"{self.title} takes a whole number of steps between updates, not {self.steps_between_updates!r}."
+            )
+
+    def train(self, task: str, seed: int, iterations: int, recorder: Recorder) -> None:
+        """Train one seed."""
+        self._found()(task, seed, iterations, recorder)
+
+    def _found(self) -> Callable[[str, int, int, Recorder], None]:
+        module, colon, name = str(self.function).partition(":")
+        if not colon:
+            raise ValueError(f"A training function is named as 'module:name', not {self.function!r}.")
+        try:
+            found = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError) as error:
+            raise ValueError(f"There is no training function {self.function!r}: {error}.") from None
+        if not callable(found):
+            raise ValueError(f"{self.function!r} is no function.")
+        made: Callable[[str, int, int, Recorder], None] = found
+        return made

@@ -1,0 +1,176 @@
+"""A single-file script in CleanRL's style, run as it is in a process of its own.
+
+    rlclaims.runs(Script("scripts/ppo_continuous_action.py", 2048), "Hopper-v5")
+
+Such a script keeps at its top level what it learns from, `b_obs`, `b_actions` and `b_advantages`, and a module `agent`
+whose `get_action_and_value(observation)` makes a torch distribution. An update begins with the first step of an
+optimiser on a new `b_obs`, and ends where the next begins or the script does. No fresh pairs are held out.
+"""
+
+import json
+import os
+import re
+import runpy
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.distributions import Distribution
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from rlclaims.adapters.actions import Said
+from rlclaims.adapters.foreign import Foreign
+from rlclaims.adapters.recorder import EPSILON, Pairs, Recorder
+
+CLEANRL = ("--seed", "{seed}", "--env-id", "{task}", "--total-timesteps", "{steps}")
+KEPT = ("agent", "b_obs", "b_actions", "b_advantages")
+
+
+@dataclass(frozen=True)
+class Script(Foreign):
+    """A script that trains."""
+
+    path: str
+    """Of the script, from the working directory."""
+    steps_between_updates: int
+    """Of all environments that it trains in."""
+    arguments: tuple[str, ...] = CLEANRL
+    """Its command line, with {seed}, {task} and {steps}, the environment steps of the whole training, filled in."""
+    epsilon: float = EPSILON
+    """Distance from 1 beyond which a ratio is counted."""
+
+    def lacks(self, measure: str) -> bool:
+        """What all that is foreign lacks, and measures on held-out pairs."""
+        return super().lacks(measure) or measure.endswith("/held_out")
+
+    @property
+    def title(self) -> str:
+        """The script's name."""
+        return re.sub(r"[^A-Za-z0-9.]+", "-", Path(self.path).stem)
+
+    @property
+    def steps(self) -> int:
+        """Environment steps between two updates."""
+        return self.steps_between_updates
+
+    @property
+    def ratio_epsilon(self) -> float:
+        """Distance from 1 beyond which a ratio is counted."""
+        return self.epsilon
+
+    @property
+    def code(self) -> tuple[tuple[str, Path], ...]:
+        """The script; what it imports is not followed."""
+        return ((self.title, Path(self.path)),)
+
+    def check(self) -> None:
+        """See that there is such a script.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if not Path(self.path).is_file():
+            raise ValueError(f"There is no script {self.path!r}.")
+        if type(self.steps_between_updates) is not int or self.steps_between_updates < 1:
+            raise ValueError(
+                f"{self.title} takes a whole number of steps between updates, not {self.steps_between_updates!r}."
+            )
+
+    def train(self, task: str, seed: int, iterations: int, recorder: Recorder) -> None:
+        """Train one seed.
+
+        Raises:
+            RuntimeError: the script ended with an error.
+        """
+        filled = {"seed": seed, "task": task, "steps": iterations * self.steps}
+        with tempfile.TemporaryDirectory() as folder:  # where it may leave what it likes
+            record = Path(folder) / "record.json"
+            job = {
+                "path": str(Path(self.path).absolute()),
+                "arguments": [argument.format(**filled) for argument in self.arguments],
+                "epsilon": self.epsilon,
+                "record": str(record),
+            }
+            done = subprocess.run(
+                [sys.executable, "-P", "-m", "rlclaims.adapters.script", json.dumps(job)],
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, map(os.path.abspath, sys.path)))},
+            )
+            if record.exists():
+                found = json.loads(record.read_text())
+                recorder.series, recorder.failure = found["series"], found["failure"]
+                recorder.iteration = found["iteration"]
+        if done.returncode != 0:
+            said = done.stderr.strip().splitlines()
+            raise RuntimeError(f"{self.path} ended with exit status {done.returncode}: {said[-1] if said else ''}")
+
+
+class _Watch:
+    """Follows the updates of the script that runs as `__main__`, from one optimiser's step to the next."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._pairs: Any = None
+
+    def __call__(self, *_: object) -> None:
+        names = vars(sys.modules["__main__"])
+        if "b_obs" not in names or names["b_obs"] is self._pairs:
+            return
+        if missing := [name for name in KEPT if name not in names]:
+            raise RuntimeError(
+                f"The script keeps no {missing[0]!r} at its top level, by which its updates are recorded."
+            )
+        self.end()
+        self._pairs, self._agent = names["b_obs"], names["agent"]
+        pairs = Pairs(names["b_obs"], names["b_actions"], names["b_advantages"])
+        self._recorder.begin(self._said, pairs)
+
+    def end(self) -> None:
+        """The update that was begun is over, if there was one."""
+        if self._pairs is not None:
+            self._recorder.end(self._said)
+
+    def _said(self, observation: Any) -> Said:
+        made: list[Distribution] = []
+        usual = Distribution.__init__
+
+        def noted(distribution: Distribution, *args: Any, **how: Any) -> None:
+            made.append(distribution)
+            usual(distribution, *args, **how)
+
+        Distribution.__init__ = noted  # type: ignore[method-assign, assignment]
+        try:
+            self._agent.get_action_and_value(observation)
+        finally:
+            Distribution.__init__ = usual  # type: ignore[method-assign]
+        if not made:
+            raise RuntimeError("The agent's get_action_and_value makes no torch distribution.")
+        # Several of one kind are of parts of an action; else the last is made of those before.
+        return made if len({type(one) for one in made}) == 1 and len(made) > 1 else made[-1]
+
+
+def main() -> None:
+    """In a process of its own: run the script, and write down its updates."""
+    job = json.loads(sys.argv[1])
+    recorder = Recorder(job["epsilon"])
+    watch = _Watch(recorder)
+    register_optimizer_step_pre_hook(watch)
+    torch.set_num_threads(1)
+    sys.argv = [job["path"], *job["arguments"]]
+    sys.path.insert(0, str(Path(job["path"]).parent))
+    try:
+        runpy.run_path(job["path"], run_name="__main__")
+        watch.end()
+    finally:
+        found = {name: value for name, value in vars(recorder).items() if name in ("series", "failure", "iteration")}
+        Path(job["record"]).write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
