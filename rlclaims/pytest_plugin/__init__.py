@@ -70,7 +70,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     with stopping(config):
         session = claim_session(config)
         check_claims(session, items)
-        skip_those_of_other_profiles(session, items)
+        skip_those_of_other_profiles(session, config, items)
         session.families = families(items, session.profile)
 
 

@@ -83,13 +83,17 @@ def _check_claim(session: ClaimSession, item: pytest.Function, declared: Claim) 
             )
 
 
-def skip_those_of_other_profiles(session: ClaimSession, items: Iterable[pytest.Item]) -> None:
+def skip_those_of_other_profiles(session: ClaimSession, config: pytest.Config, items: Iterable[pytest.Item]) -> None:
     """Skip claims that are not of the session's profile; where nothing is evidence all are run, to prove the wiring.
+
+    Claims of some profiles only have these as marks, so that `-m paper` selects those of `paper`.
 
     Raises:
         pytest.UsageError: a claim names a profile that there is not, in which it would never be judged.
     """
     profile, known = session.profile, session.asked.profiles
+    for name in known:
+        config.addinivalue_line("markers", f"{name}: claims of the profile {name}, of those that name profiles")
     for item in items:
         declared = claim_of(item)
         if declared is None or declared.profiles is None:
@@ -98,6 +102,8 @@ def skip_those_of_other_profiles(session: ClaimSession, items: Iterable[pytest.I
             raise pytest.UsageError(
                 f"The claim {declared.id!r} is of the profile {unknown[0]!r}, and there are {', '.join(known)}."
             )
+        for name in declared.profiles:
+            item.add_marker(name)
         if profile.name in declared.profiles or not profile.evidence:
             continue
         names = ", ".join(declared.profiles)

@@ -242,6 +242,13 @@ def test_a_claim_of_some_profiles_is_skipped_in_others_and_runs_where_nothing_co
     assert outcomes("mine").parseoutcomes() == {"passed": 1}
 
 
+def test_claims_of_a_profile_are_selected_by_its_mark(session):
+    of_all = "\n@declared('section/of-all')\ndef test_of_all(ppo):\n    " + SUPPORTED + "\n"
+    body = one_claim(SUPPORTED, profiles=["paper"]) + of_all
+    result = session(body, "--claims-profile=smoke", "-m", "paper", "--strict-markers")
+    assert result.parseoutcomes() == {"inconclusive": 1, "deselected": 1}
+
+
 @pytest.mark.parametrize("profile", ["standard", "smoke"])
 def test_a_claim_of_a_profile_that_there_is_not_is_refused_instead_of_skipped(session, profile):
     result = session(one_claim(SUPPORTED, profiles=["paper", "papre"]), f"--claims-profile={profile}")
