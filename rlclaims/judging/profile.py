@@ -98,6 +98,8 @@ PROFILES = {
     for profile in (
         Profile("smoke", iterations=2, looks=(5,), evidence=False),
         Profile("standard"),
+        # Short trainings of one look: whether updates keep to their bounds.
+        Profile("gate", iterations=30, looks=(10,)),
         # The papers' tasks, a million steps each.
         Profile("paper", ("Hopper-v5", "Walker2d-v5", "Humanoid-v5"), iterations=488, looks=(6, 10, 15, 20)),
     )

@@ -8,7 +8,7 @@ trpo.kl_old_new.mean.held_out.last(0.25)
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from rlclaims.judging.evidence import ClaimError, is_number
 from rlclaims.judging.samples import Sample
@@ -21,12 +21,16 @@ if TYPE_CHECKING:
     from rlclaims.study.studies import Study
 
 
+SUBJECT: Final = "the algorithm of --claims-subject"
+"""What stands for it in a fixture: `rlclaims.runs(SUBJECT)`."""
+
+
 @dataclass(frozen=True)
 class RunsSpec:
     """What a runs fixture asks for, before the profile fills in what it leaves open."""
 
-    algorithm: "type[Algorithm] | Algorithm | Foreign"
-    """A class, for the papers' settings of the task, or an instance with settings of its own."""
+    algorithm: "type[Algorithm] | Algorithm | Foreign | str"
+    """A class, for the papers' settings of the task, or an instance with settings of its own; or `SUBJECT`."""
     task: str | None
     """Gymnasium's id, or None for the profile's task."""
     iterations: int | None

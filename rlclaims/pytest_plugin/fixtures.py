@@ -11,12 +11,13 @@ from rlclaims.pytest_plugin.session import SEEDS, claim_session
 from rlclaims.study.studies import TWINS, Study
 
 if TYPE_CHECKING:
+    from rlclaims.adapters.foreign import Foreign
     from rlclaims.agents.algorithm import Algorithm
     from rlclaims.judging.subjects import Subject
 
 
 def runs(
-    algorithm: "type[Algorithm] | Algorithm",
+    algorithm: "type[Algorithm] | Algorithm | Foreign | str",
     task: str | None = None,
     *,
     iterations: int | None = None,
@@ -26,7 +27,8 @@ def runs(
     """A fixture: the runs of an algorithm on a task, over as many seeds as the test that takes it needs.
 
     Args:
-        algorithm: a class, for the papers' settings of the task, or an instance with settings of its own.
+        algorithm: a class, for the papers' settings of the task, or an instance with settings of its own; or somebody
+            else's training (`rlclaims.adapters`), `SB3("PPO")`, say.
         task: Gymnasium's id; by default each task of the profile.
         iterations: updates per run; by default the profile's.
         block: block k takes seeds that lie 1,000 k further on. Runs of one block are paired by their seeds; runs of

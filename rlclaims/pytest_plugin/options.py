@@ -3,13 +3,17 @@
 It imports nothing heavy, as pytest does it in every project that has rlclaims installed.
 """
 
+import math
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+BOUNDS = ("mean_kl", "constraint", "exceedance", "held_out_agreement")
+"""That the gate may be given."""
 TASK = "_claims_task"
 """The fixture that runs take which name no task."""
 
@@ -44,6 +48,17 @@ def add_options(parser: pytest.Parser) -> None:
         "verdict depends on it",
         action="store_true",
     )
+    add(
+        "subject",
+        "the algorithm that rlclaims.gate is about: my_pkg.algos:MyPPO, sb3:PPO, cleanrl:script.py",
+        metavar="NAME",
+    )
+    add(
+        "bound",
+        "a bound of rlclaims.gate, such as mean_kl=0.02; may be given more than once",
+        action="append",
+        metavar="NAME=NUMBER",
+    )
     add("write-pilots", "write the spread over development seeds into pilots.json", action="store_true")
 
 
@@ -65,6 +80,10 @@ class Settings:
     """Training processes, or None for one per core."""
     ahead: bool
     """Whether the runs of all looks are made before the first."""
+    subject: str | None
+    """The name of the algorithm that the gate is about."""
+    bounds: Mapping[str, float]
+    """Those of the gate, by name."""
     writes_pilots: bool
     """Whether the spread over seeds goes into pilots.json."""
 
@@ -118,8 +137,33 @@ def _resolved(config: pytest.Config) -> Settings:
         _folder(option.claims_report, "report", table, config.rootpath, store / "reports" / "latest"),
         option.claims_processes,
         option.claims_ahead,
+        option.claims_subject or table.get("gate", {}).get("subject"),
+        _bounds(option.claims_bound or (), table.get("gate", {})),
         option.claims_write_pilots,
     )
+
+
+def _bounds(given: Sequence[str], table: dict[str, Any]) -> dict[str, float]:
+    """The gate's bounds: those of the command line, or else of the project.
+
+    Raises:
+        pytest.UsageError: one is none.
+    """
+    found: dict[str, Any] = {name: value for name, value in table.items() if name != "subject"}
+    for text in given:
+        name, _, number = text.partition("=")
+        try:
+            found[name] = float(number)
+        except ValueError:
+            raise pytest.UsageError(
+                f"--claims-bound is a name and a number, mean_kl=0.02, say, not {text!r}."
+            ) from None
+    for name, value in found.items():
+        if name not in BOUNDS:
+            raise pytest.UsageError(f"The gate has no bound {name!r}; there are {', '.join(BOUNDS)}.")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+            raise pytest.UsageError(f"The gate's bound {name} is a positive number, not {value!r}.")
+    return {name: float(value) for name, value in found.items()}
 
 
 def project_of(folder: Path) -> Path:
@@ -191,14 +235,15 @@ def _table(path: Path) -> dict[str, Any]:
         return {}
     except (OSError, ValueError) as error:
         raise pytest.UsageError(f"{path} cannot be read: {error}") from None
-    kinds = {"profile": str, "store": str, "report": str, "profiles": dict}
+    kinds = {"profile": str, "store": str, "report": str, "profiles": dict, "gate": dict}
     if not isinstance(table, dict):
         raise pytest.UsageError("pyproject.toml: tool.rlclaims is a table, [tool.rlclaims].")
     for name, value in table.items():
         if name not in kinds:
             raise pytest.UsageError(f"pyproject.toml: [tool.rlclaims] has {name!r}, and may have {', '.join(kinds)}.")
         if not isinstance(value, kinds[name]):
-            what = "a table, [tool.rlclaims.profiles.NAME]" if name == "profiles" else "a text"
+            tables = {"profiles": "a table, [tool.rlclaims.profiles.NAME]", "gate": "a table, [tool.rlclaims.gate]"}
+            what = tables.get(name, "a text")
             raise pytest.UsageError(f"pyproject.toml: [tool.rlclaims] {name} is {what}, not {value!r}.")
     return table
 

@@ -3,17 +3,19 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import pytest
 from filelock import FileLock, Timeout
 
 from rlclaims.adapters.foreign import Foreign
+from rlclaims.adapters.named import named
 from rlclaims.agents.algorithm import Algorithm
 from rlclaims.judging.claim import Claim
 from rlclaims.judging.evidence import ClaimError
 from rlclaims.judging.profile import Profile
-from rlclaims.judging.runs import RunsSpec
+from rlclaims.judging.runs import SUBJECT, RunsSpec
 from rlclaims.judging.subjects import Subject, cells, check_study, subject
 from rlclaims.judging.terms import Family, Pilot, Terms
 from rlclaims.pytest_plugin.options import TASK, Settings, settings
@@ -84,8 +86,30 @@ class ClaimSession:
         return needs
 
     def _afforded(self, spec: RunsSpec) -> RunsSpec:
-        """What is trained for a fixture: few of a factorial's combinations where nothing counts as evidence."""
-        return replace(spec, wiring=not self.profile.evidence)
+        """What is trained for a fixture: few of a factorial's combinations where nothing counts as evidence.
+
+        Raises:
+            pytest.UsageError: it is of an algorithm that is to be named, and there is none of the name.
+        """
+        algorithm = self.subject if spec.algorithm == SUBJECT else spec.algorithm
+        return replace(spec, algorithm=algorithm, wiring=not self.profile.evidence)
+
+    @cached_property
+    def subject(self) -> type[Algorithm] | Algorithm | Foreign:
+        """What --claims-subject names.
+
+        Raises:
+            pytest.UsageError: nothing.
+        """
+        if self.asked.subject is None:
+            raise pytest.UsageError(
+                "Which algorithm is it about? --claims-subject my_pkg.algos:MyPPO, sb3:PPO or cleanrl:script.py, or "
+                "subject in [tool.rlclaims.gate]."
+            )
+        try:
+            return named(self.asked.subject)
+        except ValueError as error:
+            raise pytest.UsageError(str(error)) from None
 
     def _task(self, item: pytest.Function) -> str:
         parameters = item.callspec.params if hasattr(item, "callspec") else {}

@@ -1,0 +1,71 @@
+"""What is expected of the updates of any algorithm; the bounds are those of whoever asks."""
+
+from rlclaims import Runs, claim, source
+
+GATE = source("the gate", "rlclaims")
+
+
+@claim(
+    "gate/mean-kl",
+    GATE,
+    says="An update keeps the policy within the bound on mean KL.",
+    means="the mean KL(old || new) over the training batch, mean over training, is at most the bound: the mean over "
+    "seeds",
+)
+def test_mean_kl(subject: Runs, bound: float) -> None:
+    assert subject.kl_old_new.mean.training.overall() <= bound
+
+
+@claim(
+    "gate/constraint",
+    GATE,
+    says="No update leaves the trust region.",
+    means="the largest mean KL(old || new) over the training batch of any update of a training is at most the bound: "
+    "the mean over seeds",
+)
+def test_constraint(subject: Runs, bound: float) -> None:
+    assert subject.kl_old_new.mean.training.highest() <= bound
+
+
+@claim(
+    "gate/exceedance",
+    GATE,
+    says="An update keeps the ratios within their range.",
+    means="the share of the training batch's ratios off 1 - eps to 1 + eps, mean over training, is at most the bound: "
+    "the mean over seeds",
+)
+def test_exceedance(subject: Runs, bound: float) -> None:
+    assert subject.ratio.exceedance.training.overall() <= bound
+
+
+@claim(
+    "gate/held-out-agreement",
+    GATE,
+    says="An update moves the policy as far on fresh pairs as on those it learnt from.",
+    means="the mean KL(old || new) on fresh pairs, mean over the updates that are measured on them, is at most the "
+    "bound times that on the training batch of the same updates: the geometric mean over seeds of the ratio",
+)
+def test_held_out_agreement(subject: Runs, bound: float) -> None:
+    mean = subject.kl_old_new.mean
+    assert mean.held_out.overall() / mean.training.where(mean.held_out).overall() <= bound
+
+
+@claim(
+    "gate/surrogate-rises",
+    GATE,
+    says="An update raises the surrogate.",
+    means="the mean of ratio times advantage over the training batch is higher after an update than before, mean over "
+    "training: the mean over seeds of the difference is above 0",
+)
+def test_surrogate_rises(subject: Runs) -> None:
+    assert subject.surrogate.new.training.overall() > subject.surrogate.old.training.overall()
+
+
+def test_numbers_are_finite(subject: Runs) -> None:
+    """No seed broke off, and no measure of any update was infinite or no number."""
+    assert not subject.failures
+
+
+def test_a_seed_reproduces(subject: Runs, differences_of_a_seed: list[str]) -> None:
+    """The same seed, trained again alone, comes to the same numbers, bit for bit."""
+    assert not differences_of_a_seed, f"{subject.name} trained again differs in {', '.join(differences_of_a_seed[:5])}"

@@ -1,0 +1,146 @@
+"""The gate: a ready suite on any algorithm, with bounds of whoever asks."""
+
+import json
+
+import pytest
+from claim_text import written
+
+ALGORITHMS = """
+from dataclasses import dataclass, replace
+import torch
+from rlclaims import PPO
+from rlclaims.adapters.loop import Loop
+
+small = PPO(steps=64, minibatches=2, epochs=1, value_epochs=1, hidden=(8,))
+calls = []
+
+@dataclass(frozen=True)
+class Descends(PPO):
+    \"\"\"Down the surrogate instead of up it.\"\"\"
+
+    def policy_loss(self, ratio_SB, advantage_SB):
+        return -super().policy_loss(ratio_SB, advantage_SB)
+
+down = Descends(steps=512, minibatches=4, epochs=10, value_epochs=1, hidden=(8,), learning_rate=1e-3)
+
+@dataclass(frozen=True)
+class Breaks(PPO):
+    def policy_loss(self, ratio_SB, advantage_SB):
+        return super().policy_loss(ratio_SB, advantage_SB) * float("nan")
+
+breaks = Breaks(steps=64, minibatches=2, epochs=1, value_epochs=1, hidden=(8,))
+
+def draws(task, seed, iterations, recorder):
+    from rlclaims.adapters.recorder import Pairs
+
+    net = torch.nn.Linear(3, 1)
+    for _ in range(iterations):
+        pairs = Pairs(torch.randn(8, 3), torch.randn(8, 1), torch.randn(8))
+        with recorder.update(lambda x: torch.distributions.Normal(net(x), 1.0), pairs):
+            with torch.no_grad():
+                net.weight += 0.1 * torch.randn(1, 3)
+
+unseeded = Loop("algos:draws", 8)
+nothing = 7
+"""
+PROFILE = '[tool.rlclaims.profiles.gate]\ntasks = ["InvertedPendulum-v5"]\niterations = 2\nlooks = [5]\n'
+
+
+@pytest.fixture
+def gate(pytester, tmp_path, monkeypatch):
+    """Runs the gate on the algorithms above."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    pytester.makepyprojecttoml(PROFILE)
+    pytester.makepyfile(algos=ALGORITHMS)
+
+    def run(*options, of_its_own=False):
+        runs = pytester.runpytest_subprocess if of_its_own else pytester.runpytest_inprocess
+        return runs("--pyargs", "rlclaims.gate", f"--claims-store={tmp_path}", "-p", "no:cacheprovider", "-v", *options)
+
+    return run
+
+
+def outcomes(result):
+    """What became of each test, by its name."""
+    lines = [line.split() for line in result.outlines if "test_gate.py::" in line and "%]" in line]
+    return {line[0].rpartition("::")[2].removeprefix("test_"): line[1] for line in lines}
+
+
+def test_what_has_no_bound_is_skipped_and_the_rest_is_judged(gate, tmp_path):
+    bounds = "--claims-bound=mean_kl=5", "--claims-bound", "held_out_agreement=99"
+    # As a user has it: pytest by itself has the working directory on no path.
+    result = gate("--claims-subject=algos:small", *bounds, of_its_own=True)
+    assert outcomes(result) == {
+        "mean_kl[5]": "PASSED",
+        "constraint[none]": "SKIPPED",
+        "exceedance[none]": "SKIPPED",
+        "held_out_agreement[99]": "PASSED",
+        "surrogate_rises": outcomes(result)["surrogate_rises"],
+        "numbers_are_finite": "PASSED",
+        "a_seed_reproduces": "PASSED",
+    }
+    claims = {claim["id"]: claim for claim in written(tmp_path)["claims"]}
+    (mean_kl,) = (claim for claim in claims.values() if claim["id"] == "gate/mean-kl")
+    assert mean_kl["evidence"]["region_ends"] == [None, 5.0] and mean_kl["evidence"]["n"] == 5
+    assert mean_kl["runs"][0]["iterations"] == 2 and mean_kl["runs"][0]["algorithm"] == "PPO"
+    # The number that is judged is that of the files: each seed's mean over its two updates.
+    series = {
+        json.loads((path.parent / "run.json").read_text())["seed"]: json.loads(path.read_text())["series"]
+        for path in tmp_path.glob("runs/*/measured-*.json")
+    }
+    expected = [sum(series[seed]["kl_old_new/mean/training"]) / 2 for seed in range(5)]
+    assert mean_kl["evidence"]["values"][0] == pytest.approx(expected)
+
+
+def test_a_breach_turns_it_red_and_compliance_that_is_unproven_does_not(gate):
+    breached = gate("--claims-subject=algos:small", "--claims-bound=constraint=1e-9", "--claims-bound=mean_kl=1e-9")
+    found = outcomes(breached)
+    assert found["constraint[1e-09]"] == found["mean_kl[1e-09]"] == "FAILED"
+    assert breached.ret == pytest.ExitCode.TESTS_FAILED
+    down = outcomes(gate("--claims-subject=algos:down"))
+    assert down["surrogate_rises"] == "FAILED" and down["a_seed_reproduces"] == "PASSED"
+
+
+def test_seeds_that_break_off_fail_it(gate):
+    found = outcomes(gate("--claims-subject=algos:breaks", "--claims-bound=mean_kl=5"))
+    assert found["numbers_are_finite"] == "FAILED" and found["mean_kl[5]"] == "INCONCLUSIVE"
+
+
+def test_a_training_that_draws_from_no_seed_does_not_reproduce(gate):
+    found = outcomes(gate("--claims-subject=algos:unseeded", "--claims-bound=held_out_agreement=2"))
+    assert found["a_seed_reproduces"] == "FAILED" and found["numbers_are_finite"] == "PASSED"
+    assert found["held_out_agreement[none]"] == "SKIPPED"
+
+
+def test_subject_and_bounds_may_stand_in_the_project(gate, pytester):
+    project = '[tool.rlclaims.gate]\nsubject = "algos:small"\nmean_kl = 4\nexceedance = 1.5\n'
+    pytester.makepyprojecttoml(PROFILE + project)
+    found = outcomes(gate("--claims-bound=mean_kl=3"))
+    assert {"mean_kl[3]", "exceedance[1.5]", "constraint[none]"} <= found.keys()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ([], "Which algorithm is it about[?] --claims-subject *"),
+        (["--claims-subject=PPO"], "An algorithm is named as 'my_pkg.algos:MyPPO', * not 'PPO'."),
+        (["--claims-subject=algos:"], "An algorithm is named as *, not 'algos:'."),
+        (["--claims-subject=nowhere:PPO"], "The module 'nowhere' of 'nowhere:PPO' cannot be imported: *"),
+        (["--claims-subject=algos:PPP"], "The module 'algos' has no 'PPP'."),
+        (["--claims-subject=algos:nothing"], "'algos:nothing' is neither a subclass of *, but 7."),
+        (["--claims-subject=cleanrl:nowhere.py"], "There is no script 'nowhere.py'.*"),
+        (["--claims-subject=algos:small", "--claims-bound=mean_kl"], "--claims-bound is a name and a number, *"),
+        (
+            ["--claims-subject=algos:small", "--claims-bound=mean_kl=-1"],
+            "The gate's bound mean_kl is a positive *-1.0.",
+        ),
+        (["--claims-subject=algos:small", "--claims-bound=kl=1"], "The gate has no bound 'kl'; there are mean_kl, *"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_trained(gate, tmp_path, options, sentence):
+    result = gate(*options)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    (pytester_line,) = [line for line in result.errlines + result.outlines if line.startswith("ERROR: ")][:1]
+    result_lines = pytest.LineMatcher([pytester_line.removeprefix("ERROR: ")])
+    result_lines.fnmatch_lines([sentence])
+    assert not list(tmp_path.glob("runs/*"))
