@@ -141,7 +141,7 @@ def test_a_claim_about_runs_without_a_task_is_a_claim_on_each(project, store):
     [
         ("[tool.rlclaims]\nprofil = 'x'", "pyproject.toml: [[]tool.rlclaims] has 'profil', and may have profile, *"),
         ("[tool.rlclaims]\nprofile = 3", "pyproject.toml: [[]tool.rlclaims] profile is a text, not 3."),
-        ("[tool.rlclaims]\nprofile = 'x'", "There is no profile 'x'; there are paper, smoke, standard."),
+        ("[tool.rlclaims]\nprofile = 'x'", "There is no profile 'x'; there are gate, paper, smoke, standard."),
         ("[tool.rlclaims]\nprofiles = 3", "*profiles is a table*not 3."),
         ("[tool.rlclaims.profiles]\nx = 3", "*'x' is a table, *not 3."),
         ("[tool.rlclaims.profiles.x]\nseeds = 3", "*'x' has no field 'seeds'; there are tasks, iterations, looks, *"),

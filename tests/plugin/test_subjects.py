@@ -254,7 +254,7 @@ def test_a_claim_of_a_profile_that_there_is_not_is_refused_instead_of_skipped(se
     result = session(one_claim(SUPPORTED, profiles=["paper", "papre"]), f"--claims-profile={profile}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
-        ["ERROR: *'section/claim' is of the profile 'papre', and there are paper, smoke, standard."]
+        ["ERROR: *'section/claim' is of the profile 'papre', and there are gate, paper, smoke, standard."]
     )
 
 
