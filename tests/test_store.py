@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from rlclaims.adapters.loop import Loop
 from rlclaims.agents.ppo import PPO, PPOM
 from rlclaims.agents.trpo import TRPO
 from rlclaims.checkpoints import Checkpoint
@@ -386,3 +387,8 @@ def test_what_other_code_derives_is_another(store, monkeypatch, study):
     assert not store.has_study(SPEC, study)
     store.put_study(SPEC, study, None, SERIES_OF)
     assert len(list(store.folder(SPEC).glob(f"{study.name}-*.json"))) == 2
+
+
+def test_a_task_with_a_namespace_has_one_folder():
+    spec = RunSpec(Loop("test_store:none", 8), "ALE/Pong-v5", 2, 3)
+    assert spec.name == "none-ALE-Pong-v5-seed3"

@@ -37,8 +37,8 @@ class RunSpec:
 
     @property
     def name(self) -> str:
-        """For people: algorithm, task and seed."""
-        return f"{self.title}-{self.task}-seed{self.seed}"
+        """For people, and for folders: algorithm, task and seed."""
+        return f"{self.title}-{self.task.replace('/', '-')}-seed{self.seed}"  # a task may have a namespace
 
     def to_json(self) -> Json:
         """As plain data that another process can make the run from."""
