@@ -306,7 +306,7 @@ def joined(repetitions: int, rng: np.random.Generator) -> Iterator[Rate]:
 class PercentileBootstrap(StudentT):
     """A negative control: quantiles of the resampled means as bounds."""
 
-    def lower(self, data: Groups, alpha: float) -> Floats:  # noqa: D102
+    def lower(self, data: Groups, alpha: float) -> Floats:
         (x_RN,) = data
         n = x_RN.shape[-1]
         weights_NB = np.random.default_rng(n).multinomial(n, np.full(n, 1 / n), size=999).T / n
@@ -316,14 +316,14 @@ class PercentileBootstrap(StudentT):
 class NaiveLooks(StudentT):
     """A negative control: every look at the full level."""
 
-    def levels(self, looks: tuple[int, ...], spent: tuple[float, ...]) -> tuple[float, ...]:  # noqa: D102
+    def levels(self, looks: tuple[int, ...], spent: tuple[float, ...]) -> tuple[float, ...]:
         return (spent[-1],) * len(looks)
 
 
 class UnsignedPermutation(Permutation):
     """A negative control: the absolute difference held against the quantile of signed ones."""
 
-    def p_value(self, data: Groups, null: float) -> Floats:  # noqa: D102
+    def p_value(self, data: Groups, null: float) -> Floats:
         signed = super().p_value(data, null)
         return np.minimum(signed, super().p_value(data[::-1], -null))
 

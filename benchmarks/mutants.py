@@ -1,0 +1,219 @@
+"""What the gate catches: planted violations in graded doses, and harmless refactorings that must stay green.
+
+python benchmarks/mutants.py --store .rlclaims             (some forty minutes on two cores, the store empty)
+
+PPO and TRPO with the papers' settings for Hopper-v5 are trained for 30 updates on ten development seeds, 10,000 and up.
+The gate's bounds are a quarter above what these come to, mean over seeds, but for TRPO's constraint, which is delta
+itself. Then the gate judges every mutant and refactoring on ten seeds from 0 on, as
+`pytest --pyargs rlclaims.gate --claims-subject mutants:NAME` does, but that no seed is trained again. Caught is what
+turns a claim red.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rlclaims.agents.ppo import PPO
+from rlclaims.agents.trpo import TRPO
+from rlclaims.study.executor import cores, execute
+from rlclaims.study.plan import plan
+from rlclaims.study.spec import RunSpec
+from rlclaims.study.store import Store
+
+TASK, ITERATIONS, SEEDS, DEVELOPMENT = "Hopper-v5", 30, 10, 10_000
+A_QUARTER_MORE = 1.25
+DELTA = 0.13
+"""What the constraint of TRPO's gate is, whatever a mutant makes of it."""
+
+
+@dataclass(frozen=True)
+class SignFlipped(PPO):
+    def policy_loss(self, ratio_SB: Tensor, advantage_SB: Tensor) -> Tensor:
+        return super().policy_loss(ratio_SB, -advantage_SB)
+
+
+@dataclass(frozen=True)
+class OldLogProbsRecomputed(PPO):
+    """Old log densities are taken after each step, so that every ratio is 1 and nothing is ever clipped."""
+
+    def policy_loss(self, ratio_SB: Tensor, advantage_SB: Tensor) -> Tensor:
+        return super().policy_loss(ratio_SB / ratio_SB.detach(), advantage_SB)
+
+
+@dataclass(frozen=True)
+class ClippedOnTheWrongSide(PPO):
+    def policy_loss(self, ratio_SB: Tensor, advantage_SB: Tensor) -> Tensor:
+        assert self.clip_epsilon is not None
+        clipped_SB = ratio_SB.clamp(1 - self.clip_epsilon, 1 + self.clip_epsilon)
+        return -torch.maximum(ratio_SB * advantage_SB, clipped_SB * advantage_SB).mean(1)
+
+
+@dataclass(frozen=True)
+class LineSearchSkipped(TRPO):
+    def _line_search(self, _old_SP: Tensor, full_step_SP: Tensor, *_: object) -> Tensor:
+        return full_step_SP
+
+
+@dataclass(frozen=True)
+class KLReversed(TRPO):
+    """The line search holds KL(new || old) within delta."""
+
+    def improve(self, agent: Any, batch: Any) -> None:
+        old = agent.policy()(batch.observation_SBO)
+        kl = type(old).kl
+        try:
+            type(old).kl = lambda one, other: kl(other, one)
+            super().improve(agent, batch)
+        finally:
+            type(old).kl = kl
+
+
+@dataclass(frozen=True)
+class ObjectiveByCases(PPO):
+    """The same objective, written case by case."""
+
+    def policy_loss(self, ratio_SB: Tensor, advantage_SB: Tensor) -> Tensor:
+        assert self.clip_epsilon is not None
+        high_SB, low_SB = ratio_SB.clamp(max=1 + self.clip_epsilon), ratio_SB.clamp(min=1 - self.clip_epsilon)
+        return -(torch.where(advantage_SB > 0, high_SB, low_SB) * advantage_SB).mean(1)
+
+
+@dataclass(frozen=True)
+class ObjectiveByASum(PPO):
+    """The same objective, summed and divided."""
+
+    def policy_loss(self, ratio_SB: Tensor, advantage_SB: Tensor) -> Tensor:
+        assert self.clip_epsilon is not None
+        clipped_SB = ratio_SB.clamp(1 - self.clip_epsilon, 1 + self.clip_epsilon)
+        least_SB = torch.minimum(advantage_SB * clipped_SB, advantage_SB * ratio_SB)
+        return -least_SB.sum(1) / ratio_SB.shape[1]
+
+
+@dataclass(frozen=True)
+class ObjectiveInDoublePrecision(PPO):
+    def policy_loss(self, ratio_SB: Tensor, advantage_SB: Tensor) -> Tensor:
+        return super().policy_loss(ratio_SB.double(), advantage_SB.double()).float()
+
+
+@dataclass(frozen=True)
+class Renamed(PPO):
+    pass
+
+
+@dataclass(frozen=True)
+class RenamedTRPO(TRPO):
+    pass
+
+
+ppo, trpo = PPO.for_task(TASK), TRPO.for_task(TASK)
+settings, settings_of_trpo = vars(ppo), vars(trpo)
+
+MUTANTS: dict[str, PPO | TRPO] = {
+    "rate_x1_5": replace(ppo, learning_rate=1.5 * ppo.learning_rate),
+    "rate_x2": replace(ppo, learning_rate=2 * ppo.learning_rate),
+    "rate_x4": replace(ppo, learning_rate=4 * ppo.learning_rate),
+    "clipping_removed": replace(ppo, clip_epsilon=None),
+    "clip_doubled": replace(ppo, clip_epsilon=0.4),
+    "clipped_on_the_wrong_side": ClippedOnTheWrongSide(**settings),
+    "old_log_probs_recomputed": OldLogProbsRecomputed(**settings),
+    "sign_flipped": SignFlipped(**settings),
+    "advantages_not_normalised": replace(ppo, normalize_advantages=False),
+    "annealing_dropped": replace(ppo, anneal_learning_rates=False),
+    "epochs_doubled": replace(ppo, epochs=2 * ppo.epochs),
+    "epochs_x4": replace(ppo, epochs=4 * ppo.epochs),
+    "line_search_skipped": LineSearchSkipped(**settings_of_trpo),
+    "kl_reversed": KLReversed(**settings_of_trpo),
+    "delta_x1_5": replace(trpo, delta=1.5 * trpo.delta),
+    "delta_x2": replace(trpo, delta=2 * trpo.delta),
+}
+REFACTORINGS: dict[str, PPO | TRPO] = {
+    "ppo": ppo,
+    "trpo": trpo,
+    "objective_by_cases": ObjectiveByCases(**settings),
+    "objective_by_a_sum": ObjectiveByASum(**settings),
+    "objective_in_double_precision": ObjectiveInDoublePrecision(**settings),
+    "renamed": Renamed(**settings),
+    "renamed_trpo": RenamedTRPO(**settings_of_trpo),
+}
+OTHER_SEEDS = tuple(range(1000, 6000, 1000))
+"""Blocks of seeds on which the unchanged algorithms are judged again."""
+globals().update(MUTANTS | REFACTORINGS)  # by which the gate finds them
+
+
+def specs_of(algorithm: PPO | TRPO, first: int) -> list[RunSpec]:
+    return [RunSpec(algorithm, TASK, ITERATIONS, first + seed) for seed in range(SEEDS)]
+
+
+def bounds(store: Store, algorithm: PPO | TRPO) -> dict[str, float]:
+    """What the gate of an algorithm's kin is held to."""
+    measured = [store.measured(spec).series for spec in specs_of(algorithm, DEVELOPMENT)]
+    found = {
+        name: A_QUARTER_MORE * fmean(fmean(series[measure]) for series in measured)
+        for name, measure in (("mean_kl", "kl_old_new/mean/training"), ("exceedance", "ratio/exceedance/training"))
+    }
+    agreement = fmean(
+        fmean(series["kl_old_new/mean/held_out"]) / fmean(series["kl_old_new/mean/training"][::10])
+        for series in measured
+    )
+    found["held_out_agreement"] = A_QUARTER_MORE * agreement
+    return found | ({"constraint": DELTA} if isinstance(algorithm, TRPO) else {})
+
+
+def gate(name: str, held_to: dict[str, float], store: Path, first: int) -> dict[str, str]:
+    """The verdict on each claim of the gate, by its id."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(
+            [
+                sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--pyargs", "rlclaims.gate",
+                f"--claims-subject=mutants:{name}", f"--claims-first-seed={first}", f"--claims-store={store}",
+                f"--claims-report={folder}", "-k", "not reproduces",
+                *(f"--claims-bound={bound}={value!r}" for bound, value in held_to.items()),
+            ],
+            cwd=Path(__file__).parent,
+            stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        claims = json.loads((Path(folder) / "claims.json").read_text())["claims"]
+        return {claim["id"].removeprefix("gate/"): claim["verdict"] for claim in claims}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--store", type=Path, default=Path(".rlclaims"))
+    asked = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"
+    store = Store(asked.store.absolute())
+    store.prepare()
+    # Under the name by which the gate's processes know these classes.
+    import mutants
+
+    made = mutants.MUTANTS | mutants.REFACTORINGS
+    wanted = [spec for algorithm in (ppo, trpo) for spec in specs_of(algorithm, DEVELOPMENT)]
+    wanted += [spec for algorithm in made.values() for spec in specs_of(algorithm, 0)]
+    execute(plan(wanted, store), store, cores(), lambda _: None)
+    held_to = {kind: bounds(store, algorithm) for kind, algorithm in ((PPO, ppo), (TRPO, trpo))}
+    for kind, found in held_to.items():
+        print(f"{kind.__name__} is held to", ", ".join(f"{name} {value:.4g}" for name, value in found.items()))
+    judged = [(name, algorithm, 0) for name, algorithm in made.items()]
+    judged += [(name, made[name], first) for name in ("ppo", "trpo") for first in OTHER_SEEDS]
+    for name, algorithm, first in judged:
+        kin = TRPO if isinstance(algorithm, TRPO) else PPO
+        verdicts = gate(name, held_to[kin], store.root, first)
+        red = [claim for claim, verdict in verdicts.items() if verdict == "refuted"]
+        what = "mutant" if name in MUTANTS else "harmless"
+        steps = SEEDS * ITERATIONS * algorithm.steps
+        said = f"red: {', '.join(red)}" if red else "green"
+        print(f"{what:9}{name:32}seeds from {first:<6}{steps:>9,} steps   {said}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
