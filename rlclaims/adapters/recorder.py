@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.distributions import Distribution
 
 from rlclaims.adapters.actions import Said, TorchActions
 from rlclaims.measures.by_name import measures
@@ -81,24 +82,35 @@ class Recorder:
             ValueError: pairs do not fit together.
         """
         self.begin(policy, pairs, held_out)
-        yield
+        try:
+            yield
+        except BaseException:
+            self.give_up()
+            raise
         self.end(policy)
 
     def begin(self, policy: Policy, pairs: Pairs, held_out: Callable[[], Pairs] | None = None) -> None:
         """What `update` does before the update."""
         if self.failure is not None:
             return
-        with untouched():
+        with untouched(), torch.no_grad():
             asked = {"training": _kept(pairs)}
             if held_out is not None and self.wants_held_out:
                 asked["held_out"] = _kept(held_out())
-            self._open = [(states, found, _said(policy, found)) for states, found in asked.items()]
+            opened = [(states, found, _said(policy, found)) for states, found in asked.items()]
+            for _, found, said in opened:
+                said.log_prob(found.action[None])  # which tells what does not fit before it is learnt from
+        self._open = opened
+
+    def give_up(self) -> None:
+        """Forget an update that was begun and is not made."""
+        self._open = []
 
     def end(self, policy: Policy) -> None:
         """What it does after."""
         if not self._open:
             return
-        with untouched():
+        with untouched(), torch.no_grad():
             measured = {
                 f"{name}/{states}": float(value_S[0])
                 for states, pairs, old in self._open
@@ -116,8 +128,8 @@ class Recorder:
 
 def _kept(pairs: Pairs) -> Pairs:
     """Copies, since a training may use the memory again."""
-    action, advantage = (torch.as_tensor(x).detach().clone() for x in (pairs.action, pairs.advantage))
-    if action.ndim == 0 or advantage.ndim != 1 or len(action) != len(advantage):
+    action, advantage = (torch.as_tensor(x).detach().cpu().clone() for x in (pairs.action, pairs.advantage))
+    if action.ndim == 0 or advantage.ndim != 1 or not len(action) == len(advantage) > 0:
         raise ValueError(
             f"Advantages are one number a pair, and actions as many rows: not {tuple(advantage.shape)} and "
             f"{tuple(action.shape)}."
@@ -127,8 +139,13 @@ def _kept(pairs: Pairs) -> Pairs:
 
 
 def _said(policy: Policy, pairs: Pairs) -> TorchActions:
-    with torch.no_grad():
+    validates = Distribution._validate_args
+    # A policy that is no longer finite answers, and its measures say so.
+    Distribution.set_default_validate_args(False)
+    try:
         return TorchActions(policy(pairs.observation))
+    finally:
+        Distribution.set_default_validate_args(validates)
 
 
 def _update(pairs: Pairs, old: TorchActions, new: TorchActions) -> Update:
