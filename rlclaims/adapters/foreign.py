@@ -1,7 +1,8 @@
 """Trainings that are run as they are, seed by seed, as the runs of a claim: `rlclaims.runs(SB3("PPO"))`."""
 
+import importlib
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ import numpy as np
 
 from rlclaims.adapters.recorder import EPSILON, Recorder
 from rlclaims.training import HELD_OUT_EVERY, RunRecord
+
+HELD_OUT = "kl_old_new/mean/held_out"
+"""A measure that there is if fresh pairs are held out."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,13 @@ class Foreign(ABC):
     @abstractmethod
     def title(self) -> str:
         """For people, and in the names of folders: letters, digits, dots and dashes."""
+
+    @property
+    def words(self) -> str:
+        """For people: its title, and the settings that it does not have by default; no other settings have the same."""
+        said = {field.name: getattr(self, field.name) for field in fields(self)}
+        changed = [f"{field.name}={said[field.name]!r}" for field in fields(self) if said[field.name] != field.default]
+        return f"{self.title}({', '.join(changed)})" if changed else self.title
 
     @property
     @abstractmethod
@@ -62,15 +73,31 @@ class Foreign(ABC):
             ValueError: it cannot be trained, and why.
         """
 
+    def check_numbers(self) -> None:
+        """See that its steps and its epsilon are such.
+
+        Raises:
+            ValueError: they are not.
+        """
+        if type(self.steps) is not int or self.steps < 1:
+            raise ValueError(f"{self.title} takes a whole number of steps between updates, not {self.steps!r}.")
+        if type(self.ratio_epsilon) not in (int, float) or not self.ratio_epsilon > 0:
+            raise ValueError(
+                f"Ratios of {self.title} are counted beyond a distance from 1, not {self.ratio_epsilon!r}."
+            )
+
     def check_task(self, task: str) -> None:
         """See that there is such a task.
 
         Raises:
             ValueError: there is none.
         """
+        module, _, name = task.rpartition(":")  # "my_pkg.envs:Mine-v0" is registered by the module
         try:
-            gymnasium.spec(task)
-        except gymnasium.error.Error:
+            if module:
+                importlib.import_module(module)
+            gymnasium.spec(name)
+        except (ImportError, gymnasium.error.Error):
             raise ValueError(f"Gymnasium knows no environment {task!r}.") from None
 
 
@@ -93,15 +120,16 @@ def trained(algorithm: Foreign, task: str, seed: int, iterations: int) -> RunRec
         if recorder.iteration == 0 and recorder.failure is None:
             raise
         failure = f"{type(error).__name__} in iteration {recorder.iteration}: {error}"
-    failure, fresh = recorder.failure or failure, len(range(0, iterations, HELD_OUT_EVERY))
+    failure = recorder.failure or failure
     if failure is None and recorder.iteration != iterations:
         raise NotRecordedError(
             f"{algorithm.title} made {recorder.iteration} updates that were recorded, and was asked for {iterations}."
         )
-    held_out = "kl_old_new/mean/held_out"
-    if failure is None and not algorithm.lacks(held_out) and len(recorder.series.get(held_out, ())) != fresh:
+    expected = 0 if algorithm.lacks(HELD_OUT) else len(range(0, iterations, HELD_OUT_EVERY))
+    if failure is None and (found := len(recorder.series.get(HELD_OUT, ()))) != expected:
         raise NotRecordedError(
-            f"{algorithm.title} says that it holds out fresh pairs, every tenth update, and did not."
+            f"{algorithm.title} held out fresh pairs at {found} of its {iterations} updates; by its settings it does "
+            f"at {expected}."
         )
     record = RunRecord(algorithm, seed, failure, recorder.series)
     # What is foreign leaves no parameters behind.

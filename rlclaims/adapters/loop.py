@@ -61,10 +61,7 @@ class Loop(Foreign):
             ValueError: there is none.
         """
         self._found()
-        if type(self.steps_between_updates) is not int or self.steps_between_updates < 1:
-            raise ValueError(
-                f"{self.title} takes a whole number of steps between updates, not {self.steps_between_updates!r}."
-            )
+        self.check_numbers()
 
     def train(self, task: str, seed: int, iterations: int, recorder: Recorder) -> None:
         """Train one seed."""

@@ -10,9 +10,11 @@ Recurrent and masked policies, which a state alone does not settle, are not reco
 import importlib
 import inspect
 import json
+import math
 import re
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from rlclaims.adapters.actions import Said
+from rlclaims.adapters.actions import Said, TorchActions
 from rlclaims.adapters.foreign import Foreign
 from rlclaims.adapters.recorder import EPSILON, Pairs, Recorder
 from rlclaims.agents.advantages import generalized_advantages
@@ -67,18 +69,17 @@ class RecordUpdates(BaseCallback):  # type: ignore[misc]
                 f"Updates are recorded of on-policy algorithms without recurrent or masked policies; "
                 f"{type(self.model).__name__} keeps its rollouts in a {type(buffer).__name__}."
             )
+        self.recorder.give_up()  # what a training that was broken off had begun
 
     def _on_step(self) -> bool:
         return True
 
     def _on_rollout_end(self) -> None:
         buffer = self.model.rollout_buffer
-        seen = buffer.observations
-        observation = {key: _flat(part) for key, part in seen.items()} if isinstance(seen, dict) else _flat(seen)
         action = _flat(buffer.actions)
         if (bijector := self._bijector) is not None:
             action = bijector.inverse(torch.from_numpy(action))
-        pairs = Pairs(observation, action, _flat(buffer.advantages))
+        pairs = Pairs(self._states(buffer.observations), action, _flat(buffer.advantages))
         self.recorder.begin(self._said, pairs, None if self._make_env is None else self._fresh)
 
     def _on_rollout_start(self) -> None:
@@ -86,6 +87,18 @@ class RecordUpdates(BaseCallback):  # type: ignore[misc]
 
     def _on_training_end(self) -> None:
         self.recorder.end(self._said)
+
+    def _states(self, seen_TE: Any) -> Any:
+        """What was seen in T steps of E environments, as the policy takes it."""
+        space = self.model.observation_space
+
+        def taken(x_TE: Any, space: Any) -> Any:
+            # Of a discrete observation, a buffer keeps the one number in a column, and a policy takes it without.
+            return _flat(x_TE).reshape(-1) if isinstance(space, spaces.Discrete) else _flat(x_TE)
+
+        if isinstance(seen_TE, dict):
+            return {key: taken(part, space[key]) for key, part in seen_TE.items()}
+        return taken(seen_TE, space)
 
     @property
     def _bijector(self) -> Any:
@@ -105,26 +118,26 @@ class RecordUpdates(BaseCallback):  # type: ignore[misc]
     def _fresh(self) -> Pairs:
         """As many pairs as the training's, from episodes of their own."""
         model, index = self.model, self.recorder.iteration
-        policy, steps = model.policy, model.rollout_buffer.buffer_size
+        policy, pairs = model.policy, model.rollout_buffer.buffer_size * model.n_envs
         assert self._make_env is not None
-        env = self._normalized(self._make_env())
-        env.seed(int(stream(self._seed, Purpose.HELD_OUT_RESETS, index).integers(2**31)))
         torch.set_rng_state(torch_stream(self._seed, Purpose.HELD_OUT_NOISE, index).get_state())
         seen, taken, numbers = [], [], []
-        observation = env.reset()
-        for _ in range(steps):
-            action, value_E = self._drawn(observation), _values(policy, observation)
-            following, reward_E, done_E, infos = env.step(self._as_acted(action))
-            last = [info.get("terminal_observation") for info in infos]
-            cut_E = done_E & np.array([bool(info.get("TimeLimit.truncated", False)) for info in infos])
-            next_value_E = _values(policy, following)
-            for e in np.flatnonzero(cut_E):
-                next_value_E[e] = _values(policy, last[e])[0]
-            seen.append(observation)
-            taken.append(action)
-            numbers.append((reward_E, value_E, next_value_E, done_E & ~cut_E, cut_E))
-            observation = following
-        env.close()
+        with closing(self._make_env()) as made:
+            env = self._normalized(made)
+            env.seed(int(stream(self._seed, Purpose.HELD_OUT_RESETS, index).integers(2**31)))
+            observation = env.reset()
+            for _ in range(math.ceil(pairs / env.num_envs)):
+                # State by state: gSDE's own noise lasts for some steps.
+                action, value_E = TorchActions(self._said(observation)).sample(), _values(policy, observation)
+                following, reward_E, done_E, infos = env.step(self._as_acted(action))
+                cut_E = done_E & np.array([bool(info.get("TimeLimit.truncated", False)) for info in infos])
+                next_value_E = _values(policy, following)
+                for e in np.flatnonzero(cut_E):
+                    next_value_E[e] = _values(policy, infos[e]["terminal_observation"])[0]
+                seen.append(observation)
+                taken.append(action)
+                numbers.append((reward_E, value_E, next_value_E, done_E & ~cut_E, cut_E))
+                observation = following
         reward_ET, value_ET, next_ET, terminated_ET, truncated_ET = (np.stack(x, 1) for x in zip(*numbers, strict=True))
         advantage_ET = generalized_advantages(
             reward_ET.astype(np.float64),
@@ -136,8 +149,8 @@ class RecordUpdates(BaseCallback):  # type: ignore[misc]
             lam=model.gae_lambda,
         )
         keys = seen[0].keys() if isinstance(seen[0], dict) else None
-        stacked = {key: _flat(np.stack([o[key] for o in seen])) for key in keys} if keys else _flat(np.stack(seen))
-        return Pairs(stacked, _flat(np.stack(taken)), advantage_ET.reshape(-1).astype(np.float32))
+        stacked = {key: np.stack([o[key] for o in seen]) for key in keys} if keys else np.stack(seen)
+        return Pairs(self._states(stacked), _flat(torch.stack(taken)), advantage_ET.reshape(-1).astype(np.float32))
 
     def _normalized(self, env: VecEnv) -> VecEnv:
         ours = self.model.get_vec_normalize_env()
@@ -148,19 +161,13 @@ class RecordUpdates(BaseCallback):  # type: ignore[misc]
         made.obs_rms, made.ret_rms = ours.obs_rms, ours.ret_rms  # which only training moves
         return made
 
-    def _drawn(self, observation: Any) -> torch.Tensor:
-        """Actions before they are squashed, drawn state by state: also of gSDE, whose noise lasts for some steps."""
-        said = self._said(observation)
-        if isinstance(said, torch.distributions.Distribution):
-            return said.sample()
-        return torch.stack([part.sample() for part in said], dim=1)
-
     def _as_acted(self, action: torch.Tensor) -> Any:
         """What the environment is given."""
         space, policy = self.model.action_space, self.model.policy
-        taken = (action if self._bijector is None else self._bijector.forward(action)).cpu().numpy()
+        taken = (action if self._bijector is None else self._bijector.forward(action)).numpy()
         if not isinstance(space, spaces.Box):
             return taken
+        taken = taken.astype(np.float32).reshape(-1, *space.shape)
         return policy.unscale_action(taken) if policy.squash_output else np.clip(taken, space.low, space.high)
 
 
@@ -221,6 +228,15 @@ class SB3(Foreign):
         return "sb3-" + re.sub(r"[^A-Za-z0-9.]+", "-", self.name)
 
     @property
+    def words(self) -> str:
+        """Such as "sb3-PPO(n_steps=1024)"."""
+        usual = {"policy": "MlpPolicy", "environments": 1, "normalize": False}
+        changed = {name: value for name, x in usual.items() if (value := getattr(self, name)) != x}
+        given = changed | json.loads(self.settings)
+        said = ", ".join(f"{name}={value!r}" for name, value in given.items())
+        return f"{self.title}({said})" if given else self.title
+
+    @property
     def steps(self) -> int:
         """Environment steps between two updates, of all environments."""
         return int(self._setting("n_steps")) * self.environments
@@ -233,9 +249,9 @@ class SB3(Foreign):
 
     @property
     def libraries(self) -> tuple[str, ...]:
-        """Stable-Baselines3, and sb3-contrib for what is from there."""
-        ours = ("stable-baselines3",)
-        return (*ours, "sb3-contrib") if self._class.__module__.startswith("sb3_contrib") else ours
+        """Stable-Baselines3, and sb3-contrib for what is from there or made of that."""
+        bases = {cls.__module__.partition(".")[0] for cls in self._class.__mro__}
+        return tuple(name.replace("_", "-") for name in HOMES if name in bases)
 
     @property
     def code(self) -> tuple[tuple[str, Path], ...]:
@@ -253,11 +269,18 @@ class SB3(Foreign):
         made = self._class
         if not issubclass(made, OnPolicyAlgorithm):
             raise ValueError(f"{self.name} is no on-policy algorithm of Stable-Baselines3, whose updates are recorded.")
-        known = [name for name in inspect.signature(made).parameters if name not in OURS]
+        known = [name for name in self._parameters if name not in OURS]
         if unknown := [name for name in json.loads(self.settings) if name not in known]:
             raise ValueError(f"{self.name} has no setting {unknown[0]!r}; there are {', '.join(known)}.")
         if type(self.environments) is not int or self.environments < 1:
             raise ValueError(f"{self.name} trains in a number of environments from 1 up, not {self.environments!r}.")
+        if type(n := self._setting("n_steps")) is not int or n < 1:
+            raise ValueError(f"{self.name} takes a whole number of steps between updates, n_steps, not {n!r}.")
+        if self.policy not in (named := made.policy_aliases):
+            raise ValueError(f"{self.name} has no policy {self.policy!r}; there are {', '.join(named)}.")
+        asked = inspect.signature(named[self.policy].get_distribution).parameters
+        if len(asked) != 2:  # itself and an observation
+            raise ValueError(f"{self.name}'s policies are asked about more than an observation: it is not recorded.")
 
     def train(self, task: str, seed: int, iterations: int, recorder: Recorder) -> None:
         """Train one seed."""
@@ -266,19 +289,30 @@ class SB3(Foreign):
             return make_vec_env(task, n_envs=self.environments)
 
         settings = json.loads(self.settings)
-        env = make_vec_env(task, n_envs=self.environments, seed=seed)
-        if self.normalize:
-            env = VecNormalize(env, gamma=self._setting("gamma"))
-        model = self._class(self.policy, env, seed=seed, device="cpu", **settings)
-        model.learn(iterations * self.steps, callback=RecordUpdates(recorder, make_env, seed))
-        env.close()
+        with closing(make_vec_env(task, n_envs=self.environments, seed=seed)) as made:
+            env = VecNormalize(made, gamma=self._setting("gamma")) if self.normalize else made
+            model = self._class(self.policy, env, seed=seed, device="cpu", **settings)
+            model.learn(iterations * self.steps, callback=RecordUpdates(recorder, make_env, seed))
 
     def _setting(self, name: str) -> Any:
         given: Mapping[str, Any] = json.loads(self.settings)
         if name in given:
             return given[name]
-        parameter = inspect.signature(self._class).parameters.get(name)
+        parameter = self._parameters.get(name)
         return None if parameter is None else parameter.default
+
+    @property
+    def _parameters(self) -> dict[str, inspect.Parameter]:
+        """Of the constructor by name, and of those that it hands on what else it is given."""
+        found: dict[str, inspect.Parameter] = {}
+        for cls in self._class.__mro__:
+            if "__init__" in vars(cls):
+                own = inspect.signature(cls.__init__).parameters.values()
+                hands_on = [p for p in own if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+                found = {p.name: p for p in own if p not in hands_on} | found
+                if not hands_on:
+                    break
+        return found
 
     @property
     def _class(self) -> Any:

@@ -64,21 +64,31 @@ class Script(Foreign):
 
     @property
     def code(self) -> tuple[tuple[str, Path], ...]:
-        """The script; what it imports is not followed."""
-        return ((self.title, Path(self.path)),)
+        """The script; what lies beside it and is imported from there is not followed."""
+        # By a name that no module has: a script may be called as one of the standard library is.
+        return ((f"{self.title} (script)", Path(self.path)),)
 
     def check(self) -> None:
-        """See that there is such a script.
+        """See that there is such a script, with such arguments.
 
         Raises:
             ValueError: there is none.
         """
-        if not Path(self.path).is_file():
-            raise ValueError(f"There is no script {self.path!r}.")
-        if type(self.steps_between_updates) is not int or self.steps_between_updates < 1:
+        if not Path(self.path).is_file() or Path(self.path).suffix != ".py":
+            raise ValueError(f"There is no script {self.path!r}; it is a file that ends in .py.")
+        self.check_numbers()
+        try:
+            self._filled("", 0, 0)
+        except (TypeError, AttributeError, LookupError, ValueError):
             raise ValueError(
-                f"{self.title} takes a whole number of steps between updates, not {self.steps_between_updates!r}."
-            )
+                f"The arguments of {self.title} are a tuple of texts, with {{seed}}, {{task}} and {{steps}} to be "
+                f"filled in, not {self.arguments!r}."
+            ) from None
+
+    def _filled(self, task: str, seed: int, iterations: int) -> list[str]:
+        if not isinstance(self.arguments, tuple):
+            raise TypeError("A text has letters for entries.")
+        return [text.format(seed=seed, task=task, steps=iterations * self.steps) for text in self.arguments]
 
     def train(self, task: str, seed: int, iterations: int, recorder: Recorder) -> None:
         """Train one seed.
@@ -86,12 +96,11 @@ class Script(Foreign):
         Raises:
             RuntimeError: the script ended with an error.
         """
-        filled = {"seed": seed, "task": task, "steps": iterations * self.steps}
         with tempfile.TemporaryDirectory() as folder:  # where it may leave what it likes
             record = Path(folder) / "record.json"
             job = {
                 "path": str(Path(self.path).absolute()),
-                "arguments": [argument.format(**filled) for argument in self.arguments],
+                "arguments": self._filled(task, seed, iterations),
                 "epsilon": self.epsilon,
                 "record": str(record),
             }
@@ -136,6 +145,16 @@ class _Watch:
         if self._pairs is not None:
             self._recorder.end(self._said)
 
+    def script_ended(self) -> None:
+        """So is the last; there has been one.
+
+        Raises:
+            RuntimeError: there was none.
+        """
+        if self._pairs is None:
+            raise RuntimeError(f"The script keeps no {KEPT[1]!r} at its top level, by which its updates are recorded.")
+        self.end()
+
     def _said(self, observation: Any) -> Said:
         made: list[Distribution] = []
         usual = Distribution.__init__
@@ -151,8 +170,10 @@ class _Watch:
             Distribution.__init__ = usual  # type: ignore[method-assign]
         if not made:
             raise RuntimeError("The agent's get_action_and_value makes no torch distribution.")
-        # Several of one kind are of parts of an action; else the last is made of those before.
-        return made if len({type(one) for one in made}) == 1 and len(made) > 1 else made[-1]
+        # Some are made of others; several that are not are of parts of an action.
+        inner = {id(part) for one in made for part in vars(one).values() if isinstance(part, Distribution)}
+        whole = [one for one in made if id(one) not in inner]
+        return whole if len(whole) > 1 else whole[0]
 
 
 def main() -> None:
@@ -165,8 +186,12 @@ def main() -> None:
     sys.argv = [job["path"], *job["arguments"]]
     sys.path.insert(0, str(Path(job["path"]).parent))
     try:
-        runpy.run_path(job["path"], run_name="__main__")
-        watch.end()
+        try:
+            runpy.run_path(job["path"], run_name="__main__")
+        except SystemExit as end:
+            if end.code not in (None, 0):
+                raise
+        watch.script_ended()
     finally:
         found = {name: value for name, value in vars(recorder).items() if name in ("series", "failure", "iteration")}
         Path(job["record"]).write_text(json.dumps(found))

@@ -321,7 +321,7 @@ def _named(algorithm: "Algorithm | Foreign", task: str) -> str:
     from rlclaims.adapters.foreign import Foreign  # which imports torch
 
     if isinstance(algorithm, Foreign):
-        return algorithm.title
+        return algorithm.words
     usual = type(algorithm).for_task(task)
     changed = [
         f"{field.name}={getattr(algorithm, field.name)!r}"

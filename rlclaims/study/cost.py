@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from typing import Any
 
-from rlclaims.adapters.foreign import Foreign
+from rlclaims.adapters.foreign import HELD_OUT, Foreign
 from rlclaims.agents.algorithm import Algorithm
 from rlclaims.agents.ppo import PPO
 from rlclaims.checkpoints import checkpoint_iterations
@@ -22,7 +22,7 @@ from rlclaims.episodes import SLOTS
 from rlclaims.finished import KINDS
 from rlclaims.study.executor import TrainingError
 from rlclaims.study.plan import cohorts
-from rlclaims.study.process import last_words, start
+from rlclaims.study.process import kill, last_words, start
 from rlclaims.study.spec import RunSpec, times_held_out
 from rlclaims.study.studies import TWINS, Studied
 from rlclaims.study.twin_executor import lockstep
@@ -75,13 +75,15 @@ class Speed:
     """Of a policy."""
     numbers_per_pair: int
     """Of an observation, an action and an advantage."""
+    each: float = 0.0
+    """Seconds for each run before its first iteration, where they train one after the other."""
 
     def seconds(self, cohort: Sequence[RunSpec]) -> float:
         """To train a cohort."""
         counts = Counter(run.algorithm for run in cohort)
         learning = sum(self.learn[algorithm].at(n) for algorithm, n in counts.items())
         collecting = _rollouts(cohort[0]) * self.collect.at(len(cohort))
-        return self.start + collecting + cohort[0].iterations * learning
+        return self.start + len(cohort) * self.each + collecting + cohort[0].iterations * learning
 
     def simulate(self, run: RunSpec) -> float:
         """Seconds for a step of the simulator, where many play at a time."""
@@ -227,9 +229,15 @@ def _probed(asked: Sequence[RunSpec], processes: int) -> Speed:
 def _foreign_speed(algorithm: Foreign, answers: Sequence[dict[str, float]], elapsed: float) -> Speed:
     """By what one iteration took and what three did."""
     one, three = (statistics.fmean(answer[iterations] for answer in answers) for iterations in ("1", "3"))
-    each = max(0.0, (three - one) / 2)
-    before_the_first = max(0.0, elapsed - 2 * one - three) + max(0.0, one - each)
-    return Speed(before_the_first, Line(0.0, 0.0), {algorithm: Line(0.0, each)}, {algorithm: 0}, 0)
+    iteration = max(0.0, (three - one) / 2)
+    return Speed(
+        max(0.0, elapsed - 2 * one - three),
+        Line(0.0, 0.0),
+        {algorithm: Line(0.0, iteration)},
+        {algorithm: 0},
+        0,
+        max(0.0, one - iteration),
+    )
 
 
 def _answers(specs: Sequence[RunSpec], processes: int) -> list[dict[str, Any]]:
@@ -242,7 +250,7 @@ def _answers(specs: Sequence[RunSpec], processes: int) -> list[dict[str, Any]]:
             probes.append((process, log))
             closing.callback(log.close)
             closing.enter_context(process)
-            closing.callback(process.kill)  # if another one failed, or there was Ctrl-C
+            closing.callback(kill, process)  # if another one failed, or there was Ctrl-C
         said = [process.stdout.read() for process, _ in probes if process.stdout is not None]
         for process, log in probes:
             if process.wait() != 0:
@@ -252,4 +260,6 @@ def _answers(specs: Sequence[RunSpec], processes: int) -> list[dict[str, Any]]:
 
 def _rollouts(run: RunSpec) -> int:
     """Collected over a run's training, to learn from and to measure on."""
+    if isinstance(run.algorithm, Foreign) and run.algorithm.lacks(HELD_OUT):
+        return run.iterations
     return run.iterations + times_held_out(run.iterations)

@@ -9,7 +9,7 @@ from queue import Queue
 from typing import IO, Any
 
 from rlclaims.study.executor import TrainingError
-from rlclaims.study.process import last_words, start
+from rlclaims.study.process import kill, last_words, start
 from rlclaims.study.spec import RunSpec
 from rlclaims.study.store import Store
 from rlclaims.study.studies import Studied
@@ -57,7 +57,7 @@ def answers(module: str, shares: Sequence[Share], broken: str) -> Generator[tupl
             process, log = start(module, specs, **told)
             closing.callback(log.close)
             closing.enter_context(process)
-            closing.callback(process.kill)  # if another one failed, or there was Ctrl-C
+            closing.callback(kill, process)  # if another one failed, or there was Ctrl-C
             threading.Thread(target=listen, args=(len(workers), process.stdout), daemon=True).start()
             workers.append((process, log))
         talking = len(workers)

@@ -11,7 +11,7 @@ from queue import Queue
 from typing import IO
 
 from rlclaims.study.plan import Plan, cohorts
-from rlclaims.study.process import last_words, start
+from rlclaims.study.process import kill, last_words, start
 from rlclaims.study.spec import RunSpec
 from rlclaims.study.store import Store
 
@@ -98,7 +98,7 @@ def execute(plan: Plan, store: Store, processes: int, on_progress: Callable[[Pro
             on_progress(Progress(steps, plan.environment_steps, tuple(worker.progress for worker in running)))
     finally:
         for worker in running:
-            worker.process.kill()
+            kill(worker.process)
             worker.process.wait()
             worker.log.close()
 

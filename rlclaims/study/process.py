@@ -5,6 +5,7 @@ A process of its own for each core has no lock to share with the others, and not
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -35,14 +36,14 @@ def start(module: str, specs: Sequence[RunSpec], **job: Any) -> "tuple[subproces
         text=True,
         # One thread a process: the processes are the parallelism.
         env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-        start_new_session=True,  # Ctrl-C is the parent's to handle
+        start_new_session=True,  # Ctrl-C is the parent's to handle, and `kill` ends all of it
     )
     assert process.stdin is not None
     try:
         with suppress(BrokenPipeError), process.stdin as stdin:  # else it died at once, and its log says why
             json.dump({**job, "runs": [spec.to_json() for spec in specs], "sys_path": sys.path}, stdin)
     except BaseException:  # Ctrl-C too must not leave it behind
-        process.kill()
+        kill(process)
         process.wait()
         log.close()
         raise
@@ -56,6 +57,12 @@ def receive() -> tuple[dict[str, Any], list[RunSpec], TextIO]:
     os.dup2(2, 1)
     sys.path[:] = job["sys_path"]
     return job, [RunSpec.from_json(data) for data in job["runs"]], answers
+
+
+def kill(process: "subprocess.Popen[str]") -> None:
+    """End such a process, and what it runs itself: a foreign script goes on training else."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)  # it leads a session, and with it a group, of its own
 
 
 def last_words(log: IO[bytes]) -> str:

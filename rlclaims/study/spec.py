@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import math
+import re
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -38,7 +39,8 @@ class RunSpec:
     @property
     def name(self) -> str:
         """For people, and for folders: algorithm, task and seed."""
-        return f"{self.title}-{self.task.replace('/', '-')}-seed{self.seed}"  # a task may have a namespace
+        task = re.sub(r"[^\w.-]+", "-", self.task)  # "ALE/Pong-v5" would be a folder in a folder
+        return f"{self.title}-{task}-seed{self.seed}"
 
     def to_json(self) -> Json:
         """As plain data that another process can make the run from."""

@@ -1,0 +1,189 @@
+"""A training function of one's own, as runs: what is recorded of it, and what is said where it does not fit."""
+
+import math
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import tiny_training
+import torch
+from tiny_training import STEPS
+
+from rlclaims.adapters.foreign import NotRecordedError, trained
+from rlclaims.adapters.loop import Loop
+from rlclaims.adapters.recorder import Recorder
+from rlclaims.training import RunRecord
+
+TASKS = ["InvertedPendulum-v5", "CartPole-v1"]
+ITERATIONS = 12
+
+
+def loop(name, **changes):
+    return Loop(f"tiny_training:{name}", STEPS, **changes)
+
+
+class Naive:
+    """Takes a recorder's place in a training, and works out KL and ratios with numpy."""
+
+    def __init__(self):
+        self.iteration, self.ratios = 0, []
+        self.kl = {"training": [], "held_out": []}
+
+    @contextmanager
+    def update(self, policy, pairs, held_out):
+        asked = {"training": pairs}
+        if self.iteration % 10 == 0 and held_out is not None:
+            asked["held_out"] = held_out()
+        old = self._weights(policy)
+        yield
+        new = self._weights(policy)
+        for name, found in asked.items():
+            of_states = [self._kl(x_O.double().numpy(), old, new, policy.chooses) for x_O in found.observation]
+            self.kl[name].append(math.fsum(of_states) / len(of_states))
+        both = zip(pairs.observation.double().numpy(), pairs.action.double().numpy(), strict=True)
+        self.ratios.append([self._ratio(x_O, action, old, new, policy.chooses) for x_O, action in both])
+        self.iteration += 1
+
+    def _weights(self, policy):
+        return policy.weight_OA.detach().double().numpy(), policy.log_std_A.detach().double().numpy()
+
+    def _kl(self, x_O, old, new, chooses):
+        if chooses:
+            p_A, q_A = (np.exp(x_O @ weight_OA) / np.exp(x_O @ weight_OA).sum() for weight_OA, _ in (old, new))
+            return float((p_A * np.log(p_A / q_A)).sum())
+        s_A, t_A = np.exp(old[1]), np.exp(new[1])
+        shift_A = x_O @ (old[0] - new[0])
+        return float((np.log(t_A / s_A) + (s_A**2 + shift_A**2) / (2 * t_A**2) - 0.5).sum())
+
+    def _ratio(self, x_O, action, old, new, chooses):
+        def log_density(weight_OA, log_std_A):
+            out_A = x_O @ weight_OA
+            if chooses:
+                return out_A[int(action)] - np.log(np.exp(out_A).sum())
+            return float((-0.5 * ((action - out_A) / np.exp(log_std_A)) ** 2 - log_std_A).sum())
+
+        return math.exp(log_density(*new) - log_density(*old))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_its_series_are_those_that_it_works_out_itself(task):
+    epsilon = 1e-3
+    record = trained(loop("holding_out", held_out=True, epsilon=epsilon), task, 5, ITERATIONS)
+    naive = Naive()
+    tiny_training.holding_out(task, 5, ITERATIONS, naive)
+    assert record.failure is None
+    for states, expected in naive.kl.items():
+        # States and parameters are in single precision.
+        assert record.series[f"kl_old_new/mean/{states}"] == pytest.approx(expected, rel=1e-2, abs=1e-11)
+    assert record.series["ratio/max/training"] == pytest.approx([max(r) for r in naive.ratios], rel=1e-5)
+    shares = [sum(abs(x - 1) > epsilon for x in r) / len(r) for r in naive.ratios]
+    assert record.series["ratio/exceedance/training"] == pytest.approx(shares, abs=1.5 / STEPS)
+    assert max(shares) > 0
+    lengths = {name: len(series) for name, series in record.series.items()}
+    assert lengths == {
+        f"{name}/{states}": n
+        for name in (
+            "kl_old_new/mean", "kl_old_new/q99", "kl_old_new/max", "ratio/max", "ratio/q99", "ratio/q01", "ratio/min",
+            "ratio/exceedance", "surrogate/old", "surrogate/new",
+        )
+        for states, n in (("training", ITERATIONS), ("held_out", 2))
+    }  # fmt: skip
+
+
+def test_a_run_has_no_parameters_and_as_many_rows_of_them_as_any():
+    algorithm = loop("train")
+    record = trained(algorithm, TASKS[0], 3, 4)
+    assert isinstance(record, RunRecord) and (record.algorithm, record.seed) == (algorithm, 3)
+    assert [theta_P.shape for theta_P in record.policy_parameters] == [(0,)] * 5
+    assert record.checkpoints == [] and record.episodes == []
+
+
+@pytest.mark.parametrize(("name", "made"), [("too_few", 3), ("too_many", 5)])
+def test_another_number_of_updates_than_asked_for_is_an_error(name, made):
+    title = name.replace("_", "-")
+    with pytest.raises(
+        NotRecordedError, match=rf"^{title} made {made} updates that were recorded, and was asked for 4"
+    ):
+        trained(loop(name), TASKS[0], 0, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "iterations", "promised", "sentence"),
+    [
+        ("train", 4, True, r"^train held out fresh pairs at 0 of its 4 updates; by its settings it does at 1\.$"),
+        ("holding_out_once", 11, True, r"at 1 of its 11 updates; by its settings it does at 2\.$"),
+        ("holding_out", 4, False, r"at 1 of its 4 updates; by its settings it does at 0\.$"),
+    ],
+)
+def test_fresh_pairs_that_were_promised_and_are_not_held_out_are_an_error(name, iterations, promised, sentence):
+    with pytest.raises(NotRecordedError, match=sentence):
+        trained(loop(name, held_out=promised), TASKS[0], 0, iterations)
+
+
+def test_an_error_before_the_first_update_is_everybodys():
+    with pytest.raises(ArithmeticError, match="it went wrong"):
+        trained(loop("raising_at_once"), TASKS[0], 0, 4)
+
+
+@pytest.mark.parametrize("promised", [False, True])
+def test_an_error_after_it_is_the_failure_of_the_seed(promised):
+    record = trained(loop("raising_later", held_out=promised), TASKS[0], 0, 4)
+    assert record.failure == "ArithmeticError in iteration 2: it went wrong"
+    assert len(record.series["ratio/max/training"]) == 2
+    assert len(record.policy_parameters) == 5
+
+
+def test_a_seed_that_diverges_has_failed_and_another_has_not():
+    failed, whole = (trained(loop("diverging"), TASKS[0], seed, 4) for seed in (1, 2))
+    assert failed.failure == "kl_old_new/mean/training is not finite in iteration 2"
+    assert len(failed.series["ratio/max/training"]) == 2
+    assert whole.failure is None and len(whole.series["ratio/max/training"]) == 4
+
+
+def test_training_through_it_is_the_same_as_calling_the_function():
+    recorder = Recorder()
+    tiny_training.train(TASKS[0], 5, 4, recorder)
+    state = torch.get_rng_state()
+    assert trained(loop("train"), TASKS[0], 5, 4).series == recorder.series
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "sentence"),
+    [
+        (Loop("tiny_training", 24), r"^A training function is named as 'module:name', not 'tiny_training'\.$"),
+        (Loop("tiny_training:", 24), "^There is no training function 'tiny_training:'"),
+        (Loop("tiny_training:nothing", 24), "^There is no training function 'tiny_training:nothing'"),
+        (Loop("no_such_module_of_mine:train", 24), "^There is no training function 'no_such_module_of_mine:train'"),
+        (Loop("tiny_training:NO_FUNCTION", 24), r"^'tiny_training:NO_FUNCTION' is no function\.$"),
+        (Loop(tiny_training.train, 24), "^A training function is named as 'module:name'"),
+        (loop("train", epsilon=0.0), r"^Ratios of train are counted beyond a distance from 1, not 0\.0\.$"),
+        (loop("train", epsilon="a lot"), "^Ratios of train are counted beyond a distance from 1, not 'a lot'"),
+        *[
+            (Loop("tiny_training:train", n), r"^train takes a whole number of steps between updates, not ")
+            for n in (0, -3, 2.0, "24", True, None)
+        ],
+    ],
+)
+def test_what_cannot_be_trained_is_told_in_a_sentence(algorithm, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        algorithm.check()
+
+
+def test_it_is_named_by_its_function_and_described_by_its_settings():
+    algorithm = loop("holding_out", held_out=True)
+    assert (algorithm.title, algorithm.steps, algorithm.ratio_epsilon) == ("holding-out", STEPS, 0.2)
+    assert algorithm.words == (
+        "holding-out(function='tiny_training:holding_out', steps_between_updates=24, held_out=True)"
+    )
+    assert [name for name, _ in algorithm.code] == ["tiny_training"]
+    assert algorithm.code[0][1].samefile(tiny_training.__file__)
+    algorithm.check()
+
+
+def test_it_lacks_kl_as_deployed_and_fresh_pairs_where_it_holds_out_none():
+    lacking, having = loop("train"), loop("train", held_out=True)
+    for measure in ("kl_old_new/mean", "ratio/max", "surrogate/new"):
+        assert not lacking.lacks(f"{measure}/training") and not having.lacks(f"{measure}/training")
+        assert lacking.lacks(f"{measure}/held_out") and not having.lacks(f"{measure}/held_out")
+    assert all(algorithm.lacks("kl_deployed/q99/training") for algorithm in (lacking, having))
