@@ -1,0 +1,345 @@
+"""A script in a file, run as it is: what is recorded of it against what it writes down itself."""
+
+import json
+import runpy
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.distributions import (
+    Beta,
+    Categorical,
+    Independent,
+    MultivariateNormal,
+    Normal,
+    OneHotCategorical,
+    TanhTransform,
+    TransformedDistribution,
+)
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from rlclaims.adapters import script
+from rlclaims.adapters.actions import TorchActions
+from rlclaims.adapters.foreign import trained
+from rlclaims.adapters.recorder import Recorder, untouched
+from rlclaims.adapters.script import CLEANRL, Script, _Watch
+
+PPO = Path(__file__).parents[1] / "data" / "single_file_ppo.py"
+STEPS, SEED, ITERATIONS, EPSILON = 32, 7, 3, 0.02
+
+
+@pytest.fixture(scope="module", params=["Pendulum-v1", "CartPole-v1"])
+def both(request, tmp_path_factory):
+    """What a script wrote down without being recorded and while it was, and what was recorded."""
+    folder = tmp_path_factory.mktemp("script")
+    algorithm = Script(str(PPO), STEPS, (*CLEANRL, "--record", str(folder / "watched.json")), epsilon=EPSILON)
+    record = trained(algorithm, request.param, SEED, ITERATIONS)
+    command = f"--seed {SEED} --env-id {request.param} --total-timesteps {STEPS * ITERATIONS}".split()
+    # In this process, which spares an import of torch; what the script seeds is put back.
+    with pytest.MonkeyPatch.context() as patch, untouched():
+        patch.setattr(sys, "argv", [str(PPO), *command, "--record", str(folder / "plain.json")])
+        runpy.run_path(str(PPO), run_name="__main__")
+    return *(json.loads((folder / name).read_text()) for name in ("plain.json", "watched.json")), record
+
+
+def test_its_training_is_the_same_bit_for_bit_while_it_is_recorded(both):
+    plain, watched, _ = both
+    assert len(plain["kl"]) == ITERATIONS and len(plain["theta"]) > 50
+    assert watched == plain
+
+
+def test_its_series_are_those_that_it_writes_down_itself(both):
+    plain, _, record = both
+    assert record.failure is None
+    kl_KB, ratio_KB = np.array(plain["kl"]), np.array(plain["ratio"])
+    assert kl_KB.shape == (ITERATIONS, STEPS)
+    expected = {
+        "kl_old_new/mean": kl_KB.mean(1),
+        "kl_old_new/q99": np.quantile(kl_KB, 0.99, axis=1),
+        "kl_old_new/max": kl_KB.max(1),
+        "ratio/max": ratio_KB.max(1),
+        "ratio/q99": np.quantile(ratio_KB, 0.99, axis=1),
+        "ratio/q01": np.quantile(ratio_KB, 0.01, axis=1),
+        "ratio/min": ratio_KB.min(1),
+        "ratio/exceedance": (abs(ratio_KB - 1) > EPSILON).mean(1),
+        "surrogate/new": plain["surrogate"],
+    }
+    assert 0 < expected["ratio/exceedance"].mean() < 1
+    assert record.series.keys() == {f"{name}/training" for name in (*expected, "surrogate/old")}
+    for name, series in expected.items():
+        # A choice's logits are normalised in single precision by torch.
+        np.testing.assert_allclose(record.series[f"{name}/training"], series, rtol=1e-4, err_msg=name)
+
+
+LOOP = """
+import sys
+import torch
+from torch import nn
+from torch.distributions import Normal
+
+class Agent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(2))
+
+    def get_action_and_value(self, x, action=None):
+        probs = Normal(x * self.weight, 1.0)
+        return probs.sample(), probs.log_prob(x).sum(1), probs.entropy(), x
+
+optimizer = torch.optim.SGD((learner := Agent()).parameters(), lr=0.5)
+for iteration in range(int(sys.argv[1])):
+    agent, b_obs, b_actions, b_advantages = learner, torch.ones(5, 2), torch.zeros(5, 2), torch.ones(5)
+    # HERE
+    for epoch in range(2):
+        optimizer.zero_grad()
+        learner.get_action_and_value(torch.ones(5, 2))[1].mean().backward()
+        optimizer.step()
+# END
+"""
+# Log densities of ones, by a mean of w, have the slope 1 - w: w goes down to 0 - .5, -.5 - .75, and on.
+AT = [0.0, -1.25, -4.0625, -10.390625]
+KL = [2 * (one - other) ** 2 / 2 for one, other in pairwise(AT)]
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Writes the loop above to a file, with other lines in some places."""
+
+    def write(**changes):
+        text = LOOP
+        for place, lines in changes.items():
+            marker = {"here": "# HERE", "end": "# END"}[place]
+            text = text.replace(marker, lines)
+        (tmp_path / "mine.py").write_text(text)
+        return Script(str(tmp_path / "mine.py"), 5, ("{steps}",))
+
+    return write
+
+
+@pytest.fixture
+def ran(written, tmp_path, monkeypatch):
+    """Runs such a script as its process does, in this one: what is recorded, and what it raises."""
+    hooks = []
+
+    def register(hook):
+        hooks.append(register_optimizer_step_pre_hook(hook))
+
+    monkeypatch.setattr(script, "register_optimizer_step_pre_hook", register)
+    monkeypatch.setattr(sys, "path", sys.path[:])
+
+    def run(iterations=3, **changes):
+        algorithm = written(**changes)
+        job = {"path": algorithm.path, "arguments": [str(iterations)], "epsilon": 0.2, "record": str(tmp_path / "r")}
+        monkeypatch.setattr(sys, "argv", ["script", json.dumps(job)])
+        raised = None
+        try:
+            script.main()
+        except (Exception, SystemExit) as error:
+            raised = error
+        finally:
+            hooks.pop().remove()
+        return json.loads((tmp_path / "r").read_text()), raised
+
+    return run
+
+
+def test_an_update_lasts_from_the_first_step_on_new_pairs_to_the_last_before_the_next(ran):
+    found, raised = ran()
+    assert raised is None
+    assert found["iteration"] == 3 and found["failure"] is None
+    assert found["series"]["kl_old_new/mean/training"] == pytest.approx(KL, rel=1e-6)
+    assert found["series"]["kl_old_new/max/training"] == pytest.approx(KL, rel=1e-6)
+
+
+def test_steps_of_other_optimisers_and_before_there_are_pairs_begin_nothing(ran):
+    other = """
+    if iteration == 0:
+        del b_obs
+    more = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    more.step()
+    if iteration == 0:
+        b_obs = torch.ones(5, 2)
+"""
+    found, raised = ran(here=other)
+    assert raised is None
+    assert found["series"]["kl_old_new/mean/training"] == pytest.approx(KL, rel=1e-6)
+
+
+@pytest.mark.parametrize("end", ["sys.exit()", "sys.exit(0)", "raise SystemExit", "exit()"])
+def test_a_script_that_exits_in_peace_has_made_its_last_update(ran, end):
+    found, raised = ran(end=end)
+    assert raised is None
+    assert found["iteration"] == 3
+    assert found["series"]["kl_old_new/mean/training"] == pytest.approx(KL, rel=1e-6)
+
+
+@pytest.mark.parametrize("end", ["sys.exit(3)", "sys.exit('it went wrong')", "1 / 0"])
+def test_a_script_that_ends_with_an_error_has_not_made_the_update_that_it_was_in(ran, end):
+    found, raised = ran(end=end)
+    assert isinstance(raised, SystemExit | ZeroDivisionError)
+    assert found["iteration"] == 2
+    assert found["series"]["kl_old_new/mean/training"] == pytest.approx(KL[:2], rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["agent", "b_actions", "b_advantages"])
+def test_a_script_that_keeps_not_all_at_its_top_level_is_told(ran, name):
+    found, raised = ran(here=f"del {name}")
+    assert isinstance(raised, RuntimeError)
+    assert str(raised) == f"The script keeps no {name!r} at its top level, by which its updates are recorded."
+    assert found["iteration"] == 0 and found["series"] == {}
+
+
+def test_parameters_that_are_no_longer_finite_are_a_failure_and_the_script_goes_on(ran):
+    spoiled = """
+    if iteration == 1:
+        optimizer.param_groups[0]['lr'] = float('inf')
+"""
+    found, raised = ran(here=spoiled)
+    assert raised is None
+    assert found["failure"] == "kl_old_new/mean/training is not finite in iteration 1"
+    assert found["series"]["kl_old_new/mean/training"] == pytest.approx(KL[:1], rel=1e-6)
+
+
+def test_a_script_of_no_pairs_at_its_top_level_is_told(ran):
+    found, raised = ran(here="del b_obs")
+    assert isinstance(raised, RuntimeError)
+    assert str(raised) == "The script keeps no 'b_obs' at its top level, by which its updates are recorded."
+    assert found["iteration"] == 0
+
+
+def test_a_script_that_fails_before_its_first_update_is_everybodys_error(written):
+    algorithm = written(here="raise ArithmeticError('it went wrong')")
+    with pytest.raises(RuntimeError) as raised:
+        trained(algorithm, "Pendulum-v1", 0, 3)
+    assert str(raised.value) == f"{algorithm.path} ended with exit status 1: ArithmeticError: it went wrong"
+
+
+def test_a_script_that_fails_later_is_a_failed_seed_and_leaves_nothing_where_it_was_started(written, tmp_path):
+    # It is told to take fifteen steps, and would take them for updates.
+    algorithm = written(here="open('left', 'w').close()\n    assert iteration < int(sys.argv[1]) / 5 - 1, 'too far'")
+    there = set(Path.cwd().iterdir()) | set(tmp_path.iterdir())
+    record = trained(algorithm, "Pendulum-v1", 0, 3)
+    assert record.failure == (
+        f"RuntimeError in iteration 1: {algorithm.path} ended with exit status 1: AssertionError: too far"
+    )
+    assert record.series["kl_old_new/mean/training"] == pytest.approx(KL[:1], rel=1e-6)
+    assert set(Path.cwd().iterdir()) | set(tmp_path.iterdir()) == there
+
+
+B, A = 6, 2
+
+
+class Saying:
+    """An agent of given distributions; they are made as it is asked, and others on the way."""
+
+    def __init__(self, make):
+        self._make = make
+
+    def get_action_and_value(self, observation):
+        return self._make(observation), None
+
+
+def uniform(x):
+    return x.abs() + 0.5
+
+
+@pytest.mark.parametrize(
+    ("make", "action", "log_prob"),
+    [
+        (lambda x: Normal(x, 0.5), lambda x: x, lambda x, a: Normal(x, 0.5).log_prob(a).sum(1)),
+        (lambda x: Independent(Normal(x, 0.5), 1), lambda x: x, lambda x, a: Normal(x, 0.5).log_prob(a).sum(1)),
+        (
+            lambda x: TransformedDistribution(Independent(Normal(x, 0.5), 1), [TanhTransform()]),
+            torch.tanh,
+            lambda x, a: (Normal(x, 0.5).log_prob(a.atanh()) - torch.log(1 - a**2)).sum(1),
+        ),
+        (
+            lambda x: MultivariateNormal(x, torch.eye(A)),
+            lambda x: x / 2,
+            lambda x, a: Normal(x, 1.0).log_prob(a).sum(1),
+        ),
+        (
+            lambda x: Categorical(logits=x),
+            lambda x: (x[:, 0] > 0).long(),
+            lambda x, a: x.log_softmax(1)[torch.arange(B), a],
+        ),
+        (
+            lambda x: OneHotCategorical(logits=x),
+            lambda x: torch.nn.functional.one_hot((x[:, 0] > 0).long(), A),
+            lambda x, a: x.log_softmax(1)[torch.arange(B), a.argmax(1)],
+        ),
+        (
+            lambda x: [Categorical(logits=x), Categorical(logits=-2 * x)],
+            lambda x: (x > 0).long(),
+            lambda x, a: x.log_softmax(1)[torch.arange(B), a[:, 0]] + (-2 * x).log_softmax(1)[torch.arange(B), a[:, 1]],
+        ),
+        (
+            lambda x: [Independent(Normal(x[:, :1], 0.5), 1), Independent(Normal(x[:, 1:], 2.0), 1)],
+            lambda x: x,
+            lambda x, a: Normal(x, torch.tensor([0.5, 2.0])).log_prob(a).sum(1),
+        ),
+        (
+            lambda x: [Beta(uniform(x[:, 0]), uniform(x[:, 1])), Beta(uniform(x[:, 1]), 2.0)],
+            torch.sigmoid,
+            lambda x, a: (
+                torch.distributions.Dirichlet(torch.stack([uniform(x[:, 0]), uniform(x[:, 1])], 1)).log_prob(
+                    torch.stack([a[:, 0], 1 - a[:, 0]], 1)
+                )
+                + torch.distributions.Dirichlet(torch.stack([uniform(x[:, 1]), torch.full((B,), 2.0)], 1)).log_prob(
+                    torch.stack([a[:, 1], 1 - a[:, 1]], 1)
+                )
+            ),
+        ),
+    ],
+    ids=["normal", "independent", "squashed", "covariance", "choice", "row", "choices", "independents", "betas"],
+)
+def test_what_an_agent_says_is_what_it_makes_of_all_distributions_on_the_way(make, action, log_prob):
+    observation_BA = torch.randn(B, A, generator=torch.Generator().manual_seed(0))
+    usual, watch = torch.distributions.Distribution.__init__, _Watch(Recorder())
+    watch._agent = Saying(make)
+    said = watch._said(observation_BA)
+    assert torch.distributions.Distribution.__init__ is usual
+    taken = action(observation_BA)
+    (got_B,) = TorchActions(said).log_prob(taken[None])
+    np.testing.assert_allclose(got_B, log_prob(observation_BA, taken), rtol=1e-4)
+
+
+def test_an_agent_that_makes_no_distribution_is_told():
+    watch = _Watch(Recorder())
+    watch._agent = Saying(lambda x: x)
+    with pytest.raises(RuntimeError, match=r"^The agent's get_action_and_value makes no torch distribution\.$"):
+        watch._said(torch.zeros(B, A))
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "sentence"),
+    [
+        (Script("no/such/script.py", 32), r"^There is no script 'no/such/script\.py'; it is a file that ends in \.py"),
+        (Script(str(PPO.parent), 32), "^There is no script "),
+        (Script(str(PPO.with_name("aa_bank.json")), 32), "^There is no script "),
+        (Script(str(PPO), 0), r"^single-file-ppo takes a whole number of steps between updates, not 0\.$"),
+        (
+            Script(str(PPO), 32, epsilon=-1.0),
+            r"^Ratios of single-file-ppo are counted beyond a distance from 1, not -1",
+        ),
+        *[
+            (Script(str(PPO), 32, arguments), r"^The arguments of single-file-ppo are a tuple of texts, with \{seed\}")
+            for arguments in (("--seed {sede}",), "--seed {seed}", ["--seed", "{seed}"], ("{",), (3,), ("{}",))
+        ],
+    ],
+)
+def test_what_cannot_be_run_is_told_in_a_sentence(algorithm, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        algorithm.check()
+
+
+def test_it_is_named_by_its_file_and_lacks_fresh_pairs():
+    algorithm = Script(str(PPO), 32, epsilon=0.1)
+    algorithm.check()
+    assert (algorithm.title, algorithm.steps, algorithm.ratio_epsilon) == ("single-file-ppo", 32, 0.1)
+    assert algorithm.words == f"single-file-ppo(path={str(PPO)!r}, steps_between_updates=32, epsilon=0.1)"
+    assert algorithm.lacks("ratio/max/held_out") and algorithm.lacks("kl_deployed/mean/training")
+    assert not algorithm.lacks("ratio/max/training")
