@@ -3,7 +3,8 @@
     model.learn(100_000, callback=RecordUpdates())           a training of your own; the callback has `recorder`
     rlclaims.runs(SB3("PPO", n_steps=1024), "Hopper-v5")     the runs of a claim
 
-What they log as KL is another estimator, of the last epoch's minibatches; and sb3-contrib's TRPO bounds KL(new || old).
+What they log as KL is another estimator, of the last epoch's minibatches; and sb3-contrib's TRPO bounds KL(new || old),
+of a Gaussian as a mean over the entries of an action, where KL is their sum.
 Recurrent and masked policies, which a state alone does not settle, are not recorded.
 """
 
@@ -213,8 +214,8 @@ class SB3(Foreign):
         **given: Any,
     ) -> None:
         try:
-            written = json.dumps({**json.loads(settings), **given}, sort_keys=True)
-        except TypeError as error:
+            written = json.dumps({**json.loads(settings), **given}, sort_keys=True, allow_nan=False)
+        except (TypeError, ValueError) as error:
             raise ValueError(f"Settings of {name} are numbers, texts, lists or tables of them ({error}).") from None
         for field, value in (
             ("name", name), ("policy", policy), ("environments", environments),
@@ -267,7 +268,7 @@ class SB3(Foreign):
             ValueError: there is none.
         """
         made = self._class
-        if not issubclass(made, OnPolicyAlgorithm):
+        if not isinstance(made, type) or not issubclass(made, OnPolicyAlgorithm):
             raise ValueError(f"{self.name} is no on-policy algorithm of Stable-Baselines3, whose updates are recorded.")
         known = [name for name in self._parameters if name not in OURS]
         if unknown := [name for name in json.loads(self.settings) if name not in known]:
@@ -276,7 +277,7 @@ class SB3(Foreign):
             raise ValueError(f"{self.name} trains in a number of environments from 1 up, not {self.environments!r}.")
         if type(n := self._setting("n_steps")) is not int or n < 1:
             raise ValueError(f"{self.name} takes a whole number of steps between updates, n_steps, not {n!r}.")
-        if self.policy not in (named := made.policy_aliases):
+        if self.policy not in (named := self._class.policy_aliases):
             raise ValueError(f"{self.name} has no policy {self.policy!r}; there are {', '.join(named)}.")
         asked = inspect.signature(named[self.policy].get_distribution).parameters
         if len(asked) != 2:  # itself and an observation
@@ -309,7 +310,7 @@ class SB3(Foreign):
             if "__init__" in vars(cls):
                 own = inspect.signature(cls.__init__).parameters.values()
                 hands_on = [p for p in own if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-                found = {p.name: p for p in own if p not in hands_on} | found
+                found |= {p.name: p for p in own if p not in hands_on and p.name not in found}
                 if not hands_on:
                     break
         return found
