@@ -1,0 +1,13 @@
+"""A process that, given a job, starts another that would outlive it, and tells its id."""
+
+import json
+import subprocess
+import sys
+import time
+
+if __name__ == "__main__":
+    sys.stdin.read()
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    for said in ({"child": child.pid}, {"iteration": 0}):
+        print(json.dumps(said), flush=True)
+    time.sleep(600)
