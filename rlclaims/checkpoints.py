@@ -154,7 +154,7 @@ def resumed(algorithm: Algorithm, iterations: int, start: Start, k: int) -> Agen
     resume(agent, [(start, k)])
     adam = agent.policy_adam
     adam.mean_SP, adam.square_SP = checkpoint.adam_mean_P[None].copy(), checkpoint.adam_square_P[None].copy()
-    adam.steps = checkpoint.adam_steps
+    adam.steps_S = np.array([checkpoint.adam_steps])
     return agent
 
 
@@ -167,7 +167,7 @@ def start_of_update(agent: Agent) -> Callable[[int, int, Batch, Batch], Checkpoi
         return batch.observation_SBO[i].numpy(), batch.action_SBA[i].numpy(), batch.advantage_SB[i].numpy()
 
     def checkpoint(iteration: int, i: int, training: Batch, held_out: Batch) -> Checkpoint:
-        moments = adam.mean_SP[i], adam.square_SP[i], adam.steps
+        moments = adam.mean_SP[i], adam.square_SP[i], int(adam.steps_S[i])
         both = pairs(training, i), pairs(held_out, i)
         fitted_P = agent.phi_SP[i].detach().numpy().copy()
         return Checkpoint(iteration, *moments, states[i], value_SP[i], fitted_P, agent.reward_states()[i], *both)

@@ -26,7 +26,6 @@ the steps here, where in a run of its own Adam would take the scale out again. E
 in the half of the design that has a new Adam state.
 """
 
-import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -35,7 +34,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from rlclaims.agents.adam import Adam, Factor
+from rlclaims.agents.adam import Adam
 from rlclaims.agents.algorithm import Agent, Algorithm
 from rlclaims.agents.networks import GaussianPolicy
 from rlclaims.agents.ppo import PPO
@@ -133,21 +132,14 @@ class Remade:
 
 
 class _RowAdam(Adam):
-    """Adam whose rows have made different numbers of steps, and anneal their learning rates differently."""
+    """Adam whose rows anneal their learning rates differently."""
 
     def __init__(self, parameters: Tensor, epsilon: float, parts_left: Sequence[float]) -> None:
         super().__init__(parameters, epsilon)
         self._parts_left = parts_left
-        self.steps_before = [0] * len(parts_left)
 
-    def _factors(self, learning_rate: float) -> tuple[Factor, Factor]:
-        steps = [before + self.steps for before in self.steps_before]
-        rows = zip(self._parts_left, steps, strict=True)
-        sizes = [learning_rate * left / (1 - self._beta1**n) for left, n in rows]
-        corrections = [1 / math.sqrt(1 - self._beta2**n) for n in steps]
-        # In the precision that a Python number has next to the moments.
-        columns = np.array([sizes, corrections], dtype=self.mean_SP.dtype)[..., None]
-        return columns[0], columns[1]
+    def _rates(self, learning_rate: float) -> Sequence[float]:
+        return [learning_rate * left for left in self._parts_left]
 
 
 class _Remaker(Agent):
@@ -166,10 +158,9 @@ class _Remaker(Agent):
 
     def carry_adam(self, checkpoints: Sequence[Checkpoint]) -> None:
         """Go on with the moments and the steps of each row's Adam."""
-        assert isinstance(self.policy_adam, _RowAdam)
         self.policy_adam.mean_SP = np.stack([checkpoint.adam_mean_P for checkpoint in checkpoints])
         self.policy_adam.square_SP = np.stack([checkpoint.adam_square_P for checkpoint in checkpoints])
-        self.policy_adam.steps_before = [checkpoint.adam_steps for checkpoint in checkpoints]
+        self.policy_adam.steps_S = np.array([checkpoint.adam_steps for checkpoint in checkpoints])
 
     def annealed(self, learning_rate: float) -> float:
         """The learning rate itself: each row's Adam anneals it for its own iteration."""

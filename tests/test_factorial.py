@@ -546,6 +546,11 @@ class Improves(PPO):
         super().improve(agent, batch)
 
 
+class RunsEpochs(PPO):
+    def run_epoch(self, agent, batch, old_log_prob_SB):
+        super().run_epoch(agent, batch, old_log_prob_SB)
+
+
 class LearnsAsTRPO(TRPO):
     pass
 
@@ -622,11 +627,11 @@ class LearnsAnew(Algorithm):
 
 
 def test_late_updates_are_of_any_algorithm_and_landscapes_of_what_says_what_it_climbs():
-    for algorithm in (PPO(), TRPO(), Clips(), ImprovesAndSays(), Learns(), Improves(), LearnsAnew()):
+    for algorithm in (PPO(), TRPO(), Clips(), ImprovesAndSays(), Learns(), Improves(), RunsEpochs(), LearnsAnew()):
         check_study(Study("late_updates"), algorithm)
     for algorithm in (PPO(), TRPO(), Clips(), LearnsAsTRPO(), ImprovesAndSays()):
         check_study(Study("landscapes"), algorithm)
-    for algorithm in (Learns(), Improves(), LearnsAnew()):
+    for algorithm in (Learns(), Improves(), RunsEpochs(), LearnsAnew()):
         with pytest.raises(SpecError, match=f"^{type(algorithm).__name__} learns in a way .* objective"):
             check_study(Study("landscapes"), algorithm)
     with pytest.raises(SpecError, match=r"^Improves learns in a way .* objective"):
@@ -640,6 +645,6 @@ def test_updates_are_made_again_of_what_learns_as_ppo_does():
         check_study(TWINS, algorithm)
     with pytest.raises(SpecError, match="and TRPO is none"):
         check_study(TWINS, TRPO())
-    for algorithm in (Learns(), Improves()):
+    for algorithm in (Learns(), Improves(), RunsEpochs()):
         with pytest.raises(SpecError, match=f"{type(algorithm).__name__} learns in a way of its own"):
             check_study(TWINS, algorithm)

@@ -255,7 +255,7 @@ def test_fresh_pairs_are_judged_in_the_units_of_reward_that_the_update_learns_fr
 
     def spy(self, *arguments, frozen=False):
         advantage_ST = original(self, *arguments, frozen=frozen)
-        seen.append((frozen, self._scaler._count))
+        seen.append((frozen, self._scaler.state()[0, 1]))
         return advantage_ST
 
     monkeypatch.setattr(Agent, "advantages", spy)

@@ -1,17 +1,18 @@
 """Adam for S seeds at once, with the same bits for a seed in any company."""
 
 import math
+from collections.abc import Sequence
 from copy import copy
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-Factor = float | npt.NDArray[np.floating]
+Floats = npt.NDArray[np.floating]
 
 
 class Adam:
-    """Adam (Kingma and Ba 2015, 1412.6980, algorithm 1) on a tensor whose rows are seeds.
+    """Adam (Kingma and Ba 2015, 1412.6980, algorithm 1) on a tensor whose rows are seeds, each with its own steps.
 
     Every operation is elementwise and rounds by itself. torch's own Adam fuses operations, and rounds the last few
     elements of a tensor otherwise than the rest, so that with it a seed's parameters would depend on the seeds it is
@@ -25,27 +26,51 @@ class Adam:
     def __init__(self, parameters: Tensor, epsilon: float, beta1: float = 0.9, beta2: float = 0.999) -> None:
         self._parameters = parameters
         self._epsilon, self._beta1, self._beta2 = epsilon, beta1, beta2
-        self.steps = 0
-        self.mean_SP: npt.NDArray[np.floating] = np.zeros_like(parameters.detach().numpy())
+        self.steps_S = np.zeros(len(parameters), dtype=np.int64)
+        self.mean_SP: Floats = np.zeros_like(parameters.detach().numpy())
         self.square_SP = np.zeros_like(self.mean_SP)
 
     def step(self, gradient: Tensor, learning_rate: float) -> None:
         """Move the parameters down their gradient."""
-        self.steps += 1
+        self.steps_S = self.steps_S + 1
         g = gradient.numpy()
         self.mean_SP = self._beta1 * self.mean_SP + (1 - self._beta1) * g
         self.square_SP = self._beta2 * self.square_SP + (1 - self._beta2) * (g * g)
-        size, correction = self._factors(learning_rate)
+        size_S1, correction_S1 = self._factors(learning_rate)
         root = np.sqrt(self.square_SP)
-        root *= correction
+        root *= correction_S1
         root += self._epsilon
         parameters = self._parameters.detach().numpy()
-        parameters -= size * (self.mean_SP / root)
+        parameters -= size_S1 * (self.mean_SP / root)
 
-    def _factors(self, learning_rate: float) -> "tuple[Factor, Factor]":
-        """Of the step and of the second moment's root, both moments' biases corrected: for all rows, or a column."""
-        return learning_rate / (1 - self._beta1**self.steps), 1 / math.sqrt(1 - self._beta2**self.steps)
+    def _factors(self, learning_rate: float) -> tuple[Floats, Floats]:
+        """Of each row's step and of its second moment's root, both moments' biases corrected."""
+        steps = self.steps_S.tolist()
+        sizes = [rate / (1 - self._beta1**n) for rate, n in zip(self._rates(learning_rate), steps, strict=True)]
+        corrections = [1 / math.sqrt(1 - self._beta2**n) for n in steps]
+        # In the precision that a Python number has next to the moments.
+        columns = np.array([sizes, corrections], dtype=self.mean_SP.dtype)[..., None]
+        return columns[0], columns[1]
+
+    def _rates(self, learning_rate: float) -> Sequence[float]:
+        """Each row's."""
+        return [learning_rate] * len(self.steps_S)
 
     def copy(self) -> "Adam":
-        """The same state, on the same parameters: steps replace the moments and do not change them in place."""
+        """The same state, on the same parameters: steps replace what they change, and change nothing in place."""
         return copy(self)
+
+    def of_rows(self, which: Sequence[int], parameters: Tensor) -> "Adam":
+        """The state of some of the rows, on parameters of their own."""
+        those, rows = copy(self), list(which)
+        those._parameters = parameters
+        those.steps_S, those.mean_SP, those.square_SP = self.steps_S[rows], self.mean_SP[rows], self.square_SP[rows]
+        return those
+
+    def take_rows(self, which: Sequence[int], those: "Adam") -> None:
+        """Let some of the rows have the state that `of_rows` made, and that has moved since."""
+        for name in ("steps_S", "mean_SP", "square_SP"):
+            its = getattr(those, name)
+            mine = getattr(self, name).astype(its.dtype)  # a copy: who copied this Adam keeps what it had
+            mine[list(which)] = its
+            setattr(self, name, mine)

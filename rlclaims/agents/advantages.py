@@ -1,5 +1,7 @@
 """Generalised advantage estimation, and the scaling of rewards that precedes it."""
 
+from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,7 +72,7 @@ class RewardScaler:
         self._gamma = 0.0 if scaling == "rewards" else gamma  # a reward is a return that forgets
         self._clip = np.inf if clip is None else clip
         self._return_S = np.zeros(n_seeds)
-        self._count = 0
+        self._count_S = np.zeros(n_seeds)
         self._mean_S = np.zeros(n_seeds)
         self._sum_of_squares_S = np.zeros(n_seeds)  # of deviations from the mean (Welford 1962)
 
@@ -79,9 +81,9 @@ class RewardScaler:
         scaled_ST = np.empty_like(reward_ST)
         for t in range(reward_ST.shape[1]):
             self._return_S = self._gamma * self._return_S + reward_ST[:, t]
-            self._count += 1
+            self._count_S = self._count_S + 1
             deviation_S = self._return_S - self._mean_S
-            self._mean_S = self._mean_S + deviation_S / self._count
+            self._mean_S = self._mean_S + deviation_S / self._count_S
             self._sum_of_squares_S = self._sum_of_squares_S + deviation_S * (self._return_S - self._mean_S)
             scaled_ST[:, t : t + 1] = self.standing(reward_ST[:, t : t + 1])
             self._return_S = self._return_S * ~done_ST[:, t]
@@ -89,13 +91,23 @@ class RewardScaler:
 
     def state(self) -> Floats:
         """The statistic whole, (S, 4): the return so far, how often it was fed, its mean, its squares about that."""
-        count_S = np.full_like(self._mean_S, self._count)
-        return np.stack([self._return_S, count_S, self._mean_S, self._sum_of_squares_S], axis=1)
+        return np.stack([self._return_S, self._count_S, self._mean_S, self._sum_of_squares_S], axis=1)
 
     def take_state(self, state_S4: Floats) -> None:
-        """Go on from where `state` said; all seeds were fed as often."""
-        self._return_S, count_S, self._mean_S, self._sum_of_squares_S = state_S4.T.copy()
-        self._count = int(count_S[0])
+        """Go on from where `state` said."""
+        self._return_S, self._count_S, self._mean_S, self._sum_of_squares_S = state_S4.T.copy()
+
+    def of_rows(self, which: Sequence[int]) -> "RewardScaler":
+        """That of some of the seeds, which moves by itself."""
+        those = copy(self)
+        those.take_state(self.state()[list(which)])
+        return those
+
+    def take_rows(self, which: Sequence[int], those: "RewardScaler") -> None:
+        """Let some of the seeds stand where that of theirs alone has come to."""
+        state_S4 = self.state()
+        state_S4[list(which)] = those.state()
+        self.take_state(state_S4)
 
     @property
     def standing(self) -> RewardScale:
@@ -103,6 +115,5 @@ class RewardScaler:
         return RewardScale(self._mean_S, self._std(), self._keeps_mean, self._clip)
 
     def _std(self) -> Floats:
-        if self._count < 2:
-            return np.ones_like(self._mean_S)
-        return np.sqrt(self._sum_of_squares_S / (self._count - 1)) + 1e-8
+        std_S = np.sqrt(self._sum_of_squares_S / np.maximum(self._count_S - 1, 1)) + 1e-8
+        return np.where(self._count_S < 2, 1.0, std_S)

@@ -7,6 +7,7 @@ S seeds, each one row of every tensor.
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
@@ -224,6 +225,34 @@ class Agent:
     def policy(self) -> GaussianPolicy:
         """The policies as they stand, at a copy of their parameters."""
         return GaussianPolicy(self.network, self.theta_SP.detach().clone())
+
+    def log_prob(self, batch: Batch) -> Tensor:
+        """Log densities of a batch's actions under the policies as they stand, (S, B), in nats."""
+        with torch.no_grad():
+            return self.policy()(batch.observation_SBO).log_prob(batch.action_SBA)
+
+    def of_seeds(self, which: Sequence[int]) -> "Agent":
+        """Some of the seeds, by their rows, as an agent of their own, which moves without moving this one."""
+        those, rows = copy(self), list(which)
+        those.seeds = tuple(self.seeds[i] for i in rows)
+        those.theta_SP = self.theta_SP.detach()[rows].requires_grad_()
+        those.phi_SP = self.phi_SP.detach()[rows].requires_grad_()
+        those.policy_adam = self.policy_adam.of_rows(rows, those.theta_SP)
+        those.value_adam = self.value_adam.of_rows(rows, those.phi_SP)
+        those._scaler = self._scaler.of_rows(rows)
+        those._minibatch_rngs = [stream_at(state_of(self._minibatch_rngs[i])) for i in rows]
+        return those
+
+    def take(self, which: Sequence[int], those: "Agent") -> None:
+        """Let some of the seeds stand where the agent that `of_seeds` made of them has come to; others stay."""
+        rows = list(which)
+        with torch.no_grad():
+            self.theta_SP[rows], self.phi_SP[rows] = those.theta_SP, those.phi_SP
+        self.policy_adam.take_rows(rows, those.policy_adam)
+        self.value_adam.take_rows(rows, those.value_adam)
+        self._scaler.take_rows(rows, those._scaler)
+        for i, rng in zip(rows, those._minibatch_rngs, strict=True):
+            self._minibatch_rngs[i] = stream_at(state_of(rng))
 
     def annealed(self, learning_rate: float) -> float:
         """The learning rate at this iteration."""

@@ -122,12 +122,18 @@ class PPO(Algorithm):
         Moves the agent's theta_SP, policy Adam and minibatch generators, and nothing else of it. However many pairs
         the batch has, a pass splits them into `minibatches`.
         """
-        with torch.no_grad():
-            old_log_prob_ST = agent.policy()(batch.observation_SBO).log_prob(batch.action_SBA)
+        old_log_prob_SB = agent.log_prob(batch)
+        for _ in range(self.epochs):
+            self.run_epoch(agent, batch, old_log_prob_SB)
 
+    def run_epoch(self, agent: Agent, batch: Batch, old_log_prob_SB: Tensor) -> None:
+        """One pass over the batch, whose actions had these log densities when the epochs began.
+
+        Override `improve` to make another number of them: fewer for some seeds, on `Agent.of_seeds`.
+        """
         learning_rate = agent.annealed(self.learning_rate)
-        data = (batch.observation_SBO, batch.action_SBA, old_log_prob_ST, batch.advantage_SB)
-        for observation_SBO, action_SBA, old_log_prob_SB, advantage_SB in agent.minibatches(self.epochs, *data):
+        data = (batch.observation_SBO, batch.action_SBA, old_log_prob_SB, batch.advantage_SB)
+        for observation_SBO, action_SBA, old_log_prob_SB, advantage_SB in agent.minibatches(1, *data):
             new_actions = agent.network(agent.theta_SP, observation_SBO)
             ratio_SB = (new_actions.log_prob(action_SBA) - old_log_prob_SB).exp()
             if self.normalize_advantages:

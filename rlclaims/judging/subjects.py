@@ -202,7 +202,7 @@ def _check_remakable(algorithm: Algorithm) -> None:
     cls = type(algorithm)
     if not issubclass(cls, PPO):
         raise SpecError(f"Twin updates are of rlclaims.PPO and its subclasses, and {cls.__name__} is none.")
-    if cls.learn is not PPO.learn or cls.improve is not PPO.improve:
+    if any(getattr(cls, name) is not getattr(PPO, name) for name in ("learn", "improve", "run_epoch")):
         raise SpecError(
             f"{cls.__name__} learns in a way of its own, which has no such mechanisms to switch: twin updates are of "
             "subclasses of PPO that change settings or policy_loss."
@@ -217,7 +217,7 @@ def _check_objective(algorithm: Algorithm) -> None:
         return next((i for i, cls in enumerate(mro) if method in vars(cls)), len(mro))
 
     says = home("objective")
-    if mro[says] is Algorithm or min(home("learn"), home("improve")) < says:
+    if mro[says] is Algorithm or min(map(home, ("learn", "improve", "run_epoch"))) < says:
         name = mro[0].__name__
         raise SpecError(
             f"{name} learns in a way of its own, and landscapes ask what its update climbs: give it a method "
