@@ -7,7 +7,7 @@ from torch.distributions import Independent, Normal, kl_divergence
 
 from rlclaims.agents.networks import MLP, GaussianNetwork, GaussianPolicy
 from rlclaims.measures.divergence import kl_old_new, max_kl_old_new, mean_kl_old_new, q99_kl_old_new
-from rlclaims.measures.ratio import exceedance, max_ratio, min_ratio, q01_ratio, q99_ratio
+from rlclaims.measures.ratio import exceedance, max_ratio, mean_deviation, min_ratio, q01_ratio, q99_ratio
 from rlclaims.measures.surrogate import surrogate_new, surrogate_old
 from rlclaims.update import Batch, DiagonalGaussian, Update
 
@@ -125,10 +125,29 @@ def test_ratio_measures_are_those_of_the_pairs(update, pairs):
     ratio_SB, _, _ = pairs
     close(max_ratio(update), [max(ratio_B) for ratio_B in ratio_SB])
     close(min_ratio(update), [min(ratio_B) for ratio_B in ratio_SB])
+    close(mean_deviation(update), [sum(abs(r - 1) for r in ratio_B) / B for ratio_B in ratio_SB])
     for epsilon in (0.05, 0.2):
         outside = [sum(r < 1 - epsilon or r > 1 + epsilon for r in ratio_B) / B for ratio_B in ratio_SB]
         close(exceedance(update, epsilon), outside)
         assert min(outside) > 0 and max(outside) < 1
+
+
+def test_ratios_deviate_from_1_by_twice_the_total_variation_on_average():
+    n, generator = 200_000, torch.Generator().manual_seed(0)
+    network = GaussianNetwork(MLP((4, 2)))  # linear, and at bias alone its answer is the same in every state
+    shift_SA = torch.tensor([[0.1, 0.2], [0.8, 0.0], [0.0, 3.0]], dtype=torch.float64)
+    old_SP = torch.zeros(S, network.n_parameters, dtype=torch.float64)
+    new_SP = old_SP.clone()
+    new_SP[:, 4 * A : 5 * A] = shift_SA
+    action_SBA = torch.randn(S, n, A, generator=generator, dtype=torch.float64)
+    batch = Batch(torch.zeros(S, n, 4, dtype=torch.float64), action_SBA, torch.zeros(S, n))
+    update = Update(GaussianPolicy(network, old_SP), GaussianPolicy(network, new_SP), batch)
+    # Normals of deviation 1 whose means lie d apart have a total variation of 2 Phi(d / 2) - 1.
+    twice_S = 2 * torch.erf(shift_SA.norm(dim=1) / 2 / math.sqrt(2))
+    standard_error_S = (update.ratio - 1).abs().std(1) / math.sqrt(n)
+    # Largest of 3 standard normal deviations: below 4 with a probability of .9998.
+    assert ((mean_deviation(update) - twice_S) / standard_error_S).abs().max() < 4
+    assert twice_S.min() > 0.15 and twice_S.max() > 1.5
 
 
 def test_quantiles_are_those_of_numpy_and_lie_within_the_extremes(update, pairs):
@@ -159,7 +178,7 @@ def test_measures_are_double_precision_for_single_precision_policies(update):
     batch = Batch(update.batch.observation_SBO.float(), update.batch.action_SBA.float(), update.batch.advantage_SB)
     single = Update(old, new, batch)
     measures = (mean_kl_old_new, q99_kl_old_new, max_kl_old_new, max_ratio, q99_ratio, q01_ratio, min_ratio)
-    for measure in (*measures, surrogate_old, surrogate_new):
+    for measure in (*measures, mean_deviation, surrogate_old, surrogate_new):
         value_S = measure(single)
         assert value_S.dtype == torch.float64
         # Log probabilities here are below 2^6, so they round by less than 2^-18 and the ratios with them.

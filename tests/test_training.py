@@ -32,7 +32,7 @@ def assert_same_run(one, other):
     assert len(one.policy_parameters) == 3
     assert np.array_equal(one.policy_parameters, other.policy_parameters)
     assert len(one.normalizations) == 2 and np.array_equal(one.normalizations, other.normalizations)
-    assert len(one.series) == 26 and one.series == other.series
+    assert len(one.series) == 28 and one.series == other.series
     assert one.episodes and one.episodes == other.episodes
 
 
@@ -92,7 +92,7 @@ def test_measuring_leaves_training_as_it_is(monkeypatch):
     for one, other in zip(always, never, strict=True):
         assert np.array_equal(one.policy_parameters, other.policy_parameters)
         assert one.episodes == other.episodes
-        assert len(one.series) == 26
+        assert len(one.series) == 28
         assert other.series == {name: s for name, s in one.series.items() if name.endswith("/training")}
 
 

@@ -216,6 +216,8 @@ class Ratio:
     """What 99 of 100 pairs stay above."""
     min: Measure
     """Smallest among the pairs; falls with their number."""
+    deviation: Measure
+    """Mean distance from 1."""
     exceedance: Measure
     """Fraction of pairs outside [1 - eps, 1 + eps], with the algorithm's clip eps (.2 where it has none)."""
 
@@ -282,6 +284,7 @@ class Runs(Trained):
             Measure(self, "ratio/q99", f"{self.name}'s 99% quantile of the ratio"),
             Measure(self, "ratio/q01", f"{self.name}'s 1% quantile of the ratio"),
             Measure(self, "ratio/min", f"{self.name}'s min ratio"),
+            Measure(self, "ratio/deviation", f"{self.name}'s mean deviation of ratios from 1"),
             Measure(
                 self,
                 "ratio/exceedance",

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rlclaims.measures.divergence import max_kl_old_new, mean_kl_old_new, q99_kl_old_new
-from rlclaims.measures.ratio import exceedance, max_ratio, min_ratio, q01_ratio, q99_ratio
+from rlclaims.measures.ratio import exceedance, max_ratio, mean_deviation, min_ratio, q01_ratio, q99_ratio
 from rlclaims.measures.surrogate import surrogate_new, surrogate_old
 from rlclaims.update import Update
 
@@ -24,6 +24,7 @@ def measures(update: Update, epsilon: float) -> dict[str, Floats]:
         "ratio/q99": q99_ratio(update),
         "ratio/q01": q01_ratio(update),
         "ratio/min": min_ratio(update),
+        "ratio/deviation": mean_deviation(update),
         "ratio/exceedance": exceedance(update, epsilon),
         "surrogate/old": surrogate_old(update),
         "surrogate/new": surrogate_new(update),

@@ -30,6 +30,15 @@ def q01_ratio(update: Update) -> Tensor:
     return ratio(update).quantile(0.01, dim=1)
 
 
+def mean_deviation(update: Update) -> Tensor:
+    """Mean over the batch's pairs of |ratio - 1|, (S,).
+
+    On average over actions it is twice the total variation between the policies. 2401.16025 calls it ratio deviation,
+    and 2202.00079 stops its epochs by it.
+    """
+    return (ratio(update) - 1).abs().mean(1)
+
+
 def exceedance(update: Update, epsilon: float) -> Tensor:
     """Fraction of the batch's pairs whose ratio lies outside [1 - epsilon, 1 + epsilon], (S,)."""
     return ((ratio(update) - 1).abs() > epsilon).double().mean(1)

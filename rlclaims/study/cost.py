@@ -35,7 +35,7 @@ SERIES_BYTES = 25
 """Of a number in a file of measurements, as text."""
 TWIN_NUMBERS = 6 * len(parts())
 """Of each update that is made again, in a file of twin updates."""
-MEASURES = 13
+MEASURES = 14
 """Of each update, on the training batch and where it is held out: `rlclaims.training.measure`."""
 
 Kind = tuple[str, int]
