@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rlclaims.agents.algorithm import Agent, Algorithm
     from rlclaims.agents.ppo import PPO, PPOM, PPOMAtPPOsRates, PPONoClip
+    from rlclaims.agents.single import SingleSeed
     from rlclaims.agents.trpo import TRPO, TRPOPlus
     from rlclaims.judging.claim import Claim, Source, claim, family, source
     from rlclaims.judging.evidence import ClaimError, Evidence
@@ -56,6 +57,7 @@ _HOME = {
     "Rollout": "update",
     "Runs": "judging.runs",
     "Sample": "judging.samples",
+    "SingleSeed": "agents.single",
     "Source": "judging.claim",
     "TRPO": "agents.trpo",
     "TwinUpdates": "judging.twins",
@@ -82,8 +84,8 @@ _HOME = {
 __all__ = [
     "PPO", "PPOM", "TRPO", "Agent", "Algorithm", "Batch", "Claim", "ClaimError", "Evidence", "Factorial",
     "FinalReturns", "Gradients", "Landscapes", "LargeUpdates", "LateUpdates", "PPOMAtPPOsRates", "PPONoClip",
-    "Rollout", "Runs", "Sample", "Source", "TRPOPlus", "TwinUpdates", "Update", "Values", "all_of", "any_of",
-    "claim", "factorial", "family", "final_returns", "gradients", "landscape", "large_updates",
+    "Rollout", "Runs", "Sample", "SingleSeed", "Source", "TRPOPlus", "TwinUpdates", "Update", "Values", "all_of",
+    "any_of", "claim", "factorial", "family", "final_returns", "gradients", "landscape", "large_updates",
     "late_updates", "runs", "source", "theorem", "twins", "values",
 ]  # fmt: skip
 

@@ -1,0 +1,117 @@
+"""PPO written for one seed, as a user would write it, is PPO for many, bit for bit."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from rlclaims import PPO, Algorithm, Batch, SingleSeed
+from rlclaims.agents.algorithm import Agent
+from rlclaims.checkpoints import arrays_of
+from rlclaims.sim.tasks import task_named
+from rlclaims.study.plan import groups
+from rlclaims.study.spec import RunSpec, checked
+from rlclaims.training import Cohort, Group
+
+# Minibatches of the real size, whose sums are the ones that matter; few passes.
+REAL = {"steps": 2048, "minibatches": 32, "value_epochs": 1}
+
+
+@dataclass(frozen=True)
+class OneByOne(SingleSeed, Algorithm):
+    """PPO on one seed's numbers, with PPO's settings for Hopper."""
+
+    learning_rate: float = 3e-4
+    epochs: int = 2
+    scale_rewards: bool = True
+    initialization: str = "orthogonal"
+    anneal_learning_rates: bool = True
+    reward_clip: float | None = 10.0
+    observation_clip: float | None = 10.0
+
+    def learn_one(self, agent, rollout):
+        value_T, advantage_T = agent.estimate(rollout)
+        assert value_T.shape == advantage_T.shape == (1, self.steps)
+        batch = Batch(rollout.observation_STO, rollout.action_STA, advantage_T)
+        old_log_prob_T = agent.log_prob(batch)
+        data = (rollout.observation_STO, rollout.action_STA, old_log_prob_T, advantage_T)
+        for observation, action, old_log_prob, advantage in agent.minibatches(self.epochs, *data):
+            advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+            ratio = (agent.network(agent.theta_SP, observation).log_prob(action) - old_log_prob).exp()
+            loss = -torch.min(ratio * advantage, ratio.clamp(0.8, 1.2) * advantage).mean()
+            agent.theta_SP.grad = None
+            loss.backward()
+            agent.policy_adam.step(agent.theta_SP.grad, agent.annealed(self.learning_rate))
+        agent.fit_values(rollout.observation_STO, value_T, advantage_T)
+        return batch
+
+
+def test_ppo_for_one_seed_is_ppo_for_many_bit_for_bit():
+    seeds, task = (3, 9, 4), task_named("Hopper-v5")
+    many = Cohort(task, [Group(PPO(**REAL, epochs=2), seeds)], 2).train()
+    one_by_one = Cohort(task, [Group(OneByOne(**REAL), seeds)], 2).train()
+    for ours, theirs in zip(one_by_one, many, strict=True):
+        assert ours.failure is theirs.failure is None
+        assert len(ours.policy_parameters) == 3
+        assert np.array_equal(ours.policy_parameters, theirs.policy_parameters)
+        assert ours.series == theirs.series and ours.episodes == theirs.episodes
+        kept, expected = arrays_of(ours.checkpoints), arrays_of(theirs.checkpoints)
+        assert len(kept) == 13 and kept.keys() == expected.keys()
+        for name, array in expected.items():
+            assert np.array_equal(kept[name], array), name
+
+
+@dataclass(frozen=True)
+class Watched(SingleSeed, PPO):
+    """PPO's own learning, seed by seed."""
+
+    def learn_one(self, agent, rollout):
+        SEEN.append((agent.seeds, rollout.reward_ST.shape, len(agent.theta_SP)))
+        return PPO.learn(self, agent, rollout)
+
+
+SEEN = []
+
+
+@pytest.mark.parametrize("seeds", [(3,), (3, 0, 11)])
+def test_each_seed_learns_once_and_from_its_own_steps(seeds, make_rollout):
+    sizes = {"steps": 128, "minibatches": 4, "epochs": 2, "value_epochs": 2, "hidden": (16, 16)}
+    one_by_one, many = Agent(Watched(**sizes), seeds, 5, 2, 3), Agent(PPO(**sizes), seeds, 5, 2, 3)
+    generator = torch.Generator().manual_seed(0)
+    SEEN.clear()
+    for _ in range(2):  # the second goes on from the first one's moments, shuffles and rewards
+        rollout = make_rollout(many, generator)
+        batches = [agent.algorithm.learn(agent, rollout) for agent in (one_by_one, many)]
+        for agent in (one_by_one, many):
+            agent.iteration += 1
+        for name in ("observation_SBO", "action_SBA", "advantage_SB"):
+            assert torch.equal(getattr(batches[0], name), getattr(batches[1], name))
+        for name in ("theta_SP", "phi_SP"):
+            assert torch.equal(getattr(one_by_one, name), getattr(many, name))
+        assert np.array_equal(one_by_one.reward_states(), many.reward_states())
+    once = [((seed,), (1, 128), 1) for seed in seeds]
+    assert once + once == SEEN
+
+
+def test_it_has_the_papers_settings_of_what_it_derives_from_as_well_and_can_be_trained():
+    assert Watched.for_task("Walker2d-v5").learning_rate == PPO.for_task("Walker2d-v5").learning_rate == 4e-4
+    specs = [checked(RunSpec(algorithm, "Hopper-v5", 1, 0)) for algorithm in (Watched(), OneByOne())]
+    assert [group.algorithm for group in groups(specs)] == [Watched(), OneByOne()]
+
+
+def test_what_does_not_say_how_one_seed_learns_cannot_be_made():
+    @dataclass(frozen=True)
+    class Nothing(SingleSeed, Algorithm):
+        pass
+
+    with pytest.raises(TypeError, match="learn_one"):
+        Nothing()
+
+
+def test_what_would_learn_by_its_bases_learn_instead_is_refused_where_it_is_written():
+    with pytest.raises(TypeError, match=r"^Reversed would learn by .*: name SingleSeed before its base\.$"):
+
+        class Reversed(PPO, SingleSeed):
+            def learn_one(self, agent, rollout):
+                raise NotImplementedError
