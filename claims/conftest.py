@@ -1,5 +1,7 @@
 """The algorithms that the claims are about, with the papers' settings, over the profile's seeds."""
 
+from successors import ESPO, PPORB, SPO
+
 import rlclaims
 from rlclaims import PPO, PPOM, TRPO, PPOMAtPPOsRates, PPONoClip, TRPOPlus
 
@@ -38,6 +40,23 @@ ppo_no_clip_final = rlclaims.final_returns(PPONoClip)
 trpo_plus_final = rlclaims.final_returns(TRPOPlus)
 ppo_final_on_humanoid = rlclaims.final_returns(PPO, "Humanoid-v5")
 trpo_plus_final_on_humanoid = rlclaims.final_returns(TRPOPlus, "Humanoid-v5")
+
+# Successors of PPO, PPO without its clip alone, and the two of which SPO's authors say most with deep networks: seven
+# layers, of which the widths are the suite's. Of the profile `paper`, too.
+spo = rlclaims.runs(SPO)
+espo = rlclaims.runs(ESPO)
+ppo_rb = rlclaims.runs(PPORB)
+ppo_unclipped = rlclaims.runs(PPO, clip_epsilon=None)
+spo_final = rlclaims.final_returns(SPO)
+espo_final = rlclaims.final_returns(ESPO)
+ppo_rb_final = rlclaims.final_returns(PPORB)
+ppo_unclipped_final = rlclaims.final_returns(PPO, clip_epsilon=None)
+DEEP = {"hidden": (64,) * 6}
+ppo_on_hopper = rlclaims.runs(PPO, "Hopper-v5")
+deep_ppo = rlclaims.runs(PPO, "Hopper-v5", **DEEP)
+deep_spo = rlclaims.runs(SPO, "Hopper-v5", **DEEP)
+deep_ppo_final = rlclaims.final_returns(PPO, "Hopper-v5", **DEEP)
+deep_spo_final = rlclaims.final_returns(SPO, "Hopper-v5", **DEEP)
 
 # A million steps each, in updates on one batch or on ten.
 ONE = {"steps": 2048, "iterations": 488}
