@@ -1,6 +1,8 @@
 """PPO written for one seed, as a user would write it, is PPO for many, bit for bit."""
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -98,6 +100,21 @@ def test_it_has_the_papers_settings_of_what_it_derives_from_as_well_and_can_be_t
     assert Watched.for_task("Walker2d-v5").learning_rate == PPO.for_task("Walker2d-v5").learning_rate == 4e-4
     specs = [checked(RunSpec(algorithm, "Hopper-v5", 1, 0)) for algorithm in (Watched(), OneByOne())]
     assert [group.algorithm for group in groups(specs)] == [Watched(), OneByOne()]
+
+
+def test_the_readmes_update_for_one_seed_can_be_trained():
+    text = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S)
+    (block,) = (block for block in blocks if "learn_one" in block)
+    names = {"__name__": __name__}
+    exec(block, names)
+    algorithm = names["OneStep"](steps=64, minibatches=4, value_epochs=1, adam_epsilon=1e-30)
+    for record in Cohort(task_named("InvertedPendulum-v5"), [Group(algorithm, (0, 1))], 2).train():
+        assert record.failure is None
+        first, second = np.diff(record.policy_parameters, axis=0)
+        # Adam's first step is the learning rate, up or down, and no later one is much longer.
+        np.testing.assert_allclose(np.abs(first), algorithm.learning_rate, rtol=1e-3)
+        assert second.any() and np.abs(second).max() < 2 * algorithm.learning_rate
 
 
 def test_what_does_not_say_how_one_seed_learns_cannot_be_made():
