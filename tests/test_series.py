@@ -1,6 +1,8 @@
 """A measure over training: which iterations a part of it takes, and how two measures of the same runs go together."""
 
 import math
+import zlib
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -190,3 +192,20 @@ def test_rank_correlation_is_spearmans_with_and_without_ties(n):
 def test_there_is_no_rank_correlation_of_what_does_not_vary_or_is_no_number(x, y):
     assert math.isnan(rank_correlation(x, y))
     assert math.isnan(rank_correlation(y, x))
+
+
+@pytest.mark.parametrize("group", ["kl_old_new", "kl_deployed", "ratio", "surrogate"])
+def test_a_measure_is_read_from_the_series_of_its_name(group):
+    class Named(dict):
+        """Series whose numbers tell their names."""
+
+        def __missing__(self, name):
+            return [float(zlib.crc32(name.encode()))]
+
+    of_seeds = tuple(Measured(None, Named()) for _ in range(5))
+    measures = getattr(Runs(PPO(), "Hopper-v5", 1, tuple(range(5)), of_seeds), group)
+    assert len(fields(measures)) >= 2
+    for field in fields(measures):
+        for states in ("training", "held_out"):
+            rows = getattr(getattr(measures, field.name), states).rows
+            assert rows == ((zlib.crc32(f"{group}/{field.name}/{states}".encode()),),) * 5
