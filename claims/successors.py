@@ -32,9 +32,8 @@ class SPO(PPO):
 class ESPO(PPO):
     """PPO without a clip, whose epochs end once ratios are on average farther from 1 than delta.
 
-    It is looked at after each epoch, on the whole batch. The default of delta is that of others who implement the
-    paper (nico-bohlinger/RL-X, `max_ratio_delta`; kilroy_module_pytorch_py_sdk), whose own text was not at hand. RL-X
-    looks at every minibatch, of 300 at most; here they are 320.
+    It is looked at after each epoch, on the whole batch. The default of delta is that of another implementation
+    (nico-bohlinger/RL-X, `max_ratio_delta`), which looks at every minibatch.
     """
 
     delta: float = 0.25

@@ -46,7 +46,7 @@ def _verdict(one: Declared, result: Mapping[str, Any] | None, profile: str) -> s
         return "not run"
     if result.get("status") == "wiring":
         return "wiring only"
-    star = "*" if result["expected"] == "refuted" else ""
+    star = "*" if one.expected == "refuted" else ""
     evidence = result.get("evidence") or {}
     told = [evidence["reason"].replace("_", " ")] if evidence.get("reason") else []
     told += [f"{evidence['n']} seeds"] if evidence.get("n") else []

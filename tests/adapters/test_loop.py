@@ -84,7 +84,7 @@ def test_its_series_are_those_that_it_works_out_itself(task):
         f"{name}/{states}": n
         for name in (
             "kl_old_new/mean", "kl_old_new/q99", "kl_old_new/max", "ratio/max", "ratio/q99", "ratio/q01", "ratio/min",
-            "ratio/exceedance", "surrogate/old", "surrogate/new",
+            "ratio/exceedance", "ratio/deviation", "surrogate/old", "surrogate/new",
         )
         for states, n in (("training", ITERATIONS), ("held_out", 2))
     }  # fmt: skip

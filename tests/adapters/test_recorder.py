@@ -72,6 +72,7 @@ def naive(old, new, pairs, states):
         "ratio/q01": np.quantile(ratios, 0.01),
         "ratio/min": min(ratios),
         "ratio/exceedance": sum(abs(ratio - 1) > EPSILON for ratio in ratios) / len(ratios),
+        "ratio/deviation": math.fsum(abs(ratio - 1) for ratio in ratios) / len(ratios),
         "surrogate/old": float(pairs[2].mean()),
         "surrogate/new": math.fsum(gains) / len(gains),
     }

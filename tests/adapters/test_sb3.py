@@ -206,6 +206,7 @@ def test_kl_and_ratios_are_those_of_its_own_policies_on_its_own_buffers(run):
             "ratio/q99": np.quantile(ratio_B, 0.99),
             "ratio/q01": np.quantile(ratio_B, 0.01),
             "ratio/min": ratio_B.min(),
+            "ratio/deviation": abs(ratio_B - 1).mean(),
             "surrogate/old": advantage_B.mean(),
             "surrogate/new": (ratio_B * advantage_B).mean(),
         }

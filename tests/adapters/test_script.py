@@ -65,6 +65,7 @@ def test_its_series_are_those_that_it_writes_down_itself(both):
         "ratio/q01": np.quantile(ratio_KB, 0.01, axis=1),
         "ratio/min": ratio_KB.min(1),
         "ratio/exceedance": (abs(ratio_KB - 1) > EPSILON).mean(1),
+        "ratio/deviation": abs(ratio_KB - 1).mean(1),
         "surrogate/new": plain["surrogate"],
     }
     assert 0 < expected["ratio/exceedance"].mean() < 1
