@@ -122,7 +122,7 @@ def stand_ins(monkeypatch):
         def start(module, specs, **told):
             log = tempfile.TemporaryFile()  # noqa: SIM115  (the executor closes it)
             command = [sys.executable, "-c", programs[len(started)]]
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True)
             started.append(
                 (process, [(spec, Study(*study)) for spec, study in zip(specs, told["studies"], strict=True)])
             )

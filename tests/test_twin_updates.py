@@ -731,7 +731,9 @@ def test_a_process_that_dies_stops_the_others_and_is_told(stored, monkeypatch):
     def stand_in(*_, **__):
         log = tempfile.TemporaryFile()  # noqa: SIM115  (the executor closes it)
         command = [sys.executable, "-c", bodies[len(processes)]]
-        processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True))
+        processes.append(
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True)
+        )
         return processes[-1], log
 
     monkeypatch.setattr(crew, "start", stand_in)
