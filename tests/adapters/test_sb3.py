@@ -138,10 +138,10 @@ class Trained:
 @pytest.fixture(scope="module", params=CASES)
 def run(request):
     case = CASES[request.param]
-    model, recorder, copies = case.model(), Keeping(), Copies()
-    total = UPDATES * model.n_steps * case.environments
-    # Images round by how many threads share them, and what a module shares is made before a test sets their number.
+    # Sums round by how many threads share them, and what a module shares is made before a test sets their number.
     with one_torch_thread():
+        model, recorder, copies = case.model(), Keeping(), Copies()
+        total = UPDATES * model.n_steps * case.environments
         model.learn(total, callback=[copies, RecordUpdates(recorder, case.make_env, seed=9)])
     return Trained(case, model, recorder, copies)
 
