@@ -62,7 +62,9 @@ def receive() -> tuple[dict[str, Any], list[RunSpec], TextIO]:
 def kill(process: "subprocess.Popen[str]") -> None:
     """End such a process, and what it runs itself: a foreign script goes on training else."""
     if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)  # it leads a session, and with it a group, of its own
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # `start` has made it lead a session, and with it a group
+        process.kill()
 
 
 def last_words(log: IO[bytes]) -> str:
