@@ -278,9 +278,12 @@ def test_a_policy_that_stayed_is_at_no_distance(draw):
         assert (kl(said, said) == 0).all()
 
 
-def test_what_was_said_stays_as_it_was_when_its_tensors_are_written_over(draw):
-    mean_BA, std_A, logits_BC, action_BA = draw(B, A), draw(A).exp(), draw(B, CHOICES), draw(B, A)
-    covariance_AA = torch.eye(A)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_was_said_stays_as_it_was_when_its_tensors_are_written_over(draw, dtype):
+    mean_BA, std_A, logits_BC, action_BA = (
+        x.to(dtype) for x in (draw(B, A), draw(A).exp(), draw(B, CHOICES), draw(B, A))
+    )
+    covariance_AA = torch.eye(A, dtype=dtype)
     cases = [
         (Normal(mean_BA, std_A), action_BA),
         (Independent(Normal(mean_BA, std_A), 1), action_BA),
