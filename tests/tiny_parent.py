@@ -7,7 +7,7 @@ import time
 
 if __name__ == "__main__":
     sys.stdin.read()
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     for said in ({"child": child.pid}, {"iteration": 0}):
         print(json.dumps(said), flush=True)
-    time.sleep(600)
+    time.sleep(60)

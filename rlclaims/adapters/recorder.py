@@ -73,7 +73,8 @@ class Recorder:
         """Measure an update that is made in the meantime.
 
         Args:
-            policy: as it stands, and as it will stand at the end: a module, or a function that asks one.
+            policy: as it stands, and as it will stand at the end: a module, or a function that asks one. A module that
+                asking moves, by batch normalisation say, is asked by a function that puts it into eval mode meanwhile.
             pairs: what is learnt from.
             held_out: collects as many fresh pairs of the policy; it is asked every tenth time, before the update.
 
