@@ -1,6 +1,7 @@
 """Trainings that are run as they are, seed by seed, as the runs of a claim: `rlclaims.runs(SB3("PPO"))`."""
 
 import importlib
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -99,6 +100,28 @@ class Foreign(ABC):
             gymnasium.spec(name)
         except (ImportError, gymnasium.error.Error):
             raise ValueError(f"Gymnasium knows no environment {task!r}.") from None
+
+
+class OfSteps(Foreign):
+    """What is told its steps and its epsilon; a dataclass made of it has both among its fields."""
+
+    steps_between_updates: int
+    epsilon: float
+
+    @property
+    def steps(self) -> int:
+        """Environment steps between two updates."""
+        return self.steps_between_updates
+
+    @property
+    def ratio_epsilon(self) -> float:
+        """Distance from 1 beyond which a ratio is counted."""
+        return self.epsilon
+
+
+def in_names(text: str) -> str:
+    """A text as it may stand in the name of a folder."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", text)
 
 
 class NotRecordedError(RuntimeError):

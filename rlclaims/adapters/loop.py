@@ -7,17 +7,16 @@ def train(task, seed, iterations, recorder):
 """
 
 import importlib
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlclaims.adapters.foreign import Foreign
+from rlclaims.adapters.foreign import OfSteps, in_names
 from rlclaims.adapters.recorder import EPSILON, Recorder
 
 
 @dataclass(frozen=True)
-class Loop(Foreign):
+class Loop(OfSteps):
     """A training function."""
 
     function: str
@@ -36,17 +35,7 @@ class Loop(Foreign):
     @property
     def title(self) -> str:
         """Such as "train" for "my_pkg.training:train"."""
-        return re.sub(r"[^A-Za-z0-9.]+", "-", str(self.function).rpartition(":")[2])
-
-    @property
-    def steps(self) -> int:
-        """Environment steps between two updates."""
-        return self.steps_between_updates
-
-    @property
-    def ratio_epsilon(self) -> float:
-        """Distance from 1 beyond which a ratio is counted."""
-        return self.epsilon
+        return in_names(str(self.function).rpartition(":")[2])
 
     @property
     def code(self) -> tuple[tuple[str, Path], ...]:

@@ -12,7 +12,6 @@ import importlib
 import inspect
 import json
 import math
-import re
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -24,7 +23,7 @@ import numpy as np
 import torch
 
 from rlclaims.adapters.actions import Said, TorchActions
-from rlclaims.adapters.foreign import Foreign
+from rlclaims.adapters.foreign import Foreign, in_names
 from rlclaims.adapters.recorder import EPSILON, Pairs, Recorder
 from rlclaims.agents.advantages import generalized_advantages
 from rlclaims.randomness import Purpose, stream, torch_stream
@@ -226,7 +225,7 @@ class SB3(Foreign):
     @property
     def title(self) -> str:
         """Such as "sb3-PPO"."""
-        return "sb3-" + re.sub(r"[^A-Za-z0-9.]+", "-", self.name)
+        return "sb3-" + in_names(self.name)
 
     @property
     def words(self) -> str:

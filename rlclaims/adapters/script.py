@@ -9,7 +9,6 @@ optimiser on a new `b_obs`, and ends where the next begins or the script does. N
 
 import json
 import os
-import re
 import runpy
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from torch.distributions import Distribution
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from rlclaims.adapters.actions import Said
-from rlclaims.adapters.foreign import Foreign
+from rlclaims.adapters.foreign import OfSteps, in_names
 from rlclaims.adapters.recorder import EPSILON, Pairs, Recorder
 
 CLEANRL = ("--seed", "{seed}", "--env-id", "{task}", "--total-timesteps", "{steps}")
@@ -31,7 +30,7 @@ KEPT = ("agent", "b_obs", "b_actions", "b_advantages")
 
 
 @dataclass(frozen=True)
-class Script(Foreign):
+class Script(OfSteps):
     """A script that trains."""
 
     path: str
@@ -50,17 +49,7 @@ class Script(Foreign):
     @property
     def title(self) -> str:
         """The script's name."""
-        return re.sub(r"[^A-Za-z0-9.]+", "-", Path(self.path).stem)
-
-    @property
-    def steps(self) -> int:
-        """Environment steps between two updates."""
-        return self.steps_between_updates
-
-    @property
-    def ratio_epsilon(self) -> float:
-        """Distance from 1 beyond which a ratio is counted."""
-        return self.epsilon
+        return in_names(Path(self.path).stem)
 
     @property
     def code(self) -> tuple[tuple[str, Path], ...]:

@@ -70,12 +70,13 @@ def test_what_has_no_bound_is_skipped_and_the_rest_is_judged(gate, tmp_path):
     bounds = "--claims-bound=mean_kl=5", "--claims-bound", "held_out_agreement=99"
     # As a user has it: pytest by itself has the working directory on no path.
     result = gate("--claims-subject=algos:small", *bounds, of_its_own=True)
-    assert outcomes(result) == {
+    found = outcomes(result)
+    assert found.pop("surrogate_rises") in ("PASSED", "INCONCLUSIVE")  # as the seeds have it
+    assert found == {
         "mean_kl[5]": "PASSED",
         "constraint[none]": "SKIPPED",
         "exceedance[none]": "SKIPPED",
         "held_out_agreement[99]": "PASSED",
-        "surrogate_rises": outcomes(result)["surrogate_rises"],
         "numbers_are_finite": "PASSED",
         "a_seed_reproduces": "PASSED",
     }
