@@ -1,9 +1,11 @@
 """A function of yours that trains, as the runs of a claim: `rlclaims.runs(Loop("my_pkg.training:train", 2048))`.
 
-def train(task, seed, iterations, recorder):
-    ...
-        with recorder.update(policy, Pairs(observation, action, advantage)):
-            ...
+    def train(task, seed, iterations, recorder):
+        ...
+            with recorder.update(policy, Pairs(observation, action, advantage)):
+                ...
+
+The recorder tells when fresh pairs are wanted (`recorder.wants_held_out`).
 """
 
 import importlib
