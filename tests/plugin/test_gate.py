@@ -129,7 +129,7 @@ def test_subject_and_bounds_may_stand_in_the_project(gate, pytester):
         (["--claims-subject=nowhere:PPO"], "The module 'nowhere' of 'nowhere:PPO' cannot be imported: *"),
         (["--claims-subject=algos:PPP"], "The module 'algos' has no 'PPP'."),
         (["--claims-subject=algos:nothing"], "'algos:nothing' is neither a subclass of *, but 7."),
-        (["--claims-subject=cleanrl:nowhere.py"], "There is no script 'nowhere.py'.*"),
+        (["--claims-subject=cleanrl:nowhere.py"], "There is no script 'nowhere.py'; it is a file *"),
         (["--claims-subject=algos:small", "--claims-bound=mean_kl"], "--claims-bound is a name and a number, *"),
         (
             ["--claims-subject=algos:small", "--claims-bound=mean_kl=-1"],
