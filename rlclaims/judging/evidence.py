@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from numbers import Real
-from typing import Any, NoReturn, TypeGuard
+from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from rlclaims.stats.describe import skewness, standard_deviation
 from rlclaims.stats.method import Method
 from rlclaims.stats.power import MOST_SEEDS, minimal_detectable_effect, seeds_needed
 from rlclaims.stats.verdict import Design, Interval, Judgement, Reason, Region, Verdict, judge
+
+if TYPE_CHECKING:
+    from rlclaims.judging.samples import Sample
 
 
 class ClaimError(Exception):
@@ -134,6 +137,8 @@ class Comparison(Evidence):
     """The failed runs and why they failed."""
     correlation: float | None = None
     """Of paired numbers, that of the two sides over seeds, NaN where they do not vary; None for what is not paired."""
+    samples: "tuple[Sample, ...]" = ()
+    """The plain samples of runs that the numbers are made of."""
     terms: Terms = field(default_factory=lambda: terms_now())
 
     @cached_property

@@ -108,4 +108,6 @@ class Factorial:
             values=values,
             failures=failures,
             correlation=None,
+            runs=None,
+            made_of=(),
         )

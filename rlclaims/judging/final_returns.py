@@ -17,4 +17,4 @@ class FinalReturns(Trained):
     def mean(self) -> Sample:
         """Mean return of a whole fresh episode."""
         values = tuple(math.nan if m.failure else statistics.fmean(m.series["return"]) for m in self._measured)
-        return Sample(f"{self.name}'s final return", values, self.seeds, self.scope, self.failures)
+        return Sample(f"{self.name}'s final return", values, self.seeds, self.scope, self.failures, runs=self)

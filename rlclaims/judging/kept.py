@@ -34,6 +34,8 @@ class Contrast:
     failures: tuple[str, ...]
     log_scale: bool
     bounds: tuple[float, float] | None = None
+    runs: Trained | None = None
+    """The runs that it is a number of."""
 
     def overall(self) -> Sample:
         """Over the kept iterations, each with the same weight: the mean, and of factors the geometric mean."""
@@ -79,7 +81,14 @@ class Contrast:
         values = tuple(summary(row) if row else math.nan for row in self.rows)
         words = f"{self.quantity}, {when}"
         return Sample(
-            words, values, self.seeds, self.scope, self.failures, log_scale=self.log_scale, bounds=self.bounds
+            words,
+            values,
+            self.seeds,
+            self.scope,
+            self.failures,
+            log_scale=self.log_scale,
+            bounds=self.bounds,
+            runs=self.runs,
         )
 
 
@@ -102,4 +111,4 @@ class Kept(Trained):
     ) -> Contrast:
         kept = range(len(checkpoint_iterations(self.iterations, HELD_OUT_EVERY)))
         rows = tuple(() if m.failure else tuple(number(At(m, k)) for k in kept) for m in self._measured)
-        return Contrast(f"{self.name}'s {words}", rows, self.seeds, self.scope, self.failures, False, bounds)
+        return Contrast(f"{self.name}'s {words}", rows, self.seeds, self.scope, self.failures, False, bounds, self)

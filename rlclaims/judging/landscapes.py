@@ -256,7 +256,7 @@ class Landscapes(Trained):
         self, words: str, number: "Callable[[_At], float]", bounds: tuple[float, float] | None = None
     ) -> Contrast:
         rows = tuple(() if m.failure else tuple(map(number, self._kept(m))) for m in self._measured)
-        return Contrast(f"{self.name}'s {words}", rows, self.seeds, self.scope, self.failures, False, bounds)
+        return Contrast(f"{self.name}'s {words}", rows, self.seeds, self.scope, self.failures, False, bounds, self)
 
     def _summed(
         self, words: str, last: int, parts: "Callable[[_At], tuple[float, ...]]", number: Callable[..., float]
@@ -272,7 +272,7 @@ class Landscapes(Trained):
 
         values = tuple(math.nan if m.failure else of(m) for m in self._measured)
         when = f"last {last} kept iterations"
-        return Sample(f"{self.name}'s {words}, {when}", values, self.seeds, self.scope, self.failures)
+        return Sample(f"{self.name}'s {words}, {when}", values, self.seeds, self.scope, self.failures, runs=self)
 
     def _kept(self, measured: "Measured") -> "list[_At]":
         return [_At(measured, k) for k in range(len(checkpoint_iterations(self.iterations, HELD_OUT_EVERY)))]

@@ -69,6 +69,8 @@ class Series:
     """Whether it is measured on fresh pairs, instead of on the training batch."""
     algorithm: str = ""
     """What the runs were trained by, in words."""
+    runs: "Trained | None" = None
+    """The runs that it is measured on."""
 
     def first(self, fraction: float) -> Sample:
         """Mean over the first part of the measured iterations, per seed."""
@@ -94,7 +96,7 @@ class Series:
         if n and not chosen:
             chosen = [min(range(n), key=lambda i: abs((i + 0.5) / n - (start + end) / 2))]
         return self._sample(
-            f"{self.quantity}, from {start:.0%} to {end:.0%} of training",
+            f"{self.quantity}, from {_percent(start)} to {_percent(end)} of training",
             lambda row: sum(row[i] for i in chosen) / len(chosen),
         )
 
@@ -134,6 +136,7 @@ class Series:
             self.scope,
             self.failures,
             bounds=(-1.0, 1.0),
+            runs=self.runs,
         )
 
     def _same_runs(self, other: object, what: str) -> None:
@@ -165,11 +168,11 @@ class Series:
             chosen = part(row, math.ceil(fraction * len(row) - 1e-9))
             return sum(chosen) / len(chosen)
 
-        return self._sample(f"{self.quantity}, {which} {fraction:.0%} of training", mean)
+        return self._sample(f"{self.quantity}, {which} {_percent(fraction)} of training", mean)
 
     def _sample(self, quantity: str, summary: Callable[[tuple[float, ...]], float]) -> Sample:
         values = tuple(summary(row) if row else math.nan for row in self.rows)
-        return Sample(quantity, values, self.seeds, self.scope, self.failures, bounds=self.bounds)
+        return Sample(quantity, values, self.seeds, self.scope, self.failures, bounds=self.bounds, runs=self.runs)
 
 
 @dataclass(frozen=True)
@@ -242,16 +245,20 @@ class Trained:
         iterations: int,
         seeds: tuple[int, ...],
         measured: "tuple[Measured, ...]",
+        study: "Study | None" = None,
     ) -> None:
         self.settings: Any = algorithm
         """The algorithm, a frozen dataclass of its settings."""
         self.name = _named(algorithm, task)
         """The algorithm's class, with the settings that differ from the papers' for the task."""
         self.task, self.iterations = task, iterations
+        self.steps = iterations * algorithm.steps
+        """Of the environment, in each run."""
         self.seeds = seeds
+        self.study = study
+        """What is derived from the runs, or None for the runs themselves."""
         self._measured = measured
-        steps = iterations * algorithm.steps
-        self.scope = f"{task}, {steps:,} steps, seeds {seeds[0]} to {seeds[-1]}" if seeds else f"{task}, no seeds"
+        self.scope = f"{task}, {self.steps:,} steps, seeds {seeds[0]} to {seeds[-1]}" if seeds else f"{task}, no seeds"
         self.failures = tuple(
             f"{self.name} seed {seed}: {m.failure}" for seed, m in zip(seeds, measured, strict=True) if m.failure
         )
@@ -316,7 +323,12 @@ class Runs(Trained):
         rows = tuple(() if m.failure else tuple(m.series[name]) for m in self._measured)
         held_out = name.endswith("/held_out")
         every = HELD_OUT_EVERY if held_out else 1
-        return Series(words, rows, self.seeds, self.scope, self.failures, bounds, every, held_out, self.name)
+        return Series(words, rows, self.seeds, self.scope, self.failures, bounds, every, held_out, self.name, self)
+
+
+def _percent(fraction: float) -> str:
+    """To as many digits as tell it from another: what a quantity is called is what it is found by."""
+    return f"{100 * fraction:g}%"
 
 
 def _named(algorithm: "Algorithm | Foreign", task: str) -> str:

@@ -23,6 +23,9 @@ from rlclaims.stats.method import Method
 from rlclaims.stats.two_groups import Permutation, Welch
 from rlclaims.stats.verdict import Region, Relation
 
+if TYPE_CHECKING:
+    from rlclaims.judging.runs import Trained
+
 MEAN_BY_T, WELCH = StudentT(), Welch()
 METHODS: dict[str, Method] = {
     method.name: method for method in (MEAN_BY_T, BootstrapT(), SignFlip(), WELCH, Permutation())
@@ -52,6 +55,15 @@ class Sample:
     other_seeds: tuple[int, ...] = ()
     correlation: float | None = None
     """Of paired numbers, that of the two sides over seeds, NaN where they do not vary; None for what is not paired."""
+    runs: Trained | None = None
+    """The runs that it is a plain number of; None for what is made of such samples, and of a factorial."""
+    made_of: tuple[Sample, ...] = ()
+    """The plain samples of runs that it is made of; empty where it is one."""
+
+    @property
+    def plain(self) -> tuple[Sample, ...]:
+        """The plain samples of runs that it is made of, itself if it is one."""
+        return self.made_of or (self,)
 
     @property
     def median(self) -> Sample:
@@ -161,7 +173,8 @@ class Sample:
             self._not_judged_yet()
             shifted = tuple(a - float(other) for a in self.values)
             bounds = None if self.bounds is None else (self.bounds[0] - other, self.bounds[1] - other)
-            return replace(self, quantity=f"{self.quantity} - {other:g}", values=shifted, bounds=bounds)
+            quantity = f"{self.quantity} - {other:g}"
+            return replace(self, quantity=quantity, values=shifted, bounds=bounds, runs=None, made_of=self.plain)
         other = self._comparable(other, "-")
         if self.seeds == other.seeds:
             differences = tuple(a - b for a, b in zip(self.values, other.values, strict=True))
@@ -218,6 +231,7 @@ class Sample:
             scope=self.scope,
             failures=self.failures,
             correlation=self.correlation,
+            samples=self.plain,
         )
 
     @property
@@ -249,7 +263,15 @@ class Sample:
         self._not_judged_yet()
         values = tuple(math.nan if math.isnan(value) else float(event(value)) for value in self.values)
         quantity = f"{self.quantity} {sign} {bound:g}"
-        return replace(self, quantity=quantity, values=values, method=ClopperPearson(), bounds=(0.0, 1.0))
+        return replace(
+            self,
+            quantity=quantity,
+            values=values,
+            method=ClopperPearson(),
+            bounds=(0.0, 1.0),
+            runs=None,
+            made_of=self.plain,
+        )
 
     def _combined(self, other: Sample, operator: str, values: tuple[float, ...], *, log_scale: bool) -> Sample:
         """One number per seed, judged as both sides are where they agree."""
@@ -264,6 +286,8 @@ class Sample:
             failures=tuple(dict.fromkeys(self.failures + other.failures)),
             log_scale=log_scale,
             bounds=bounds,
+            runs=None,
+            made_of=self.plain + other.plain,
         )
 
     def _unpaired(

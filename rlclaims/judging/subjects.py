@@ -127,7 +127,7 @@ def subject(spec: RunsSpec, run_specs: Sequence[RunSpec], measured: "Sequence[Me
         return first.algorithm, first.task, first.iterations, seeds, tuple(measured[i * n : (i + 1) * n])
 
     asked = Runs if spec.study is None else DERIVED[spec.study.kind]
-    made = [asked(*of_cell(i)) for i in range(len(tried) * each)]
+    made = [asked(*of_cell(i), spec.study) for i in range(len(tried) * each)]
     if spec.factors is None:
         return made[0]
     if not tuned:

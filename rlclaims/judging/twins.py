@@ -154,7 +154,7 @@ class TwinUpdates(Trained):
             return tuple(float(x) if math.isfinite(x) else math.nan for x in change)
 
         rows = tuple(map(row, self._measured))
-        return Contrast(f"{self.name}'s {words}", rows, self.seeds, self.scope, self.failures, log_scale, bounds)
+        return Contrast(f"{self.name}'s {words}", rows, self.seeds, self.scope, self.failures, log_scale, bounds, self)
 
     def _clips(self, otherwise: str) -> None:
         if self.settings.clip_epsilon is None:

@@ -88,7 +88,8 @@ class LateUpdates(Trained):
             return number((after_UG - before_UG) / np.abs(others_G))
 
         values = tuple(math.nan if m.failure else of(m) for m in self._measured)
-        return Sample(f"{self.name}'s {words}", values, self.seeds, self.scope, self.failures, bounds=bounds)
+        quantity = f"{self.name}'s {words}"
+        return Sample(quantity, values, self.seeds, self.scope, self.failures, bounds=bounds, runs=self)
 
 
 class LargeUpdates(Trained):
@@ -118,4 +119,4 @@ class LargeUpdates(Trained):
             return float(change(return_PG).mean() / abs(measured.series["own/return"][0]))
 
         values = tuple(math.nan if m.failure else of(m) for m in self._measured)
-        return Sample(f"{self.name}'s {words}", values, self.seeds, self.scope, self.failures)
+        return Sample(f"{self.name}'s {words}", values, self.seeds, self.scope, self.failures, runs=self)
