@@ -7,7 +7,7 @@ from rlclaims.stats.distribution_free import Betting, ClopperPearson, Quantile
 from rlclaims.stats.effect import WrongOrder
 from rlclaims.stats.mean import StudentT
 from rlclaims.stats.power import minimal_detectable_effect, pilot_bound, power, seeds_needed
-from rlclaims.stats.two_groups import Welch
+from rlclaims.stats.two_groups import Permutation, Welch
 from rlclaims.stats.verdict import Design
 
 
@@ -62,6 +62,32 @@ def test_seeds_needed_are_those_whose_simulated_design_detects_the_effect(method
     n = seeds_needed(method, 0.9, 0.05)
     assert power(method, Design((n,)), 0.9, "support") >= 0.8 - 0.025
     assert power(method, Design((n - 1,)), 0.9, "support") < 0.8 + 0.025
+
+
+def noncentral_welch(effect, n, m):
+    """The power of a difference of n and m seeds at 5%, with the degrees of freedom that equal variances have."""
+    deviation = math.sqrt(1 / n + 1 / m)
+    df = deviation**4 / (1 / (n**2 * (n - 1)) + 1 / (m**2 * (m - 1)))
+    return stats.nct.sf(stats.t.isf(0.05, df), df, effect / deviation)
+
+
+def test_against_a_group_that_was_there_beforehand_the_detectable_effect_is_by_its_size():
+    for saved in (0, 1):
+        design = Design((20,), saved=saved, saved_seeds=6)
+        effect = minimal_detectable_effect(Welch(), design, "support")
+        assert noncentral_welch(effect, 20, 6) == pytest.approx(0.8, abs=0.02)
+
+
+@pytest.mark.parametrize("method", [Welch(), Permutation()])
+def test_seeds_needed_against_a_group_that_was_there_beforehand_are_of_the_other(method):
+    n = seeds_needed(method, 1.2, 0.05, saved_seeds=8)
+    if method == Welch():
+        assert noncentral_welch(1.2, n - 1, 8) < 0.8 <= noncentral_welch(1.2, n, 8)
+        assert n > seeds_needed(method, 1.2, 0.05) > 8
+    design = Design((n,), saved=1, saved_seeds=8)
+    assert power(method, design, 1.2, "support") >= 0.8 - 0.03
+    # What eight seeds leave open, no number of others makes up for.
+    assert seeds_needed(method, 0.8, 0.05, saved_seeds=8) is None
 
 
 def test_no_thousand_seeds_see_an_effect_of_a_hundredth():

@@ -1,6 +1,7 @@
 """What a design can see: the smallest effect that it detects reliably, and the seeds that a given one needs."""
 
 import math
+from dataclasses import replace
 from functools import lru_cache
 from typing import Literal
 
@@ -29,7 +30,12 @@ def power(method: Method, design: Design, effect: float, side: Side) -> float:
     Seeds are normal; with two groups, `effect` is the difference of their means. The lower bound decides: for what the
     upper bound decides, ask for `method.mirrored()`.
     """
-    noise = _standard_normal(method.n_groups, REPETITIONS // (8 if method.rearranges else 1), design.looks[-1])
+    repetitions, n = REPETITIONS // (8 if method.rearranges else 1), design.looks[-1]
+    noise = _standard_normal(method.n_groups, repetitions, n)
+    if design.saved is not None:
+        whole = _standard_normal(method.n_groups, repetitions, design.saved_seeds)
+        # Of different groups of one draw, so that they are independent even where they are as large.
+        noise = tuple((whole if i == design.saved else noise)[i] for i in range(2))
     # Shifted so that the estimand itself is the effect.
     shift = effect - (stats.norm.ppf(method.q) if isinstance(method, Quantile) else 0.0)
     groups = tuple(x + (shift if i == 0 else 0.0) for i, x in enumerate(noise))
@@ -57,9 +63,10 @@ def minimal_detectable_effect(method: Method, design: Design, side: Side) -> flo
 
 
 @lru_cache(maxsize=256)
-def seeds_needed(method: Method, effect: float, alpha: float) -> int | None:
+def seeds_needed(method: Method, effect: float, alpha: float, saved_seeds: int | None = None) -> int | None:
     """Seeds, in each group, for which one look detects an effect with probability `POWER`; None above `MOST_SEEDS`.
 
+    With `saved_seeds`, which the second of two groups has and keeps, in the first: no number of them may be enough.
     None too where the method's estimand has no such unit, as for `minimal_detectable_effect`.
 
     By theory, for normal seeds and an effect in their standard deviations: the binomial distribution for quantiles,
@@ -68,8 +75,11 @@ def seeds_needed(method: Method, effect: float, alpha: float) -> int | None:
     if not method.in_standard_deviations:
         return None
     if method.rearranges:
-        simplest = seeds_needed(Welch() if method.n_groups == 2 else StudentT(), effect, alpha)
-        designs = [] if simplest is None else [Design((n,), alpha_support=alpha) for n in range(simplest, 2 * simplest)]
+        simplest = seeds_needed(Welch() if method.n_groups == 2 else StudentT(), effect, alpha, saved_seeds)
+        plain = Design((MIN_SEEDS,), alpha_support=alpha)
+        if saved_seeds is not None:
+            plain = replace(plain, saved=1, saved_seeds=saved_seeds)
+        designs = [replace(plain, looks=(n,)) for n in (range(simplest, 2 * simplest) if simplest else ())]
         enough = (d.looks[0] for d in designs if power(method, d, effect, "support") >= POWER)
         return next(enough, None)
     needed = None
@@ -80,8 +90,10 @@ def seeds_needed(method: Method, effect: float, alpha: float) -> int | None:
             r -= stats.binom.cdf(r, n, method.q) > alpha
             reached = stats.binom.cdf(r, n, stats.norm.cdf(stats.norm.ppf(method.q) - effect))
         else:
-            df = method.n_groups * (n - 1)
-            reached = stats.nct.sf(stats.t.isf(alpha, df), df, effect * math.sqrt(n / method.n_groups))
+            sizes = (n,) if method.n_groups == 1 else (n, saved_seeds or n)
+            variance = sum(1 / size for size in sizes)  # in those of a seed
+            df = variance**2 / sum(1 / (size**2 * (size - 1)) for size in sizes)
+            reached = stats.nct.sf(stats.t.isf(alpha, df), df, effect / math.sqrt(variance))
         # A binomial test's power falls where its critical number does not rise: the seeds from which it stays above.
         needed = (needed or n) if reached >= POWER else None
         if needed is not None and n >= needed + (10 if isinstance(method, Quantile) else 0):

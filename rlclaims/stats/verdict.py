@@ -98,6 +98,10 @@ class Design:
     """Probability of supporting a false claim, over all looks; spent early."""
     alpha_refute: float = 0.05
     """Probability of refuting a true claim, over all looks; spent late, as it is small for a claim in a family."""
+    saved: int | None = None
+    """Which of two groups was there before the first look, and is looked at whole each time; None for neither."""
+    saved_seeds: int = 0
+    """How many seeds that group has."""
 
     def __post_init__(self) -> None:
         ascending = all(a < b for a, b in zip(self.looks, self.looks[1:], strict=False))
@@ -161,14 +165,19 @@ def decide(method: Method, data: Groups, region: Region, design: Design) -> Deci
 
 def looks_taken(data: Groups, design: Design) -> int:
     """How many of the design's looks there are seeds for."""
-    return sum(n <= min(x.shape[-1] for x in data) for n in design.looks)
+    return sum(n <= _fresh(data, design) for n in design.looks)
+
+
+def _fresh(data: Groups, design: Design) -> int:
+    """Seeds of each group that grows from look to look."""
+    return min(int(x.shape[-1]) for i, x in enumerate(data) if i != design.saved)
 
 
 def seeds_at(look: int, data: Groups, design: Design) -> Groups:
     """The first seeds of each group, as many as the look takes; the last look takes all of two unequal groups."""
     if len(data) == 2 and look == len(design.looks) - 1:
         return data
-    return tuple(x[:, : design.looks[look]] for x in data)
+    return tuple(x if i == design.saved else x[:, : design.looks[look]] for i, x in enumerate(data))
 
 
 @dataclass(frozen=True)
@@ -229,7 +238,7 @@ class Look:
     """What was seen at one look."""
 
     n: int
-    """Seeds, in each group."""
+    """Seeds, in each group that is not saved."""
     interval: Interval | None
     """None where the method gives none."""
 
@@ -269,8 +278,8 @@ def judge(
         margin: the distance from the region's boundary that starts to matter.
     """
     data = tuple(np.asarray(values, dtype=float)[None, :] for values in groups)
-    n = min(x.shape[-1] for x in data)
-    if n < design.looks[0] or design.looks[0] < MIN_SEEDS:
+    n = _fresh(data, design)
+    if n < design.looks[0] or min(design.looks[0], *(x.shape[-1] for x in data)) < MIN_SEEDS:
         detail = f"{n} seeds, a verdict needs {max(design.looks[0], MIN_SEEDS)}"
         return Judgement(Verdict.INCONCLUSIVE, Reason.BELOW_MIN_N, detail, (), None, None)
     decisions = decide(method, data, region, design)
