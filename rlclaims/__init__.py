@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rlclaims.agents.ppo import PPO, PPOM, PPOMAtPPOsRates, PPONoClip
     from rlclaims.agents.single import SingleSeed
     from rlclaims.agents.trpo import TRPO, TRPOPlus
+    from rlclaims.judging.baseline import Baseline
     from rlclaims.judging.claim import Claim, Source, claim, family, source
     from rlclaims.judging.evidence import ClaimError, Evidence
     from rlclaims.judging.factorial import Factorial
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from rlclaims.judging.update_quality import LargeUpdates, LateUpdates
     from rlclaims.judging.values import Values
     from rlclaims.pytest_plugin.fixtures import (
+        baseline,
         factorial,
         final_returns,
         gradients,
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Agent": "agents.algorithm",
     "Algorithm": "agents.algorithm",
+    "Baseline": "judging.baseline",
     "Batch": "update",
     "Claim": "judging.claim",
     "ClaimError": "judging.evidence",
@@ -66,6 +69,7 @@ _HOME = {
     "Values": "judging.values",
     "all_of": "judging.joined",
     "any_of": "judging.joined",
+    "baseline": "pytest_plugin.fixtures",
     "claim": "judging.claim",
     "factorial": "pytest_plugin.fixtures",
     "family": "judging.claim",
@@ -82,10 +86,10 @@ _HOME = {
 }
 
 __all__ = [
-    "PPO", "PPOM", "TRPO", "Agent", "Algorithm", "Batch", "Claim", "ClaimError", "Evidence", "Factorial",
+    "PPO", "PPOM", "TRPO", "Agent", "Algorithm", "Baseline", "Batch", "Claim", "ClaimError", "Evidence", "Factorial",
     "FinalReturns", "Gradients", "Landscapes", "LargeUpdates", "LateUpdates", "PPOMAtPPOsRates", "PPONoClip",
     "Rollout", "Runs", "Sample", "SingleSeed", "Source", "TRPOPlus", "TwinUpdates", "Update", "Values", "all_of",
-    "any_of", "claim", "factorial", "family", "final_returns", "gradients", "landscape", "large_updates",
+    "any_of", "baseline", "claim", "factorial", "family", "final_returns", "gradients", "landscape", "large_updates",
     "late_updates", "runs", "source", "theorem", "twins", "values",
 ]  # fmt: skip
 

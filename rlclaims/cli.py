@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Claims about reinforcement-learning algorithms; `pytest` runs them.", no_args_is_help=True)
 store_app = typer.Typer(help="The folder of finished runs.", no_args_is_help=True)
 app.add_typer(store_app, name="store")
+baseline_app = typer.Typer(help="What versions came to, kept for later ones.", no_args_is_help=True)
+app.add_typer(baseline_app, name="baseline")
 
 SCAFFOLD = Path(__file__).with_name("scaffold.py.txt")
 
 Paths = Annotated[list[str] | None, typer.Argument(help="files and folders with claims (default: claims/, or here)")]
 ProfileName = Annotated[str | None, typer.Option("--profile", help="as for pytest's --claims-profile")]
 StoreFolder = Annotated[Path | None, typer.Option("--store", help="as for pytest's --claims-store")]
+ReportFolder = Annotated[Path | None, typer.Option("--report", help="as for pytest's --claims-report")]
 
 
 @app.command()
@@ -84,11 +87,7 @@ def sentences(paths: Paths = None, profile: ProfileName = None) -> None:
     from rlclaims.report.sentences import sentences
 
     claims = _collected(paths, profile)
-    if not claims:
-        raise _refused("There are no claims here; rlclaims new ID writes one.")
-    record = _record(claims[0].record)
-    if record is None:
-        raise _refused(f"There is no {claims[0].record} yet; pytest writes it.")
+    record = _last_record(claims)
     typer.echo(sentences([(c.name, c.declared) for c in claims], record), nl=False)
 
 
@@ -198,6 +197,8 @@ def _judged(claim: "Collected", result: dict[str, Any]) -> list[str]:
                 f"iterations, seeds {runs['seeds'][0]} to {runs['seeds'][-1]}",
             )
         )
+    for kept in result.get("baselines", []):
+        lines.append(_row("baseline", f"{kept['fixture']}: {kept['name']}, sha256 {kept['sha256']}"))
     if result["runs"]:
         seed = result["runs"][0]["seeds"][0]
         # On one line, so that it can be copied.
@@ -257,6 +258,16 @@ def _last(claim: "Collected") -> dict[str, Any] | None:
     return next((result for result in (*record["claims"], *record["theorems"]) if result["name"] == claim.name), None)
 
 
+def _last_record(claims: "list[Collected]") -> dict[str, Any]:
+    """What the last session with these claims wrote."""
+    if not claims:
+        raise _refused("There are no claims here; rlclaims new ID writes one.")
+    record = _record(claims[0].record)
+    if record is None:
+        raise _refused(f"There is no {claims[0].record} yet; pytest writes it.")
+    return record
+
+
 @cache
 def _record(path: Path) -> dict[str, Any] | None:
     from rlclaims.report.record import RecordError, read
@@ -267,6 +278,31 @@ def _record(path: Path) -> dict[str, Any] | None:
         return read(path)
     except RecordError as error:
         raise _refused(str(error)) from None
+
+
+@baseline_app.command("save")
+def baseline_save(
+    name: Annotated[str, typer.Argument(help="of the version, such as my-ppo-1.0")],
+    paths: Paths = None,
+    runs: Annotated[
+        list[str] | None, typer.Option("--runs", help="a fixture whose numbers are kept; of all others none")
+    ] = None,
+    profile: ProfileName = None,
+    report: ReportFolder = None,
+) -> None:
+    """Keep, in reports/baselines/NAME.json, the numbers of each seed that the claims of the last record judged."""
+    from rlclaims.judging.baseline import BaselineError, save_baseline
+
+    claims = _collected(paths, profile, *([] if report is None else [f"--claims-report={report}"]))
+    record = _last_record(claims)
+    try:
+        names = {claim.name for claim in claims}
+        path, kept = save_baseline(record, claims[0].session.asked.baselines, name, names, runs or ())
+    except BaselineError as error:
+        raise _refused(str(error)) from None
+    for one in kept:
+        typer.echo(f"{one.fixture}, {one.setting}, {len(one.values)} seeds: {one.quantity}")
+    typer.echo(f"{path} keeps {len(kept)} {'quantities' if len(kept) > 1 else 'quantity'}, for git.")
 
 
 @store_app.command("ls")

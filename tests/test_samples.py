@@ -182,6 +182,75 @@ def test_evidence_in_a_claim_is_judged_at_the_claims_looks():
     assert "look 1 of 3" in str(evidence)
 
 
+def test_what_is_judged_knows_the_plain_samples_that_it_is_made_of():
+    of = runs(range(8), range(10, 18))
+    kl = of.kl_old_new.mean.training
+    late, early, other = kl.last(0.25), kl.first(0.25), sample([1.0, 2.0])
+    assert late.runs is of and late.plain == (late,)
+    for combined, parts in (
+        (late / early, [late, early]),
+        (late - other, [late, other]),
+        (late - 0.1, [late]),
+        (late.chance_above(0.1), [late]),
+        ((late - 0.1) - early, [late, early]),
+        (late - sample([1.0, 2.0, 3.0], first_seed=50), [late, None]),
+    ):
+        assert combined.runs is None
+        assert [part is None or made is part for made, part in zip(combined.plain, parts, strict=True)] == [True] * len(
+            parts
+        )
+        assert (combined < 9).samples == combined.plain
+    assert late.median.plain[0].values == late.values and late.median.runs is of
+
+
+def kept(values, first_seed=50, **changes):
+    return sample(values, first_seed, saved="v1", **changes)
+
+
+@pytest.mark.parametrize("kept_first", [False, True])
+def test_a_baselines_numbers_are_a_group_of_their_own_whose_error_counts(kept_first):
+    x, y = sample(A), kept(B[:6])
+    judged = (y - x if kept_first else x - y) < 0
+    ours, theirs = (B[:6], A) if kept_first else (A, B[:6])
+    expected = stats.ttest_ind(ours, theirs, equal_var=False).confidence_interval(0.90)
+    assert (judged.interval.lower, judged.interval.upper) == pytest.approx((expected.low, expected.high))
+    # Of the ten current seeds, and not of the six that both sides have.
+    assert (judged.n, judged.saved) == (10, int(not kept_first))
+    with recording(Terms(looks=(8, 10), alpha_support=0.05)):
+        first = (x - y).within(-1e-9, 1e-9).judgement.looks[0].interval.estimate
+    assert first == pytest.approx(A[:8].mean() - B[:6].mean())
+
+
+def test_a_ratio_to_a_baseline_is_one_of_geometric_means():
+    judged = sample(A) / kept(B[:6]) <= 1.1
+    theirs = stats.ttest_ind(np.log(A), np.log(B[:6]), equal_var=False).confidence_interval(0.90)
+    assert judged.interval.estimate == pytest.approx(stats.gmean(A) / stats.gmean(B[:6]))
+    assert (judged.interval.lower, judged.interval.upper) == pytest.approx(tuple(np.exp(theirs)))
+
+
+def test_a_baseline_is_a_bound_by_its_mean_or_what_else_is_asked_for():
+    assert kept(A, first_seed=0).as_bound == pytest.approx(np.mean(A))
+    assert kept(A).median.as_bound == pytest.approx(np.median(A))
+    assert kept(np.log(A), log_scale=True).as_bound == pytest.approx(stats.gmean(A))
+    one, other = sample(A) < kept(B, first_seed=0).as_bound, sample(A) < float(np.mean(B))
+    assert one.to_json() == other.to_json()
+
+
+def test_a_pilot_is_for_a_comparison_with_a_baseline_though_it_saw_the_baseline_too():
+    quantity = "mean over seeds of (the quantity) - (the quantity)"
+    pilot = Pilot(0.5, tuple(range(10_000, 10_010)), quantity, "the scope")
+    with recording(Terms(margin=1.0, pilot=pilot)):
+        evidence = sample(A) - kept(B[:8]) < 1
+        # The judging seeds are no pilot for themselves.
+        assert (sample(A, first_seed=10_000) - kept(B[:8]) < 1).to_json()["mde"] is None
+    deviation = 0.5 * math.sqrt(9 / stats.chi2.ppf(0.2, 9))
+    detectable = evidence.to_json()["mde"] / deviation
+    spread = math.sqrt(1 / 10 + 1 / 8)
+    df = spread**4 / (1 / (100 * 9) + 1 / (64 * 7))
+    assert stats.nct.sf(stats.t.isf(0.05, df), df, detectable / spread) == pytest.approx(0.8, abs=0.02)
+    assert evidence.to_json()["saved_group"] == 1
+
+
 def test_a_shifted_sample_keeps_its_bounds_where_they_are():
     share = sample(A / 10, bounds=(0.0, 1.0))
     shifted = (share - 0.5).by("betting") < 0
@@ -231,6 +300,14 @@ def test_the_ratio_of_a_failed_seed_is_a_failed_seed():
         (lambda: bool(sample(A)), "neither true nor false"),
         (lambda: sample(A) < sample(B, first_seed=1), "share the seed 1 and not all"),
         (lambda: sample(A) / sample(B, first_seed=1), "share the seed 1 and not all"),
+        (lambda: sample(A) < kept(B, first_seed=0), "and the baseline 'v1' share the seed 0: take fresh seeds, "),
+        (lambda: kept(B, first_seed=9) / sample(A), "and the baseline 'v1' share the seed 9: take fresh seeds, "),
+        (lambda: kept(A) < kept(B, first_seed=90), "both of baselines"),
+        (lambda: kept(A) < 3, "a baseline's, and current runs are judged"),
+        (lambda: kept(A).chance_above(1) < 0.5, "a baseline's, and current runs are judged"),
+        (lambda: 1.1 * kept(A), "no other arithmetic"),
+        (lambda: sample(A).as_bound, "of no baseline"),
+        (lambda: (sample(A) - kept(B)).as_bound, "of no baseline"),
         (lambda: sample(A).median - sample(B), "combine samples first"),
         (lambda: sample(A).by("bootstrap"), "no method 'bootstrap' for a mean; there are 't', 'bootstrap-t'"),
         (lambda: sample(A).by("permutations"), "permutations is not for one number per seed"),

@@ -81,7 +81,7 @@ class Evidence(ABC):
     @property
     @abstractmethod
     def n(self) -> int:
-        """Seeds of each group that the verdict rests on."""
+        """Seeds of each group that the verdict rests on, beside a baseline's."""
 
     @property
     @abstractmethod
@@ -137,6 +137,8 @@ class Comparison(Evidence):
     """The failed runs and why they failed."""
     correlation: float | None = None
     """Of paired numbers, that of the two sides over seeds, NaN where they do not vary; None for what is not paired."""
+    saved: int | None = None
+    """Which of two groups is a baseline's, there before the first look; None for neither."""
     samples: "tuple[Sample, ...]" = ()
     """The plain samples of runs that the numbers are made of."""
     terms: Terms = field(default_factory=lambda: terms_now())
@@ -144,7 +146,8 @@ class Comparison(Evidence):
     @cached_property
     def design(self) -> Design:
         """Looks and error rates: the terms' own looks, or all seeds at once."""
-        return self.terms.design(min(map(len, self.groups)))
+        design = self.terms.design(self._fresh)
+        return design if self.saved is None else replace(design, saved=self.saved, saved_seeds=self._saved_seeds or 0)
 
     @cached_property
     def judgement(self) -> Judgement:
@@ -164,7 +167,7 @@ class Comparison(Evidence):
 
     @property
     def n(self) -> int:  # noqa: D102
-        return self.judgement.looks[-1].n if self.judgement.looks else min(map(len, self.groups))
+        return self.judgement.looks[-1].n if self.judgement.looks else self._fresh
 
     @property
     def comparisons(self) -> tuple["Comparison", ...]:  # noqa: D102
@@ -173,6 +176,16 @@ class Comparison(Evidence):
     @property
     def definition(self) -> tuple[Any, ...]:  # noqa: D102
         return self.quantity, self.region, self.method, self.log_scale, len(self.groups)
+
+    @property
+    def _fresh(self) -> int:
+        """Seeds of each group that is not a baseline's."""
+        return min(len(group) for i, group in enumerate(self.groups) if i != self.saved)
+
+    @property
+    def _saved_seeds(self) -> int | None:
+        """Seeds of the baseline, or None."""
+        return None if self.saved is None else len(self.groups[self.saved])
 
     @property
     def look(self) -> int:
@@ -304,6 +317,7 @@ class Comparison(Evidence):
             "mde": self._in_units(support),
             "mde_refuting": self._in_units(refute),
             "n_needed": self.seeds_needed,
+            "saved_group": self.saved,
             "seeds": [list(group) for group in self.seeds],
             "values": [[_finite(value) for value in group] for group in self.values],
             "diagnostics": [_diagnostics(group) for group in self.groups],
@@ -316,7 +330,8 @@ class Comparison(Evidence):
         """The seeds with which one look would detect the margin, by the pilot; None without either or if too many."""
         if self._deviation is None or self._margin is None or len(self.region.ends) == 2:
             return None
-        return seeds_needed(self._one_sided[0], self._margin / self._deviation, self.design.alpha_support)
+        effect = self._margin / self._deviation
+        return seeds_needed(self._one_sided[0], effect, self.design.alpha_support, self._saved_seeds)
 
     @property
     def _deviation(self) -> float | None:
@@ -326,7 +341,9 @@ class Comparison(Evidence):
     @property
     def pilot(self) -> Pilot | None:
         """What development seeds say of this very quantity, or None."""
-        pilot, seeds = self.terms.pilot, tuple(seed for group in self.seeds for seed in group)
+        # A baseline is no part of the pilot's seeds, and of its spread a part that is known.
+        fresh = (group for i, group in enumerate(self.seeds) if i != self.saved)
+        pilot, seeds = self.terms.pilot, tuple(seed for group in fresh for seed in group)
         return pilot if pilot is not None and pilot.fits(self.quantity, self.scope, seeds) else None
 
     def _in_units(self, effect: float | None) -> float | None:

@@ -263,6 +263,11 @@ class Trained:
             f"{self.name} seed {seed}: {m.failure}" for seed, m in zip(seeds, measured, strict=True) if m.failure
         )
 
+    @property
+    def kind(self) -> str:
+        """What is asked for of the runs, in words."""
+        return "runs" if self.study is None else self.study.words
+
 
 class Runs(Trained):
     """Finished runs of one algorithm and task over seeds."""

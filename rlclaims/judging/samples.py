@@ -55,6 +55,10 @@ class Sample:
     other_seeds: tuple[int, ...] = ()
     correlation: float | None = None
     """Of paired numbers, that of the two sides over seeds, NaN where they do not vary; None for what is not paired."""
+    saved: str | None = None
+    """The baseline that the numbers were kept in, by name; None for those of runs."""
+    saved_group: int | None = None
+    """Of a difference from a baseline's numbers, which side these are: 0, or 1 for what is subtracted."""
     runs: Trained | None = None
     """The runs that it is a plain number of; None for what is made of such samples, and of a factorial."""
     made_of: tuple[Sample, ...] = ()
@@ -64,6 +68,20 @@ class Sample:
     def plain(self) -> tuple[Sample, ...]:
         """The plain samples of runs that it is made of, itself if it is one."""
         return self.made_of or (self,)
+
+    @property
+    def as_bound(self) -> float:
+        """The estimate of a baseline's numbers, their mean by default, as a plain number to hold a sample against.
+
+        It counts as if it were known: the error of the baseline's own seeds is in no verdict then.
+
+        Raises:
+            ClaimError: the numbers are not a baseline's, or are compared already.
+        """
+        if self.saved is None:
+            raise ClaimError(f"{self.quantity} is of no baseline: a bound is written before its runs are made.")
+        estimate = float(self.method.estimate((np.array([self.values]),))[0])
+        return math.exp(estimate) if self.log_scale else estimate
 
     @property
     def median(self) -> Sample:
@@ -221,6 +239,8 @@ class Sample:
         return self._evidence(Region.of(relation, self._scaled(other)))
 
     def _evidence(self, region: Region) -> Evidence:
+        if self.saved:
+            raise ClaimError(f"{self.quantity} is a baseline's, and current runs are judged: compare them with it.")
         return Comparison(
             quantity=f"{self._estimand} of {self.quantity}",
             region=region,
@@ -231,6 +251,7 @@ class Sample:
             scope=self.scope,
             failures=self.failures,
             correlation=self.correlation,
+            saved=self.saved_group,
             samples=self.plain,
         )
 
@@ -294,7 +315,16 @@ class Sample:
         self, other: Sample, operator: str, values: tuple[float, ...], others: tuple[float, ...], *, log_scale: bool
     ) -> Sample:
         combined = self._combined(other, operator, values, log_scale=log_scale)
-        return replace(combined, method=WELCH, bounds=None, others=others, other_seeds=other.seeds)
+        side = next((i for i, sample in enumerate((self, other)) if sample.saved), None)
+        return replace(
+            combined,
+            method=WELCH,
+            bounds=None,
+            others=others,
+            other_seeds=other.seeds,
+            saved=None,
+            saved_group=side,
+        )
 
     def _comparable(self, other: object, operator: str) -> Sample:
         if not isinstance(other, Sample):
@@ -302,6 +332,17 @@ class Sample:
         for side in (self, other):
             side._plain(operator)
             side._not_judged_yet()
+        if self.saved and other.saved:
+            raise ClaimError(
+                f"{self.quantity} and {other.quantity} are both of baselines: compare current runs with one."
+            )
+        if (self.saved or other.saved) and (shared := set(self.seeds) & set(other.seeds)):
+            current, kept = (other, self) if self.saved else (self, other)
+            raise ClaimError(
+                f"{current.quantity} and the baseline {kept.saved!r} share the seed {min(shared)}: take fresh seeds, "
+                "rlclaims.runs(..., block=1) or --claims-first-seed N, or hold the runs against before[...].as_bound, "
+                "the kept estimate as a plain number."
+            )
         if self.seeds != other.seeds and (shared := set(self.seeds) & set(other.seeds)):
             raise ClaimError(
                 f"{self.quantity} and {other.quantity} share the seed {min(shared)} and not all seeds: compare runs on "

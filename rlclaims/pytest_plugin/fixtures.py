@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rlclaims.judging.baseline import Baseline, BaselineSpec
 from rlclaims.judging.runs import RunsSpec
 from rlclaims.pytest_plugin.session import SEEDS, claim_session
 from rlclaims.study.studies import TWINS, Study
@@ -251,6 +252,28 @@ def factorial(
     study = None if of is None else Study(str(of))
     values = tuple(tuned.items()) if isinstance(tuned, Mapping) else tuned
     return _fixture(RunsSpec(algorithm, task, iterations, fixed, block, study, factors, full, values))
+
+
+def baseline(name: str, *, runs: str | None = None) -> Any:
+    """A fixture: what an earlier version came to, as `rlclaims baseline save` kept it in `reports/baselines`.
+
+    Args:
+        name: as it was saved under.
+        runs: the fixture whose numbers are meant, where several had the same quantity.
+
+    Returns:
+        What to assign to the fixture's name: `before = rlclaims.baseline("my-ppo-1.0")`. A claim asks it by a sample
+        of its current runs, `kl / before[kl] <= 1.1`, and mistakes are told before anything is trained.
+    """
+    spec = BaselineSpec(name, runs)
+
+    def kept(*_: object, request: pytest.FixtureRequest) -> Baseline:
+        return claim_session(request.config).baseline(spec)
+
+    fixture: Any = kept
+    fixture.__rlclaims_baseline__ = spec
+    fixture.__doc__ = f"The baseline {name!r}."
+    return pytest.fixture(fixture)
 
 
 def _fixture(spec: RunsSpec) -> Any:

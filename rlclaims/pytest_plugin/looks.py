@@ -84,7 +84,7 @@ def more_seeds_may_help(session: ClaimSession, item: pytest.Item) -> bool:
     """Whether a claim is open on the seeds it has, and further ones may decide it."""
     runs = {name: session.runs(spec, item.stash[SEEDS]) for name, spec in session.runs_of(item).items()}
     with recording(session.terms(item)) as recorder, unheard(), suppress(*WHATEVER_IS_WRONG):
-        item.obj(**arguments(item, runs))  # type: ignore[attr-defined]
+        item.obj(**arguments(session, item, runs))  # type: ignore[attr-defined]
     undecided = [evidence for evidence in recorder.evidence if evidence.verdict is Verdict.INCONCLUSIVE]
     return any(map(_open, (comparison for evidence in undecided for comparison in evidence.comparisons)))
 
@@ -110,8 +110,10 @@ def _open(comparison: Comparison) -> bool:
     return True
 
 
-def arguments(item: pytest.Item, runs: "Mapping[str, Subject]") -> dict[str, Any]:
-    """What a claim is called with: its runs and its parameters."""
+def arguments(session: ClaimSession, item: pytest.Item, runs: "Mapping[str, Subject]") -> dict[str, Any]:
+    """What a claim is called with: its runs, its baselines and its parameters."""
     assert isinstance(item, pytest.Function)
     parameters = item.callspec.params if hasattr(item, "callspec") else {}
-    return {name: runs.get(name, parameters.get(name)) for name in item._fixtureinfo.argnames}
+    baselines = {name: session.baseline(spec) for name, spec in session.baselines_of(item).items()}
+    given = {**parameters, **baselines, **runs}
+    return {name: given.get(name) for name in item._fixtureinfo.argnames}

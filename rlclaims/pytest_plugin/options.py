@@ -76,6 +76,8 @@ class Settings:
     """Where finished runs are."""
     report: Path
     """Where claims.json goes."""
+    baselines: Path
+    """Where baselines are."""
     processes: int | None
     """Training processes, or None for one per core."""
     ahead: bool
@@ -135,6 +137,7 @@ def _resolved(config: pytest.Config) -> Settings:
         option.claims_first_seed,
         store,
         _folder(option.claims_report, "report", table, config.rootpath, store / "reports" / "latest"),
+        config.rootpath / "reports" / "baselines",
         option.claims_processes,
         option.claims_ahead,
         option.claims_subject or table.get("gate", {}).get("subject"),

@@ -86,7 +86,8 @@ def _pilot(evidence: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     return {
         "standard_deviation": float(f"{deviation:.4g}"),
-        "seeds": [seed for group in evidence["seeds"] for seed in group],
+        # A baseline's are looked at whenever it is compared with.
+        "seeds": [seed for i, of in enumerate(evidence["seeds"]) if i != evidence["saved_group"] for seed in of],
         "quantity": evidence["quantity"],
         "setting": setting_of(evidence["scope"]),
         "seeds_used": evidence["n"],

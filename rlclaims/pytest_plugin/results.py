@@ -3,15 +3,17 @@
 import ast
 import hashlib
 import inspect
+import math
 import textwrap
 from collections.abc import Callable
 from dataclasses import asdict
 
 import pytest
 
+from rlclaims.judging.baseline import general_quantity
 from rlclaims.judging.claim import Claim
 from rlclaims.judging.profile import DEVELOPMENT_SEEDS_FROM
-from rlclaims.judging.subjects import kind
+from rlclaims.judging.subjects import Subject, kind
 from rlclaims.judging.theorem import Theorem
 from rlclaims.pytest_plugin.outcomes import Judged
 from rlclaims.pytest_plugin.session import SEEDS, ClaimSession, claim_name, claim_of, claim_session
@@ -27,7 +29,7 @@ def result_of(item: pytest.Item, judged: Judged | None) -> Json:
     assert family.rate is not None
     # Support against expectation turns a build red as a refutation does.
     support_rate = family.rate if declared.expected == "refuted" else session.profile.alpha
-    runs = _runs(session, item)
+    runs = _runs(session, item, judged)
     return {
         **_declared(declared, claim_name(item), item.function),  # type: ignore[attr-defined]
         "test": item.nodeid,
@@ -35,6 +37,10 @@ def result_of(item: pytest.Item, judged: Judged | None) -> Json:
         "family": asdict(family),
         "correction": "Bonferroni",
         "runs": runs,
+        "baselines": [
+            {"fixture": fixture, "name": spec.name, "sha256": session.baseline(spec).sha256}
+            for fixture, spec in session.baselines_of(item).items()
+        ],
         "verdict": "error" if judged is None else str(judged.evidence.verdict),
         "evidence": None if judged is None else adjusted(judged.evidence.to_json(), support_rate, family.rate),
     }
@@ -57,8 +63,8 @@ def _status(session: ClaimSession, runs: list[Json]) -> str:
     return "exploratory" if development else "confirmatory"
 
 
-def _runs(session: ClaimSession, item: pytest.Item) -> list[Json]:
-    """The runs that a claim took: by fixture, and each by its digest."""
+def _runs(session: ClaimSession, item: pytest.Item, judged: Judged | None) -> list[Json]:
+    """The runs that a claim took: by fixture, and each by its digest, with what was judged of them."""
     n = item.stash.get(SEEDS, session.profile.seeds)
     needs = session.runs_of(item)
     taken = {fixture: session.run_specs(spec, n) for fixture, spec in needs.items()}
@@ -66,13 +72,29 @@ def _runs(session: ClaimSession, item: pytest.Item) -> list[Json]:
         {
             "fixture": fixture,
             "kind": kind(needs[fixture]),
+            "pairs": None if (study := needs[fixture].study) is None else study.pairs,
             "algorithm": specs[0].title,
             "task": specs[0].task,
             "iterations": specs[0].iterations,
+            "steps": specs[0].iterations * specs[0].algorithm.steps,
             "seeds": [spec.seed for spec in specs],
             "digests": [run_digest(spec) for spec in specs],
+            "measured": [] if judged is None else _measured(judged, session.runs(needs[fixture], n)),
         }
         for fixture, specs in taken.items()
+    ]
+
+
+def _measured(judged: Judged, runs: Subject) -> list[Json]:
+    """The plain quantities of some runs that a judgement is made of, seed by seed."""
+    samples = [s for comparison in judged.evidence.comparisons for s in comparison.samples if s.runs is runs]
+    return [
+        {
+            "quantity": quantity,
+            "log_scale": sample.log_scale,
+            "values": [value if math.isfinite(value) else None for value in sample.values],
+        }
+        for quantity, sample in {general_quantity(sample): sample for sample in samples}.items()
     ]
 
 

@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 from rlclaims.adapters.foreign import Foreign
 from rlclaims.adapters.named import named
 from rlclaims.agents.algorithm import Algorithm
+from rlclaims.judging.baseline import Baseline, BaselineError, BaselineSpec, read_baseline
 from rlclaims.judging.claim import Claim
 from rlclaims.judging.evidence import ClaimError
 from rlclaims.judging.profile import Profile
@@ -62,6 +63,7 @@ class ClaimSession:
         self.families: dict[str, Family] = {}
         """The family of each claim, by the claim's id."""
         self._runs: dict[tuple[object, ...], Subject] = {}
+        self._baselines: dict[BaselineSpec, Baseline] = {}
         self._pilots: dict[Path, Mapping[str, Pilot]] = {}
 
     @property
@@ -84,6 +86,22 @@ class ClaimSession:
                     task = spec.task if spec.task is not None else self._task(item)
                     needs[name] = self._afforded(replace(spec, task=task))
         return needs
+
+    def baselines_of(self, item: pytest.Item) -> dict[str, BaselineSpec]:
+        """The baselines that an item takes, by fixture name."""
+        definitions = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}
+        taken = {name: getattr(of[-1].func, "__rlclaims_baseline__", None) for name, of in definitions.items()}
+        return {name: spec for name, spec in taken.items() if isinstance(spec, BaselineSpec)}
+
+    def baseline(self, spec: BaselineSpec) -> Baseline:
+        """The baseline that a fixture stands for.
+
+        Raises:
+            BaselineError: there is none, or it is not as it was kept.
+        """
+        if spec not in self._baselines:
+            self._baselines[spec] = read_baseline(spec, self.asked.baselines, wiring=not self.profile.evidence)
+        return self._baselines[spec]
 
     def _afforded(self, spec: RunsSpec) -> RunsSpec:
         """What is trained for a fixture: few of a factorial's combinations where nothing counts as evidence.
@@ -138,12 +156,17 @@ class ClaimSession:
         )
 
     def check(self, items: Sequence[pytest.Item]) -> None:
-        """Make sure that the runs which the items need can be made.
+        """Make sure that the runs which the items need can be made, and that their baselines are there.
 
         Raises:
-            pytest.UsageError: they can not.
+            pytest.UsageError: they can not, or one is not.
         """
         for item in items:
+            for fixture, baseline in self.baselines_of(item).items():
+                try:
+                    self.baseline(baseline)
+                except BaselineError as error:
+                    raise pytest.UsageError(f"{error} (the baseline {fixture!r} of {item.nodeid})") from None
             for fixture, spec in self.runs_of(item).items():
                 try:
                     self.run_specs(spec, self.profile.seeds)
