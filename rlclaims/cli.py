@@ -108,6 +108,24 @@ def explain(
 
 
 @app.command()
+def diff(
+    before: Annotated[Path, typer.Argument(help="a claims.json")],
+    after: Annotated[Path, typer.Argument(help="a later one")],
+) -> None:
+    """Tell what changed from one record to another; exit with 1 if a verdict got worse than was expected of it."""
+    from rlclaims.report.diff import diff, diff_table
+    from rlclaims.report.record import RecordError
+
+    try:
+        found = diff(before, after)
+    except RecordError as error:
+        raise _refused(str(error)) from None
+    diff_table(found, sys.stdout, get_terminal_size((100, 24)).columns)
+    if found.worse:
+        raise typer.Exit(1)
+
+
+@app.command()
 def mechanism(
     paths: Paths = None,
     profile: ProfileName = None,
