@@ -236,7 +236,7 @@ def test_a_baseline_is_a_bound_by_its_mean_or_what_else_is_asked_for():
     assert one.to_json() == other.to_json()
 
 
-def test_a_pilot_is_for_a_comparison_with_a_baseline_though_it_saw_the_baseline_too():
+def test_what_a_comparison_with_a_baseline_detects_is_by_the_seeds_of_both():
     quantity = "mean over seeds of (the quantity) - (the quantity)"
     pilot = Pilot(0.5, tuple(range(10_000, 10_010)), quantity, "the scope")
     with recording(Terms(margin=1.0, pilot=pilot)):

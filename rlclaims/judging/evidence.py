@@ -341,9 +341,7 @@ class Comparison(Evidence):
     @property
     def pilot(self) -> Pilot | None:
         """What development seeds say of this very quantity, or None."""
-        # A baseline is no part of the pilot's seeds, and of its spread a part that is known.
-        fresh = (group for i, group in enumerate(self.seeds) if i != self.saved)
-        pilot, seeds = self.terms.pilot, tuple(seed for group in fresh for seed in group)
+        pilot, seeds = self.terms.pilot, tuple(seed for group in self.seeds for seed in group)
         return pilot if pilot is not None and pilot.fits(self.quantity, self.scope, seeds) else None
 
     def _in_units(self, effect: float | None) -> float | None:
