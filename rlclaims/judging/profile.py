@@ -22,8 +22,8 @@ MOST_SEEDS = 1000
 """Seeds of a block; the next block of runs begins there."""
 LEAST_RATE, MOST_ITERATIONS = 1e-6, 1_000_000
 """Beyond them a number is a slip of the pen."""
-DEVELOPMENT_SEEDS_FROM = 10_000
-"""Seeds that judge are below, seeds to look at beforehand from here up."""
+DEVELOPMENT_SEEDS = range(10_000, 100_000)
+"""Seeds to look at beforehand. Those that judge are below, and those of nightly sessions from their end up."""
 
 
 class ProfileError(ValueError):

@@ -134,10 +134,17 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     if judged.evidence.definition != pyfuncitem.stash.get(DEFINITION, judged.evidence.definition):
         raise ClaimError(depends(name))
     pyfuncitem.stash[JUDGED] = judged
-    if judged.evidence.verdict is Verdict.INCONCLUSIVE:
-        raise UndecidedError(judged.message())
+    message, red = judged.message(), not judged.as_expected and judged.evidence.verdict is not Verdict.INCONCLUSIVE
+    if settings(pyfuncitem.config).nights is not None:
+        from rlclaims.pytest_plugin.nightly import NIGHT, night, words
+
+        pyfuncitem.stash[NIGHT] = told = night(claim_session(pyfuncitem.config), pyfuncitem, judged)
+        # What this session refutes by itself is open until all of them do.
+        red, message = told is not None and told["alarm"], message + words(told)
+    if red:
+        raise ContradictedError(message)
     if not judged.as_expected:
-        raise ContradictedError(judged.message())
+        raise UndecidedError(message)
     return result
 
 
@@ -164,6 +171,7 @@ def pytest_runtest_makereport(
         # pytest's own word for what neither passed nor failed; its other plugins know no fourth.
         report.outcome = "skipped"
         report.longrepr = (str(path), line or 0, str(error))
+        report.rlclaims_open = True  # type: ignore[attr-defined]
     elif isinstance(error, ContradictedError | ClaimError):
         report.longrepr = str(error)
     elif report.failed and not _is_claim(item):
@@ -183,7 +191,7 @@ def pytest_report_teststatus(
     report: pytest.TestReport,
 ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
     """Inconclusive has a letter, a colour and a count of its own."""
-    if getattr(report, "rlclaims", {}).get("verdict") == "inconclusive":
+    if getattr(report, "rlclaims_open", False):
         return "inconclusive", "?", ("INCONCLUSIVE", {"yellow": True})
     return None
 
@@ -210,6 +218,8 @@ class Reports:
 REPORTS = pytest.StashKey[Reports]()
 RECORD = pytest.StashKey[list[str]]()
 """What was written down where, or why it was not, for people."""
+NIGHTS = pytest.StashKey[Any]()
+"""What the sessions of --claims-nightly came to, this one included."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -242,6 +252,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
             config.stash[RECORD] = [f"{'Everything is in' if all(map(is_theorem, results)) else intervals} {path}"]
         except OSError as error:
             config.stash[RECORD] = [f"claims.json could not be written ({error})"]
+        if asked.nights is not None and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            from rlclaims.pytest_plugin.nightly import end
+
+            config.stash[NIGHTS], where = end(asked.nights, results, asked.profile.seeds)
+            config.stash[RECORD].append(where)
         if config.option.claims_write_pilots:
             config.stash[RECORD] += write_pilots(config.stash[REPORTS].of_claims)
         if config.option.claims_strict and any(result["verdict"] == "inconclusive" for result in results):
@@ -264,6 +279,12 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         n = len(results) - sum(map(is_theorem, results))
         terminalreporter.write_line(f"ERROR: --claims-strict: {undecided} of {n} claims are inconclusive", red=True)
     terminalreporter.section("claims")
-    table(results, settings(config).profile, terminalreporter._tw._file, terminalreporter._tw.fullwidth)
+    asked, file, width = settings(config), terminalreporter._tw._file, terminalreporter._tw.fullwidth
+    table(results, asked.profile, file, width)
+    if NIGHTS in config.stash:
+        from rlclaims.report.nights import tell
+
+        terminalreporter.write_line("")
+        tell(config.stash[NIGHTS], results, asked.profile.seeds, file, width)
     for line in config.stash[RECORD]:
         terminalreporter.write_line(line)

@@ -19,6 +19,7 @@ TASK = "_claims_task"
 
 if TYPE_CHECKING:
     from rlclaims.judging.profile import Profile
+    from rlclaims.report.nights import Nights
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -59,6 +60,17 @@ def add_options(parser: pytest.Parser) -> None:
         action="append",
         metavar="NAME=NUMBER",
     )
+    add(
+        "nightly",
+        "take fresh seeds in each session, gather the evidence in this file, and fail only at its alarm",
+        metavar="FILE",
+    )
+    add(
+        "run-length",
+        "sessions between false alarms of --claims-nightly, on average and at least (default: 1000)",
+        type=int,
+        metavar="N",
+    )
     add("write-pilots", "write the spread over development seeds into pilots.json", action="store_true")
 
 
@@ -88,6 +100,8 @@ class Settings:
     """Those of the gate, by name."""
     writes_pilots: bool
     """Whether the spread over seeds goes into pilots.json."""
+    nights: "Nights | None"
+    """Where the evidence of earlier sessions stands, if it is gathered."""
 
 
 _SETTINGS = pytest.StashKey[Settings]()
@@ -105,7 +119,7 @@ def settings(config: pytest.Config) -> Settings:
 
 
 def _resolved(config: pytest.Config) -> Settings:
-    from rlclaims.judging.profile import DEVELOPMENT_SEEDS_FROM
+    from rlclaims.judging.profile import DEVELOPMENT_SEEDS
 
     option, table = config.option, _table(config.rootpath / "pyproject.toml")
     known = _profiles(table)
@@ -116,6 +130,8 @@ def _resolved(config: pytest.Config) -> Settings:
         raise pytest.UsageError(f"--claims-processes is a number from 1 up, not {option.claims_processes}.")
     if option.claims_dry_run and option.claims_replay is not None:
         raise pytest.UsageError("--claims-dry-run trains nothing and --claims-replay does: drop one of the two.")
+    if option.claims_run_length is not None and option.claims_nightly is None:
+        raise pytest.UsageError("--claims-run-length is of --claims-nightly FILE: add that.")
     if option.claims_strict and not profile.evidence:
         raise pytest.UsageError(
             f"--claims-strict fails claims that are left open, and {profile.no_evidence}: drop one of the two."
@@ -124,26 +140,62 @@ def _resolved(config: pytest.Config) -> Settings:
         raise pytest.UsageError(
             f"A pilot tells the spread over seeds, and {profile.no_evidence}: choose another profile."
         )
-    if option.claims_write_pilots and option.claims_first_seed < DEVELOPMENT_SEEDS_FROM:
+    if option.claims_write_pilots and option.claims_first_seed not in DEVELOPMENT_SEEDS:
         raise pytest.UsageError(
             "A pilot is made on development seeds, which are not those that judge: add --claims-first-seed "
-            f"{DEVELOPMENT_SEEDS_FROM} to --claims-write-pilots."
+            f"{DEVELOPMENT_SEEDS.start} to --claims-write-pilots."
         )
 
+    subject = option.claims_subject or table.get("gate", {}).get("subject")
+    nights, first_seed = None, option.claims_first_seed
+    if option.claims_nightly is not None:
+        nights = _nights(option, profile, subject)
+        # A number of seeds that depends on what they say would make their e-value none.
+        profile, first_seed = replace(profile, looks=profile.looks[-1:]), nights.first_seed
     store = store_folder(option.claims_store, config.rootpath)
     return Settings(
         profile,
         tuple(sorted(known)),
-        option.claims_first_seed,
+        first_seed,
         store,
         _folder(option.claims_report, "report", table, config.rootpath, store / "reports" / "latest"),
         config.rootpath / "reports" / "baselines",
         option.claims_processes,
         option.claims_ahead,
-        option.claims_subject or table.get("gate", {}).get("subject"),
+        subject,
         _bounds(option.claims_bound or (), table.get("gate", {})),
         option.claims_write_pilots,
+        nights,
     )
+
+
+def _nights(option: Any, profile: "Profile", subject: str | None) -> "Nights":
+    """What earlier sessions left behind.
+
+    Raises:
+        pytest.UsageError: it cannot be read, or the session is to be something else than a night.
+    """
+    from rlclaims.report.nights import RUN_LENGTH, NightsError, read_nights
+
+    for other, value in (("first-seed", option.claims_first_seed), ("write-pilots", option.claims_write_pilots)):
+        if value:
+            raise pytest.UsageError(f"--claims-nightly takes fresh seeds by itself: leave out --claims-{other}.")
+    if not profile.evidence:
+        raise pytest.UsageError(
+            f"--claims-nightly gathers evidence, and {profile.no_evidence}: choose another profile."
+        )
+    if option.claims_run_length is not None and option.claims_run_length < 1:
+        raise pytest.UsageError(f"--claims-run-length is a number from 1 up, not {option.claims_run_length}.")
+    try:
+        nights = read_nights(Path(option.claims_nightly).expanduser(), option.claims_run_length or RUN_LENGTH, subject)
+    except NightsError as error:
+        raise pytest.UsageError(str(error)) from None
+    if option.claims_run_length not in (None, nights.run_length):
+        raise pytest.UsageError(
+            f"{nights.path} was begun for {nights.run_length} sessions between false alarms, and --claims-run-length "
+            f"asks for {option.claims_run_length}: leave that out, or begin another file."
+        )
+    return nights
 
 
 def _bounds(given: Sequence[str], table: dict[str, Any]) -> dict[str, float]:

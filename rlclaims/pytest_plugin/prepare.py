@@ -7,6 +7,7 @@ from _pytest.skipping import evaluate_skip_marks  # what skip and skipif come to
 
 from rlclaims.pytest_plugin.dry_run import dry_run
 from rlclaims.pytest_plugin.looks import more_seeds_may_help, take_looks
+from rlclaims.pytest_plugin.nightly import begin
 from rlclaims.pytest_plugin.options import writable
 from rlclaims.pytest_plugin.progress import Display
 from rlclaims.pytest_plugin.replay import replay
@@ -28,6 +29,8 @@ def prepare(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     items = [item for item in items if not _is_skipped(item)]
     session.check(items)
     check_bodies(session, items)
+    if session.asked.nights is not None:
+        begin(session, config, items)
     option = config.option
     with spoken(config) as file:
         if option.claims_dry_run:

@@ -12,13 +12,16 @@ import pytest
 
 from rlclaims.judging.baseline import general_quantity
 from rlclaims.judging.claim import Claim
-from rlclaims.judging.profile import DEVELOPMENT_SEEDS_FROM
+from rlclaims.judging.profile import DEVELOPMENT_SEEDS
 from rlclaims.judging.subjects import Subject, kind
 from rlclaims.judging.theorem import Theorem
 from rlclaims.pytest_plugin.outcomes import Judged
 from rlclaims.pytest_plugin.session import SEEDS, ClaimSession, claim_name, claim_of, claim_session
 from rlclaims.report.record import Json, adjusted, is_theorem
 from rlclaims.study.digest import run_digest
+
+NIGHT = pytest.StashKey[Json | None]()
+"""On an item: what a session of --claims-nightly says against its claim, or None where it says nothing."""
 
 
 def result_of(item: pytest.Item, judged: Judged | None) -> Json:
@@ -30,6 +33,7 @@ def result_of(item: pytest.Item, judged: Judged | None) -> Json:
     # Support against expectation turns a build red as a refutation does.
     support_rate = family.rate if declared.expected == "refuted" else session.profile.alpha
     runs = _runs(session, item, judged)
+    night = {"night": item.stash.get(NIGHT, None)} if session.asked.nights is not None else {}
     return {
         **_declared(declared, claim_name(item), item.function),  # type: ignore[attr-defined]
         "test": item.nodeid,
@@ -43,6 +47,7 @@ def result_of(item: pytest.Item, judged: Judged | None) -> Json:
         ],
         "verdict": "error" if judged is None else str(judged.evidence.verdict),
         "evidence": None if judged is None else adjusted(judged.evidence.to_json(), support_rate, family.rate),
+        **night,
     }
 
 
@@ -59,7 +64,7 @@ def properties(result: Json) -> dict[str, object]:
 def _status(session: ClaimSession, runs: list[Json]) -> str:
     if not session.profile.evidence:
         return "wiring"
-    development = any(seed >= DEVELOPMENT_SEEDS_FROM for taken in runs for seed in taken["seeds"])
+    development = any(seed in DEVELOPMENT_SEEDS for taken in runs for seed in taken["seeds"])
     return "exploratory" if development else "confirmatory"
 
 

@@ -62,9 +62,12 @@ def _promises(results: Sequence[Json], profile: Profile) -> Iterator[str]:
     """What each family's verdicts are worth, in a sentence."""
     for family in {result["family"]["name"]: result["family"] for result in results}.values():
         shares = "one share" if family["size"] == 1 else f"{family['size']} shares"
+        at_most = f"{100 * family['rate']:.3g}%"
+        red = f"if every sentence is as it ships, its claims turn red with probability at most {at_most}"
+        if any("night" in result for result in results):
+            red = "its claims turn red at the alarm of all sessions"
         yield (
-            f"Family {family['name']!r}, of {shares}: if every sentence is as it ships, its claims turn "
-            f"red with probability at most {100 * family['rate']:.3g}%; a false sentence is declared supported with "
+            f"Family {family['name']!r}, of {shares}: {red}; a false sentence is declared supported with "
             f"probability at most {100 * profile.alpha:.3g}%; each up to its method's guarantee."
         )
 

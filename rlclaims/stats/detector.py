@@ -1,0 +1,99 @@
+"""Evidence that a sentence is false, gathered over sessions on fresh seeds and looked at after each.
+
+A verdict at 5% a night is wrong on one night in twenty. Here each session yields an e-value instead, a number that is
+at most 1 on average while the sentence is true, and the detector of Shiryaev and Roberts adds them up:
+
+    R = (R before + 1) e
+
+While the sentence is true, R less the number of sessions falls or stays on average. So it takes at least A sessions on
+average until R reaches A, at whatever session one stops or starts to look (e-detectors: Shin, Ramdas and Rinaldo 2022,
+2203.03532). Of k sentences the first alarm at k A comes after at least A sessions too: a mean of detectors is one.
+"""
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from rlclaims.stats.method import Floats
+
+EFFECTS = (0.25, 0.5, 1.0, 2.0)
+"""Breaches that evidence is weighed for, all alike, in standard deviations between seeds."""
+_POINTS = np.linspace(-9, 9, 61)
+
+
+def evidence_of_t(t: npt.ArrayLike, n: int) -> Floats:
+    """E-values of t statistics of n normal seeds against "the mean is at most 0".
+
+    How much likelier t is under a mean that is one of `EFFECTS`, averaged over these. The ratio rises in t, so it is at
+    most 1 on average under any mean up to 0, whatever the standard deviation.
+
+    Args:
+        t: statistics of any shape; infinite where all seeds are equal.
+        n: seeds behind each, from 5.
+    """
+    t = np.asarray(t, dtype=float)
+    with np.errstate(invalid="ignore"):
+        r = np.where(np.isinf(t), np.sign(t), t / np.sqrt(t**2 + n - 1))
+    ratios = [np.exp(_log_likelihood_ratio(r, n, effect * np.sqrt(n))) for effect in EFFECTS]
+    return np.asarray(np.mean(ratios, axis=0))
+
+
+def _log_likelihood_ratio(r: Floats, n: int, noncentrality: float) -> Floats:
+    """Of noncentral to central t, by r = t / sqrt(t^2 + n - 1).
+
+    Given t, the root of the sum of squares of the seeds is chi with n degrees of freedom under a mean of 0, and its
+    density is weighed by exp(noncentrality * r * x) under another.
+    """
+    slope = noncentrality * r
+    return np.asarray(_log_integral(slope, n) - _log_integral(np.zeros(()), n) - noncentrality**2 / 2)
+
+
+def _log_integral(slope: Floats, n: int) -> Floats:
+    """Of x^(n-1) exp(slope x - x^2 / 2) over x > 0: by the trapezoid rule, as it is narrower than a normal density."""
+    mode = (slope + np.sqrt(slope**2 + 4 * (n - 1))) / 2
+    x = mode[..., None] + _POINTS
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log = np.where(x > 0, (n - 1) * np.log(x) + slope[..., None] * x - x**2 / 2, -np.inf)
+    return np.asarray(special.logsumexp(log, axis=-1))
+
+
+def evidence_of_p(p: npt.ArrayLike) -> Floats:
+    """E-values of p-values, whatever test they are of: less than a likelihood ratio would tell (Vovk and Wang 2021).
+
+    The mean over a from 0 to 1 of a p^(a-1), which is at most 1 on average while p is at least uniform.
+    """
+    p = np.clip(np.asarray(p, dtype=float), 1e-300, 1.0)
+    log = np.log(np.minimum(p, 1 - 1e-6))  # at 1 the formula is 0/0, and about to be 1/2
+    return np.asarray((1 - np.exp(log) + np.exp(log) * log) / (np.exp(log) * log**2))
+
+
+def detected(before: npt.ArrayLike, e_value: npt.ArrayLike) -> Floats:
+    """Detectors after another session."""
+    return np.asarray((np.asarray(before, dtype=float) + 1) * np.asarray(e_value, dtype=float))
+
+
+def sessions_until_alarm(
+    effect: float, n: int, threshold: float, rng: np.random.Generator, repetitions: int = 400, most: int = 2000
+) -> Floats:
+    """Simulated sessions until the detector reaches a threshold, each of n normal seeds; (repetitions,).
+
+    Args:
+        effect: how far the mean is beyond the bound, in standard deviations between seeds; 0 is the bound itself.
+        n: seeds of a session.
+        threshold: where the alarm is.
+        rng: draws the seeds' numbers.
+        repetitions: simulated detectors.
+        most: sessions after which a simulation ends; what has not come by then counts as `most`.
+    """
+    sessions = np.full(repetitions, float(most))
+    still, value = np.arange(repetitions), np.zeros(repetitions)
+    for session in range(1, most):
+        mean = effect + rng.standard_normal(len(still)) / np.sqrt(n)
+        t = mean / np.sqrt(rng.chisquare(n - 1, len(still)) / (n - 1) / n)
+        value = detected(value, evidence_of_t(t, n))
+        alarm = value >= threshold
+        sessions[still[alarm]] = session
+        still, value = still[~alarm], value[~alarm]
+        if not len(still):
+            break
+    return sessions
