@@ -1,0 +1,47 @@
+"""TRPO of sb3-contrib, held against the trust region of the paper: KL(old || new), summed over an action's entries.
+
+Its line search compares another number with `target_kl`: KL(new || old), as a mean over the entries of an action. Those
+of a diagonal Gaussian are independent, so the KL of the policy is their sum, and Hopper-v5's actions have three.
+"""
+
+import pytest
+
+import rlclaims
+from rlclaims import Runs, claim, source
+
+pytest.importorskip("sb3_contrib", reason="these claims are about sb3-contrib: pip install 'rlclaims[sb3]'")
+
+from rlclaims.adapters.sb3 import SB3
+
+DOCUMENTED = source('documentation of TRPO, "target_kl"', "sb3-contrib")
+TARGET_KL = 0.01
+"""Its default."""
+ENTRIES = 3
+"""Of an action of Hopper-v5."""
+A_TENTH_MORE = 1.1
+"""Factor from which a KL lies beyond what a line search lets pass."""
+
+trpo = rlclaims.runs(SB3("TRPO", target_kl=TARGET_KL), "Hopper-v5", iterations=10)
+
+
+@claim(
+    "sb3-contrib/trpo-keeps-its-target-kl",
+    DOCUMENTED,
+    says="target_kl is the target Kullback-Leibler divergence between updates.",
+    means="the largest mean KL(old || new) over the training batch of any of ten updates, as the policy has it, is at "
+    "most target_kl: the mean over seeds",
+)
+def test_trpo_keeps_its_target_kl(trpo: Runs) -> None:
+    assert trpo.kl_old_new.mean.training.highest() <= TARGET_KL
+
+
+@claim(
+    "sb3-contrib/trpo-keeps-its-target-kl-per-entry",
+    DOCUMENTED,
+    says="The divergence that TRPO holds within target_kl is that of an action's entries on average, and of the new "
+    "policy from the old; the paper's direction keeps to it as well.",
+    means="the largest mean KL(old || new) over the training batch of any of ten updates is at most 1.1 times "
+    "target_kl times the three entries of an action: the mean over seeds",
+)
+def test_trpo_keeps_its_target_kl_per_entry(trpo: Runs) -> None:
+    assert trpo.kl_old_new.mean.training.highest() <= A_TENTH_MORE * ENTRIES * TARGET_KL
