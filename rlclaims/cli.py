@@ -286,12 +286,15 @@ def _last_record(claims: "list[Collected]") -> dict[str, Any]:
     return record
 
 
-@cache
 def _record(path: Path) -> dict[str, Any] | None:
+    return _read(path, path.stat().st_mtime_ns) if path.exists() else None
+
+
+@cache
+def _read(path: Path, written: int) -> dict[str, Any]:  # noqa: ARG001
+    """The record in a file, read once for all of its claims; one that was written at another time is another."""
     from rlclaims.report.record import RecordError, read
 
-    if not path.exists():
-        return None
     try:
         return read(path)
     except RecordError as error:

@@ -19,18 +19,21 @@ def state(pytester):
 @pytest.fixture
 def night(session):
     """Runs a session of --claims-nightly."""
-    return lambda body, *options: session(body, "--claims-nightly=nights.json", "-rs", *options)
+    return lambda body, *options: session(body, "--claims-nightly=nights.json", *options)
 
 
-def test_one_bad_night_is_open_and_the_alarm_of_two_is_red(night, pytester):
+def test_one_bad_night_is_open_and_the_alarm_of_two_is_red(night, pytester, store):
     first = night(one_claim(REFUTED), "--claims-run-length=120")  # above what five seeds can say
     assert first.parseoutcomes() == {"inconclusive": 1} and first.ret == pytest.ExitCode.OK
-    first.stdout.fnmatch_lines(["*evidence against it 99.6 after an e-value of 99.6 *; the alarm is at 120*"])
+    (claim,) = written(store)["claims"]
+    assert claim["verdict"] == "refuted" and claim["night"]["threshold"] == 120 and not claim["night"]["alarm"]
+    assert 99 < claim["night"]["e_value"] == claim["night"]["value"] < 120
     before = state(pytester)
     assert before["sessions"] == 1 and before["run_length"] == 120
     assert [claim["name"] for claim in before["claims"].values()] == ["section/claim"]
     second = night(one_claim(REFUTED))
     assert second.parseoutcomes() == {"failed": 1} and second.ret == pytest.ExitCode.TESTS_FAILED
+    second.stdout.fnmatch_lines(["*evidence against it 1*e+0* after an e-value of 99.6 *; the alarm is at 120*"])
     after = state(pytester)
     assert after["last"][1]["alarms"] == ["section/claim"]
     assert [claim["value"] for claim in after["claims"].values()] == [0]  # begins again
@@ -76,9 +79,9 @@ def test_claims_share_the_run_length_and_a_changed_one_begins_again(night, pytes
     assert list(claims.values())[2]["value"] == pytest.approx(e_value, rel=1e-3)  # (0 + 1) e
 
 
-def test_a_night_that_broke_off_is_none(night, pytester):
-    body = one_claim(SUPPORTED) + "\ndef test_stops():\n    raise KeyboardInterrupt\n"
-    night(body)
+def test_a_night_that_broke_off_is_none(night, pytester, store):
+    result = night(one_claim(SUPPORTED) + "\nimport pytest\n\ndef test_stops():\n    pytest.exit('enough')\n")
+    assert result.ret == pytest.ExitCode.INTERRUPTED and written(store)["claims"]
     assert not (pytester.path / "nights.json").exists()
 
 
