@@ -21,15 +21,18 @@ ENTRIES = 3
 A_TENTH_MORE = 1.1
 """Factor from which a KL lies beyond what a line search lets pass."""
 
-trpo = rlclaims.runs(SB3("TRPO", target_kl=TARGET_KL), "Hopper-v5", iterations=10)
+trpo = rlclaims.runs(SB3("TRPO", target_kl=TARGET_KL), "Hopper-v5", iterations=5)
 
 
 @claim(
     "sb3-contrib/trpo-keeps-its-target-kl",
     DOCUMENTED,
     says="target_kl is the target Kullback-Leibler divergence between updates.",
-    means="the largest mean KL(old || new) over the training batch of any of ten updates, as the policy has it, is at "
+    means="the largest mean KL(old || new) over the training batch of any of five updates, as the policy has it, is at "
     "most target_kl: the mean over seeds",
+    expected="refuted",
+    evidence="development seeds 10000 to 10005, ten updates of 2,048 steps on Hopper-v5 with sb3-contrib 2.9.2: 0.0262 "
+    "[0.0254, 0.0268] where target_kl is 0.01",
 )
 def test_trpo_keeps_its_target_kl(trpo: Runs) -> None:
     assert trpo.kl_old_new.mean.training.highest() <= TARGET_KL
@@ -40,7 +43,7 @@ def test_trpo_keeps_its_target_kl(trpo: Runs) -> None:
     DOCUMENTED,
     says="The divergence that TRPO holds within target_kl is that of an action's entries on average, and of the new "
     "policy from the old; the paper's direction keeps to it as well.",
-    means="the largest mean KL(old || new) over the training batch of any of ten updates is at most 1.1 times "
+    means="the largest mean KL(old || new) over the training batch of any of five updates is at most 1.1 times "
     "target_kl times the three entries of an action: the mean over seeds",
 )
 def test_trpo_keeps_its_target_kl_per_entry(trpo: Runs) -> None:
