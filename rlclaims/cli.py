@@ -2,7 +2,6 @@
 
 import re
 import sys
-import textwrap
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -163,101 +162,39 @@ def mechanism(
 
 
 def _explained(claim: "Collected") -> str:
-    from rlclaims.report.record import is_theorem
+    from rlclaims.report.explained import judged, row, tried
+    from rlclaims.report.record import is_theorem, session_options
 
     declared, result = claim.declared, _last(claim)
     lines = [
         claim.name,
-        _row("says", f'"{declared.says}"'),
-        _row("stands in", str(declared.source)),
-        _row("means", declared.means),
-        _row("expected", declared.expected + (f": {declared.evidence}" if declared.evidence else "")),
+        row("says", f'"{declared.says}"'),
+        row("stands in", str(declared.source)),
+        row("means", declared.means),
+        row("expected", declared.expected + (f": {declared.evidence}" if declared.evidence else "")),
         *_terms(claim),
-        _row("stands at", f"{claim.file}:{claim.line}"),
+        row("stands at", f"{claim.file}:{claim.line}"),
     ]
     if result is None:
-        return "\n".join([*lines, _row("verdict", f"not in {claim.record}; pytest {claim.test!r} judges it")])
-    return "\n".join(lines + (_tried(result) if is_theorem(result) else _judged(claim, result)))
+        return "\n".join([*lines, row("verdict", f"not in {claim.record}; pytest {claim.test!r} judges it")])
+    written = _record(claim.record)
+    assert written is not None
+    told = tried(result) if is_theorem(result) else judged(result, claim.test, session_options(written))
+    return "\n".join(lines + told)
 
 
 def _terms(claim: "Collected") -> list[str]:
     """What a claim is judged on, and a theorem is not."""
     from rlclaims.judging.claim import Claim
+    from rlclaims.report.explained import row
 
     declared, family = claim.declared, claim.family
     if family is None or not isinstance(declared, Claim):
         return []
     return [
-        _row("margin", "none" if declared.margin is None else f"{declared.margin:g}"),
-        _row("family", f"{family.name}, {family.size} share{'s' * (family.size != 1)} at a rate of {family.rate:g}"),
+        row("margin", "none" if declared.margin is None else f"{declared.margin:g}"),
+        row("family", f"{family.name}, {family.size} share{'s' * (family.size != 1)} at a rate of {family.rate:g}"),
     ]
-
-
-def _tried(result: dict[str, Any]) -> list[str]:
-    """What a theorem came to."""
-    held = "" if result["examples"] is None else f" ({result['examples']} examples)"
-    # As it was written: what hypothesis tells is Python.
-    failed = textwrap.indent(result["counterexample"] or "", " " * 13).splitlines()
-    return [_row("verdict", result["verdict"] + held), *failed]
-
-
-def _judged(claim: "Collected", result: dict[str, Any]) -> list[str]:
-    """What a claim came to."""
-    evidence = result["evidence"]
-    lines = [_row("verdict", f"{result['verdict']} ({result['status']})")]
-    if evidence is not None:
-        lines += [_row("", line) for part in evidence.get("parts", [evidence]) for line in _evidence(part)]
-    for runs in result["runs"]:
-        lines.append(
-            _row(
-                "runs",
-                f"{runs['fixture']}: {runs['kind']} of {runs['algorithm']} on {runs['task']}, {runs['iterations']} "
-                f"iterations, seeds {runs['seeds'][0]} to {runs['seeds'][-1]}",
-            )
-        )
-    for kept in result.get("baselines", []):
-        lines.append(_row("baseline", f"{kept['fixture']}: {kept['name']}, sha256 {kept['sha256']}"))
-    if result["runs"]:
-        seed = result["runs"][0]["seeds"][0]
-        # On one line, so that it can be copied.
-        lines.append(f"  {'replay':<10} pytest {claim.test!r} {_options(claim.record)}--claims-replay {seed}")
-        lines.append(_row("", "trains that seed again, bit for bit"))
-    return lines
-
-
-def _options(record: Path) -> str:
-    """The options of the session that wrote a record, as far as they say which runs it took."""
-    written = _record(record)
-    assert written is not None
-    profile, told = written["profile"], ""
-    if profile["name"] != "standard":
-        told += f"--claims-profile {profile['name']} "
-    if written["first_seed"]:
-        told += f"--claims-first-seed {written['first_seed']} "
-    if len(profile["looks"]) == 1 and profile["evidence"]:
-        told += f"--claims-seeds {profile['looks'][0]} "
-    return told
-
-
-def _evidence(evidence: dict[str, Any]) -> list[str]:
-    if "parts" in evidence:  # joined within what was joined
-        return [line for part in evidence["parts"] for line in _evidence(part)]
-    why = f" ({evidence['reason']}: {evidence['detail']})" if evidence["reason"] else ""
-    lines = [
-        f"{evidence['verdict']}{why}: {evidence['quantity']} {evidence['region']}",
-        f"by {evidence['method']} ({evidence['guarantee']}: {evidence['assumption']})",
-    ]
-    for look in evidence["looks"]:
-        bounds = ", ".join("none" if look[side] is None else f"{look[side]:.4g}" for side in ("lower", "upper"))
-        estimate = "none" if look["estimate"] is None else f"{look['estimate']:.4g}"
-        lines.append(f"look at {look['n']} seeds: {estimate} [{bounds}]")
-    return lines
-
-
-def _row(title: str, text: str) -> str:
-    return textwrap.fill(
-        text, 100, initial_indent=f"  {title:<10} ", subsequent_indent=" " * 13, break_long_words=False
-    )
 
 
 def _collected(paths: list[str] | None, profile: str | None, *options: str) -> "list[Collected]":
@@ -324,6 +261,36 @@ def baseline_save(
     for one in kept:
         typer.echo(f"{one.fixture}, {one.setting}, {len(one.values)} seeds: {one.quantity}")
     typer.echo(f"{path} keeps {len(kept)} {'quantities' if len(kept) > 1 else 'quantity'}, for git.")
+
+
+@app.command("report")
+def report_page(
+    record: Annotated[Path | None, typer.Argument(help="a claims.json (default: that of the last session)")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="where to (default: beside the record)")] = None,
+    against: Annotated[Path | None, typer.Option("--against", help="an earlier claims.json, for what changed")] = None,
+) -> None:
+    """Write the page of a session, index.html, and summary.md for a pull request."""
+    import pytest
+
+    from rlclaims.pytest_plugin.options import project_of, report_folder
+    from rlclaims.report.diff import diff
+    from rlclaims.report.page import write_page
+    from rlclaims.report.record import RecordError
+    from rlclaims.report.summary import write_summary
+
+    try:
+        path = record or report_folder(None, project_of(Path.cwd())) / "claims.json"
+        read = _record(path)
+        if read is None:
+            raise _refused(f"There is no {path}; pytest writes one.")
+        folder, changed = out or path.parent, None if against is None else diff(against, path)
+        folder.mkdir(parents=True, exist_ok=True)
+        typer.echo(f"{write_page(read, folder)}")
+        typer.echo(f"{write_summary(read, folder, changed)}")
+    except (pytest.UsageError, RecordError) as error:
+        raise _refused(str(error)) from None
+    except OSError as error:
+        raise _refused(f"The report cannot be written ({error}); choose another folder with --out.") from None
 
 
 @store_app.command("ls")

@@ -1,5 +1,6 @@
 """The pytest plugin: hooks only; what they call imports torch, mujoco and scipy when there are claims."""
 
+import os
 from collections.abc import Generator
 from contextlib import suppress
 from typing import Any
@@ -242,14 +243,21 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return
     if (results := config.stash[REPORTS].results) and not config.option.collectonly:
         from rlclaims.pytest_plugin.pilots import write_pilots
-        from rlclaims.report.record import is_theorem, write
+        from rlclaims.report.page import write_page
+        from rlclaims.report.record import is_theorem, read, write
+        from rlclaims.report.summary import write_summary
 
         asked = settings(config)
         try:
             asked.report.mkdir(parents=True, exist_ok=True)
             path = write(results, asked.profile, asked.first_seed, asked.report)
+            shown = write_page(read(path), asked.report)
+            write_summary(read(path), asked.report)
             intervals = "Intervals are over seeds, each side at its own error rate; everything is in"
-            config.stash[RECORD] = [f"{'Everything is in' if all(map(is_theorem, results)) else intervals} {path}"]
+            config.stash[RECORD] = [
+                f"{'Everything is in' if all(map(is_theorem, results)) else intervals} {path}",
+                f"The page is {shown}",
+            ]
         except OSError as error:
             config.stash[RECORD] = [f"claims.json could not be written ({error})"]
         if asked.nights is not None and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
@@ -288,3 +296,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         tell(config.stash[NIGHTS], results, asked.profile.seeds, file, width)
     for line in config.stash[RECORD]:
         terminalreporter.write_line(line)
+    if os.environ.get("GITHUB_ACTIONS"):
+        from rlclaims.report.summary import annotations
+
+        located = [(r.rlclaims, r.location[0], (r.location[1] or 0) + 1) for r in config.stash[REPORTS].of_claims]
+        for line in annotations(located):
+            terminalreporter.write_line(line)

@@ -158,7 +158,7 @@ def _resolved(config: pytest.Config) -> Settings:
         tuple(sorted(known)),
         first_seed,
         store,
-        _folder(option.claims_report, "report", table, config.rootpath, store / "reports" / "latest"),
+        report_folder(option.claims_report, config.rootpath, store),
         config.rootpath / "reports" / "baselines",
         option.claims_processes,
         option.claims_ahead,
@@ -241,6 +241,16 @@ def store_folder(given: str | Path | None, project: Path) -> Path:
     """
     table = _table(project / "pyproject.toml")
     return _folder(given or os.environ.get("RLCLAIMS_STORE"), "store", table, project, project / ".rlclaims")
+
+
+def report_folder(given: str | Path | None, project: Path, store: Path | None = None) -> Path:
+    """Where a session's record and page go: as given, by the project's pyproject.toml, or in the store.
+
+    Raises:
+        pytest.UsageError: the pyproject.toml is wrong.
+    """
+    table = _table(project / "pyproject.toml")
+    return _folder(given, "report", table, project, (store or store_folder(None, project)) / "reports" / "latest")
 
 
 def _folder(given: str | Path | None, named: str, table: dict[str, Any], project: Path, default: Path) -> Path:

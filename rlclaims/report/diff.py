@@ -223,7 +223,7 @@ def diff_table(found: Diff, file: TextIO, width: int) -> None:
         console.print(rows_by_section(table, [{"name": change.name, "change": change} for change in told], _cells))
     for name, before, after in found.session:
         console.print(f"{name}: {before} -> {after}", highlight=False, markup=False)
-    console.print(_summary(found), highlight=False, markup=False)
+    console.print(summary_of(found), highlight=False, markup=False)
 
 
 def _cells(row: Json) -> tuple[Text, ...]:
@@ -239,7 +239,8 @@ def _cells(row: Json) -> tuple[Text, ...]:
     return Text(verdicts, style), Text(estimates), Text(", ".join(words))
 
 
-def _summary(found: Diff) -> str:
+def summary_of(found: Diff) -> str:
+    """What changed, in one sentence."""
     of = found.changes
     both = [change for change in of if change.before is not None and change.after is not None]
     counts = [

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rlclaims.judging.profile import Profile
 
@@ -55,6 +55,34 @@ def document(results: Iterable[Json], profile: Profile, first_seed: int) -> Json
 def is_theorem(result: Json) -> bool:
     """Whether a result is a theorem's, which has examples in place of evidence."""
     return "examples" in result
+
+
+State = Literal["expected", "contrary", "open", "error"]
+
+
+def state(result: Json) -> State:
+    """What a claim or a theorem came to, by what was expected of it: "contrary" and "error" turn a session red."""
+    verdict = result["verdict"]
+    if verdict == "error":
+        return "error"
+    if "night" in result:  # one night says nothing by itself
+        night = result["night"]
+        return "contrary" if night and night["alarm"] else "expected" if verdict == result["expected"] else "open"
+    if verdict == "inconclusive":
+        return "open"
+    return "expected" if verdict == result["expected"] else "contrary"
+
+
+def session_options(record: Json) -> str:
+    """The options of the session that wrote a record, as far as they say which runs it took, each with a space."""
+    profile, told = record["profile"], ""
+    if profile["name"] != "standard":
+        told += f"--claims-profile {profile['name']} "
+    if record["first_seed"]:
+        told += f"--claims-first-seed {record['first_seed']} "
+    if len(profile["looks"]) == 1 and profile["evidence"]:
+        told += f"--claims-seeds {profile['looks'][0]} "
+    return told
 
 
 def write(results: Iterable[Json], profile: Profile, first_seed: int, folder: Path) -> Path:

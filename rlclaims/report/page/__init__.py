@@ -1,0 +1,8 @@
+"""The page of a session, one file that needs no network: every claim with its verdict and what that rests on.
+
+All that is written into it comes from `claims.json`, and is escaped: a name is text, whatever is in it.
+"""
+
+from rlclaims.report.page.write import write_page
+
+__all__ = ["write_page"]

@@ -1,0 +1,135 @@
+"""An interval against its region, with the seeds it is made of: where everything goes, for the page to draw."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.ticker import LogLocator, MaxNLocator
+
+from rlclaims.report.record import Json
+
+WIDTH, MARGIN = 640.0, 24.0
+"""Of a picture, and of what is left free at its sides, in its own units."""
+TICKS = 6
+"""At most, roughly."""
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A number on the axis."""
+
+    x: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Seed:
+    """One seed's number."""
+
+    x: float
+    y: float
+    """From 0 to 1, so that seeds that are close do not hide each other."""
+    label: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What is drawn of one comparison, along an axis from 0 to `WIDTH`."""
+
+    region: tuple[float, float]
+    """Where the claim says that the estimand lies."""
+    ends: tuple[float, ...]
+    """Its finite ends."""
+    interval: tuple[float, float] | None
+    open_ends: tuple[bool, bool]
+    """Whether the interval has no bound on either side."""
+    estimate: float | None
+    seeds: tuple[Seed, ...]
+    ticks: tuple[Tick, ...]
+    words: str
+    """The same, for whoever does not see it."""
+
+
+def picture(evidence: Json) -> Picture | None:
+    """The picture of one comparison of a record, or None where no number of it is finite.
+
+    Args:
+        evidence: as `claims.json` has it, without parts.
+    """
+    log = bool(evidence["log_scale"])
+    seeds = _seeds(evidence)
+    lower, upper = evidence["region_ends"]
+    inner = [evidence["lower"], evidence["upper"], evidence["estimate"]]
+    shown = [x for x in (*inner, lower, upper, *(value for value, _ in seeds)) if x is not None and (x > 0 or not log)]
+    if not shown:
+        return None
+    scale = _Scale.around(shown, log=log)
+    interval = None
+    if evidence["estimate"] is not None:
+        interval = scale(_or(evidence["lower"], -math.inf)), scale(_or(evidence["upper"], math.inf))
+    return Picture(
+        region=(scale(_or(lower, -math.inf)), scale(_or(upper, math.inf))),
+        ends=tuple(scale(end) for end in (lower, upper) if end is not None),
+        interval=interval,
+        open_ends=(evidence["lower"] is None, evidence["upper"] is None),
+        estimate=None if evidence["estimate"] is None else scale(evidence["estimate"]),
+        seeds=tuple(
+            Seed(scale(value), (0.5 + i * 0.618) % 1, label)
+            for i, (value, label) in enumerate(seeds)
+            if value > 0 or not log
+        ),
+        ticks=tuple(Tick(scale(x), f"{x:.4g}") for x in scale.ticks),
+        words=_words(evidence, len(seeds)),
+    )
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """From numbers to places."""
+
+    low: float
+    high: float
+    log: bool
+
+    @classmethod
+    def around(cls, shown: Sequence[float], *, log: bool) -> "_Scale":
+        low, high = (math.log(x) if log else x for x in (min(shown), max(shown)))
+        room = 0.08 * (high - low) or abs(high) * 0.1 or 1.0
+        return cls(low - room, high + room, log)
+
+    def __call__(self, x: float) -> float:
+        """A place, at the edge where a number lies beyond it or is infinite."""
+        at = (math.log(x) if x > 0 else -math.inf) if self.log and x != math.inf else x
+        part = (at - self.low) / (self.high - self.low) if math.isfinite(at) else math.copysign(2.0, at)
+        return float(round(min(max(MARGIN + part * (WIDTH - 2 * MARGIN), 0.0), WIDTH), 1))
+
+    @property
+    def ticks(self) -> list[float]:
+        """Round numbers in between."""
+        low, high = (math.exp(self.low), math.exp(self.high)) if self.log else (self.low, self.high)
+        found = MaxNLocator(TICKS).tick_values(low, high)
+        if self.log and high > 5 * low:
+            subs = (1.0,) if high > 1000 * low else (1.0, 2.0, 5.0)
+            found = LogLocator(subs=subs, numticks=TICKS).tick_values(low, high)
+        return [float(x) for x in np.asarray(found) if low <= x <= high]
+
+
+def _seeds(evidence: Json) -> list[tuple[float, str]]:
+    return [
+        (value, f"seed {seed}: {value:.4g}")
+        for values, seeds in zip(evidence["values"], evidence["seeds"], strict=True)
+        for value, seed in zip(values, seeds, strict=False)
+        if value is not None
+    ]
+
+
+def _words(evidence: Json, seeds: int) -> str:
+    if evidence["estimate"] is None:
+        return f"{seeds} seeds; no interval; the claim says {evidence['region']}"
+    bounds = " to ".join("none" if evidence[end] is None else f"{evidence[end]:.4g}" for end in ("lower", "upper"))
+    return f"Estimate {evidence['estimate']:.4g}, interval {bounds}; the claim says {evidence['region']}; {seeds} seeds"
+
+
+def _or(x: float | None, otherwise: float) -> float:
+    return otherwise if x is None else x

@@ -1,0 +1,76 @@
+"use strict";
+const claims = [...document.querySelectorAll("details.claim")];
+const words = document.getElementById("words");
+const states = [...document.querySelectorAll("input.state")];
+const found = document.getElementById("found");
+
+function filter() {
+  const wanted = words.value.toLowerCase().split(/\s+/).filter(Boolean);
+  const shownStates = new Set(states.filter((box) => box.checked).map((box) => box.value));
+  let n = 0;
+  for (const claim of claims) {
+    const shown = shownStates.has(claim.dataset.state) && wanted.every((word) => claim.dataset.words.includes(word));
+    claim.hidden = !shown;
+    n += shown;
+  }
+  for (const around of document.querySelectorAll(".sentence, .place")) {
+    around.hidden = !around.querySelector("details.claim:not([hidden])");
+  }
+  found.textContent = n === claims.length ? `${n} claims` : `${n} of ${claims.length} claims`;
+}
+
+function openTarget() {
+  const target = location.hash.length > 1 && document.getElementById(location.hash.slice(1));
+  if (!target) return;
+  if (target.matches("details")) {
+    if (target.hidden) {
+      words.value = "";
+      states.forEach((box) => { box.checked = true; });
+      filter();
+    }
+    target.open = true;
+  }
+  target.scrollIntoView();
+}
+
+function theme(name) {
+  document.documentElement.dataset.theme = name;
+  try { localStorage.setItem("rlclaims-theme", name); } catch { /* a page from a file may keep nothing */ }
+}
+
+words.addEventListener("input", filter);
+states.forEach((box) => box.addEventListener("change", filter));
+document.querySelector("form.filters").addEventListener("submit", (event) => event.preventDefault());
+document.getElementById("all").addEventListener("click", (event) => {
+  const open = claims.some((claim) => !claim.hidden && !claim.open);
+  claims.forEach((claim) => { if (!claim.hidden) claim.open = open; });
+  event.target.textContent = open ? "close all" : "open all";
+});
+document.getElementById("theme").addEventListener("click", () => {
+  const now = document.documentElement.dataset.theme
+    || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+  theme(now === "dark" ? "light" : "dark");
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key === "/" && !/input|textarea/i.test(document.activeElement.tagName)) {
+    event.preventDefault();
+    words.focus();
+  }
+});
+document.addEventListener("click", async (event) => {
+  if (!event.target.matches("button.copy")) return;
+  const text = event.target.previousElementSibling.textContent;
+  try {
+    await navigator.clipboard.writeText(text);
+    event.target.textContent = "copied";
+  } catch {
+    getSelection().selectAllChildren(event.target.previousElementSibling);
+  }
+});
+addEventListener("hashchange", openTarget);
+try {
+  const kept = localStorage.getItem("rlclaims-theme");
+  if (kept === "light" || kept === "dark") document.documentElement.dataset.theme = kept;
+} catch { /* likewise */ }
+filter();
+openTarget();

@@ -1,0 +1,166 @@
+"""The page's words and numbers, put into its template."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from shlex import quote
+from typing import Any, get_args
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from rlclaims.judging.claim import SEED_POST
+from rlclaims.report.page.picture import MARGIN, WIDTH, Picture, picture
+from rlclaims.report.record import Json, State, is_theorem, session_options, state
+
+GUARANTEES = {
+    "exact": "its error rate is at most the stated one at any number of seeds",
+    "bounded-nonparametric": "its error rate is at most the stated one at any number of seeds",
+    "model-based": "its error rate is the stated one if the assumption holds",
+    "asymptotic": "its error rate is the stated one for many seeds; for few, the study of error rates tells",
+}
+MARKS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "error": "!"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One comparison of a claim, as it is shown."""
+
+    name: str
+    """Which of several it is; empty if it is the only one."""
+    evidence: Json
+    picture: Picture | None
+    guarantee: str
+    refutes: str
+    """What would have refuted it, in words."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A claim or a theorem, as it is shown."""
+
+    result: Json
+    anchor: str
+    state: State
+    """What colours it."""
+    mark: str
+    parts: tuple[Part, ...]
+    command: str
+    """How to judge this one alone."""
+
+    @property
+    def theorem(self) -> bool:
+        """Whether it needs no data."""
+        return is_theorem(self.result)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where sentences stand, with what is claimed of each."""
+
+    source: str
+    anchor: str
+    sentences: tuple[tuple[str, tuple[Shown, ...]], ...]
+
+    @property
+    def shown(self) -> tuple[Shown, ...]:
+        """All claims on its sentences."""
+        return tuple(one for _, of_sentence in self.sentences for one in of_sentence)
+
+
+def write_page(record: Json, folder: Path) -> Path:
+    """Write `index.html` into a folder, and tell where.
+
+    Args:
+        record: of a session, as `claims.json` has it.
+        folder: which is there.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = folder / "index.html"
+    partial = path.with_suffix(".partial")
+    partial.write_text(page(record), encoding="utf-8")
+    partial.replace(path)
+    return path
+
+
+def page(record: Json) -> str:
+    """The page of a record."""
+    environment = Environment(
+        loader=PackageLoader("rlclaims.report.page", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = _number
+    places = _places(record)
+    shown = [one for place in places for one in place.shown]
+    ours = files("rlclaims.report.page") / "templates"
+    return environment.get_template("page.html.jinja").render(
+        record=record,
+        places=places,
+        counts={name: sum(one.state == name for one in shown) for name in get_args(State)},
+        total=len(shown),
+        width=WIDTH,
+        margin=MARGIN,
+        # Our own files: the only text that is not escaped.
+        style=Markup((ours / "page.css").read_text(encoding="utf-8")),
+        script=Markup((ours / "page.js").read_text(encoding="utf-8")),
+    )
+
+
+def _places(record: Json) -> list[Place]:
+    """Sentences by where they stand, those of the post first."""
+    found: dict[str, dict[str, list[Shown]]] = {}
+    for i, result in enumerate([*record["claims"], *record["theorems"]]):
+        found.setdefault(result["source"], {}).setdefault(result["says"], []).append(_shown(record, result, i))
+    first = sorted(found, key=lambda source: (not source.startswith(SEED_POST), *_part(source)))
+    return [
+        Place(source, f"place-{i}", tuple((says, tuple(of)) for says, of in found[source].items()))
+        for i, source in enumerate(first)
+    ]
+
+
+def _part(source: str) -> tuple[int, str]:
+    """The part of the post that a place is in; other works keep their order by name."""
+    if not source.startswith(SEED_POST):
+        return 0, source.partition(",")[0]
+    where = source.removeprefix(SEED_POST)
+    return next((i for i, part in ((3, "Part III"), (2, "Part II"), (1, "Part I")) if part in where), 0), ""
+
+
+def _shown(record: Json, result: Json, i: int) -> Shown:
+    parts = () if is_theorem(result) or result["evidence"] is None else tuple(_parts(result["evidence"], ""))
+    return Shown(result, f"claim-{i}", state(result), MARKS[result["verdict"]], parts, _command(record, result))
+
+
+def _parts(evidence: Json, name: str) -> Sequence[Part]:
+    if "parts" in evidence:
+        return [
+            part
+            for i, one in enumerate(evidence["parts"], start=1)
+            for part in _parts(one, f"{name}{i} of {len(evidence['parts'])}, joined by {evidence['operator']}")
+        ]
+    return [Part(name, evidence, picture(evidence), GUARANTEES[evidence["guarantee"]], _refutes(evidence))]
+
+
+def _refutes(evidence: Json) -> str:
+    """What would have refuted a comparison."""
+    lower, upper = evidence["region_ends"]
+    at = f"at an error rate of {100 * evidence['alpha_refute']:.3g}% over all looks"
+    if lower is None:
+        return f"a lower bound above {upper:.4g}, {at}"
+    if upper is None:
+        return f"an upper bound below {lower:.4g}, {at}"
+    return f"an interval wholly outside of {lower:.4g} to {upper:.4g}, {at}"
+
+
+def _command(record: Json, result: Json) -> str:
+    return f"pytest {quote(result['test'])} {session_options(record)}".rstrip()
+
+
+def _number(x: Any) -> str:
+    return "none" if x is None else f"{x:.4g}"

@@ -1,0 +1,177 @@
+"""The page of a session, read as a reader's browser would parse it."""
+
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+
+import pytest
+from records import claim, evidence, record, theorem
+
+from rlclaims.report.page.picture import MARGIN, WIDTH, picture
+from rlclaims.report.page.write import page
+
+VOID = {"meta", "input", "link", "br"}
+HOSTILE = '<script>alert("x")</script>\'"><img src=x onerror=alert(1)>{{ 7 * 7 }}'
+
+
+class Elements(HTMLParser):
+    """Elements with their attributes and text, and whether all of them are closed in order."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.found, self._open = [], []
+        self.feed(text)
+        assert not self._open
+
+    def handle_starttag(self, tag, attributes):
+        self.found.append({"tag": tag, "text": "", **dict(attributes)})
+        if tag not in VOID:
+            self._open.append(self.found[-1])
+
+    def handle_startendtag(self, tag, attributes):
+        self.found.append({"tag": tag, "text": "", **dict(attributes)})
+
+    def handle_endtag(self, tag):
+        assert self._open.pop()["tag"] == tag
+
+    def handle_data(self, data):
+        for element in self._open:
+            element["text"] += data
+
+    def of(self, tag, cls=None):
+        return [e for e in self.found if e["tag"] == tag and (cls is None or cls in (e.get("class") or "").split())]
+
+
+def test_each_claim_is_there_by_its_state():
+    told = [
+        claim("a/supported"),
+        claim("a/refuted", "refuted"),
+        claim("a/refuted-as-it-ships", "refuted", "refuted", expected_evidence="a study"),
+        claim("a/open", "inconclusive"),
+        claim("b/error", "error"),
+        theorem("b/theorem"),
+    ]
+    found = Elements(page(record(*told)))
+    states = {e["text"].split()[1]: e["data-state"] for e in found.of("details")}
+    assert states == {
+        "a/supported": "expected",
+        "a/refuted": "contrary",
+        "a/refuted-as-it-ships": "expected",
+        "a/open": "open",
+        "b/error": "error",
+        "b/theorem": "expected",
+    }
+    counts = [e["text"] for e in found.of("dd")][:4]
+    assert counts == ["3", "1", "1", "1"]
+    anchors = {e["id"] for e in found.found if e.get("id")}
+    assert {e["href"][1:] for e in found.of("a")} <= anchors  # no link leads nowhere
+    assert len(found.of("a", "chip")) == 6
+
+
+def test_what_a_record_says_is_text_whatever_it_is():
+    hostile = claim(
+        HOSTILE,
+        source=HOSTILE,
+        says=HOSTILE,
+        means=HOSTILE,
+        test=HOSTILE,
+        evidence=evidence(quantity=HOSTILE, scope=HOSTILE, failures=[HOSTILE], method=HOSTILE, detail=HOSTILE),
+    )
+    hostile["runs"][0] |= {"algorithm": HOSTILE, "task": HOSTILE, "fixture": HOSTILE}
+    hostile["family"]["name"] = HOSTILE
+    made = record(hostile, theorem("t", says=HOSTILE), name=HOSTILE, tasks=[HOSTILE])
+    made["environment"] |= {"packages": {HOSTILE: HOSTILE}, "machine": HOSTILE, "rlclaims_sha256": HOSTILE}
+    found = Elements(page(made))
+    assert len(found.of("script")) == 1 and not found.of("img")  # our own
+    assert not [name for e in found.found for name in e if name.startswith("on")]
+    (quoted, _) = (e["text"] for e in found.of("blockquote"))
+    assert quoted == HOSTILE
+
+
+def test_nothing_is_fetched():
+    text = page(record(claim("a/b"), theorem("c/d")))
+    found = Elements(text)
+    assert not [e for e in found.found if e.get("src") or e.get("srcset")]
+    assert all(e["href"].startswith("#") for e in found.found if e.get("href"))
+    assert "url(" not in text and "@import" not in text
+
+
+def test_a_claim_says_what_would_refute_it_and_how_to_judge_it_alone():
+    joined = {
+        "operator": "all",
+        "verdict": "supported",
+        "reason": None,
+        "n": 6,
+        "parts": [evidence(), evidence(region=">= 1", region_ends=[1.0, None]), evidence(region_ends=[1.0, 2.0])],
+    }
+    text = Elements(page(record(claim("a/b", evidence=joined), first_seed=0))).of("details")[0]["text"]
+    for words in (
+        "a lower bound above 2, at an error rate of 1%",
+        "an upper bound below 1, at an error rate of 1%",
+        "an interval wholly outside of 1 to 2, at an error rate of 1%",
+        "Part 2 of 3, joined by all: supported",
+        "pytest test_it.py::test_claim",
+    ):
+        assert words in " ".join(text.split())
+    smoke = page(record(claim("a/b"), name="smoke", evidence=False, looks=[5]))
+    assert "--claims-profile smoke" in smoke and "no evidence of their truth" in smoke
+
+
+def test_one_night_is_no_verdict():
+    quiet = {"sha256": "0", "e_value": 2.0, "value": 3.0, "threshold": 9.0, "alarm": False}
+    told = [claim("a/quiet", "refuted", night=quiet), claim("a/alarm", "inconclusive", night={**quiet, "alarm": True})]
+    states = [e["data-state"] for e in Elements(page(record(*told))).of("details")]
+    assert states == ["open", "contrary"]
+
+
+def place(x, low, high):
+    """Where a number lies, by its part of the range that is shown."""
+    return MARGIN + (x - low) / (high - low) * (WIDTH - 2 * MARGIN)
+
+
+def test_a_picture_is_to_scale():
+    drawn = picture(evidence())
+    low, high = 1 - 0.08, 2 + 0.08  # all seeds, bounds and ends, and a little more
+    assert drawn.estimate == pytest.approx(place(1.5, low, high), abs=0.06)
+    assert drawn.interval == pytest.approx((place(1.2, low, high), place(1.8, low, high)), abs=0.06)
+    assert [seed.x for seed in drawn.seeds] == pytest.approx([place(x, low, high) for x in EVERY], abs=0.06)
+    assert drawn.region[1] == drawn.ends[0] == pytest.approx(place(2, low, high), abs=0.06)
+    assert drawn.region[0] <= 0  # to the edge
+    for tick in drawn.ticks:
+        assert tick.x == pytest.approx(place(float(tick.label), low, high), abs=0.06)
+    assert len(drawn.ticks) >= 3
+
+
+EVERY = [1.0, 1.2, 1.4, 1.6, 1.8, 2.0]
+
+
+def test_a_ratio_is_drawn_on_a_log_scale():
+    drawn = picture(
+        evidence(log_scale=True, values=[[1, 10, 100]], seeds=[[0, 1, 2]], estimate=10, lower=1, upper=100,
+                 region_ends=[10.0, None])
+    )  # fmt: skip
+    assert drawn.estimate == drawn.seeds[1].x == drawn.region[0] == pytest.approx(WIDTH / 2, abs=0.06)
+    assert drawn.seeds[2].x - drawn.seeds[1].x == pytest.approx(drawn.seeds[1].x - drawn.seeds[0].x, abs=0.11)
+    assert {"1", "10", "100"} <= {tick.label for tick in drawn.ticks}
+
+
+@pytest.mark.parametrize(
+    ("changes", "drawn"),
+    [
+        ({"estimate": None, "lower": None, "upper": None, "values": [[None] * 6], "region_ends": [None, None]}, False),
+        ({"values": [[1.0] * 6], "region_ends": [None, 1.0], "estimate": 1.0, "lower": 1.0, "upper": 1.0}, True),
+        ({"lower": None}, True),
+        ({"values": [[0.0] * 6], "region_ends": [None, 0.0], "estimate": 0.0, "lower": 0.0, "upper": 0.0}, True),
+        ({"values": [[1e300, -1e300, None, 1, 1, 1]]}, True),
+        ({"log_scale": True, "values": [[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]], "lower": 0.0}, True),
+    ],
+)
+def test_whatever_the_numbers_a_picture_stays_in_its_frame(changes, drawn):
+    found = picture(evidence(**changes))
+    assert (found is not None) == drawn
+    if found:
+        places = [seed.x for seed in found.seeds] + [tick.x for tick in found.ticks] + list(found.interval or ())
+        assert all(-1 <= x <= WIDTH + 1 for x in places)
+        text = page(record(claim("a/b", evidence=evidence(**changes))))
+        svg = text[text.index("<svg") : text.index("</svg>") + 6]
+        ET.fromstring(svg)  # well-formed, with no number that is none
+        assert "nan" not in svg and "inf" not in svg
