@@ -268,12 +268,14 @@ def report_page(
     record: Annotated[Path | None, typer.Argument(help="a claims.json (default: that of the last session)")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="where to (default: beside the record)")] = None,
     against: Annotated[Path | None, typer.Option("--against", help="an earlier claims.json, for what changed")] = None,
+    store: StoreFolder = None,
 ) -> None:
-    """Write the page of a session, index.html, and summary.md for a pull request."""
+    """Write the page of a session, its figures as SVG, PDF and CSV, and summary.md for a pull request."""
     import pytest
 
-    from rlclaims.pytest_plugin.options import project_of, report_folder
+    from rlclaims.pytest_plugin.options import project_of, report_folder, store_folder
     from rlclaims.report.diff import diff
+    from rlclaims.report.illustrate import illustrations
     from rlclaims.report.page import write_page
     from rlclaims.report.record import RecordError
     from rlclaims.report.summary import write_summary
@@ -285,7 +287,10 @@ def report_page(
             raise _refused(f"There is no {path}; pytest writes one.")
         folder, changed = out or path.parent, None if against is None else diff(against, path)
         folder.mkdir(parents=True, exist_ok=True)
-        typer.echo(f"{write_page(read, folder)}")
+        figures = illustrations(read, store_folder(store, project_of(Path.cwd())))
+        typer.echo(f"{write_page(read, folder, figures)}")
+        for name, drawn in figures.items():
+            typer.echo(f"{', '.join(map(str, drawn.save(folder / 'figures', name)))}")
         typer.echo(f"{write_summary(read, folder, changed)}")
     except (pytest.UsageError, RecordError) as error:
         raise _refused(str(error)) from None

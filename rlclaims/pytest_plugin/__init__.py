@@ -243,6 +243,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return
     if (results := config.stash[REPORTS].results) and not config.option.collectonly:
         from rlclaims.pytest_plugin.pilots import write_pilots
+        from rlclaims.report.illustrate import illustrations
         from rlclaims.report.page import write_page
         from rlclaims.report.record import is_theorem, read, write
         from rlclaims.report.summary import write_summary
@@ -251,8 +252,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         try:
             asked.report.mkdir(parents=True, exist_ok=True)
             path = write(results, asked.profile, asked.first_seed, asked.report)
-            shown = write_page(read(path), asked.report)
-            write_summary(read(path), asked.report)
+            record = read(path)
+            figures = {} if config.option.claims_no_figures else illustrations(record, asked.store)
+            shown = write_page(record, asked.report, figures)
+            write_summary(record, asked.report)
             intervals = "Intervals are over seeds, each side at its own error rate; everything is in"
             config.stash[RECORD] = [
                 f"{'Everything is in' if all(map(is_theorem, results)) else intervals} {path}",

@@ -71,6 +71,7 @@ def add_options(parser: pytest.Parser) -> None:
         type=int,
         metavar="N",
     )
+    add("no-figures", "leave figures out of the page, which is written sooner", action="store_true")
     add("write-pilots", "write the spread over development seeds into pilots.json", action="store_true")
 
 

@@ -28,7 +28,7 @@ def session(pytester, store):
     def run(body, *options):
         pytester.makepyfile(test_claims=HEADER + body)
         return pytester.runpytest_inprocess(
-            f"--claims-store={store}", "--claims-seeds=5", "-p", "no:cacheprovider", *options
+            f"--claims-store={store}", "--claims-seeds=5", "--claims-no-figures", "-p", "no:cacheprovider", *options
         )
 
     return run
@@ -41,6 +41,8 @@ def session_by_looks(pytester, tmp_path):
 
     def run(body, *options):
         pytester.makepyfile(test_claims=HEADER + body)
-        return pytester.runpytest_inprocess(f"--claims-store={tmp_path}", "-p", "no:cacheprovider", *options)
+        return pytester.runpytest_inprocess(
+            f"--claims-store={tmp_path}", "--claims-no-figures", "-p", "no:cacheprovider", *options
+        )
 
     return run

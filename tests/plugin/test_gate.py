@@ -55,7 +55,16 @@ def gate(pytester, tmp_path, monkeypatch):
 
     def run(*options, of_its_own=False):
         runs = pytester.runpytest_subprocess if of_its_own else pytester.runpytest_inprocess
-        return runs("--pyargs", "rlclaims.gate", f"--claims-store={tmp_path}", "-p", "no:cacheprovider", "-v", *options)
+        return runs(
+            "--pyargs",
+            "rlclaims.gate",
+            f"--claims-store={tmp_path}",
+            "--claims-no-figures",
+            "-p",
+            "no:cacheprovider",
+            "-v",
+            *options,
+        )
 
     return run
 

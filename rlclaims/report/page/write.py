@@ -1,6 +1,6 @@
 """The page's words and numbers, put into its template."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from rlclaims.judging.claim import SEED_POST
+from rlclaims.report.figures import Drawn
 from rlclaims.report.page.picture import MARGIN, WIDTH, Picture, picture
 from rlclaims.report.record import Json, State, is_theorem, session_options, state
 
@@ -69,25 +70,26 @@ class Place:
         return tuple(one for _, of_sentence in self.sentences for one in of_sentence)
 
 
-def write_page(record: Json, folder: Path) -> Path:
+def write_page(record: Json, folder: Path, figures: Mapping[str, Drawn] | None = None) -> Path:
     """Write `index.html` into a folder, and tell where.
 
     Args:
         record: of a session, as `claims.json` has it.
         folder: which is there.
+        figures: by name; on the page itself.
 
     Raises:
         OSError: it cannot be written.
     """
     path = folder / "index.html"
     partial = path.with_suffix(".partial")
-    partial.write_text(page(record), encoding="utf-8")
+    partial.write_text(page(record, figures or {}), encoding="utf-8")
     partial.replace(path)
     return path
 
 
-def page(record: Json) -> str:
-    """The page of a record."""
+def page(record: Json, figures: Mapping[str, Drawn] | None = None) -> str:
+    """The page of a record, with figures by name."""
     environment = Environment(
         loader=PackageLoader("rlclaims.report.page", "templates"),
         autoescape=True,
@@ -104,6 +106,8 @@ def page(record: Json) -> str:
         places=places,
         counts={name: sum(one.state == name for one in shown) for name in get_args(State)},
         total=len(shown),
+        # Of numbers and names of algorithms, which matplotlib escapes.
+        figures=[(name, drawn.caption, Markup(drawn.svg(f"{name}-"))) for name, drawn in (figures or {}).items()],
         width=WIDTH,
         margin=MARGIN,
         # Our own files: the only text that is not escaped.

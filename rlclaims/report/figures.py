@@ -1,0 +1,255 @@
+"""Figures, one function each: matplotlib's, with their data, as SVG, PDF and CSV.
+
+    from rlclaims.report import figures
+    figures.training({"PPO": ppo_SK, "TRPO": trpo_SK}, "mean KL(old || new)", bound=0.07).save(Path("figures"), "kl")
+
+They take plain arrays, so that they draw what anybody has measured. Axes are letters behind a name: S seeds, K
+iterations, N places along something.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
+
+Floats = npt.NDArray[np.floating]
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+"""Okabe and Ito's, which people see who see colours in different ways."""
+INK = "#010203"
+"""Of lines and letters: on the page, whatever its ink is."""
+STYLE = {
+    "text.parse_math": False,  # names are names
+    "svg.fonttype": "none",
+    "pdf.fonttype": 42,
+    "font.size": 9,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "svg.hashsalt": "rlclaims",  # the same figure is the same file
+}
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure and its data."""
+
+    figure: Figure
+    caption: str
+    """What is seen, in words."""
+    columns: Mapping[str, Sequence[object]]
+    """What is drawn, all of one length."""
+
+    def svg(self, prefix: str = "") -> str:
+        """For a page: without a prolog, in the page's ink, and with ids that begin as no other figure's do."""
+        with _styled():
+            file = io.StringIO()
+            self.figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight")
+        text = file.getvalue()
+        text = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{prefix}", text[text.index("<svg") :])
+        return text.replace(INK, "currentColor")
+
+    def csv(self) -> str:
+        """Its data, one row a line."""
+        file = io.StringIO()
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(self.columns)
+        writer.writerows(zip(*self.columns.values(), strict=True))
+        return file.getvalue()
+
+    def save(self, folder: Path, name: str) -> list[Path]:
+        """Write NAME.svg, NAME.pdf and NAME.csv into a folder, and tell where.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = [folder / f"{name}.{ending}" for ending in ("svg", "pdf", "csv")]
+        with _styled():
+            self.figure.savefig(paths[0], metadata={"Date": None, "Creator": None}, bbox_inches="tight")
+            self.figure.savefig(paths[1], metadata={"CreationDate": None, "Creator": None}, bbox_inches="tight")
+        paths[2].write_text(self.csv(), encoding="utf-8")
+        return paths
+
+
+def training(
+    rows: Mapping[str, Floats], quantity: str, *, every: int = 1, bound: float | None = None, log: bool = True
+) -> Drawn:
+    """A measure over training, seed by seed, with the median over seeds, as in Part III of the post.
+
+    Args:
+        rows: by algorithm, values (S, K).
+        quantity: what is measured.
+        every: iterations from one value to the next.
+        bound: a line to hold it against.
+        log: whether the axis is logarithmic.
+    """
+    with _styled():
+        figure, axes = _axes(rows)
+        for ax, (name, values_SK), colour in zip(axes, rows.items(), _colours(rows), strict=True):
+            x_K = 1 + every * np.arange(values_SK.shape[1])
+            ax.plot(x_K, values_SK.T, color=colour, alpha=0.3, linewidth=0.7)
+            ax.plot(x_K, np.median(values_SK, axis=0), color=colour, linewidth=1.8)
+            if bound is not None:
+                ax.axhline(bound, color=INK, linestyle=(0, (4, 3)), linewidth=1)
+            ax.set(title=name, xlabel="update")
+            if log:
+                _logarithmic(ax, "y")
+        axes[0].set_ylabel(quantity)
+    line = "" if bound is None else f" The dashed line is at {bound:g}."
+    seeds = ", ".join(f"{name} {len(values)}" for name, values in rows.items())
+    said = f"{quantity[:1].upper()}{quantity[1:]} of each update of a training"
+    caption = f"{said}: thin lines are seeds ({seeds}), bold ones their median.{line}"
+    return Drawn(figure, caption, _long(rows, "update", lambda k: 1 + every * k))
+
+
+def along_step(x_N: Sequence[float], curves: Mapping[str, Mapping[str, Floats]]) -> Drawn:
+    """How a return changes along an update, and what surrogates promise, at several times of training.
+
+    Args:
+        x_N: how much of the step.
+        curves: by time of training, by name, changes (S, N) as parts of the return.
+    """
+    with _styled():
+        figure, axes = _axes(curves)
+        names = list(dict.fromkeys(name for by_name in curves.values() for name in by_name))
+        for ax, (when, by_name) in zip(axes, curves.items(), strict=True):
+            for name, values_SN in by_name.items():
+                colour = COLOURS[names.index(name) % len(COLOURS)]
+                low_N, middle_N, high_N = np.quantile(values_SN, (0.25, 0.5, 0.75), axis=0)
+                ax.fill_between(x_N, low_N, high_N, color=colour, alpha=0.2, linewidth=0)
+                ax.plot(x_N, middle_N, color=colour, label=name, marker="o", markersize=2.5)
+            ax.axhline(0, color=INK, linewidth=0.6)
+            ax.axvline(1, color=INK, linewidth=0.6, linestyle=(0, (4, 3)))
+            ax.set(title=when, xlabel="steps")
+        axes[0].set_ylabel("change, as a part of the return")
+        axes[-1].legend()
+    columns: dict[str, list[object]] = {name: [] for name in ("when", "curve", "run", "steps", "change")}
+    for when, by_name in curves.items():
+        for name, values_SN in by_name.items():
+            for seed, values_N in enumerate(values_SN):
+                for x, value in zip(x_N, values_N, strict=True):
+                    _append(columns, when, name, seed, x, float(value))
+    return Drawn(
+        figure,
+        "Along the update that was made, 1 being all of it (dashed): medians over seeds, and their middle half.",
+        columns,
+    )
+
+
+def agreement(pairs_N: Sequence[float], curves: Mapping[str, Floats], *, batch: int | None = None) -> Drawn:
+    """How far two gradient estimates agree, against the number of pairs that each is made of (Part I of the post).
+
+    Args:
+        pairs_N: numbers of pairs.
+        curves: by name, mean cosines (S, N).
+        batch: the algorithm's own number of pairs, marked.
+    """
+    with _styled():
+        figure, (ax,) = _axes({"": None})
+        for (name, cosine_SN), colour in zip(curves.items(), _colours(curves), strict=True):
+            ax.plot(pairs_N, cosine_SN.T, color=colour, alpha=0.2, linewidth=0.7)
+            ax.plot(pairs_N, np.median(cosine_SN, axis=0), color=colour, label=name, linewidth=1.8)
+        if batch is not None:
+            ax.axvline(batch, color=INK, linestyle=(0, (4, 3)), linewidth=1)
+        _logarithmic(ax, "x")
+        ax.set(ylim=(0, 1), xlabel="state-action pairs of an estimate", ylabel="cosine of two estimates")
+        ax.legend()
+    own = "" if batch is None else f" The dashed line is the algorithm's own number, {batch:,}."
+    columns: dict[str, list[object]] = {name: [] for name in ("curve", "run", "pairs", "cosine")}
+    for name, cosine_SN in curves.items():
+        for seed, cosine_N in enumerate(cosine_SN):
+            for pairs, cosine in zip(pairs_N, cosine_N, strict=True):
+                _append(columns, name, seed, pairs, float(cosine))
+    return Drawn(figure, f"Thin lines are seeds, bold ones their medians.{own}", columns)
+
+
+def effects(rows: Mapping[str, Floats], quantity: str, *, none: float, log: bool = False) -> Drawn:
+    """Effects side by side, seed by seed, with the mean and its 95% interval by Student's t, one by one.
+
+    Args:
+        rows: by what is switched, effects (S,).
+        quantity: what they are effects on.
+        none: where there is no effect.
+        log: whether they are factors, and means geometric.
+    """
+    from scipy import stats
+
+    columns: dict[str, list[object]] = {name: [] for name in ("switched", "run", "effect")}
+    with _styled():
+        figure = Figure(figsize=(5.5, 0.5 + 0.32 * len(rows)))
+        ax = figure.subplots()
+        for y, (name, values_S) in enumerate(rows.items()):
+            x_S = np.log(values_S) if log else values_S
+            mean, half = x_S.mean(), stats.t.isf(0.025, len(x_S) - 1) * stats.sem(x_S)
+            low, middle, high = np.exp([mean - half, mean, mean + half]) if log else (mean - half, mean, mean + half)
+            ax.plot(values_S, np.full(len(values_S), y + 0.18), ".", color=COLOURS[0], alpha=0.5, markersize=4)
+            ax.plot([low, high], [y, y], color=INK, linewidth=1.8)
+            ax.plot([middle], [y], "D", color=INK, markersize=4)
+            for seed, value in enumerate(values_S):
+                _append(columns, name, seed, float(value))
+        ax.axvline(none, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
+        ax.set(yticks=range(len(rows)), yticklabels=list(rows), xlabel=quantity)
+        if log:
+            _logarithmic(ax, "x")
+        ax.invert_yaxis()
+    return Drawn(figure, f"Effect on the {quantity}: dots are seeds, bars 95% intervals of their mean.", columns)
+
+
+@contextmanager
+def _styled() -> Iterator[None]:
+    with mpl.rc_context(STYLE):  # type: ignore[arg-type]  # its keys are known to matplotlib alone
+        yield
+
+
+def _axes(of: Mapping[str, object]) -> tuple[Figure, list[Axes]]:
+    """A figure with as many axes beside each other, which share the upward one."""
+    n = max(1, len(of))
+    figure = Figure(figsize=(4.2 if n == 1 else min(2.6 * n, 10.5), 2.8))
+    axes = figure.subplots(1, n, sharey=True, squeeze=False)
+    return figure, list(axes[0])
+
+
+def _logarithmic(ax: Axes, which: Literal["x", "y"]) -> None:
+    """Give an axis a logarithmic scale, with plain numbers."""
+    axis = ax.xaxis if which == "x" else ax.yaxis
+    ax.set(**{f"{which}scale": "log"})
+    axis.set_major_formatter(LogFormatter())
+    axis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(1, 0.4)))
+
+
+def _colours(of: Mapping[str, object]) -> list[str]:
+    return [COLOURS[i % len(COLOURS)] for i in range(len(of))]
+
+
+def _long(rows: Mapping[str, Floats], along: str, at: Callable[[int], int]) -> dict[str, list[object]]:
+    columns: dict[str, list[object]] = {name: [] for name in ("algorithm", "run", along, "value")}
+    for name, values_SK in rows.items():
+        for seed, values_K in enumerate(values_SK):
+            for k, value in enumerate(values_K):
+                _append(columns, name, seed, at(k), float(value))
+    return columns
+
+
+def _append(columns: dict[str, list[object]], *row: object) -> None:
+    for column, value in zip(columns.values(), row, strict=True):
+        column.append(value)

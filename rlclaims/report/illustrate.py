@@ -1,0 +1,167 @@
+"""The figures of a session: what its record names, read from the store that has it."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rlclaims.checkpoints import checkpoint_iterations
+from rlclaims.finished.landscapes import ALONG
+from rlclaims.finished.run import GROUPS
+from rlclaims.report.figures import Drawn, Floats, agreement, along_step, effects, training
+from rlclaims.report.record import Json
+from rlclaims.study.studies import study_files
+from rlclaims.training import HELD_OUT_EVERY
+from rlclaims.twin_updates import MECHANISMS
+
+PAIRS = np.logspace(1, 7, 61)
+"""Numbers of pairs that curves are drawn over."""
+FEWEST = 2
+"""Runs that a figure needs."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Runs of one algorithm on one task that claims took, with the numbers of those that the store has."""
+
+    algorithm: str
+    task: str
+    iterations: int
+    steps: int
+    """Of a batch."""
+    series: Sequence[Mapping[str, Sequence[float]]]
+    """Of each run that did not fail."""
+
+    def rows(self, name: str) -> Floats:
+        """A series of each run, as (S, K)."""
+        return np.array([series[name] for series in self.series], dtype=float)
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """Iterations whose updates were kept."""
+        return checkpoint_iterations(self.iterations, HELD_OUT_EVERY)
+
+
+def illustrations(record: Json, store: Path) -> dict[str, Drawn]:
+    """Figures by name, as many as the store has the numbers for.
+
+    Args:
+        record: of a session.
+        store: the folder of finished runs.
+    """
+    found: dict[str, Drawn] = {}
+    for task in dict.fromkeys(runs["task"] for claim in record["claims"] for runs in claim["runs"]):
+        end = "" if task == record["profile"]["tasks"][0] else f"-{task.lower()}"
+        drawn = _of_task({kind: _taken(record, store, task, kind) for kind in KINDS}, record, task)
+        found |= {f"{name}{end}": figure for name, figure in drawn}
+    return found
+
+
+KINDS = {"runs": None, "landscapes": "landscapes", "gradients": "gradients", "twin updates": "twins"}
+"""What claims take that there are figures of: by the words of a record, the file's kind, None for measurements."""
+
+
+def _of_task(taken: Mapping[str, list[Taken]], record: Json, task: str) -> Iterator[tuple[str, Drawn]]:
+    for name, (series, quantity, log) in MEASURES.items():
+        rows = {runs.algorithm: runs.rows(series) for runs in taken["runs"]}
+        if rows:
+            yield name, training(rows, quantity, bound=_bound(record, task, quantity), log=log)
+    for runs in taken["landscapes"]:
+        yield f"along-the-step-{runs.algorithm.lower()}", _along(runs)
+    for runs in taken["gradients"]:
+        yield f"agreement-{runs.algorithm.lower()}", _agreement(runs)
+    for runs in taken["twin updates"]:
+        yield f"mechanisms-{runs.algorithm.lower()}", _mechanisms(runs)
+
+
+MEASURES = {
+    "kl": ("kl_old_new/mean/training", "mean KL(old||new)", True),
+    "largest-ratio": ("ratio/max/training", "largest ratio", True),
+    "exceedance": ("ratio/exceedance/training", "exceedance", False),
+}
+"""What is drawn over training: series, quantity in words, and whether on a logarithmic axis."""
+
+
+def _bound(record: Json, task: str, quantity: str) -> float | None:
+    """The least upper bound that a claim sets to a measure on the training batch, or None."""
+    bounds = [
+        evidence["region_ends"][1]
+        for claim in record["claims"]
+        if claim["evidence"] is not None and {runs["task"] for runs in claim["runs"]} == {task}
+        for evidence in claim["evidence"].get("parts", [claim["evidence"]])
+        if "parts" not in evidence
+        and re.match(rf"mean over seeds of \S+'s {re.escape(quantity)} \(training batch\)", evidence["quantity"])
+        and evidence["region_ends"][1] is not None
+        and not evidence["log_scale"]
+    ]
+    return min(bounds, default=None)
+
+
+def _along(runs: Taken) -> Drawn:
+    curves: dict[str, dict[str, Floats]] = {}
+    x_N = [x for x in ALONG if x <= 3.0]  # beyond, all curves fall off the scale
+    for k, iteration in enumerate(runs.kept):
+        scale_S1 = np.abs(runs.rows(f"{k}/own/return"))
+        return_SN = runs.rows(f"{k}/along/return").reshape(len(runs.series), -1, GROUPS).mean(-1)
+        shown = {
+            "return": return_SN - return_SN[:, :1],
+            "promised, training batch": runs.rows(f"{k}/along/promise/training"),
+            "promised, fresh pairs": runs.rows(f"{k}/along/promise/held_out"),
+        }
+        curves[f"update {iteration + 1}"] = {name: (x / scale_S1)[:, : len(x_N)] for name, x in shown.items()}
+    return along_step(x_N, curves)
+
+
+def _agreement(runs: Taken) -> Drawn:
+    curves = {}
+    for k, iteration in enumerate(runs.kept):
+        square_S1, noise_S1 = runs.rows(f"{k}/surrogate/square"), runs.rows(f"{k}/surrogate/noise")
+        # Lost in noise, where the unbiased square is below 0: then no agreement is seen.
+        curves[f"update {iteration + 1}"] = square_S1.clip(0) / (square_S1.clip(0) + noise_S1 / PAIRS)
+    return agreement(PAIRS.tolist(), curves, batch=runs.steps)
+
+
+def _mechanisms(runs: Taken) -> Drawn:
+    def mean_log(twin: str) -> Floats:
+        return np.asarray(np.log(runs.rows(f"{twin}/kl_old_new/mean/held_out")).mean(1))
+
+    as_it_is = mean_log("none")
+    rows = {name.replace("_", " "): np.exp(mean_log(name) - as_it_is) for name in MECHANISMS}
+    return effects(rows, f"factor on the mean KL of an update of {runs.algorithm}", none=1.0, log=True)
+
+
+def _taken(record: Json, store: Path, task: str, kind: str) -> list[Taken]:
+    """The runs of a kind, by algorithm: of those with most of an algorithm's updates."""
+    found: dict[tuple[str, int], dict[str, Json]] = {}
+    for claim in record["claims"]:
+        for runs in claim["runs"]:
+            if runs["kind"] == kind and runs["task"] == task:
+                key = runs["algorithm"], runs["iterations"]
+                found.setdefault(key, {}).update(dict.fromkeys(runs["digests"], runs))
+    most: dict[str, Taken] = {}
+    for (algorithm, iterations), by_digest in sorted(found.items(), key=lambda entry: entry[0][1]):
+        series = [numbers for digest in by_digest if (numbers := _numbers(store, digest, KINDS[kind])) is not None]
+        if len(series) >= FEWEST:
+            steps = next(iter(by_digest.values()))["steps"] // iterations
+            most[algorithm] = Taken(algorithm, task, iterations, steps, series)
+    return list(most.values())
+
+
+def _numbers(store: Path, digest: str, kind: str | None) -> Mapping[str, Sequence[float]] | None:
+    """The latest numbers of a kind in a run's folder; None where there are none, or the run failed."""
+    files = [
+        path
+        for folder in (store / "runs").glob(f"*-{digest[:32]}")
+        for path, study in study_files(folder)
+        if (None if study is None else study.kind) == kind
+    ]
+    for path in sorted(files, key=lambda path: path.stat().st_mtime, reverse=True):
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            return None if data["failure"] else dict(data["series"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None

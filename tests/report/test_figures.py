@@ -1,0 +1,117 @@
+"""Figures: what they draw is what they were given, whatever its names are."""
+
+import csv
+import io
+import json
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+from records import claim, evidence, record
+from scipy import stats
+
+from rlclaims.agents.ppo import PPO
+from rlclaims.report import figures
+from rlclaims.report.illustrate import illustrations
+from rlclaims.report.page.write import page
+from rlclaims.study.spec import RunSpec
+from rlclaims.study.store import Store, series_digest
+
+ROWS = {
+    "one": np.array([[1.0, 2.0, 4.0], [3.0, 2.0, 1.0]]),
+    "$two$ & <b>": np.array([[5.0, 6.0, 7.0], [1.0, 1.0, 1.0]]),
+}
+ALL = {
+    "training": lambda: figures.training(ROWS, "a measure", every=10, bound=2.5),
+    "along_step": lambda: figures.along_step([0, 1, 2], {"update 1": ROWS, "update 31": ROWS}),
+    "agreement": lambda: figures.agreement([10, 100, 1000], {n: x / 10 for n, x in ROWS.items()}, batch=100),
+    "effects": lambda: figures.effects({n: x[:, 0] + [0, 1] for n, x in ROWS.items()}, "a factor", none=1, log=True),
+}
+
+
+def table(drawn):
+    return list(csv.DictReader(io.StringIO(drawn.csv())))
+
+
+def lines(drawn, axes=0):
+    return [line.get_ydata() for line in drawn.figure.axes[axes].lines]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_files_are_whole_and_the_same_each_time(name, tmp_path):
+    one, other = (ALL[name]().save(tmp_path / folder, "it") for folder in ("a", "b"))
+    assert [path.name for path in one] == ["it.svg", "it.pdf", "it.csv"]
+    for path, again in zip(one, other, strict=True):
+        assert path.read_bytes() == again.read_bytes() and path.stat().st_size > 100
+    root = ET.parse(one[0]).getroot()
+    assert root.tag.endswith("svg")
+    assert one[1].read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_on_a_page_its_ink_is_the_pages_and_its_ids_are_its_own(name):
+    svg = ALL[name]().svg("first-")
+    ids = [element.get("id") for element in ET.fromstring(svg).iter() if element.get("id")]
+    assert ids and all(each.startswith("first-") for each in ids)
+    assert "currentColor" in svg and figures.INK not in svg
+    if name != "effects":
+        assert "<b>" not in svg and "$two$ &amp; &lt;b&gt;" in svg  # as text, and no formula
+
+
+def test_training_shows_seeds_medians_and_the_bound():
+    drawn = ALL["training"]()
+    first, second, median, bound = lines(drawn)
+    assert list(first) == [1, 2, 4] and list(second) == [3, 2, 1]
+    assert list(median) == [2, 2, 2.5] and set(bound) == {2.5}
+    rows = table(drawn)
+    assert [row["update"] for row in rows[:3]] == ["1", "11", "21"]
+    assert [float(row["value"]) for row in rows if row["algorithm"] == "one" and row["run"] == "1"] == [3, 2, 1]
+    assert len(rows) == 12 and "one 2" in drawn.caption and "2.5" in drawn.caption
+
+
+def test_an_effects_interval_is_a_t_interval():
+    x = np.array([0.4, 0.6, 0.5, 0.9])
+    drawn = figures.effects({"clip": x}, "a factor", none=1.0, log=True)
+    (bar,) = (line for line in drawn.figure.axes[0].lines if line.get_linewidth() == 1.8)
+    theirs = np.exp(stats.ttest_1samp(np.log(x), 0).confidence_interval(0.95))
+    assert bar.get_xdata() == pytest.approx(theirs)
+
+
+def test_agreement_keeps_what_it_draws():
+    rows = table(ALL["agreement"]())
+    assert [(float(r["pairs"]), float(r["cosine"])) for r in rows[:3]] == [(10, 0.1), (100, 0.2), (1000, 0.4)]
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """A store with small runs, and their digests."""
+    store, digests = Store(tmp_path / "store"), []
+    store.prepare()
+    for seed in range(3):
+        spec = RunSpec(PPO(steps=64), "InvertedPendulum-v5", 2, seed)
+        folder = store.folder(spec)
+        folder.mkdir()
+        series = {name: [0.1 * (seed + 1), 0.2] for name in MEASURED}
+        broke = "it broke" if seed == 2 else None
+        kept = {"format": 1, "failure": broke, "sha256": series_digest(series), "series": series}
+        store.measurements(spec).write_text(json.dumps(kept))
+        digests.append(folder.name[-32:] + "0" * 32)
+    return store, digests
+
+
+MEASURED = ("kl_old_new/mean/training", "ratio/max/training", "ratio/exceedance/training")
+
+
+def test_a_sessions_figures_are_of_the_runs_that_its_store_has(stored):
+    store, digests = stored
+    told = claim(
+        "a/b", evidence=evidence(quantity="mean over seeds of PPO's mean KL(old||new) (training batch), over all")
+    )
+    told["runs"][0] |= {"digests": digests, "task": "InvertedPendulum-v5"}
+    drawn = illustrations(record(told, tasks=["InvertedPendulum-v5"]), store.root)
+    assert list(drawn) == ["kl", "largest-ratio", "exceedance"]
+    assert [float(row["value"]) for row in table(drawn["kl"])] == pytest.approx([0.1, 0.2, 0.2, 0.2])  # none that broke
+    assert "The dashed line is at 2" in drawn["kl"].caption  # the claim's bound
+    assert "dashed" not in drawn["exceedance"].caption
+    assert "<figure" in page(record(told), drawn)
+    assert illustrations(record(told, tasks=["InvertedPendulum-v5"]), store.root / "elsewhere") == {}
