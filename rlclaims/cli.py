@@ -269,6 +269,9 @@ def report_page(
     out: Annotated[Path | None, typer.Option("--out", help="where to (default: beside the record)")] = None,
     against: Annotated[Path | None, typer.Option("--against", help="an earlier claims.json, for what changed")] = None,
     store: StoreFolder = None,
+    surfaces: Annotated[
+        bool, typer.Option("--surfaces", help="play what landscapes around a policy take that can be turned (a minute)")
+    ] = False,
 ) -> None:
     """Write the page of a session, its figures as SVG, PDF and CSV, and summary.md for a pull request."""
     import pytest
@@ -276,7 +279,8 @@ def report_page(
     from rlclaims.pytest_plugin.options import project_of, report_folder, store_folder
     from rlclaims.report.diff import diff
     from rlclaims.report.illustrate import illustrations
-    from rlclaims.report.page import write_page
+    from rlclaims.report.illustrate import surfaces as surfaces_of
+    from rlclaims.report.page import plotly, write_page
     from rlclaims.report.record import RecordError
     from rlclaims.report.summary import write_summary
 
@@ -287,8 +291,13 @@ def report_page(
             raise _refused(f"There is no {path}; pytest writes one.")
         folder, changed = out or path.parent, None if against is None else diff(against, path)
         folder.mkdir(parents=True, exist_ok=True)
-        figures = illustrations(read, store_folder(store, project_of(Path.cwd())))
-        typer.echo(f"{write_page(read, folder, figures)}")
+        if surfaces:
+            if plotly() is None:
+                raise _refused("Surfaces are turned by plotly: pip install 'rlclaims[surfaces]'.")
+            _play_planes(read, store)
+        stored = store_folder(store, project_of(Path.cwd()))
+        figures = illustrations(read, stored)
+        typer.echo(f"{write_page(read, folder, figures, surfaces_of(read, stored))}")
         for name, drawn in figures.items():
             typer.echo(f"{', '.join(map(str, drawn.save(folder / 'figures', name)))}")
         typer.echo(f"{write_summary(read, folder, changed)}")
@@ -296,6 +305,25 @@ def report_page(
         raise _refused(str(error)) from None
     except OSError as error:
         raise _refused(f"The report cannot be written ({error}); choose another folder with --out.") from None
+
+
+def _play_planes(record: dict[str, Any], store: Path | None) -> None:
+    """Make the planes of one run of each algorithm whose landscapes the claims here take."""
+    from rlclaims.pytest_plugin.progress import Display
+    from rlclaims.study.studies import Study
+
+    options = [f"--claims-first-seed={record['first_seed']}", *([] if store is None else [f"--claims-store={store}"])]
+    asked = {
+        spec: claim.session
+        for claim in _collected(None, record["profile"]["name"], *options)
+        for spec in claim.runs.values()
+        if spec.study == Study("landscapes")
+    }
+    display = Display(sys.stderr)
+    for spec, session in asked.items():
+        (run,) = session.run_specs(spec, 1)
+        if session.store.has(run):
+            session.make_studies([(run, Study("planes"))], display.twins, display.simulated, display.wait)
 
 
 @store_app.command("ls")

@@ -7,6 +7,7 @@
     near_true_gradients    the same, and of estimates by values that are fitted to many more pairs
     values                 what the value network knows of the values
     final_returns          what the trained policy returns
+    planes                 the return and the surrogate around a policy, for pictures
 
 Each makes series of numbers of one run, from which `rlclaims.judging` makes one number a seed.
 """
@@ -19,7 +20,7 @@ import torch
 
 from rlclaims.agents.algorithm import Algorithm
 from rlclaims.checkpoints import History, Start
-from rlclaims.finished import final_returns, gradients, landscapes, updates, values
+from rlclaims.finished import final_returns, gradients, landscapes, planes, updates, values
 from rlclaims.finished.run import FinishedRun, Numbers, SimulationFailure, Told
 from rlclaims.sim.tasks import task_named
 from rlclaims.training import one_torch_thread
@@ -90,6 +91,13 @@ KINDS = {
         final_returns.expected_steps,
         (*_EPISODES, "finished/final_returns.py"),
         500,
+    ),
+    "planes": Kind(
+        lambda run, _: planes.planes(run),
+        planes.length,
+        planes.expected_steps,
+        (*_EPISODES, "finished/planes.py", "finished/landscapes.py"),
+        20_000,
     ),
 }
 """By name."""

@@ -156,6 +156,34 @@ def along_step(x_N: Sequence[float], curves: Mapping[str, Mapping[str, Floats]])
     )
 
 
+def plane(along_X: Sequence[float], across_Y: Sequence[float], heights: Mapping[str, Mapping[str, Floats]]) -> Drawn:
+    """Returns and surrogates on a plane through a policy, as contours side by side.
+
+    Args:
+        along_X: multiples of the update.
+        across_Y: multiples of its length, in a random direction.
+        heights: by row, and in it by column, heights (Y, X); rows are times of training, say.
+    """
+    columns: dict[str, list[object]] = {name: [] for name in ("when", "surface", "along", "across", "height")}
+    names = list(next(iter(heights.values())))
+    with _styled():
+        figure = Figure(figsize=(3.6 * len(names), 2.7 * len(heights)), layout="constrained")
+        axes = figure.subplots(len(heights), len(names), sharex=True, sharey=True, squeeze=False)
+        for row, (when, by_name) in zip(axes, heights.items(), strict=True):
+            for ax, (name, height_YX) in zip(row, by_name.items(), strict=True):
+                filled = ax.contourf(along_X, across_Y, height_YX, levels=12, cmap="viridis")
+                figure.colorbar(filled, ax=ax)
+                ax.plot([0, 1], [0, 0], color="white", marker="o", markersize=3, linewidth=1.2)
+                ax.set(title=f"{name}, {when}")
+                for y, height_X in zip(across_Y, height_YX, strict=True):
+                    for x, height in zip(along_X, height_X, strict=True):
+                        _append(columns, when, name, x, y, float(height))
+            row[0].set_ylabel("random direction")
+        for ax in axes[-1]:
+            ax.set_xlabel("steps")
+    return Drawn(figure, "Around the policy before an update, of one run; the white line is the update.", columns)
+
+
 def agreement(pairs_N: Sequence[float], curves: Mapping[str, Floats], *, batch: int | None = None) -> Drawn:
     """How far two gradient estimates agree, against the number of pairs that each is made of (Part I of the post).
 

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from rlclaims.checkpoints import checkpoint_iterations
+from rlclaims.finished import planes
 from rlclaims.finished.landscapes import ALONG
 from rlclaims.finished.run import GROUPS
-from rlclaims.report.figures import Drawn, Floats, agreement, along_step, effects, training
+from rlclaims.report.figures import Drawn, Floats, agreement, along_step, effects, plane, training
+from rlclaims.report.page.write import Surface
 from rlclaims.report.record import Json
 from rlclaims.study.studies import study_files
 from rlclaims.training import HELD_OUT_EVERY
@@ -55,13 +57,34 @@ def illustrations(record: Json, store: Path) -> dict[str, Drawn]:
     found: dict[str, Drawn] = {}
     for task in dict.fromkeys(runs["task"] for claim in record["claims"] for runs in claim["runs"]):
         end = "" if task == record["profile"]["tasks"][0] else f"-{task.lower()}"
-        drawn = _of_task({kind: _taken(record, store, task, kind) for kind in KINDS}, record, task)
+        taken = {kind: _taken(record, store, task, kind, of) for kind, of in KINDS.items()}
+        drawn = _of_task(taken, record, task)
         found |= {f"{name}{end}": figure for name, figure in drawn}
     return found
 
 
-KINDS = {"runs": None, "landscapes": "landscapes", "gradients": "gradients", "twin updates": "twins"}
-"""What claims take that there are figures of: by the words of a record, the file's kind, None for measurements."""
+KINDS = {
+    "runs": "runs",
+    "landscapes": "landscapes",
+    "planes": "landscapes",
+    "gradients": "gradients",
+    "twin updates": "twin updates",
+}
+"""What there are figures of, and of what in the words of a record: planes are of runs whose landscapes claims take."""
+FILES = {"runs": None, "twin updates": "twins"}
+"""Kinds of files that are named otherwise; None for a run's own measurements."""
+
+
+def surfaces(record: Json, store: Path) -> list[Surface]:
+    """Landscapes that can be turned, as far as the store has planes (`rlclaims report --surfaces`)."""
+    tasks = dict.fromkeys(runs["task"] for claim in record["claims"] for runs in claim["runs"])
+    return [
+        Surface(f"{runs.algorithm} on {task}, {when}: {name}", planes.ALONG, planes.ACROSS, height_YX.tolist())
+        for task in tasks
+        for runs in _taken(record, store, task, "planes", KINDS["planes"])
+        for when, by_name in _heights(runs).items()
+        for name, height_YX in by_name.items()
+    ]
 
 
 def _of_task(taken: Mapping[str, list[Taken]], record: Json, task: str) -> Iterator[tuple[str, Drawn]]:
@@ -71,6 +94,8 @@ def _of_task(taken: Mapping[str, list[Taken]], record: Json, task: str) -> Itera
             yield name, training(rows, quantity, bound=_bound(record, task, quantity), log=log)
     for runs in taken["landscapes"]:
         yield f"along-the-step-{runs.algorithm.lower()}", _along(runs)
+    for runs in taken["planes"]:
+        yield f"landscape-{runs.algorithm.lower()}", plane(planes.ALONG, planes.ACROSS, _heights(runs))
     for runs in taken["gradients"]:
         yield f"agreement-{runs.algorithm.lower()}", _agreement(runs)
     for runs in taken["twin updates"]:
@@ -115,6 +140,18 @@ def _along(runs: Taken) -> Drawn:
     return along_step(x_N, curves)
 
 
+def _heights(runs: Taken) -> dict[str, dict[str, Floats]]:
+    """Returns and surrogates on the planes of the first run."""
+    shape = len(planes.ACROSS), len(planes.ALONG)
+    return {
+        f"update {iteration + 1}": {
+            name: runs.rows(f"{k}/{series}")[0].reshape(shape)
+            for name, series in (("return", "return"), ("change that the surrogate promises", "promise"))
+        }
+        for k, iteration in enumerate(runs.kept)
+    }
+
+
 def _agreement(runs: Taken) -> Drawn:
     curves = {}
     for k, iteration in enumerate(runs.kept):
@@ -133,18 +170,20 @@ def _mechanisms(runs: Taken) -> Drawn:
     return effects(rows, f"factor on the mean KL of an update of {runs.algorithm}", none=1.0, log=True)
 
 
-def _taken(record: Json, store: Path, task: str, kind: str) -> list[Taken]:
+def _taken(record: Json, store: Path, task: str, kind: str, of: str) -> list[Taken]:
     """The runs of a kind, by algorithm: of those with most of an algorithm's updates."""
     found: dict[tuple[str, int], dict[str, Json]] = {}
     for claim in record["claims"]:
         for runs in claim["runs"]:
-            if runs["kind"] == kind and runs["task"] == task:
+            if runs["kind"] == of and runs["task"] == task:
                 key = runs["algorithm"], runs["iterations"]
                 found.setdefault(key, {}).update(dict.fromkeys(runs["digests"], runs))
     most: dict[str, Taken] = {}
     for (algorithm, iterations), by_digest in sorted(found.items(), key=lambda entry: entry[0][1]):
-        series = [numbers for digest in by_digest if (numbers := _numbers(store, digest, KINDS[kind])) is not None]
-        if len(series) >= FEWEST:
+        series = [
+            numbers for digest in by_digest if (numbers := _numbers(store, digest, FILES.get(kind, kind))) is not None
+        ]
+        if len(series) >= (1 if kind == "planes" else FEWEST):
             steps = next(iter(by_digest.values()))["steps"] // iterations
             most[algorithm] = Taken(algorithm, task, iterations, steps, series)
     return list(most.values())

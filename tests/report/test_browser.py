@@ -12,7 +12,7 @@ import pytest
 from records import claim, evidence, record, theorem
 
 from rlclaims.report import figures
-from rlclaims.report.page import write_page
+from rlclaims.report.page import Surface, write_page
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 playwright = pytest.importorskip("playwright.sync_api", reason="pages are tried in a browser by playwright")
@@ -42,7 +42,9 @@ def path(tmp_path_factory):
         theorem("theory/always"),
     ]
     drawn = figures.training({HOSTILE: np.arange(1.0, 7).reshape(2, 3)}, "a measure", bound=2)
-    return write_page(record(*told), tmp_path_factory.mktemp("page"), {"kl": drawn})
+    waves = [[float(x * y) for x in range(5)] for y in range(4)]
+    surfaces = [Surface(f"{HOSTILE}</script>", range(5), range(4), waves), Surface("two", range(5), range(4), waves)]
+    return write_page(record(*told), tmp_path_factory.mktemp("page"), {"kl": drawn}, surfaces)
 
 
 @pytest.fixture
@@ -147,6 +149,24 @@ def test_axe_finds_nothing_serious(opened, scheme):
 
 
 SERIOUS = ("serious", "critical")
+
+
+def test_surfaces_turn(opened):
+    pytest.importorskip("plotly", reason="surfaces are turned by plotly")
+    page = opened()
+    assert not page.evaluate("'Plotly' in window")  # nothing is read before it is wanted
+    page.click("#turn")
+    page.wait_for_selector("#drawn canvas")
+    eye = "JSON.stringify(document.getElementById('drawn')._fullLayout.scene._scene.getCamera().eye)"
+    before = page.evaluate(eye)
+    box = page.locator("#drawn canvas").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 3, steps=5)
+    page.mouse.up()
+    assert page.evaluate(eye) != before
+    page.select_option("#surface", "1")
+    assert page.evaluate("document.getElementById('drawn').data[0].z[2][3]") == 6
 
 
 def test_it_is_one_file(path):

@@ -25,6 +25,7 @@ ALL = {
     "training": lambda: figures.training(ROWS, "a measure", every=10, bound=2.5),
     "along_step": lambda: figures.along_step([0, 1, 2], {"update 1": ROWS, "update 31": ROWS}),
     "agreement": lambda: figures.agreement([10, 100, 1000], {n: x / 10 for n, x in ROWS.items()}, batch=100),
+    "plane": lambda: figures.plane([0, 1, 2], [0, 1], {"late": ROWS}),
     "effects": lambda: figures.effects({n: x[:, 0] + [0, 1] for n, x in ROWS.items()}, "a factor", none=1, log=True),
 }
 
@@ -75,6 +76,20 @@ def test_an_effects_interval_is_a_t_interval():
     (bar,) = (line for line in drawn.figure.axes[0].lines if line.get_linewidth() == 1.8)
     theirs = np.exp(stats.ttest_1samp(np.log(x), 0).confidence_interval(0.95))
     assert bar.get_xdata() == pytest.approx(theirs)
+
+
+def test_a_plane_is_drawn_to_its_axes():
+    drawn = ALL["plane"]()
+    rows = table(drawn)
+    assert [(r["along"], r["across"], float(r["height"])) for r in rows[:4]] == [
+        ("0", "0", 1.0),
+        ("1", "0", 2.0),
+        ("2", "0", 4.0),
+        ("0", "1", 3.0),
+    ]
+    assert len(rows) == 12 and {r["surface"] for r in rows} == set(ROWS)
+    titles = [ax.get_title() for ax in drawn.figure.axes if ax.get_title()]
+    assert titles == ["one, late", "$two$ & <b>, late"]
 
 
 def test_agreement_keeps_what_it_draws():

@@ -3,6 +3,6 @@
 All that is written into it comes from `claims.json`, and is escaped: a name is text, whatever is in it.
 """
 
-from rlclaims.report.page.write import write_page
+from rlclaims.report.page.write import Surface, plotly, write_page
 
-__all__ = ["write_page"]
+__all__ = ["Surface", "plotly", "write_page"]

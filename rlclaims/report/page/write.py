@@ -1,8 +1,9 @@
 """The page's words and numbers, put into its template."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from shlex import quote
 from typing import Any, get_args
@@ -70,26 +71,47 @@ class Place:
         return tuple(one for _, of_sentence in self.sentences for one in of_sentence)
 
 
-def write_page(record: Json, folder: Path, figures: Mapping[str, Drawn] | None = None) -> Path:
+@dataclass(frozen=True)
+class Surface:
+    """Heights over a plane, for the page to turn."""
+
+    title: str
+    along: Sequence[float]
+    across: Sequence[float]
+    height: Sequence[Sequence[float]]
+    """A row for each of `across`."""
+
+
+def plotly() -> str | None:
+    """The library that turns surfaces, which a page with some carries along; None where it is not installed."""
+    if find_spec("plotly") is None:
+        return None
+    return (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
+
+
+def write_page(
+    record: Json, folder: Path, figures: Mapping[str, Drawn] | None = None, surfaces: Sequence[Surface] = ()
+) -> Path:
     """Write `index.html` into a folder, and tell where.
 
     Args:
         record: of a session, as `claims.json` has it.
         folder: which is there.
         figures: by name; on the page itself.
+        surfaces: that can be turned, if there is `plotly()`.
 
     Raises:
         OSError: it cannot be written.
     """
     path = folder / "index.html"
     partial = path.with_suffix(".partial")
-    partial.write_text(page(record, figures or {}), encoding="utf-8")
+    partial.write_text(page(record, figures or {}, surfaces), encoding="utf-8")
     partial.replace(path)
     return path
 
 
-def page(record: Json, figures: Mapping[str, Drawn] | None = None) -> str:
-    """The page of a record, with figures by name."""
+def page(record: Json, figures: Mapping[str, Drawn] | None = None, surfaces: Sequence[Surface] = ()) -> str:
+    """The page of a record, with figures by name, and surfaces that can be turned."""
     environment = Environment(
         loader=PackageLoader("rlclaims.report.page", "templates"),
         autoescape=True,
@@ -100,6 +122,7 @@ def page(record: Json, figures: Mapping[str, Drawn] | None = None) -> str:
     environment.filters["number"] = _number
     places = _places(record)
     shown = [one for place in places for one in place.shown]
+    turns = plotly() if surfaces else None
     ours = files("rlclaims.report.page") / "templates"
     return environment.get_template("page.html.jinja").render(
         record=record,
@@ -108,6 +131,8 @@ def page(record: Json, figures: Mapping[str, Drawn] | None = None) -> str:
         total=len(shown),
         # Of numbers and names of algorithms, which matplotlib escapes.
         figures=[(name, drawn.caption, Markup(drawn.svg(f"{name}-"))) for name, drawn in (figures or {}).items()],
+        surfaces=[asdict(surface) for surface in surfaces] if turns else [],
+        plotly=Markup(turns or ""),  # which has no end of a script in it
         width=WIDTH,
         margin=MARGIN,
         # Our own files: the only text that is not escaped.

@@ -67,6 +67,24 @@ document.addEventListener("click", async (event) => {
     getSelection().selectAllChildren(event.target.previousElementSibling);
   }
 });
+function drawSurface() {
+  if (!window.Plotly) { // read only when it is wanted, so that the page opens at once
+    const library = document.createElement("script");
+    library.textContent = document.getElementById("plotly").textContent;
+    document.head.append(library);
+  }
+  const chosen = JSON.parse(document.getElementById("heights").textContent)[document.getElementById("surface").value];
+  const ink = getComputedStyle(document.body).color;
+  const axis = (title) => ({ title: { text: title }, color: ink });
+  window.Plotly.newPlot("drawn", [{
+    type: "surface", x: chosen.along, y: chosen.across, z: chosen.height, colorscale: "Viridis",
+  }], {
+    scene: { xaxis: axis("steps"), yaxis: axis("random direction"), zaxis: axis("") },
+    paper_bgcolor: "rgba(0,0,0,0)", font: { color: ink }, margin: { l: 0, r: 0, t: 10, b: 0 }, height: 480,
+  }, { responsive: true, displaylogo: false });
+}
+document.getElementById("turn")?.addEventListener("click", drawSurface);
+document.getElementById("surface")?.addEventListener("change", drawSurface);
 addEventListener("hashchange", openTarget);
 try {
   const kept = localStorage.getItem("rlclaims-theme");
