@@ -145,7 +145,7 @@ REFACTORINGS: dict[str, PPO | TRPO] = {
     "renamed": Renamed(**settings),
     "renamed_trpo": RenamedTRPO(**settings_of_trpo),
 }
-OTHER_SEEDS = tuple(range(1000, 6000, 1000))
+OTHER_SEEDS = 1000, 2000
 """Blocks of seeds on which the unchanged algorithms are judged again."""
 globals().update(MUTANTS | REFACTORINGS)  # by which the gate finds them
 
@@ -176,7 +176,7 @@ def gate(name: str, held_to: dict[str, float], store: Path, first: int) -> dict[
             [
                 sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--pyargs", "rlclaims.gate",
                 f"--claims-subject=mutants:{name}", f"--claims-first-seed={first}", f"--claims-store={store}",
-                f"--claims-report={folder}", "-k", "not reproduces",
+                f"--claims-report={folder}", "--claims-no-figures", "-k", "not reproduces",
                 *(f"--claims-bound={bound}={value!r}" for bound, value in held_to.items()),
             ],
             cwd=Path(__file__).parent,
