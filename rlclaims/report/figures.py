@@ -92,7 +92,12 @@ class Drawn:
 
 
 def training(
-    rows: Mapping[str, Floats], quantity: str, *, every: int = 1, bound: float | None = None, log: bool = True
+    rows: Mapping[str, Floats],
+    quantity: str,
+    *,
+    every: int = 1,
+    bound: float | Mapping[str, float] | None = None,
+    log: bool = True,
 ) -> Drawn:
     """A measure over training, seed by seed, with the median over seeds, as in Part III of the post.
 
@@ -100,22 +105,24 @@ def training(
         rows: by algorithm, values (S, K).
         quantity: what is measured.
         every: iterations from one value to the next.
-        bound: a line to hold it against.
+        bound: a line to hold it against, for all algorithms or by algorithm.
         log: whether the axis is logarithmic.
     """
+    bounds = bound if isinstance(bound, Mapping) else {} if bound is None else dict.fromkeys(rows, bound)
     with _styled():
         figure, axes = _axes(rows)
         for ax, (name, values_SK), colour in zip(axes, rows.items(), _colours(rows), strict=True):
             x_K = 1 + every * np.arange(values_SK.shape[1])
             ax.plot(x_K, values_SK.T, color=colour, alpha=0.3, linewidth=0.7)
             ax.plot(x_K, np.median(values_SK, axis=0), color=colour, linewidth=1.8)
-            if bound is not None:
-                ax.axhline(bound, color=INK, linestyle=(0, (4, 3)), linewidth=1)
+            if name in bounds:
+                ax.axhline(bounds[name], color=INK, linestyle=(0, (4, 3)), linewidth=1)
             ax.set(title=name, xlabel="update")
             if log:
                 _logarithmic(ax, "y")
         axes[0].set_ylabel(quantity)
-    line = "" if bound is None else f" The dashed line is at {bound:g}."
+    at = ", ".join(f"{b:g} ({name})" for name, b in bounds.items() if name in rows)
+    line = f" Dashed lines are at {at}." if at else ""
     seeds = ", ".join(f"{name} {len(values)}" for name, values in rows.items())
     said = f"{quantity[:1].upper()}{quantity[1:]} of each update of a training"
     caption = f"{said}: thin lines are seeds ({seeds}), bold ones their median.{line}"
@@ -130,7 +137,7 @@ def along_step(x_N: Sequence[float], curves: Mapping[str, Mapping[str, Floats]])
         curves: by time of training, by name, changes (S, N) as parts of the return.
     """
     with _styled():
-        figure, axes = _axes(curves)
+        figure, axes = _axes(curves, alike=False)
         names = list(dict.fromkeys(name for by_name in curves.values() for name in by_name))
         for ax, (when, by_name) in zip(axes, curves.items(), strict=True):
             for name, values_SN in by_name.items():
@@ -249,11 +256,11 @@ def _styled() -> Iterator[None]:
         yield
 
 
-def _axes(of: Mapping[str, object]) -> tuple[Figure, list[Axes]]:
-    """A figure with as many axes beside each other, which share the upward one."""
+def _axes(of: Mapping[str, object], *, alike: bool = True) -> tuple[Figure, list[Axes]]:
+    """A figure with as many axes beside each other, alike upwards or not."""
     n = max(1, len(of))
-    figure = Figure(figsize=(4.2 if n == 1 else min(2.6 * n, 10.5), 2.8))
-    axes = figure.subplots(1, n, sharey=True, squeeze=False)
+    figure = Figure(figsize=(4.2 if n == 1 else min(2.6 * n, 10.5), 2.8), layout="constrained")
+    axes = figure.subplots(1, n, sharey=alike, squeeze=False)
     return figure, list(axes[0])
 
 

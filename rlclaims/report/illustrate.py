@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,7 +91,7 @@ def _of_task(taken: Mapping[str, list[Taken]], record: Json, task: str) -> Itera
     for name, (series, quantity, log) in MEASURES.items():
         rows = {runs.algorithm: runs.rows(series) for runs in taken["runs"]}
         if rows:
-            yield name, training(rows, quantity, bound=_bound(record, task, quantity), log=log)
+            yield name, training(rows, quantity, bound=_bounds(record, task, rows, quantity), log=log)
     for runs in taken["landscapes"]:
         yield f"along-the-step-{runs.algorithm.lower()}", _along(runs)
     for runs in taken["planes"]:
@@ -110,19 +110,21 @@ MEASURES = {
 """What is drawn over training: series, quantity in words, and whether on a logarithmic axis."""
 
 
-def _bound(record: Json, task: str, quantity: str) -> float | None:
-    """The least upper bound that a claim sets to a measure on the training batch, or None."""
-    bounds = [
-        evidence["region_ends"][1]
-        for claim in record["claims"]
-        if claim["evidence"] is not None and {runs["task"] for runs in claim["runs"]} == {task}
-        for evidence in claim["evidence"].get("parts", [claim["evidence"]])
-        if "parts" not in evidence
-        and re.match(rf"mean over seeds of \S+'s {re.escape(quantity)} \(training batch\)", evidence["quantity"])
-        and evidence["region_ends"][1] is not None
-        and not evidence["log_scale"]
-    ]
-    return min(bounds, default=None)
+def _bounds(record: Json, task: str, algorithms: Iterable[str], quantity: str) -> dict[str, float]:
+    """By algorithm, the least upper bound that a claim sets to a measure on the training batch."""
+    found: dict[str, float] = {}
+    for claim in record["claims"]:
+        if claim["evidence"] is None or {runs["task"] for runs in claim["runs"]} != {task}:
+            continue
+        for evidence in claim["evidence"].get("parts", [claim["evidence"]]):
+            if "parts" in evidence or evidence["log_scale"] or evidence["region_ends"][1] is None:
+                continue
+            bound = float(evidence["region_ends"][1])
+            for name in algorithms:
+                of_it = rf"mean over seeds of {re.escape(name)}(\(.*\))?'s {re.escape(quantity)} \(training batch\)"
+                if re.match(of_it, evidence["quantity"]):
+                    found[name] = min(bound, found.get(name, bound))
+    return found
 
 
 def _along(runs: Taken) -> Drawn:
@@ -179,13 +181,13 @@ def _taken(record: Json, store: Path, task: str, kind: str, of: str) -> list[Tak
                 key = runs["algorithm"], runs["iterations"]
                 found.setdefault(key, {}).update(dict.fromkeys(runs["digests"], runs))
     most: dict[str, Taken] = {}
-    for (algorithm, iterations), by_digest in sorted(found.items(), key=lambda entry: entry[0][1]):
+    for (algorithm, iterations), by_digest in sorted(found.items(), key=lambda entry: -entry[0][1]):
         series = [
             numbers for digest in by_digest if (numbers := _numbers(store, digest, FILES.get(kind, kind))) is not None
         ]
         if len(series) >= (1 if kind == "planes" else FEWEST):
             steps = next(iter(by_digest.values()))["steps"] // iterations
-            most[algorithm] = Taken(algorithm, task, iterations, steps, series)
+            most.setdefault(algorithm, Taken(algorithm, task, iterations, steps, series))
     return list(most.values())
 
 

@@ -64,10 +64,12 @@ def test_training_shows_seeds_medians_and_the_bound():
     first, second, median, bound = lines(drawn)
     assert list(first) == [1, 2, 4] and list(second) == [3, 2, 1]
     assert list(median) == [2, 2, 2.5] and set(bound) == {2.5}
+    only = figures.training(ROWS, "a measure", bound={"one": 2.0})
+    assert [len(ax.lines) for ax in only.figure.axes] == [4, 3]
     rows = table(drawn)
     assert [row["update"] for row in rows[:3]] == ["1", "11", "21"]
     assert [float(row["value"]) for row in rows if row["algorithm"] == "one" and row["run"] == "1"] == [3, 2, 1]
-    assert len(rows) == 12 and "one 2" in drawn.caption and "2.5" in drawn.caption
+    assert len(rows) == 12 and "one 2" in drawn.caption and "2.5 (one)" in drawn.caption
 
 
 def test_an_effects_interval_is_a_t_interval():
@@ -126,7 +128,7 @@ def test_a_sessions_figures_are_of_the_runs_that_its_store_has(stored):
     drawn = illustrations(record(told, tasks=["InvertedPendulum-v5"]), store.root)
     assert list(drawn) == ["kl", "largest-ratio", "exceedance"]
     assert [float(row["value"]) for row in table(drawn["kl"])] == pytest.approx([0.1, 0.2, 0.2, 0.2])  # none that broke
-    assert "The dashed line is at 2" in drawn["kl"].caption  # the claim's bound
+    assert "Dashed lines are at 2 (PPO)" in drawn["kl"].caption  # the claim's bound
     assert "dashed" not in drawn["exceedance"].caption
     assert "<figure" in page(record(told), drawn)
     assert illustrations(record(told, tasks=["InvertedPendulum-v5"]), store.root / "elsewhere") == {}

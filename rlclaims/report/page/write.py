@@ -1,7 +1,7 @@
 """The page's words and numbers, put into its template."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -61,7 +61,10 @@ class Shown:
 class Place:
     """Where sentences stand, with what is claimed of each."""
 
-    source: str
+    work: str
+    """Empty for what is not the post."""
+    where: str
+    """The place in it, or a work and the place in it."""
     anchor: str
     sentences: tuple[tuple[str, tuple[Shown, ...]], ...]
 
@@ -80,6 +83,11 @@ class Surface:
     across: Sequence[float]
     height: Sequence[Sequence[float]]
     """A row for each of `across`."""
+
+    def to_json(self) -> Json:
+        """As plain data."""
+        rows = [list(map(float, row)) for row in self.height]
+        return {"title": self.title, "along": list(self.along), "across": list(self.across), "height": rows}
 
 
 def plotly() -> str | None:
@@ -131,7 +139,7 @@ def page(record: Json, figures: Mapping[str, Drawn] | None = None, surfaces: Seq
         total=len(shown),
         # Of numbers and names of algorithms, which matplotlib escapes.
         figures=[(name, drawn.caption, Markup(drawn.svg(f"{name}-"))) for name, drawn in (figures or {}).items()],
-        surfaces=[asdict(surface) for surface in surfaces] if turns else [],
+        surfaces=[surface.to_json() for surface in surfaces] if turns else [],
         plotly=Markup(turns or ""),  # which has no end of a script in it
         width=WIDTH,
         margin=MARGIN,
@@ -148,9 +156,14 @@ def _places(record: Json) -> list[Place]:
         found.setdefault(result["source"], {}).setdefault(result["says"], []).append(_shown(record, result, i))
     first = sorted(found, key=lambda source: (not source.startswith(SEED_POST), *_part(source)))
     return [
-        Place(source, f"place-{i}", tuple((says, tuple(of)) for says, of in found[source].items()))
+        Place(*_split(source), f"place-{i}", tuple((says, tuple(of)) for says, of in found[source].items()))
         for i, source in enumerate(first)
     ]
+
+
+def _split(source: str) -> tuple[str, str]:
+    """The post and the place in it; any other source whole."""
+    return (SEED_POST, source.removeprefix(f"{SEED_POST}, ")) if source.startswith(SEED_POST) else ("", source)
 
 
 def _part(source: str) -> tuple[int, str]:
