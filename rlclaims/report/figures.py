@@ -85,8 +85,9 @@ class Drawn:
         folder.mkdir(parents=True, exist_ok=True)
         paths = [folder / f"{name}.{ending}" for ending in ("svg", "pdf", "csv")]
         with _styled():
-            self.figure.savefig(paths[0], metadata={"Date": None, "Creator": None}, bbox_inches="tight")
-            self.figure.savefig(paths[1], metadata={"CreationDate": None, "Creator": None}, bbox_inches="tight")
+            for path, undated in zip(paths, ("Date", "CreationDate"), strict=False):
+                metadata = {undated: None, "Creator": None}
+                self.figure.savefig(path, metadata=metadata, bbox_inches="tight", facecolor="white")
         paths[2].write_text(self.csv(), encoding="utf-8")
         return paths
 
