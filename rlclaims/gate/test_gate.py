@@ -1,8 +1,9 @@
 """What is expected of the updates of any algorithm; the bounds are those of whoever asks."""
 
-from rlclaims import Runs, claim, source
+from rlclaims import Runs, claim, family, source
 
 GATE = source("the gate", "rlclaims")
+FAMILY = family("the gate", size=5)
 
 
 @claim(
@@ -11,6 +12,7 @@ GATE = source("the gate", "rlclaims")
     says="An update keeps the policy within the bound on mean KL.",
     means="the mean KL(old || new) over the training batch, mean over training, is at most the bound: the mean over "
     "seeds",
+    family=FAMILY,
 )
 def test_mean_kl(subject: Runs, bound: float) -> None:
     assert subject.kl_old_new.mean.training.overall() <= bound
@@ -22,6 +24,7 @@ def test_mean_kl(subject: Runs, bound: float) -> None:
     says="No update leaves the trust region.",
     means="the largest mean KL(old || new) over the training batch of any update of a training is at most the bound: "
     "the mean over seeds",
+    family=FAMILY,
 )
 def test_constraint(subject: Runs, bound: float) -> None:
     assert subject.kl_old_new.mean.training.highest() <= bound
@@ -33,6 +36,7 @@ def test_constraint(subject: Runs, bound: float) -> None:
     says="An update keeps the ratios within their range.",
     means="the share of the training batch's ratios off 1 - eps to 1 + eps, mean over training, is at most the bound: "
     "the mean over seeds",
+    family=FAMILY,
 )
 def test_exceedance(subject: Runs, bound: float) -> None:
     assert subject.ratio.exceedance.training.overall() <= bound
@@ -44,6 +48,7 @@ def test_exceedance(subject: Runs, bound: float) -> None:
     says="An update moves the policy as far on fresh pairs as on those it learnt from.",
     means="the mean KL(old || new) on fresh pairs, mean over the updates that are measured on them, is at most the "
     "bound times that on the training batch of the same updates: the geometric mean over seeds of the ratio",
+    family=FAMILY,
 )
 def test_held_out_agreement(subject: Runs, bound: float) -> None:
     mean = subject.kl_old_new.mean
@@ -56,6 +61,7 @@ def test_held_out_agreement(subject: Runs, bound: float) -> None:
     says="An update raises the surrogate.",
     means="the mean of ratio times advantage over the training batch is higher after an update than before, mean over "
     "training: the mean over seeds of the difference is above 0",
+    family=FAMILY,
 )
 def test_surrogate_rises(subject: Runs) -> None:
     assert subject.surrogate.new.training.overall() > subject.surrogate.old.training.overall()

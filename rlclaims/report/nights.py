@@ -178,8 +178,8 @@ def tell(nights: Nights, results: Sequence[Json], seeds: int, file: TextIO, widt
     for result in told:
         night = result["night"]
         style = "red" if night["alarm"] else ""
-        numbers = (night["e_value"], night["value"], night["threshold"])
-        table.add_row(result["name"], *(f"{number:.3g}" for number in numbers), style=style)
+        evidence = (f"{night[name]:.3g}" for name in ("e_value", "value"))
+        table.add_row(result["name"], *evidence, f"{night['threshold']:,.0f}", style=style)
     console.print(table)
     threshold = told[0]["night"]["threshold"]
     seen = {
