@@ -2,8 +2,10 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -58,8 +60,10 @@ def illustrations(record: Json, store: Path) -> dict[str, Drawn]:
     for task in dict.fromkeys(runs["task"] for claim in record["claims"] for runs in claim["runs"]):
         end = "" if task == record["profile"]["tasks"][0] else f"-{task.lower()}"
         taken = {kind: _taken(record, store, task, kind, of) for kind, of in KINDS.items()}
-        drawn = _of_task(taken, record, task)
-        found |= {f"{name}{end}": figure for name, figure in drawn}
+        for name, draw in _of_task(taken, record, task):
+            # Numbers of another version of the code may have other names, and a foreign algorithm lacks some.
+            with suppress(KeyError, ValueError, IndexError):
+                found[re.sub(r"[^a-z0-9]+", "-", f"{name}{end}".lower()).strip("-")] = draw()
     return found
 
 
@@ -87,19 +91,20 @@ def surfaces(record: Json, store: Path) -> list[Surface]:
     ]
 
 
-def _of_task(taken: Mapping[str, list[Taken]], record: Json, task: str) -> Iterator[tuple[str, Drawn]]:
-    for name, (series, quantity, log) in MEASURES.items():
-        rows = {runs.algorithm: runs.rows(series) for runs in taken["runs"]}
-        if rows:
-            yield name, training(rows, quantity, bound=_bounds(record, task, rows, quantity), log=log)
-    for runs in taken["landscapes"]:
-        yield f"along-the-step-{runs.algorithm.lower()}", _along(runs)
-    for runs in taken["planes"]:
-        yield f"landscape-{runs.algorithm.lower()}", plane(planes.ALONG, planes.ACROSS, _heights(runs))
-    for runs in taken["gradients"]:
-        yield f"agreement-{runs.algorithm.lower()}", _agreement(runs)
-    for runs in taken["twin updates"]:
-        yield f"mechanisms-{runs.algorithm.lower()}", _mechanisms(runs)
+def _of_task(taken: Mapping[str, list[Taken]], record: Json, task: str) -> Iterator[tuple[str, Callable[[], Drawn]]]:
+    for name, measure in MEASURES.items():
+        if taken["runs"]:
+            yield name, partial(_training, taken["runs"], record, task, *measure)
+    for kind, (name, draw) in FIGURES.items():
+        for runs in taken[kind]:
+            yield f"{name}-{runs.algorithm}", partial(draw, runs)
+
+
+def _training(taken: Sequence[Taken], record: Json, task: str, series: str, quantity: str, log: bool) -> Drawn:
+    rows = {runs.algorithm: runs.rows(series) for runs in taken if all(series in numbers for numbers in runs.series)}
+    if not rows:
+        raise KeyError(series)
+    return training(rows, quantity, bound=_bounds(record, task, rows, quantity), log=log)
 
 
 MEASURES = {
@@ -142,6 +147,10 @@ def _along(runs: Taken) -> Drawn:
     return along_step(x_N, curves)
 
 
+def _planes(runs: Taken) -> Drawn:
+    return plane(planes.ALONG, planes.ACROSS, _heights(runs))
+
+
 def _heights(runs: Taken) -> dict[str, dict[str, Floats]]:
     """Returns and surrogates on the planes of the first run."""
     shape = len(planes.ACROSS), len(planes.ALONG)
@@ -172,23 +181,32 @@ def _mechanisms(runs: Taken) -> Drawn:
     return effects(rows, f"factor on the mean KL of an update of {runs.algorithm}", none=1.0, log=True)
 
 
+FIGURES: Mapping[str, tuple[str, Callable[[Taken], Drawn]]] = {
+    "landscapes": ("along-the-step", _along),
+    "planes": ("landscape", _planes),
+    "gradients": ("agreement", _agreement),
+    "twin updates": ("mechanisms", _mechanisms),
+}
+"""By kind, one of each algorithm."""
+
+
 def _taken(record: Json, store: Path, task: str, kind: str, of: str) -> list[Taken]:
-    """The runs of a kind, by algorithm: of those with most of an algorithm's updates."""
-    found: dict[tuple[str, int], dict[str, Json]] = {}
+    """The runs of a kind, those that learn from most updates first; runs of one algorithm with other settings apart."""
+    found: dict[str, dict[str, Json]] = {}
     for claim in record["claims"]:
         for runs in claim["runs"]:
             if runs["kind"] == of and runs["task"] == task:
-                key = runs["algorithm"], runs["iterations"]
-                found.setdefault(key, {}).update(dict.fromkeys(runs["digests"], runs))
-    most: dict[str, Taken] = {}
-    for (algorithm, iterations), by_digest in sorted(found.items(), key=lambda entry: -entry[0][1]):
-        series = [
-            numbers for digest in by_digest if (numbers := _numbers(store, digest, FILES.get(kind, kind))) is not None
-        ]
+                # Whoever takes more seeds has the first in common.
+                found.setdefault(runs["digests"][0], {}).update(dict.fromkeys(runs["digests"], runs))
+    named: dict[str, Taken] = {}
+    for by_digest in found.values():
+        runs = next(iter(by_digest.values()))
+        series = [numbers for d in by_digest if (numbers := _numbers(store, d, FILES.get(kind, kind))) is not None]
         if len(series) >= (1 if kind == "planes" else FEWEST):
-            steps = next(iter(by_digest.values()))["steps"] // iterations
-            most.setdefault(algorithm, Taken(algorithm, task, iterations, steps, series))
-    return list(most.values())
+            name, iterations = runs["algorithm"], runs["iterations"]
+            name = f"{name} ({runs['fixture']})" if name in named else name
+            named[name] = Taken(name, task, iterations, runs["steps"] // iterations, series)
+    return sorted(named.values(), key=lambda taken: -taken.iterations)
 
 
 def _numbers(store: Path, digest: str, kind: str | None) -> Mapping[str, Sequence[float]] | None:

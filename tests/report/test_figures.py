@@ -132,3 +132,23 @@ def test_a_sessions_figures_are_of_the_runs_that_its_store_has(stored):
     assert "dashed" not in drawn["exceedance"].caption
     assert "<figure" in page(record(told), drawn)
     assert illustrations(record(told, tasks=["InvertedPendulum-v5"]), store.root / "elsewhere") == {}
+
+
+def test_runs_of_one_name_with_other_settings_are_drawn_apart(stored):
+    store, digests = stored
+    one, other = claim("a/one"), claim("a/other")
+    one["runs"][0] |= {"digests": digests[:2], "task": "InvertedPendulum-v5"}
+    other["runs"][0] |= {"digests": digests[1::-1], "fixture": "quick", "task": "InvertedPendulum-v5"}
+    drawn = illustrations(record(one, other, tasks=["InvertedPendulum-v5"]), store.root)
+    assert {row["algorithm"] for row in table(drawn["kl"])} == {"PPO", "PPO (quick)"}
+
+
+def test_what_runs_do_not_have_is_not_drawn(stored):
+    store, digests = stored
+    for path in store.root.glob("runs/*/measured-*"):
+        kept = json.loads(path.read_text())
+        del kept["series"]["ratio/max/training"]
+        path.write_text(json.dumps(kept))
+    told = claim("a/b")
+    told["runs"][0] |= {"digests": digests, "task": "InvertedPendulum-v5"}
+    assert list(illustrations(record(told, tasks=["InvertedPendulum-v5"]), store.root)) == ["kl", "exceedance"]
