@@ -54,6 +54,7 @@ def opened(browser, path):
 
     def open_page(width=1100, scheme="light", anchor=""):
         contexts.append(browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme))
+        contexts[-1].set_default_timeout(180_000)  # how busy a machine is asserts nothing
         page = contexts[-1].new_page()
         page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: troubles.append(str(error)))
