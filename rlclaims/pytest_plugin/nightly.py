@@ -63,7 +63,8 @@ def end(nights: Nights, results: Sequence[Json], seeds: int) -> tuple[Nights, st
         after.write()
     except OSError as error:
         return after, f"{nights.path} could not be written ({error}): the next session has the same seeds"
-    return after, f"The evidence of {after.sessions} sessions is in {nights.path}"
+    sessions = "one session" if after.sessions == 1 else f"{after.sessions} sessions"
+    return after, f"The evidence of {sessions} is in {nights.path}"
 
 
 def _digest(session: ClaimSession, item: Any) -> str:

@@ -69,7 +69,7 @@ def test_claims_share_the_run_length_and_a_changed_one_begins_again(night, pytes
     )
     result = night(two, "--claims-run-length=30")
     assert result.parseoutcomes() == {"passed": 1, "inconclusive": 1}
-    result.stdout.fnmatch_lines(["*once in 30 sessions or*", "*evidence of 1 sessions is in nights.json"])
+    result.stdout.fnmatch_lines(["*once in 30 sessions or*", "*evidence of one session is in nights.json"])
     (first, _) = state(pytester)["claims"]
     changed = one_claim(SUPPORTED.replace("-1", "-2"))
     night(changed)
