@@ -65,11 +65,15 @@ def test_the_actor_is_the_network_to_rounding(activation, as_module):
 
 
 # Networks of Hopper and of InvertedPendulum, whose heads have 3 outputs and 1, as values have.
-@pytest.mark.parametrize("sizes", [SIZES, (4, 64, 64, 1), (11, 64, 64, 1)])
-def test_a_network_keeps_a_seed_apart_from_its_company_bit_for_bit(sizes):
+# Then some whose products, of an odd number of pairs too, lie otherwise in memory from seed to seed.
+@pytest.mark.parametrize("n_pairs", [64, 51])
+@pytest.mark.parametrize(
+    "sizes", [SIZES, (4, 64, 64, 1), (11, 64, 64, 1), (4, 16, 5), (17, 64, 6), (5, 7, 9, 10), (5, 7), (3, 5, 2)]
+)
+def test_a_network_keeps_a_seed_apart_from_its_company_bit_for_bit(sizes, n_pairs):
     mlp, generator = MLP(sizes), torch.Generator().manual_seed(0)
     theta_SP = torch.randn(3, mlp.n_parameters, generator=generator).requires_grad_()
-    x_SBI = torch.randn(3, 64, sizes[0], generator=generator)
+    x_SBI = torch.randn(3, n_pairs, sizes[0], generator=generator)
     together = mlp(theta_SP, x_SBI)
     (gradient_SP,) = torch.autograd.grad(together.square().sum(), theta_SP)
     for i in range(3):
