@@ -51,6 +51,8 @@ class Checkpoint:
     """Observations (T, O), normalised, actions (T, A) and advantages (T,) that the policy learns from."""
     held_out: tuple[Floats32, Floats32, Floats32]
     """As many fresh pairs of the same policy."""
+    choices: tuple[int, ...] = ()
+    """Of each entry of an action, among how many it is chosen; empty where entries are numbers."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ def arrays_of(checkpoints: Sequence[Checkpoint]) -> dict[str, npt.NDArray[Any]]:
             "reward_state": checkpoint.reward_state,
             **{f"training_{part}": array for part, array in zip(PAIRS, checkpoint.training, strict=True)},
             **{f"held_out_{part}": array for part, array in zip(PAIRS, checkpoint.held_out, strict=True)},
+            **({"choices": np.array(checkpoint.choices)} if checkpoint.choices else {}),
         }.items()
     }
 
@@ -120,6 +123,7 @@ def start_from(seed: int, theta_KP: Floats32, arrays: Mapping[str, npt.NDArray[A
                 of["reward_state"],
                 (training[0], training[1], training[2]),
                 (held_out[0], held_out[1], held_out[2]),
+                tuple(map(int, of.get("choices", ()))),
             )
         )
     return Start(seed, theta_KP[0], theta_KP[iterations], tuple(checkpoints))
@@ -149,7 +153,8 @@ def resumed(algorithm: Algorithm, iterations: int, start: Start, k: int) -> Agen
     """
     checkpoint = start.checkpoints[k]
     observation_TO, action_TA, _ = checkpoint.training
-    agent = Agent(algorithm, [start.seed], observation_TO.shape[1], action_TA.shape[1], iterations)
+    sizes = observation_TO.shape[1], action_TA.shape[1]
+    agent = Agent(algorithm, [start.seed], *sizes, iterations, checkpoint.choices)
     agent.iteration = checkpoint.iteration
     resume(agent, [(start, k)])
     adam = agent.policy_adam
@@ -170,6 +175,7 @@ def start_of_update(agent: Agent) -> Callable[[int, int, Batch, Batch], Checkpoi
         moments = adam.mean_SP[i], adam.square_SP[i], int(adam.steps_S[i])
         both = pairs(training, i), pairs(held_out, i)
         fitted_P = agent.phi_SP[i].detach().numpy().copy()
-        return Checkpoint(iteration, *moments, states[i], value_SP[i], fitted_P, agent.reward_states()[i], *both)
+        values = value_SP[i], fitted_P
+        return Checkpoint(iteration, *moments, states[i], *values, agent.reward_states()[i], *both, agent.choices)
 
     return checkpoint

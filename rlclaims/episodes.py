@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from rlclaims.agents.networks import GaussianNetwork
+from rlclaims.agents.networks import PolicyNetwork
 from rlclaims.randomness import Purpose, stream
 from rlclaims.sim.normalizer import Normalization
-from rlclaims.sim.simulator import Simulator
-from rlclaims.sim.tasks import Floats, Task
+from rlclaims.sim.simulator import simulate
+from rlclaims.sim.tasks import AnyTask, Floats
 
 Floats32 = npt.NDArray[np.float32]
 
@@ -31,7 +31,7 @@ SLOTS = 128
 class Policies:
     """N policies as they act."""
 
-    network: GaussianNetwork
+    network: PolicyNetwork
     theta_NP: Floats32
     normalization: Normalization
     """What each normalises observations by, N rows."""
@@ -39,7 +39,7 @@ class Policies:
 
 @dataclass(frozen=True)
 class Draws:
-    """The random numbers of D episodes, whoever plays them."""
+    """The random numbers of D episodes, whoever plays them; where an environment starts, its seed is a position."""
 
     qpos_DQ: Floats
     """Positions that they start from."""
@@ -93,9 +93,10 @@ class Played:
         )
 
 
-def draws(task: Task, seed: int, indices: Sequence[int]) -> Draws:
+def draws(task: AnyTask, seed: int, indices: Sequence[int]) -> Draws:
     """The random numbers of a seed's episodes with the given indices, each its own streams."""
-    simulator = Simulator(task, [stream(seed, Purpose.LANDSCAPE_RESETS)])
+    assert task.time_limit is not None
+    simulator = simulate(task, [stream(seed, Purpose.LANDSCAPE_RESETS)])
     starts = [simulator.initial_state(stream(seed, Purpose.LANDSCAPE_RESETS, i)) for i in indices]
     shape = task.time_limit, simulator.n_action
     noise = [stream(seed, Purpose.LANDSCAPE_NOISE, i).standard_normal(shape, np.float32) for i in indices]
@@ -103,7 +104,7 @@ def draws(task: Task, seed: int, indices: Sequence[int]) -> Draws:
 
 
 def play(
-    task: Task,
+    task: AnyTask,
     policies: Policies,
     drawn: Draws,
     episodes: Sequence[tuple[int, int]],
@@ -133,7 +134,7 @@ def play(
 class _Play:
     def __init__(
         self,
-        task: Task,
+        task: AnyTask,
         policies: Policies,
         drawn: Draws,
         episodes: Sequence[tuple[int, int]],
@@ -149,7 +150,7 @@ class _Play:
         self._all = policies.network.actor(torch.from_numpy(policies.theta_NP))
         self._actor = policies.network.actor(torch.zeros(n, policies.network.n_parameters))
         # A slot's own generator is never asked: its episodes start where the draws say.
-        self._simulator = Simulator(task, [stream(0, Purpose.LANDSCAPE_RESETS)] * n, threads)
+        self._simulator = simulate(task, [stream(0, Purpose.LANDSCAPE_RESETS)] * n, threads)
         n_observation = self._simulator.n_observation
         self._normalization = Normalization(np.zeros((n, n_observation)), np.ones((n, n_observation)), np.ones((n, 1)))
         self._raw_SO: Floats = np.zeros((n, n_observation))
@@ -161,7 +162,7 @@ class _Play:
         self._length_M, self._return_M, self._discounted_M = np.zeros(m, dtype=np.int64), np.zeros(m), np.zeros(m)
         self._terminated_M, self._unstable_M = np.zeros(m, dtype=bool), np.zeros(m, dtype=bool)
         self._trajectories: list[Trajectory | None] = [None] * m
-        rows = task.time_limit if self._keep_M.any() else 0
+        rows = drawn.noise_DTA.shape[1] if self._keep_M.any() else 0
         self._observation_LSO = np.empty((rows, n, n_observation), np.float32)
         self._action_LSA = np.empty((rows, n, self._simulator.n_action), np.float32)
         self._reward_LS = np.empty((rows, n))
@@ -210,7 +211,7 @@ class _Play:
     def _step(self) -> None:
         observation_SO = self._normalization(self._raw_SO)
         noise_SA = self._drawn.noise_DTA[self._draw_S, self._step_S]
-        action_SA = self._actor.mean(observation_SO) + self._actor.std_SA * noise_SA
+        action_SA = self._actor.act(observation_SO, noise_SA)
         live = None if self._live_S.all() else np.flatnonzero(self._live_S)
         slots = np.arange(len(self._step_S))
         if self._keep_M.any():

@@ -26,6 +26,7 @@ class Purpose(IntEnum):
     LANDSCAPE_NOISE = 9
     LANDSCAPE_DIRECTIONS = 10
     VALUE_STATES = 11
+    TWIN_CHOICES = 12
 
 
 def stream(seed: int, purpose: Purpose, index: int = 0) -> np.random.Generator:

@@ -24,13 +24,13 @@ import numpy.typing as npt
 import torch
 
 from rlclaims.agents.algorithm import Agent, Algorithm
-from rlclaims.agents.networks import GaussianNetwork, GaussianPolicy
+from rlclaims.agents.networks import NetworkPolicy, PolicyNetwork
 from rlclaims.checkpoints import Checkpoint, checkpoint_iterations, start_of_update
 from rlclaims.measures.by_name import divergences, measures
 from rlclaims.randomness import Purpose, stream
 from rlclaims.sim.normalizer import Normalization, ObservationNormalizer
-from rlclaims.sim.simulator import Simulator
-from rlclaims.sim.tasks import Floats, Task
+from rlclaims.sim.simulator import Simulation, simulate
+from rlclaims.sim.tasks import AnyTask, Floats
 from rlclaims.update import ActionDistribution, Batch, Policy, Rollout, Update
 
 Floats32 = npt.NDArray[np.float32]
@@ -85,17 +85,16 @@ def one_torch_thread() -> Iterator[None]:
 class Actors:
     """All seeds of a cohort acting at once; neighbouring groups with the same network act as one."""
 
-    def __init__(self, policies: Sequence[tuple[GaussianNetwork, torch.Tensor]]) -> None:
+    def __init__(self, policies: Sequence[tuple[PolicyNetwork, torch.Tensor]]) -> None:
         runs = [(network, list(same)) for network, same in itertools.groupby(policies, key=lambda p: p[0])]
         self._actors = [network.actor(torch.cat([theta_SP for _, theta_SP in same])) for network, same in runs]
         bounds = np.cumsum([0, *(len(actor.std_SA) for actor in self._actors)])
         self._slices = [slice(a, b) for a, b in itertools.pairwise(bounds)]
-        self._std_SA = np.concatenate([actor.std_SA for actor in self._actors])
 
     def act(self, observation_SO: Floats32, noise_SA: Floats32) -> Floats32:
-        """Actions (S, A): the policies' means plus their standard deviations times the noise."""
-        means = [a.mean(observation_SO[which]) for a, which in zip(self._actors, self._slices, strict=True)]
-        return np.concatenate(means) + self._std_SA * noise_SA
+        """Actions (S, A), by standard normal noise."""
+        acting = zip(self._actors, self._slices, strict=True)
+        return np.concatenate([actor.act(observation_SO[which], noise_SA[which]) for actor, which in acting])
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ class Cohort:
     """
 
     @one_torch_thread()
-    def __init__(self, task: Task, groups: Sequence[Group], iterations: int, threads: int = 1) -> None:
+    def __init__(self, task: AnyTask, groups: Sequence[Group], iterations: int, threads: int = 1) -> None:
         steps = {group.algorithm.steps for group in groups}
         if len(steps) != 1:
             raise ValueError(f"A cohort needs runs with one number of steps per iteration, not {sorted(steps)}.")
@@ -132,7 +131,7 @@ class Cohort:
         runs = [(group.algorithm, seed) for group in groups for seed in group.seeds]
         self.records = [RunRecord(algorithm, seed) for algorithm, seed in runs]
         self._seeds = [seed for _, seed in runs]
-        self._simulator = Simulator(task, [stream(s, Purpose.TRAINING_RESETS) for s in self._seeds], threads)
+        self._simulator = simulate(task, [stream(s, Purpose.TRAINING_RESETS) for s in self._seeds], threads)
         self._task, self._threads = task, threads
         self._unstable_S = np.zeros(len(runs), dtype=bool)
         n_observation, n_action = self._simulator.n_observation, self._simulator.n_action
@@ -146,7 +145,8 @@ class Cohort:
         for group in groups:
             which = slice(first, first + len(group.seeds))
             first = which.stop
-            self._agents.append((which, Agent(group.algorithm, group.seeds, n_observation, n_action, iterations)))
+            sizes = n_observation, n_action, iterations, self._simulator.choices
+            self._agents.append((which, Agent(group.algorithm, group.seeds, *sizes)))
         self._noise_rngs = [stream(s, Purpose.TRAINING_NOISE) for s in self._seeds]
         self._raw_SO = self._simulator.reset()
         self._observation_SO = self._normalizer.observe(self._raw_SO)
@@ -223,7 +223,7 @@ class Cohort:
         return None
 
     def _collect(
-        self, simulator: Simulator, noise_rngs: Sequence[np.random.Generator], *, learning: bool
+        self, simulator: Simulation, noise_rngs: Sequence[np.random.Generator], *, learning: bool
     ) -> tuple[Rollout, torch.Tensor]:
         """T steps of every seed with the current policies; `learning` moves statistics and counts episodes.
 
@@ -285,7 +285,7 @@ class Cohort:
         def streams(purpose: Purpose) -> list[np.random.Generator]:
             return [stream(seed, purpose, iteration) for seed in self._seeds]
 
-        simulator = Simulator(self._task, streams(Purpose.HELD_OUT_RESETS), self._threads)
+        simulator = simulate(self._task, streams(Purpose.HELD_OUT_RESETS), self._threads)
         collected = self._collect(simulator, streams(Purpose.HELD_OUT_NOISE), learning=False)
         self._unstable_S |= simulator.unstable_S
         return collected
@@ -302,10 +302,16 @@ class Cohort:
         self._episode_return_S[which] = 0.0
 
     def _finish_episodes(self) -> None:
-        """Play unfinished episodes to their end; nothing is learnt and no episode begins."""
+        """Play unfinished episodes to their end; nothing is learnt and no episode begins.
+
+        Where no time limit ends them, those that go on for as long as training did are left out.
+        """
         actors = self._actors()
         open_S = self._episode_start_S < self._step
-        while open_S.any():
+        most = self._task.time_limit or self._step
+        for _ in range(most):
+            if not open_S.any():
+                break
             n_action = self._simulator.n_action
             noise_SA = np.stack([rng.standard_normal(n_action, np.float32) for rng in self._noise_rngs])
             action_SA = actors.act(self._observation_SO, noise_SA)
@@ -332,8 +338,8 @@ class _Change:
     """An update of some seeds."""
 
     algorithm: Algorithm
-    old: GaussianPolicy
-    new: GaussianPolicy
+    old: NetworkPolicy
+    new: NetworkPolicy
     deployed_before: Normalization
     """What the old policy acted with."""
     deployed_after: Normalization

@@ -19,6 +19,8 @@ combinations, chosen so that no average effect of a mechanism or a pair is mixed
                              have had by the other initialisation take their place, and what was learnt stays on top
 
 The last changes the old policy. Its actions keep their noise, around the new means: same states, noise and advantages.
+A choice has a level in the policy's distribution, anywhere between those at which the choices before it and it itself
+end; it is drawn again, and what the new distribution has at that level is chosen.
 
 Adam's state stays as the run left it, unless it is switched. Its second moments are of the gradients that the run had,
 and hardly move in one update, so a mechanism that scales gradients (`advantage_normalization`, `gradient_clip`) scales
@@ -36,15 +38,15 @@ from torch import Tensor
 
 from rlclaims.agents.adam import Adam
 from rlclaims.agents.algorithm import Agent, Algorithm
-from rlclaims.agents.networks import GaussianPolicy
+from rlclaims.agents.networks import NetworkPolicy
 from rlclaims.agents.ppo import PPO
 from rlclaims.checkpoints import Checkpoint, Row, Start, resume
 from rlclaims.measures.divergence import mean_kl_old_new
 from rlclaims.measures.ratio import exceedance, max_ratio, ratio
-from rlclaims.randomness import Purpose, torch_stream
+from rlclaims.randomness import Purpose, stream, torch_stream
 from rlclaims.stats.factorial import Combination, two_level_design
 from rlclaims.training import one_torch_thread
-from rlclaims.update import Batch, Update
+from rlclaims.update import Batch, Categorical, DiagonalGaussian, NetworkActions, Update
 
 MECHANISMS = (
     "clip", "epsilon", "epochs", "learning_rate", "annealing", "adam_state", "gradient_clip",
@@ -120,8 +122,8 @@ def levels(algorithm: PPO) -> dict[str, tuple[str, str]]:
 class Remade:
     """S seeds' updates, made again."""
 
-    old: GaussianPolicy
-    path: tuple[GaussianPolicy, ...]
+    old: NetworkPolicy
+    path: tuple[NetworkPolicy, ...]
     """The policy after each epoch, or after each minibatch; the last is the new one."""
     training: Batch
     held_out: Batch
@@ -147,9 +149,10 @@ class _Remaker(Agent):
 
     def __init__(self, algorithm: PPO, iterations: int, rows: Sequence[Row], *, in_detail: bool) -> None:
         checkpoints = [start.checkpoints[k] for start, k in rows]
-        n_observation, n_action = checkpoints[0].training[0].shape[1], checkpoints[0].training[1].shape[1]
-        super().__init__(algorithm, [start.seed for start, _ in rows], n_observation, n_action, iterations)
-        self.path: list[GaussianPolicy] = []
+        sizes = checkpoints[0].training[0].shape[1], checkpoints[0].training[1].shape[1]
+        seeds, choices = [start.seed for start, _ in rows], checkpoints[0].choices
+        super().__init__(algorithm, seeds, *sizes, iterations, choices)
+        self.path: list[NetworkPolicy] = []
         self._in_detail = in_detail
         resume(self, rows)
         anneals = algorithm.anneal_learning_rates
@@ -210,15 +213,14 @@ class Twins:
         if "adam_state" not in switched:
             agent.carry_adam(checkpoints)
         if "head" in switched:
-            batches = self._with_other_head(agent, [start.initial_P for start, _ in rows], batches)
+            batches = self._with_other_head(agent, rows, batches)
         old = agent.policy()
         twin.improve(agent, batches[0])
         return Remade(old, tuple(agent.path), *batches)
 
-    def _with_other_head(
-        self, agent: Agent, own: Sequence[npt.NDArray[np.float32]], batches: Sequence[Batch]
-    ) -> list[Batch]:
+    def _with_other_head(self, agent: Agent, rows: Sequence[Row], batches: Sequence[Batch]) -> list[Batch]:
         """Give the policies the other head to start from; the pairs around their means."""
+        own = [start.initial_P for start, _ in rows]
         mlp = agent.network.mlp
         n_head = (mlp.sizes[-2] + 1) * mlp.sizes[-1]
         head = slice(mlp.n_parameters - n_head, mlp.n_parameters)
@@ -228,11 +230,24 @@ class Twins:
         with torch.no_grad():
             agent.theta_SP[:, head] += other_SP[:, head] - torch.from_numpy(np.stack(own))[:, head]
             after = agent.policy()
-            moved = [after(b.observation_SBO).mean_SBA - before(b.observation_SBO).mean_SBA for b in batches]
-        return [replace(b, action_SBA=b.action_SBA + m) for b, m in zip(batches, moved, strict=True)]
+            return [
+                replace(b, action_SBA=_carried(b, before(b.observation_SBO), after(b.observation_SBO), rows, states))
+                for b, states in zip(batches, BATCHES, strict=True)
+            ]
 
 
 BATCHES = ("training", "held_out")
+
+
+def _carried(batch: Batch, before: NetworkActions, after: NetworkActions, rows: Sequence[Row], states: str) -> Tensor:
+    """A batch's actions by one policy, as they are by another with the same noise, (S, B, A)."""
+    if isinstance(before, DiagonalGaussian) and isinstance(after, DiagonalGaussian):
+        return batch.action_SBA + (after.mean_SBA - before.mean_SBA)
+    assert isinstance(before, Categorical) and isinstance(after, Categorical)
+    index = [2 * start.checkpoints[k].iteration + BATCHES.index(states) for start, k in rows]
+    rngs = [stream(start.seed, Purpose.TWIN_CHOICES, i) for (start, _), i in zip(rows, index, strict=True)]
+    within_SBA = torch.from_numpy(np.stack([rng.random(batch.action_SBA.shape[1:]) for rng in rngs]))
+    return after.at(before.levels(batch.action_SBA, within_SBA)).to(batch.action_SBA.dtype)
 
 
 def _other_initialization(algorithm: Algorithm) -> str:

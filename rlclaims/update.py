@@ -23,6 +23,13 @@ class ActionDistribution(Protocol):
         """KL(self || other) in each state, (S, B), in nats."""
 
 
+class NetworkActions(ActionDistribution, Protocol):
+    """What a network of ours says, which tells its entropy too."""
+
+    def entropy(self) -> Tensor:
+        """Mean entropy over the states, (S,), in nats."""
+
+
 class Policy(Protocol):
     """S policies, one per seed, at fixed parameters."""
 
@@ -63,13 +70,61 @@ class DiagonalGaussian:
 
 
 @dataclass(frozen=True)
+class Categorical:
+    """Independent choices, one for each entry of an action, which holds their numbers, counted from 0."""
+
+    logits_SBL: Tensor
+    """Log probabilities but for a constant, the choices of one entry after those of another."""
+    choices: tuple[int, ...]
+    """How many there are for each entry; L together."""
+
+    def log_probs(self) -> list[Tensor]:
+        """Of each entry, the log probabilities of its choices, (S, B, n), float64: KL cancels in single precision."""
+        return [part_SBN.double().log_softmax(-1) for part_SBN in self.logits_SBL.split_with_sizes(self.choices, -1)]
+
+    def log_prob(self, action_SBA: Tensor) -> Tensor:
+        """Log probability of the actions, (S, B), in nats."""
+        chosen = zip(self.log_probs(), action_SBA.long().unbind(-1), strict=True)
+        return self._total([log_SBN.gather(-1, action_SB[..., None]).squeeze(-1) for log_SBN, action_SB in chosen])
+
+    def entropy(self) -> Tensor:
+        """Mean entropy over the states, (S,), in nats."""
+        return self._total([-(log_SBN.exp() * log_SBN).sum(-1) for log_SBN in self.log_probs()]).mean(1)
+
+    def kl(self, other: Self) -> Tensor:
+        """KL(self || other) in each state, exact, (S, B), in nats."""
+        both = zip(self.log_probs(), other.log_probs(), strict=True)
+        return self._total([(mine_SBN.exp() * (mine_SBN - its_SBN)).sum(-1) for mine_SBN, its_SBN in both])
+
+    def levels(self, action_SBA: Tensor, within_SBA: Tensor) -> Tensor:
+        """Where in their distributions actions lie, (S, B, A): after the choices before them, and `within` their own.
+
+        Of a fresh action and a `within` that is uniform on [0, 1), it is uniform; `at` is the way back.
+        """
+        levels = []
+        for a, log_SBN in enumerate(self.log_probs()):
+            action_SB1, p_SBN = action_SBA[..., a, None].long(), log_SBN.exp()
+            up_to_SB1, own_SB1 = p_SBN.cumsum(-1).gather(-1, action_SB1), p_SBN.gather(-1, action_SB1)
+            levels.append(up_to_SB1 - (1 - within_SBA[..., a, None]) * own_SB1)
+        return torch.cat(levels, -1)
+
+    def at(self, level_SBA: Tensor) -> Tensor:
+        """The actions that lie at given levels, (S, B, A)."""
+        ends = [log_SBN.exp().cumsum(-1)[..., :-1] for log_SBN in self.log_probs()]
+        return torch.stack([(end_SBN <= level_SBA[..., a, None]).sum(-1) for a, end_SBN in enumerate(ends)], -1)
+
+    def _total(self, of_entries: list[Tensor]) -> Tensor:
+        return torch.stack(of_entries).sum(0).to(self.logits_SBL.dtype)
+
+
+@dataclass(frozen=True)
 class Rollout:
     """T consecutive steps of S seeds, episodes running on across the boundaries of rollouts."""
 
     observation_STO: Tensor
     """What the policy saw (normalised), float32."""
     action_STA: Tensor
-    """What the policy did, float32, not clipped to the control range."""
+    """What the policy did, float32: numbers, not clipped to the bounds of an action, or those of choices."""
     reward_ST: Tensor
     """The task's own reward, float64."""
     next_observation_STO: Tensor

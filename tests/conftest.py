@@ -43,8 +43,8 @@ def point_mass(tmp_path):
 def double_agent():
     """Builds agents in float64, in which two routes to one number differ by next to nothing."""
 
-    def build(algorithm, seeds, n_observation, n_action, iterations=2):
-        agent = Agent(algorithm, seeds, n_observation, n_action, iterations)
+    def build(algorithm, seeds, n_observation, n_action, iterations=2, choices=()):
+        agent = Agent(algorithm, seeds, n_observation, n_action, iterations, choices)
         for parameters_SP in (agent.theta_SP, agent.phi_SP):
             parameters_SP.data = parameters_SP.data.double()
         return agent
@@ -61,8 +61,13 @@ def make_rollout():
         n_observation = agent.network.mlp.sizes[0]
         observation_STO = torch.randn(n_seeds, steps, n_observation, generator=generator, dtype=dtype)
         policy = agent.policy()(observation_STO)
-        noise_STA = torch.randn(policy.mean_SBA.shape, generator=generator, dtype=dtype)
-        action_STA = policy.mean_SBA + policy.log_std_S1A.exp() * noise_STA
+        if agent.choices:
+            parts = policy.logits_SBL.detach().softmax(-1).flatten(0, 1).split(list(agent.choices), -1)
+            drawn = [torch.multinomial(part, 1, generator=generator) for part in parts]
+            action_STA = torch.cat(drawn, -1).view(n_seeds, steps, -1).to(dtype)
+        else:
+            noise_STA = torch.randn(policy.mean_SBA.shape, generator=generator, dtype=dtype)
+            action_STA = policy.mean_SBA + policy.log_std_S1A.exp() * noise_STA
         # Rewards that the actions explain in part, so that there is something to learn.
         reward_ST = action_STA.sum(-1).double() + torch.randn(n_seeds, steps, generator=generator, dtype=torch.float64)
         ending_ST = torch.rand(n_seeds, steps, generator=generator)

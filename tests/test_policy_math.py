@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.distributions import Independent, Normal, kl_divergence
 
-from rlclaims.agents.networks import MLP, GaussianNetwork, GaussianPolicy
+from rlclaims.agents.networks import MLP, GaussianNetwork, NetworkPolicy
 from rlclaims.measures.divergence import kl_old_new, max_kl_old_new, mean_kl_old_new, q99_kl_old_new
 from rlclaims.measures.ratio import exceedance, max_ratio, mean_deviation, min_ratio, q01_ratio, q99_ratio
 from rlclaims.measures.surrogate import surrogate_new, surrogate_old
@@ -82,7 +82,7 @@ def update():
     observation_SBO = torch.randn(S, B, 4, generator=generator, dtype=torch.float64)
     action_SBA = torch.randn(S, B, A, generator=generator, dtype=torch.float64)
     advantage_SB = 1 + torch.randn(S, B, generator=generator)
-    old, new = GaussianPolicy(network, old_SP), GaussianPolicy(network, new_SP)
+    old, new = NetworkPolicy(network, old_SP), NetworkPolicy(network, new_SP)
     return Update(old, new, Batch(observation_SBO, action_SBA, advantage_SB))
 
 
@@ -141,7 +141,7 @@ def test_ratios_deviate_from_1_by_twice_the_total_variation_on_average():
     new_SP[:, 4 * A : 5 * A] = shift_SA
     action_SBA = torch.randn(S, n, A, generator=generator, dtype=torch.float64)
     batch = Batch(torch.zeros(S, n, 4, dtype=torch.float64), action_SBA, torch.zeros(S, n))
-    update = Update(GaussianPolicy(network, old_SP), GaussianPolicy(network, new_SP), batch)
+    update = Update(NetworkPolicy(network, old_SP), NetworkPolicy(network, new_SP), batch)
     # Normals of deviation 1 whose means lie d apart have a total variation of 2 Phi(d / 2) - 1.
     twice_S = 2 * torch.erf(shift_SA.norm(dim=1) / 2 / math.sqrt(2))
     standard_error_S = (update.ratio - 1).abs().std(1) / math.sqrt(n)
@@ -174,7 +174,7 @@ def test_surrogates_are_means_over_the_pairs(update, pairs):
 
 def test_measures_are_double_precision_for_single_precision_policies(update):
     network = update.old.network
-    old, new = (GaussianPolicy(network, p.theta_SP.float()) for p in (update.old, update.new))
+    old, new = (NetworkPolicy(network, p.theta_SP.float()) for p in (update.old, update.new))
     batch = Batch(update.batch.observation_SBO.float(), update.batch.action_SBA.float(), update.batch.advantage_SB)
     single = Update(old, new, batch)
     measures = (mean_kl_old_new, q99_kl_old_new, max_kl_old_new, max_ratio, q99_ratio, q01_ratio, min_ratio)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.distributions import Independent, Normal
+from torch.distributions import Categorical, Independent, Normal
 
 from rlclaims import PPO, PPOM, Batch, PPONoClip
 from rlclaims.agents.algorithm import Agent
@@ -121,6 +121,27 @@ class PlainPPO:
         self.value_adam.step()
 
 
+CHOICES = (3, 2)
+
+
+class Choices:
+    """Of each entry of an action, one of some."""
+
+    def __init__(self, logits_BL):
+        self.parts = [Categorical(logits=logits_BC) for logits_BC in logits_BL.split(list(CHOICES), -1)]
+
+    def log_prob(self, action_BA):
+        return sum(part.log_prob(action_BA[:, a]) for a, part in enumerate(self.parts))
+
+    def entropy(self):
+        return sum(part.entropy() for part in self.parts)
+
+
+class PlainChooser(PlainPPO):
+    def actions(self, observation_BO):
+        return Choices(self.policy(observation_BO))
+
+
 # Learning rates and bounds under which so short a training meets every clip that is on.
 CASES = {
     "PPO": (PPO(**SMALL, learning_rate=0.02, reward_clip=1.0), {"ratio", "reward"}),
@@ -187,6 +208,39 @@ def test_seeds_learn_together_what_each_learns_by_the_textbook(case, double_agen
             torch.testing.assert_close(agent.phi_SP[i].detach(), flat(one.value), rtol=1e-9, atol=1e-9)
     for one in plain:
         assert {name for name, met in one.clipped.items() if met} == clips
+
+
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        PPO(**SMALL, learning_rate=0.02, reward_clip=1.0, gradient_clip=0.05),
+        PPO(**SMALL, learning_rate=0.02, entropy_coefficient=0.3),
+    ],
+)
+def test_policies_that_choose_learn_by_the_textbook_too(algorithm, double_agent, make_rollout, as_module, flat):
+    agent = double_agent(algorithm, SEEDS, SIZES[0], len(CHOICES), iterations=3, choices=CHOICES)
+    plain = [
+        PlainChooser(
+            algorithm,
+            seed,
+            as_module(agent.theta_SP[i], (*SIZES, sum(CHOICES))),
+            torch.zeros(0),
+            as_module(agent.phi_SP[i], (*SIZES, 1)),
+            agent.iterations,
+        )
+        for i, seed in enumerate(SEEDS)
+    ]
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(2):
+        start_SP, rollout = agent.theta_SP.detach().clone(), make_rollout(agent, generator)
+        algorithm.learn(agent, rollout)
+        agent.iteration += 1
+        assert (agent.theta_SP - start_SP).norm(dim=1).min() > 0.01
+        for i, one in enumerate(plain):
+            one.learn(*(getattr(rollout, field.name)[i] for field in fields(rollout)))
+            torch.testing.assert_close(agent.theta_SP[i].detach(), flat(one.policy), rtol=1e-9, atol=1e-9)
+            torch.testing.assert_close(agent.phi_SP[i].detach(), flat(one.value), rtol=1e-9, atol=1e-9)
+    assert all(one.clipped["ratio"] for one in plain)
 
 
 def test_a_policy_improves_by_the_textbook_on_a_batch_of_any_size_and_origin(

@@ -176,6 +176,6 @@ def test_a_simulation_that_diverges_is_noticed_and_spoils_no_other(task, make_en
     assert not Path("MUJOCO_LOG.TXT").exists()
 
 
-def test_an_unknown_task_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match=r"no task 'Hoper-v5'; there are Hopper-v5, Humanoid-v5, InvertedPendulum-v5"):
+def test_an_unknown_task_is_refused_with_what_gymnasium_says_of_it():
+    with pytest.raises(ValueError, match=r"^There is no task 'Hoper-v5': .* Did you mean: `Hopper`\?$"):
         task_named("Hoper-v5")

@@ -285,7 +285,7 @@ def observed(monkeypatch):
             self.events.append(("step", dict(enumerate(answer.observation_SO.copy()))))
             return answer
 
-    monkeypatch.setattr(training, "Simulator", Spied)
+    monkeypatch.setattr(training, "simulate", Spied)
     return made
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from rlclaims.agents.adam import Adam
 from rlclaims.agents.advantages import RewardScale, RewardScaler, generalized_advantages
-from rlclaims.agents.networks import ACTIVATIONS, MLP, GaussianNetwork, GaussianPolicy
+from rlclaims.agents.networks import ACTIVATIONS, MLP, NetworkPolicy, policy_network
 from rlclaims.agents.settings import paper_settings
 from rlclaims.randomness import Purpose, state_of, stream, stream_at, torch_stream
 from rlclaims.update import Batch, Rollout, Update
@@ -205,11 +205,20 @@ class Algorithm(ABC):
 class Agent:
     """S learning agents: parameters, optimisers, running statistics, and each seed's minibatch order."""
 
-    def __init__(self, algorithm: Algorithm, seeds: Sequence[int], n_observation: int, n_action: int, iterations: int):
-        self.algorithm, self.seeds, self.iterations = algorithm, tuple(seeds), iterations
+    def __init__(
+        self,
+        algorithm: Algorithm,
+        seeds: Sequence[int],
+        n_observation: int,
+        n_action: int,
+        iterations: int,
+        choices: tuple[int, ...] = (),
+    ):
+        """`choices` are those of each entry of an action, where it is not a number."""
+        self.algorithm, self.seeds, self.iterations, self.choices = algorithm, tuple(seeds), iterations, choices
         self.iteration = 0
         hidden, activation = algorithm.hidden, algorithm.activation
-        self.network = GaussianNetwork(MLP((n_observation, *hidden, n_action), activation))
+        self.network = policy_network(n_observation, n_action, choices, hidden, activation)
         self.value_network = MLP((n_observation, *hidden, 1), activation)
         self.theta_SP = self.network.initial(
             [torch_stream(s, Purpose.POLICY_INIT) for s in seeds], algorithm.initialization
@@ -222,9 +231,9 @@ class Agent:
         self._scaler = RewardScaler(len(seeds), algorithm.reward_scaling, algorithm.gamma, algorithm.reward_clip)
         self._minibatch_rngs = [stream(s, Purpose.MINIBATCHES) for s in seeds]
 
-    def policy(self) -> GaussianPolicy:
+    def policy(self) -> NetworkPolicy:
         """The policies as they stand, at a copy of their parameters."""
-        return GaussianPolicy(self.network, self.theta_SP.detach().clone())
+        return NetworkPolicy(self.network, self.theta_SP.detach().clone())
 
     def log_prob(self, batch: Batch) -> Tensor:
         """Log densities of a batch's actions under the policies as they stand, (S, B), in nats."""

@@ -13,9 +13,10 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.special import ndtr
 from torch import Tensor, nn
 
-from rlclaims.update import DiagonalGaussian
+from rlclaims.update import Categorical, DiagonalGaussian, NetworkActions
 
 Floats = npt.NDArray[np.float32]
 
@@ -112,7 +113,7 @@ class GaussianNetwork:
         """Those of the mean and one log standard deviation per action entry."""
         return self.mlp.n_parameters + self.mlp.sizes[-1]
 
-    def __call__(self, theta_SP: Tensor, observation_SBO: Tensor) -> DiagonalGaussian:
+    def __call__(self, theta_SP: Tensor, observation_SBO: Tensor) -> NetworkActions:
         """Action distributions of S policies in B states each."""
         mean_SP, log_std_SA = theta_SP.split_with_sizes([self.mlp.n_parameters, self.mlp.sizes[-1]], dim=1)
         return DiagonalGaussian(self.mlp(mean_SP, observation_SBO), log_std_SA.unsqueeze(1))
@@ -127,6 +128,44 @@ class GaussianNetwork:
         return torch.cat([mean_SP, torch.zeros(len(generators), self.mlp.sizes[-1])], dim=1)
 
 
+@dataclass(frozen=True)
+class CategoricalNetwork:
+    """A policy that chooses: an MLP for the logits of each entry of an action."""
+
+    mlp: MLP
+    choices: tuple[int, ...]
+    """Among how many each entry is chosen; the MLP's outputs together."""
+
+    @property
+    def n_parameters(self) -> int:
+        """Those of the logits."""
+        return self.mlp.n_parameters
+
+    def __call__(self, theta_SP: Tensor, observation_SBO: Tensor) -> NetworkActions:
+        """Action distributions of S policies in B states each."""
+        return Categorical(self.mlp(theta_SP, observation_SBO), self.choices)
+
+    def actor(self, theta_SP: Tensor) -> "Actor":
+        """The same policies, made ready to act one observation at a time."""
+        return ChoosingActor(self, theta_SP)
+
+    def initial(self, generators: Sequence[torch.Generator], scheme: str) -> Tensor:
+        """Fresh parameters (S, P): policy head gain .01 under "orthogonal"."""
+        return self.mlp.initial(generators, scheme, head_gain=0.01)
+
+
+PolicyNetwork = GaussianNetwork | CategoricalNetwork
+
+
+def policy_network(
+    n_observation: int, n_action: int, choices: tuple[int, ...], hidden: Sequence[int], activation: str
+) -> PolicyNetwork:
+    """The network of a policy for actions of `n_action` numbers, or of `choices` where these are not empty."""
+    if choices:
+        return CategoricalNetwork(MLP((n_observation, *hidden, sum(choices)), activation), choices)
+    return GaussianNetwork(MLP((n_observation, *hidden, n_action), activation))
+
+
 class Actor:
     """S policies at fixed parameters, acting in numpy: one observation a seed, thousands of times.
 
@@ -134,11 +173,12 @@ class Actor:
     torch takes to launch so small a product. Gradients and measures never pass through here.
     """
 
-    def __init__(self, network: GaussianNetwork, theta_SP: Tensor) -> None:
+    def __init__(self, network: PolicyNetwork, theta_SP: Tensor) -> None:
+        n_mean = network.mlp.n_parameters
         with torch.no_grad():
-            mean_SP, log_std_SA = theta_SP.split_with_sizes([network.mlp.n_parameters, network.mlp.sizes[-1]], dim=1)
+            mean_SP, log_std_SA = theta_SP.split_with_sizes([n_mean, network.n_parameters - n_mean], dim=1)
             self.std_SA: Floats = log_std_SA.exp().numpy()
-            """Standard deviations, the same in every state."""
+            """Standard deviations, the same in every state; of none where policies choose."""
             self._layers = [
                 (weight_SIO.contiguous().numpy(), bias_S1O.contiguous().numpy())
                 for weight_SIO, bias_S1O in network.mlp.layers(mean_SP)
@@ -152,8 +192,12 @@ class Actor:
             for array, source in zip(mine, its, strict=True):
                 array[which] = source[rows]
 
+    def act(self, observation_SO: Floats, noise_SA: Floats) -> Floats:
+        """Actions (S, A), by standard normal noise: the policies' means plus their standard deviations times it."""
+        return self.mean(observation_SO) + self.std_SA * noise_SA
+
     def mean(self, observation_SO: Floats) -> Floats:
-        """Mean actions (S, A)."""
+        """Mean actions (S, A), or logits (S, L)."""
         x_S1I = observation_SO[:, None, :]
         for weight_SIO, bias_S1O in self._layers[:-1]:
             x_S1I = self._activation(x_S1I @ weight_SIO + bias_S1O)
@@ -162,13 +206,32 @@ class Actor:
         return mean_S1A[:, 0, :]
 
 
+class ChoosingActor(Actor):
+    """The same of policies that choose."""
+
+    def __init__(self, network: CategoricalNetwork, theta_SP: Tensor) -> None:
+        super().__init__(network, theta_SP)
+        self._ends = np.cumsum(network.choices)[:-1]
+
+    def act(self, observation_SO: Floats, noise_SA: Floats) -> Floats:
+        """Choices (S, A): those at which the distribution reaches the level of the noise in its own; NaN if by NaN."""
+        action_SA = np.empty_like(noise_SA)
+        parts = np.split(self.mean(observation_SO).astype(np.float64), self._ends, axis=1)
+        level_SA = ndtr(noise_SA.astype(np.float64))
+        for column, logits_SN in enumerate(parts):
+            up_to_SN = np.exp(logits_SN - logits_SN.max(1, keepdims=True)).cumsum(1)
+            reached_S = (up_to_SN[:, :-1] <= level_SA[:, [column]] * up_to_SN[:, -1:]).sum(1)
+            action_SA[:, column] = np.where(np.isfinite(up_to_SN[:, -1]), reached_S, np.nan)
+        return action_SA
+
+
 @dataclass(frozen=True)
-class GaussianPolicy:
+class NetworkPolicy:
     """A network at given parameters: what `rlclaims.update.Policy` asks for."""
 
-    network: GaussianNetwork
+    network: PolicyNetwork
     theta_SP: Tensor
 
-    def __call__(self, observation_SBO: Tensor) -> DiagonalGaussian:
+    def __call__(self, observation_SBO: Tensor) -> NetworkActions:
         """Action distributions in the given normalised observations."""
         return self.network(self.theta_SP, observation_SBO)

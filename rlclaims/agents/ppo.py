@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from rlclaims.agents.algorithm import Agent, Algorithm, standardized
-from rlclaims.update import Batch, DiagonalGaussian, Rollout, Update
+from rlclaims.update import Batch, Categorical, DiagonalGaussian, Rollout, Update
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class PPO(Algorithm):
         """What the epochs climb, (S,), on all pairs at once instead of on minibatches."""
         gain_S = -self.policy_loss(update.ratio, self.weights(update.batch))
         if self.entropy_coefficient is not None:
-            assert isinstance(update.new_actions, DiagonalGaussian)
+            assert isinstance(update.new_actions, DiagonalGaussian | Categorical)
             gain_S = gain_S + self.entropy_coefficient * update.new_actions.entropy()
         return gain_S
 

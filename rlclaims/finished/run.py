@@ -10,11 +10,11 @@ from torch import Tensor
 
 from rlclaims.agents.advantages import generalized_advantages
 from rlclaims.agents.algorithm import Agent, Algorithm
-from rlclaims.agents.networks import MLP, GaussianNetwork, GaussianPolicy
+from rlclaims.agents.networks import NetworkPolicy, PolicyNetwork, policy_network
 from rlclaims.checkpoints import Checkpoint, History, Start, resumed
 from rlclaims.episodes import Floats32, Played, Policies, draws, play
 from rlclaims.sim.normalizer import Normalization
-from rlclaims.sim.tasks import Floats, Task
+from rlclaims.sim.tasks import AnyTask, Floats
 from rlclaims.update import Batch, Rollout, Update
 
 GROUPS = 4
@@ -44,7 +44,7 @@ class FinishedRun:
     """One run, with all that its policies and updates need to be taken up again."""
 
     algorithm: Algorithm
-    task: Task
+    task: AnyTask
     iterations: int
     start: Start
     history: History
@@ -88,7 +88,7 @@ class FinishedRun:
             drawn = replace(drawn, qpos_DQ=begin[0], qvel_DV=begin[1])
         played = play(self.task, acting, drawn, listed, self.algorithm.gamma, keep=keep, on_steps=self.on_steps)
         if played.unstable_M.any():
-            raise SimulationFailure("MuJoCo could not simulate an episode of one of its policies")
+            raise SimulationFailure("an episode of one of its policies could not be simulated")
         return played
 
     def episode_length(self, checkpoints: Sequence[Checkpoint]) -> list[float]:
@@ -107,11 +107,11 @@ class FinishedRun:
         return np.asarray(self.history.theta_KP[checkpoint.iteration])
 
     @property
-    def network(self) -> GaussianNetwork:
+    def network(self) -> PolicyNetwork:
         """What parameters are of."""
-        pair = self.start.checkpoints[0].training
-        sizes = pair[0].shape[1], *self.algorithm.hidden, pair[1].shape[1]
-        return GaussianNetwork(MLP(sizes, self.algorithm.activation))
+        observation_TO, action_TA, _ = self.start.checkpoints[0].training
+        actions = action_TA.shape[1], self.start.checkpoints[0].choices
+        return policy_network(observation_TO.shape[1], *actions, self.algorithm.hidden, self.algorithm.activation)
 
     def update(self, checkpoint: Checkpoint, theta_NP: Floats32, batch: Batch) -> Update:
         """The updates from theta at a checkpoint to N policies, all on one batch (1, B)."""
@@ -119,7 +119,7 @@ class FinishedRun:
         old_P: Any = self.history.theta_KP[checkpoint.iteration]
         old, new = (torch.from_numpy(t) for t in (np.repeat(old_P[None], n, 0), theta_NP))
         columns = (x.expand(n, *x.shape[1:]) for x in (batch.observation_SBO, batch.action_SBA, batch.advantage_SB))
-        return Update(GaussianPolicy(self.network, old), GaussianPolicy(self.network, new), Batch(*columns))
+        return Update(NetworkPolicy(self.network, old), NetworkPolicy(self.network, new), Batch(*columns))
 
     def promised(
         self, checkpoint: Checkpoint, theta_NP: Floats32, batch: Batch, length: float, spread: float | None = None

@@ -18,6 +18,8 @@ from rlclaims.judging.runs import Runs, RunsSpec
 from rlclaims.judging.twins import TwinUpdates
 from rlclaims.judging.update_quality import LargeUpdates, LateUpdates
 from rlclaims.judging.values import Values
+from rlclaims.sim.environment import Environment
+from rlclaims.sim.tasks import TASKS, task_named
 from rlclaims.stats.factorial import Combination, two_level_design
 from rlclaims.study.spec import RunSpec, SpecError
 from rlclaims.study.studies import Study
@@ -173,6 +175,30 @@ def check_study(study: Study, algorithm: Algorithm | Foreign) -> None:
         _check_first_step(algorithm)
     if study.kind in ("landscapes", "large_updates"):
         _check_objective(algorithm)
+
+
+def check_playable(study: Study, task: str) -> None:
+    """Refuse what cannot be derived from runs on a task.
+
+    Raises:
+        SpecError: it can not, or there is no such task, and why.
+    """
+    try:
+        found = task_named(task)
+    except ValueError as error:
+        raise SpecError(str(error)) from None
+    if not isinstance(found, Environment) or study.kind == "twins":
+        return
+    if study.kind == "values":
+        raise SpecError(
+            "Values are held against the states' true ones, by episodes that are played on from given states, and "
+            f"{task!r} can only be begun anew; the tasks whose state can be set are {', '.join(TASKS)}."
+        )
+    if found.time_limit is None:
+        raise SpecError(
+            f"{study.words.capitalize()} are of whole episodes, and no time limit ends those of {task!r}; it is "
+            "registered without max_episode_steps."
+        )
 
 
 def _check_first_step(algorithm: PPO) -> None:

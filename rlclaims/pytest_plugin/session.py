@@ -17,7 +17,7 @@ from rlclaims.judging.claim import Claim
 from rlclaims.judging.evidence import ClaimError
 from rlclaims.judging.profile import Profile
 from rlclaims.judging.runs import SUBJECT, RunsSpec
-from rlclaims.judging.subjects import Subject, cells, check_study, subject
+from rlclaims.judging.subjects import Subject, cells, check_playable, check_study, subject
 from rlclaims.judging.terms import Family, Pilot, Terms
 from rlclaims.pytest_plugin.options import TASK, Settings, settings
 from rlclaims.pytest_plugin.pilots import read_pilots
@@ -350,6 +350,7 @@ def algorithms(spec: RunsSpec) -> list[Algorithm | Foreign]:
         )
     if spec.study is not None:
         check_study(spec.study, made[0])
+        check_playable(spec.study, spec.task)
     return made
 
 

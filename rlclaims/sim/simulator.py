@@ -1,14 +1,17 @@
-"""S simulations of one task, stepped together on MuJoCo's own threads."""
+"""S simulations of one task: of a MuJoCo task, stepped together on its own threads, or of any environment in a loop."""
 
+import weakref
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import gymnasium
 import mujoco
 import numpy as np
 import numpy.typing as npt
 from mujoco.batch import Batch, SimulationError
 
-from rlclaims.sim.tasks import Bools, Floats, Moment, Task
+from rlclaims.sim.environment import Environment, action_for, observed
+from rlclaims.sim.tasks import AnyTask, Bools, Floats, Moment, Task
 
 
 class Step(NamedTuple):
@@ -28,6 +31,9 @@ class Simulator:
     why stepping in a batch gives Gymnasium's trajectories; a reset clears it, as Gymnasium's does. Gymnasium's also
     makes a forward pass, which leaves no trace but in derived quantities: it is made for tasks that read some.
     """
+
+    choices: tuple[int, ...] = ()
+    """Of each entry of an action, among how many it is chosen: none, as all are numbers."""
 
     def __init__(self, task: Task, rngs: Sequence[np.random.Generator], threads: int = 1) -> None:
         self.task = task
@@ -130,3 +136,74 @@ class Simulator:
         if not np.array_equal(warnings, self._warnings_seen):
             self.unstable_S |= (warnings != self._warnings_seen).any(axis=(1, 2))
             self._warnings_seen = warnings.copy()
+
+
+class Environments:
+    """S environments as Gymnasium makes them, each with its own random stream, stepped one after the other.
+
+    They take a `Simulator`'s calls, with one difference: their states can neither be read nor set. Where an episode
+    starts, and what is random in it, is told by the seed that the environment is reset by, drawn from its stream. The
+    caller resets what has ended, as there.
+    """
+
+    def __init__(self, task: Environment, rngs: Sequence[np.random.Generator]) -> None:
+        self.n_observation, self.n_action, self.choices = task.n_observation, task.n_action, task.choices
+        self._rngs = list(rngs)
+        self._envs = [task.make() for _ in rngs]
+        weakref.finalize(self, _close, self._envs)
+        self._seen, self._taken = self._envs[0].observation_space, self._envs[0].action_space
+        self._seed_S1 = np.zeros((len(rngs), 1))
+        self.unstable_S = np.zeros(len(rngs), dtype=bool)
+        """Environments that were to take an action that is no number, or have answered with one."""
+
+    @property
+    def state(self) -> tuple[Floats, Floats]:
+        """The seeds (S, 1) of the episodes, and nothing more, (S, 0): not where these stand."""
+        return self._seed_S1, np.zeros((len(self._rngs), 0))
+
+    def reset(self, which: npt.ArrayLike | None = None) -> Floats:
+        """Start new episodes in the given environments (ascending; all by default); their observations."""
+        which = np.arange(len(self._rngs)) if which is None else np.asarray(which)
+        drawn = [self.initial_state(self._rngs[i]) for i in which]
+        return self.set_state(which, np.stack([seed for seed, _ in drawn]), np.stack([nothing for _, nothing in drawn]))
+
+    def initial_state(self, rng: np.random.Generator) -> tuple[Floats, Floats]:
+        """Draw where an episode starts: a seed (1,), and nothing more, (0,)."""
+        return np.array([float(rng.integers(2**31))]), np.zeros(0)
+
+    def set_state(self, which: npt.NDArray[np.int_], seed: Floats, nothing: Floats) -> Floats:  # noqa: ARG002
+        """Start new episodes by given seeds; observations of the given environments (ascending)."""
+        self._seed_S1[which] = seed
+        begun = [self._envs[i].reset(seed=int(s))[0] for i, (s,) in zip(which, seed, strict=True)]
+        return np.stack([observed(self._seen, observation) for observation in begun])
+
+    def step(self, action_SA: Floats, which: npt.NDArray[np.int_] | None = None) -> Step:
+        """One step of every environment. A NaN action is not passed on: its environment is unstable.
+
+        Args:
+            action_SA: an action for each.
+            which: the environments that step (ascending), if not all; what is answered of the others means nothing.
+        """
+        n = len(self._envs)
+        fine_S: Bools = np.asarray(np.isfinite(action_SA).all(axis=1))
+        action_SA = np.where(fine_S[:, None], action_SA, 0)
+        answer = Step(np.zeros((n, self.n_observation)), np.zeros(n), np.zeros(n, bool), np.zeros(n, bool))
+        for i in range(n) if which is None else which:
+            seen, *rest, _ = self._envs[i].step(action_for(self._taken, action_SA[i]))
+            answer.observation_SO[i] = observed(self._seen, seen)
+            answer.reward_S[i], answer.terminated_S[i], answer.truncated_S[i] = rest
+        self.unstable_S |= ~(fine_S & np.isfinite(answer.observation_SO).all(axis=1) & np.isfinite(answer.reward_S))
+        return answer
+
+
+def _close(envs: "Sequence[gymnasium.Env[Any, Any]]") -> None:
+    for env in envs:
+        env.close()
+
+
+Simulation = Simulator | Environments
+
+
+def simulate(task: AnyTask, rngs: Sequence[np.random.Generator], threads: int = 1) -> Simulation:
+    """Simulations of a task, one for each random stream."""
+    return Environments(task, rngs) if isinstance(task, Environment) else Simulator(task, rngs, threads)

@@ -13,6 +13,8 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
+from rlclaims.sim.environment import Environment, environment_named
+
 Floats = npt.NDArray[np.floating]
 Bools = npt.NDArray[np.bool_]
 State = Mapping[str, Floats]
@@ -164,12 +166,13 @@ TASKS: dict[str, Task] = {
 }
 
 
-def task_named(task_id: str) -> Task:
-    """The task of a Gymnasium id.
+AnyTask = Task | Environment
+
+
+def task_named(task_id: str) -> AnyTask:
+    """The task of a Gymnasium id: one that is declared here, or else the environment as it comes.
 
     Raises:
-        ValueError: there is none of that name.
+        ValueError: there is none of that name, or it cannot be trained on, and why.
     """
-    if task_id not in TASKS:
-        raise ValueError(f"There is no task {task_id!r}; there are {', '.join(sorted(TASKS))}.")
-    return TASKS[task_id]
+    return TASKS.get(task_id) or environment_named(task_id)

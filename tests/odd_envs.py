@@ -1,0 +1,95 @@
+"""Environments that something is odd about, one thing each: "odd_envs:odd/Endless-v0", say."""
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+ROW = spaces.Box(-np.inf, np.inf, (2,), np.float64)
+LEVER = spaces.Discrete(2)
+
+
+class Odd(gymnasium.Env):
+    """A counter of its episode's steps beside a number that was drawn at its start."""
+
+    observation_space, action_space = ROW, LEVER
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.steps, self.drawn = 0, float(self.np_random.normal())
+        return self.seen(), {}
+
+    def step(self, action):
+        self.steps += 1
+        return self.seen(), 1.0, False, False, {}
+
+    def seen(self):
+        return np.array([self.steps, self.drawn])
+
+
+class SpoiltByThirty(Odd):
+    """What it answers is no number once its action is above 30."""
+
+    action_space = spaces.Box(-50.0, 50.0, (1,), np.float64)
+    closed = 0
+
+    def step(self, action):
+        seen, *rest = super().step(action)
+        return seen * (np.nan if action[0] > 30 else 1.0), *rest
+
+    def close(self):
+        SpoiltByThirty.closed += 1
+
+
+class Lies(Odd):
+    """It sees more than it says."""
+
+    def seen(self):
+        return np.zeros(3)
+
+
+class OldStep(Odd):
+    """A step as it was before there were two ways to end."""
+
+    def step(self, action):
+        return self.seen(), 1.0, False, {}
+
+
+class Counts(Odd):
+    """Of its six states it tells the number, and its action is a number from 1 to 3."""
+
+    observation_space, action_space = spaces.Discrete(6, start=2), spaces.Discrete(3, start=1)
+
+    def step(self, action):
+        assert self.action_space.contains(action), action
+        self.steps += int(action)
+        return self.seen(), float(action), self.steps > 5, False, {}
+
+    def seen(self):
+        return 2 + min(self.steps, 5)
+
+
+def other(**spaces_):
+    return type("Other", (Odd,), spaces_)
+
+
+for name, make in {
+    "Endless": Odd,
+    "SpoiltByThirty": SpoiltByThirty,
+    "Lies": Lies,
+    "OldStep": OldStep,
+    "Counts": Counts,
+    "Pair": other(observation_space=spaces.Tuple((ROW, ROW))),
+    "Words": other(observation_space=spaces.Text(5)),
+    "Many": other(observation_space=spaces.Discrete(5000)),
+    "Whole": other(action_space=spaces.Box(0, 9, (2,), np.int64)),
+    "Levers": other(action_space=spaces.Dict({"one": LEVER})),
+    "ManyLevers": other(action_space=spaces.MultiDiscrete([900, 200])),
+}.items():
+    gymnasium.register(f"odd/{name}-v0", make)
+
+
+def unmade():
+    raise RuntimeError("there is no\nengine")
+
+
+gymnasium.register("odd/Unmade-v0", unmade)
