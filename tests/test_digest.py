@@ -98,6 +98,80 @@ def test_code_of_an_algorithm_and_of_its_helpers_counts(mine):
     assert mine("my_algorithm.py", "- 1", "- 2") != first
 
 
+ENVIRONMENT = """
+import gymnasium
+from my_helpers import square
+import safetensors
+
+class Mine(gymnasium.Env):
+    observation_space, action_space = gymnasium.spaces.Discrete(3), gymnasium.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return 1, {}
+
+    def step(self, action):
+        return int(square(action)), 1.0, False, False, {}
+
+"""
+REGISTERS = """
+import gymnasium
+gymnasium.register("mine/Mine-v0", "my_environment:Mine", max_episode_steps=7)
+"""
+
+
+@pytest.fixture
+def of_mine(tmp_path, monkeypatch):
+    """The digest of a run in an environment of the user's, in a module of its own, after an edit."""
+    files = {"my_helpers": HELPERS, "my_environment": ENVIRONMENT, "my_registry": REGISTERS}
+    for name, text in files.items():
+        (tmp_path / f"{name}.py").write_text(text)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    spec = dataclasses.replace(SPEC, task="my_registry:mine/Mine-v0")
+
+    def digest_after(file=None, old="", new=""):
+        if file is not None:
+            path = tmp_path / file
+            assert old in path.read_text()
+            path.write_text(path.read_text().replace(old, new))
+        for cached in (digest.environment_code, digest.environment_libraries, digest._imports, digest._syntax_digest):
+            cached.cache_clear()
+        return digest.run_digest(spec)
+
+    yield digest_after
+    for name in files:
+        sys.modules.pop(name, None)
+
+
+def test_code_of_an_environment_of_what_it_imports_and_of_what_registers_it_counts(of_mine):
+    first = of_mine()
+    assert of_mine("my_environment.py", "1.0, False", "2.0, False") != first
+    assert of_mine("my_environment.py", "2.0, False, False, {}", "1.0, False, False, {}  # alive") == first
+    assert of_mine("my_helpers.py", "x * x", "x + x") != first
+    assert of_mine("my_helpers.py", "x + x", "x * x") == first
+    assert of_mine("my_registry.py", "max_episode_steps=7", "max_episode_steps=8") != first
+
+
+def test_versions_of_libraries_that_an_environment_imports_count_beside_gymnasiums(of_mine, monkeypatch):
+    first = of_mine()
+    assert digest.environment_libraries("my_registry:mine/Mine-v0").keys() == {"gymnasium", "safetensors"}
+    # Pictures are drawn by what is imported when they are.
+    assert of_mine("my_environment.py", "        return int", "        import pluggy\n        return int") != first
+    assert digest.environment_libraries("my_registry:mine/Mine-v0").keys() == {"gymnasium", "safetensors"}
+    assert of_mine("my_environment.py", "        import pluggy\n", "") == first
+    of_library = digest.version
+    monkeypatch.setattr(digest, "version", lambda name: "0.0" if name == "safetensors" else of_library(name))
+    assert of_mine() != first
+
+
+def test_environments_of_gymnasiums_own_have_its_version_and_their_engines():
+    assert digest.environment_libraries("CartPole-v1").keys() == {"gymnasium", "numpy"}
+    assert digest.environment_code("CartPole-v1") == digest.environment_code("Hopper-v5") == {}
+    assert digest.environment_libraries("Hopper-v5") == {}
+    assert "mujoco" in digest.environment_libraries("Swimmer-v5")
+
+
 def test_comments_and_docstrings_do_not_count(mine):
     first = mine()
     assert mine("my_helpers.py", '"""Helpers."""', '"""Useful helpers."""  # very') == first
@@ -113,6 +187,7 @@ def test_training_covers_what_it_executes_and_nothing_that_judges():
         "rlclaims.agents.algorithm",
         "rlclaims.agents.networks",
         "rlclaims.agents.advantages",
+        "rlclaims.sim.environment",
         "rlclaims.sim.simulator",
         "rlclaims.sim.tasks",
         "rlclaims.sim.normalizer",

@@ -1,23 +1,27 @@
 """Names that stand for everything that can change a run's numbers.
 
 A run's digest covers its settings, task, seed and iterations, the versions of the libraries that compute, and the
-syntax trees of every first-party module that training executes: rlclaims' own and, for an algorithm of yours, your
-module and whatever its import statements name in your project (not what it imports by a computed name). Comments and
-docstrings do not count. Measurements have a digest of
-their own on top, from the modules that measure.
+syntax trees of every first-party module that training executes: rlclaims' own and, for an algorithm or an environment
+of yours, your module and whatever its import statements name in your project (not what it imports by a computed name).
+Comments and docstrings do not count. Of an environment that is not Gymnasium's alone, the versions of the libraries
+that its modules belong to, or import as they are loaded, count as well. Measurements have a digest of their own on top,
+from the modules that measure.
 """
 
 import ast
 import hashlib
 import importlib.util
 import json
+import re
 import sys
 from collections.abc import Sequence
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 from rlclaims.adapters.foreign import Foreign
+from rlclaims.sim.environment import Environment
+from rlclaims.sim.tasks import task_named
 from rlclaims.study.spec import RunSpec, source_file
 from rlclaims.study.studies import TWINS, Study
 
@@ -36,8 +40,8 @@ def run_digest(spec: RunSpec) -> str:
         code = sorted(foreign_code(spec.algorithm).values())
         trained_by = {name: version(name) for name in spec.algorithm.libraries}
         return _digest({"run": data, "libraries": library_versions() | trained_by, "code": code})
-    code = sorted(training_code(type(spec.algorithm)).values())
-    return _digest({"run": data, "libraries": library_versions(), "code": code})
+    code = sorted((training_code(type(spec.algorithm)) | environment_code(spec.task)).values())
+    return _digest({"run": data, "libraries": library_versions() | environment_libraries(spec.task), "code": code})
 
 
 @cache
@@ -69,6 +73,39 @@ def training_code(algorithm: type) -> dict[str, str]:
     """
     own = [(c.__module__, source_file(c)) for c in algorithm.__mro__ if not _is_standard(c.__module__)]
     return _followed([("rlclaims.training", _TRAINING), *own])
+
+
+@cache
+def environment_code(task: str) -> dict[str, str]:
+    """The same of an environment: of the modules that register and define it, and of what these import."""
+    return _followed([(name, file) for name, file in _environment_modules(task) if not _is_library(name, set())])
+
+
+@cache
+def environment_libraries(task: str) -> dict[str, str]:
+    """Versions of the distributions that an environment's modules belong to, or import at their outermost level."""
+    tops: set[str] = set()
+    for name, file in _environment_modules(task):
+        tops |= {name.partition(".")[0]}
+        # What is imported later, or for type checkers alone, draws pictures as a rule.
+        body = ast.parse(file.read_bytes(), str(file)).body
+        for node in [*body, *(n for tried in body if isinstance(tried, ast.Try) for n in tried.body)]:
+            if isinstance(node, ast.Import):
+                tops |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                tops.add(node.module.partition(".")[0])
+    installed = packages_distributions() if tops else {}
+    return {of: version(of) for top in tops for of in installed.get(top, ()) if _is_library(top, set())}
+
+
+def _environment_modules(task: str) -> list[tuple[str, Path]]:
+    """Modules in Python that register and define an environment; none of a task that `sim.tasks` declares."""
+    found = task_named(task)
+    named = found.modules if isinstance(found, Environment) else ()
+    # Of Gymnasium, whose version counts anyway, an environment may import an engine; the rest computes nothing.
+    own = [name for name in named if not _is_standard(name) and not re.match(r"gymnasium\.(?!envs\.)", name)]
+    files = [(name, _file_of(name)) for name in own]
+    return [(name, file) for name, file in files if file is not None and file.suffix == ".py"]
 
 
 def foreign_code(algorithm: Foreign) -> dict[str, str]:
