@@ -143,7 +143,10 @@ def test_a_claim_is_a_plain_function(session, definition, sentence):
 @pytest.mark.parametrize(
     ("runs", "sentence"),
     [
-        ("rlclaims.runs(rlclaims.PPO, 'Hoper-v5')", "There is no task 'Hoper-v5'; there are Hopper-v5, *"),
+        (
+            "rlclaims.runs(rlclaims.PPO, 'Hoper-v5')",
+            "There is no task 'Hoper-v5': *Did you mean: `Hopper`[?] (the runs *",
+        ),
         ("rlclaims.runs(rlclaims.PPO, learning_rat=1)", "PPO has no setting 'learning_rat'*"),
         ("rlclaims.runs(rlclaims.PPO, steps=100)", "*must be a multiple of minibatches*"),
         ("rlclaims.runs('PPO')", "*are of an algorithm, such as rlclaims.PPO*not of 'PPO'*"),
