@@ -116,10 +116,14 @@ def test_seeds_that_break_off_fail_it(gate):
     assert found["numbers_are_finite"] == "FAILED" and found["mean_kl[5]"] == "INCONCLUSIVE"
 
 
-def test_a_training_that_draws_from_no_seed_does_not_reproduce(gate):
+def test_a_training_that_draws_from_no_seed_does_not_reproduce(gate, pytester, tmp_path):
+    pytester.makepyprojecttoml(PROFILE.replace("iterations = 2", "iterations = 7"))
     found = outcomes(gate("--claims-subject=algos:unseeded", "--claims-bound=held_out_agreement=2"))
     assert found["a_seed_reproduces"] == "FAILED" and found["numbers_are_finite"] == "PASSED"
     assert found["held_out_agreement[none]"] == "SKIPPED"
+    # Beside the five that are judged a short one, which was trained again.
+    lengths = [json.loads(path.read_text())["iterations"] for path in tmp_path.glob("runs/*/run.json")]
+    assert sorted(lengths) == [5, *[7] * 5]
 
 
 def test_subject_and_bounds_may_stand_in_the_project(gate, pytester):
