@@ -63,7 +63,7 @@ class Drawn:
         """For a page: without a prolog, in the page's ink, and with ids that begin as no other figure's do."""
         with _styled():
             file = io.StringIO()
-            self.figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight")
+            self._laid_out().savefig(file, format="svg", metadata={"Date": None, "Creator": None})
         text = file.getvalue()
         text = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{prefix}", text[text.index("<svg") :])
         return text.replace(INK, "currentColor")
@@ -87,9 +87,16 @@ class Drawn:
         with _styled():
             for path, undated in zip(paths, ("Date", "CreationDate"), strict=False):
                 metadata = {undated: None, "Creator": None}
-                self.figure.savefig(path, metadata=metadata, bbox_inches="tight", facecolor="white")
+                self._laid_out().savefig(path, metadata=metadata, facecolor="white")
         paths[2].write_text(self.csv(), encoding="utf-8")
         return paths
+
+    def _laid_out(self) -> Figure:
+        """The figure, once laid out: for each file anew, matplotlib would spend more on it than on drawing."""
+        if (layout := self.figure.get_layout_engine()) is not None:
+            layout.execute(self.figure)
+            self.figure.set_layout_engine(None)
+        return self.figure
 
 
 def training(
@@ -175,7 +182,7 @@ def plane(along_X: Sequence[float], across_Y: Sequence[float], heights: Mapping[
     columns: dict[str, list[object]] = {name: [] for name in ("when", "surface", "along", "across", "height")}
     names = list(next(iter(heights.values())))
     with _styled():
-        figure = Figure(figsize=(3.6 * len(names), 2.7 * len(heights)), layout="constrained")
+        figure = Figure(figsize=(3.6 * len(names), 2.7 * len(heights)), layout="tight")
         axes = figure.subplots(len(heights), len(names), sharex=True, sharey=True, squeeze=False)
         for row, (when, by_name) in zip(axes, heights.items(), strict=True):
             for ax, (name, height_YX) in zip(row, by_name.items(), strict=True):
@@ -232,7 +239,7 @@ def effects(rows: Mapping[str, Floats], quantity: str, *, none: float, log: bool
 
     columns: dict[str, list[object]] = {name: [] for name in ("switched", "run", "effect")}
     with _styled():
-        figure = Figure(figsize=(5.5, 0.5 + 0.32 * len(rows)))
+        figure = Figure(figsize=(6.2, 0.7 + 0.32 * len(rows)), layout="tight")
         ax = figure.subplots()
         for y, (name, values_S) in enumerate(rows.items()):
             x_S = np.log(values_S) if log else values_S
@@ -260,7 +267,7 @@ def _styled() -> Iterator[None]:
 def _axes(of: Mapping[str, object], *, alike: bool = True) -> tuple[Figure, list[Axes]]:
     """A figure with as many axes beside each other, alike upwards or not."""
     n = max(1, len(of))
-    figure = Figure(figsize=(4.2 if n == 1 else min(2.6 * n, 10.5), 2.8), layout="constrained")
+    figure = Figure(figsize=(4.2 if n == 1 else min(2.6 * n, 10.5), 2.8), layout="tight")
     axes = figure.subplots(1, n, sharey=alike, squeeze=False)
     return figure, list(axes[0])
 
