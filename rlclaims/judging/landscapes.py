@@ -9,7 +9,7 @@ of episodes (`rlclaims.stats.split_samples`), so that noise, which shrinks corre
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -311,14 +311,7 @@ class _At:
         return split_samples.chance_at(pairs, *self._gap())
 
     def _gap(self) -> tuple[float, float]:
-        """Mean square of the gap from the step to random directions, and the variance of one pair's worth of it."""
-        one = ALONG.index(1.0)
-        step_G = self.along("return")[one] - self.along("return")[0]
-        random_NG = self.series("near/return").reshape(-1, GROUPS)
-        gap_square = float(split_samples.mean_square(step_G - random_NG).mean())
-        of_step = self.series("along/variance")[one] * self.series("along/length")[one]
-        of_random = self.series("near/variance") * self.series("near/length")
-        return gap_square, float(of_step + of_random.mean())
+        return step_to_random(self._measured.series, self._k)
 
     def squares(self, pairs: int | None) -> tuple[float, float]:
         """Mean squares of second and first differences of the return up to 3 steps on, over the squared return."""
@@ -332,6 +325,24 @@ class _At:
     def surrogate_squares(self) -> tuple[float, float]:
         x_N = self.promise("training")[:NEARBY] / self.scale("return")
         return split_samples.difference_squares(x_N)
+
+
+def step_to_random(series: Mapping[str, Sequence[float]], k: int) -> tuple[float, float]:
+    """Mean square of the gap from the step to 20 random directions, and the variance of one pair's worth of it.
+
+    Both are unbiased, so that their means over seeds are; the first may be negative.
+
+    Args:
+        series: of one run's landscape (`rlclaims.finished.landscapes`).
+        k: which kept iteration.
+    """
+    one = ALONG.index(1.0)
+    along_NG, random_NG = (np.reshape(series[f"{k}/{part}/return"], (-1, GROUPS)) for part in ("along", "near"))
+    gap_square = float(split_samples.mean_square(along_NG[one] - along_NG[0] - random_NG).mean())
+    of_step, of_random = (
+        np.array(series[f"{k}/{part}/variance"]) * series[f"{k}/{part}/length"] for part in ("along", "near")
+    )
+    return gap_square, float(of_step[one] + of_random.mean())
 
 
 def which_return(discounted: object) -> str:

@@ -27,8 +27,12 @@ Floats = npt.NDArray[np.floating]
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Okabe and Ito's, which people see who see colours in different ways."""
+LOOKS = ("-", (0, (6, 2)), (0, (4, 1, 1, 1)), (0, (1, 1)))
+"""Of lines, so that colour alone tells none from another."""
+MARKERS = ("o", "s", "^", "D")
 INK = "#010203"
 """Of lines and letters: on the page, whatever its ink is."""
+MULTIPLES = "multiple of the update"
 STYLE = {
     "text.parse_math": False,  # names are names
     "svg.fonttype": "none",
@@ -58,6 +62,8 @@ class Drawn:
     """What is seen, in words."""
     columns: Mapping[str, Sequence[object]]
     """What is drawn, all of one length."""
+    title: str = ""
+    """Its heading where it is shown with others."""
 
     def svg(self, prefix: str = "") -> str:
         """For a page: without a prolog, in the page's ink, and with ids that begin as no other figure's do."""
@@ -150,14 +156,17 @@ def along_step(x_N: Sequence[float], curves: Mapping[str, Mapping[str, Floats]])
         for ax, (when, by_name) in zip(axes, curves.items(), strict=True):
             for name, values_SN in by_name.items():
                 colour = COLOURS[names.index(name) % len(COLOURS)]
+                marker = MARKERS[names.index(name) % len(MARKERS)]
                 low_N, middle_N, high_N = np.quantile(values_SN, (0.25, 0.5, 0.75), axis=0)
                 ax.fill_between(x_N, low_N, high_N, color=colour, alpha=0.2, linewidth=0)
-                ax.plot(x_N, middle_N, color=colour, label=name, marker="o", markersize=2.5)
+                ax.plot(x_N, middle_N, color=colour, label=name, marker=marker, markersize=3.5)
             ax.axhline(0, color=INK, linewidth=0.6)
             ax.axvline(1, color=INK, linewidth=0.6, linestyle=(0, (4, 3)))
-            ax.set(title=when, xlabel="steps")
+            ax.set(title=when, xlabel=MULTIPLES)
         axes[0].set_ylabel("change, as a part of the return")
-        axes[-1].legend()
+        figure.set_layout_engine("tight", rect=(0, 0, 1, 0.92))
+        handles = {str(line.get_label()): line for ax in axes for line in ax.lines if line.get_label() in names}
+        figure.legend(list(handles.values()), list(handles), loc="upper center", ncols=len(names))
     columns: dict[str, list[object]] = {name: [] for name in ("when", "curve", "run", "steps", "change")}
     for when, by_name in curves.items():
         for name, values_SN in by_name.items():
@@ -166,7 +175,8 @@ def along_step(x_N: Sequence[float], curves: Mapping[str, Mapping[str, Floats]])
                     _append(columns, when, name, seed, x, float(value))
     return Drawn(
         figure,
-        "Along the update that was made, 1 being all of it (dashed): medians over seeds, and their middle half.",
+        "How the return changes along the update that was made, 1 being all of it (dashed), and what its surrogate "
+        "promises: medians over seeds, and their middle half.",
         columns,
     )
 
@@ -195,8 +205,12 @@ def plane(along_X: Sequence[float], across_Y: Sequence[float], heights: Mapping[
                         _append(columns, when, name, x, y, float(height))
             row[0].set_ylabel("random direction")
         for ax in axes[-1]:
-            ax.set_xlabel("steps")
-    return Drawn(figure, "Around the policy before an update, of one run; the white line is the update.", columns)
+            ax.set_xlabel(MULTIPLES)
+    return Drawn(
+        figure,
+        "Around the policy before an update, of one run, both in units of return; the white line is the update.",
+        columns,
+    )
 
 
 def agreement(pairs_N: Sequence[float], curves: Mapping[str, Floats], *, batch: int | None = None) -> Drawn:
@@ -209,21 +223,83 @@ def agreement(pairs_N: Sequence[float], curves: Mapping[str, Floats], *, batch: 
     """
     with _styled():
         figure, (ax,) = _axes({"": None})
-        for (name, cosine_SN), colour in zip(curves.items(), _colours(curves), strict=True):
+        for i, (name, cosine_SN) in enumerate(curves.items()):
+            colour, look = COLOURS[i % len(COLOURS)], LOOKS[i % len(LOOKS)]
             ax.plot(pairs_N, cosine_SN.T, color=colour, alpha=0.2, linewidth=0.7)
-            ax.plot(pairs_N, np.median(cosine_SN, axis=0), color=colour, label=name, linewidth=1.8)
-        if batch is not None:
-            ax.axvline(batch, color=INK, linestyle=(0, (4, 3)), linewidth=1)
+            ax.plot(pairs_N, np.median(cosine_SN, axis=0), color=colour, linestyle=look, label=name, linewidth=1.8)
+        _batch(ax, batch)
         _logarithmic(ax, "x")
         ax.set(ylim=(0, 1), xlabel="state-action pairs of an estimate", ylabel="cosine of two estimates")
-        ax.legend()
-    own = "" if batch is None else f" The dashed line is the algorithm's own number, {batch:,}."
+        ax.legend(loc="lower right")
     columns: dict[str, list[object]] = {name: [] for name in ("curve", "run", "pairs", "cosine")}
     for name, cosine_SN in curves.items():
         for seed, cosine_N in enumerate(cosine_SN):
             for pairs, cosine in zip(pairs_N, cosine_N, strict=True):
                 _append(columns, name, seed, pairs, float(cosine))
-    return Drawn(figure, f"Thin lines are seeds, bold ones their medians.{own}", columns)
+    said = "How far two estimates of the policy's gradient point the same way, 1 being wholly"
+    return Drawn(figure, f"{said}: thin lines are seeds, bold ones their medians.{_own(batch)}", columns)
+
+
+def n_star(
+    pairs_N: Sequence[float],
+    curves: Mapping[str, tuple[Floats, Floats]],
+    *,
+    certainty: float = 0.95,
+    batch: int | None = None,
+) -> Drawn:
+    """N*: how many state-action pairs of each of two policies put their returns in the true order (Part II).
+
+    With n pairs of each, the order is right with a probability of Phi(gap / sqrt(variance / n)); N* is the number at
+    which that is the certainty asked for. Bold lines are by the means over seeds of both, which noise does not bias.
+
+    Args:
+        pairs_N: numbers of pairs.
+        curves: by name, the square of the true gap between the two returns, as `rlclaims.stats.split_samples` estimates
+            it, so that it may be negative, and the variance of one pair's worth of the gap, (S,) each.
+        certainty: between 1/2 and 1.
+        batch: the algorithm's own number of pairs, marked.
+
+    Raises:
+        ValueError: the certainty does not lie between 1/2 and 1, or a variance is negative.
+    """
+    from scipy.special import ndtr
+
+    from rlclaims.stats.split_samples import pairs_for
+
+    columns: dict[str, list[object]] = {name: [] for name in ("curve", "run", "pairs", "chance", "n_star")}
+    told = []
+    with _styled():
+        figure, (ax,) = _axes({"": None})
+        for i, (name, (square_S, variance_S)) in enumerate(curves.items()):
+            colour, look = COLOURS[i % len(COLOURS)], LOOKS[i % len(LOOKS)]
+            mean = float(square_S.mean()), float(variance_S.mean())
+            for run, of in (*enumerate(zip(square_S.tolist(), variance_S.tolist(), strict=True)), ("mean", mean)):
+                needed = pairs_for(*of, certainty)
+                # Certain without noise, and a toss-up where the gap is lost in it, as for `split_samples.chance_at`.
+                variance_N = of[1] / np.asarray(pairs_N, dtype=float)
+                with np.errstate(divide="ignore"):
+                    chance_N = ndtr(np.sqrt(of[0] / variance_N)) if of[0] > 0 else np.full(len(pairs_N), 0.5)
+                if run == "mean":
+                    shown = f"{float(f'{needed:.3g}'):,.0f}" if np.isfinite(needed) else "none, lost in noise"
+                    told.append(f"{name}: {shown}")
+                    ax.plot(pairs_N, chance_N, color=colour, linestyle=look, label=name, linewidth=1.8)
+                    if pairs_N[0] <= needed <= pairs_N[-1]:
+                        ax.plot([needed], [certainty], "o", color=colour, markersize=4)
+                else:
+                    ax.plot(pairs_N, chance_N, color=colour, alpha=0.2, linewidth=0.7)
+                for pairs, chance in zip(pairs_N, chance_N, strict=True):
+                    _append(columns, name, run, pairs, float(chance), needed)
+        ax.axhline(certainty, color=INK, linewidth=0.6)
+        _batch(ax, batch)
+        _logarithmic(ax, "x")
+        ax.set(ylim=(0.5, 1.01), xlabel="state-action pairs of each policy", ylabel="chance of the right order")
+        ax.legend(loc="lower right")
+    caption = (
+        f"How likely the returns of so many pairs of each put two policies in their true order. Thin lines are seeds, "
+        f"bold ones by the means over seeds; dots are N*, the pairs that take it to {certainty:g} ({'; '.join(told)})."
+        f"{_own(batch)}"
+    )
+    return Drawn(figure, caption, columns)
 
 
 def effects(rows: Mapping[str, Floats], quantity: str, *, none: float, log: bool = False) -> Drawn:
@@ -276,8 +352,29 @@ def _logarithmic(ax: Axes, which: Literal["x", "y"]) -> None:
     """Give an axis a logarithmic scale, with plain numbers."""
     axis = ax.xaxis if which == "x" else ax.yaxis
     ax.set(**{f"{which}scale": "log"})
-    axis.set_major_formatter(LogFormatter())
-    axis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(1, 0.4)))
+    axis.set_major_formatter(_Plain())
+    axis.set_minor_formatter(_Plain(labelOnlyBase=False, minor_thresholds=(1, 0.4)))
+
+
+class _Plain(LogFormatter):
+    """Matplotlib's choice of what is labelled, as 0.01, 100, 10k, 1M."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        if not super().__call__(x, pos):
+            return ""
+        if abs(x) >= 1e4:
+            return f"{x / 1e6:g}M" if abs(x) >= 1e6 else f"{x / 1e3:g}k"
+        return f"{x:g}"
+
+
+def _batch(ax: Axes, batch: int | None) -> None:
+    """Mark the algorithm's own number of pairs."""
+    if batch is not None:
+        ax.axvline(batch, color=INK, linestyle=(0, (4, 3)), linewidth=1)
+
+
+def _own(batch: int | None) -> str:
+    return "" if batch is None else f" The dashed line is the algorithm's own number of pairs, {batch:,}."
 
 
 def _colours(of: Mapping[str, object]) -> list[str]:

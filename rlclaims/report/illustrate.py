@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from rlclaims.checkpoints import checkpoint_iterations
 from rlclaims.finished import planes
 from rlclaims.finished.landscapes import ALONG
 from rlclaims.finished.run import GROUPS
-from rlclaims.report.figures import Drawn, Floats, agreement, along_step, effects, plane, training
+from rlclaims.judging.landscapes import step_to_random
+from rlclaims.report.figures import Drawn, Floats, agreement, along_step, effects, n_star, plane, training
 from rlclaims.report.page.write import Surface
 from rlclaims.report.record import Json
 from rlclaims.study.studies import study_files
@@ -25,6 +26,8 @@ PAIRS = np.logspace(1, 7, 61)
 """Numbers of pairs that curves are drawn over."""
 FEWEST = 2
 """Runs that a figure needs."""
+LONGEST = 100
+"""Letters of a file's name, of which systems bear some 255."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +63,11 @@ def illustrations(record: Json, store: Path) -> dict[str, Drawn]:
     for task in dict.fromkeys(runs["task"] for claim in record["claims"] for runs in claim["runs"]):
         end = "" if task == record["profile"]["tasks"][0] else f"-{task.lower()}"
         taken = {kind: _taken(record, store, task, kind, of) for kind, of in KINDS.items()}
-        for name, draw in _of_task(taken, record, task):
+        for name, title, draw in _of_task(taken, record, task):
             # Numbers of another version of the code may have other names, and a foreign algorithm lacks some.
             with suppress(KeyError, ValueError, IndexError):
-                found[re.sub(r"[^a-z0-9]+", "-", f"{name}{end}".lower()).strip("-")] = draw()
+                file = re.sub(r"[^a-z0-9]+", "-", f"{name}{end}".lower()).strip("-")[:LONGEST]
+                found[file] = replace(draw(), title=f"{title}, on {task}")
     return found
 
 
@@ -91,45 +95,64 @@ def surfaces(record: Json, store: Path) -> list[Surface]:
     ]
 
 
-def _of_task(taken: Mapping[str, list[Taken]], record: Json, task: str) -> Iterator[tuple[str, Callable[[], Drawn]]]:
-    for name, measure in MEASURES.items():
+def _of_task(
+    taken: Mapping[str, list[Taken]], record: Json, task: str
+) -> Iterator[tuple[str, str, Callable[[], Drawn]]]:
+    for name, (title, series, quantity, log) in MEASURES.items():
         if taken["runs"]:
-            yield name, partial(_training, taken["runs"], record, task, *measure)
-    for kind, (name, draw) in FIGURES.items():
+            yield name, title, partial(_training, taken["runs"], record, task, series, quantity, log)
+    for kind, name, title, draw in FIGURES:
         for runs in taken[kind]:
-            yield f"{name}-{runs.algorithm}", partial(draw, runs)
+            yield f"{name}-{runs.algorithm}", f"{title}: {runs.algorithm}", partial(draw, runs)
 
 
 def _training(taken: Sequence[Taken], record: Json, task: str, series: str, quantity: str, log: bool) -> Drawn:
     rows = {runs.algorithm: runs.rows(series) for runs in taken if all(series in numbers for numbers in runs.series)}
     if not rows:
         raise KeyError(series)
-    return training(rows, quantity, bound=_bounds(record, task, rows, quantity), log=log)
+    return training(rows, quantity, bound=_bounds(record, task, rows, BOUNDED[series]), log=log)
 
 
 MEASURES = {
-    "kl": ("kl_old_new/mean/training", "mean KL(old||new)", True),
-    "largest-ratio": ("ratio/max/training", "largest ratio", True),
-    "exceedance": ("ratio/exceedance/training", "exceedance", False),
+    "kl": ("KL over training", "kl_old_new/mean/training", "mean KL(old||new) in nats", True),
+    "largest-ratio": ("Largest ratio over training", "ratio/max/training", "largest ratio new/old", True),
+    "exceedance": (
+        "Ratios outside of the clipping range over training",
+        "ratio/exceedance/training",
+        "share of ratios off 1±ε",
+        False,
+    ),
 }
-"""What is drawn over training: series, quantity in words, and whether on a logarithmic axis."""
+"""What is drawn over training: title, series, quantity in words, and whether on a logarithmic axis."""
+BOUNDED = {
+    "kl_old_new/mean/training": r"mean KL\(old\|\|new\)",
+    "ratio/max/training": "max ratio",
+    "ratio/exceedance/training": "share of ratios off .*",
+}
+"""How records name these series (`rlclaims.judging.runs`), as patterns."""
 
 
 def _bounds(record: Json, task: str, algorithms: Iterable[str], quantity: str) -> dict[str, float]:
-    """By algorithm, the least upper bound that a claim sets to a measure on the training batch."""
-    found: dict[str, float] = {}
+    """By algorithm, the line that claims hold a measure on the training batch against.
+
+    That is the least upper bound, or where there is none the largest lower one.
+    """
+    upper: dict[str, list[float]] = {}
+    lower: dict[str, list[float]] = {}
     for claim in record["claims"]:
         if claim["evidence"] is None or {runs["task"] for runs in claim["runs"]} != {task}:
             continue
         for evidence in claim["evidence"].get("parts", [claim["evidence"]]):
-            if "parts" in evidence or evidence["log_scale"] or evidence["region_ends"][1] is None:
+            if "parts" in evidence or evidence["log_scale"]:
                 continue
-            bound = float(evidence["region_ends"][1])
             for name in algorithms:
-                of_it = rf"mean over seeds of {re.escape(name)}(\(.*\))?'s {re.escape(quantity)} \(training batch\)"
-                if re.match(of_it, evidence["quantity"]):
-                    found[name] = min(bound, found.get(name, bound))
-    return found
+                of_it = rf"(mean|median) over seeds of {re.escape(name)}(\(.*\))?'s {quantity}"
+                of_it += r" \(training batch\), [^()]* of training"
+                if re.fullmatch(of_it, evidence["quantity"]):
+                    for bounds, end in zip((lower, upper), evidence["region_ends"], strict=True):
+                        if end is not None:
+                            bounds.setdefault(name, []).append(float(end))
+    return {name: max(ends) for name, ends in lower.items()} | {name: min(ends) for name, ends in upper.items()}
 
 
 def _along(runs: Taken) -> Drawn:
@@ -145,6 +168,19 @@ def _along(runs: Taken) -> Drawn:
         }
         curves[f"update {iteration + 1}"] = {name: (x / scale_S1)[:, : len(x_N)] for name, x in shown.items()}
     return along_step(x_N, curves)
+
+
+def _n_star(runs: Taken) -> Drawn:
+    curves = {}
+    for k, iteration in enumerate(runs.kept):
+        gaps_S2 = np.array([step_to_random(series, k) for series in runs.series])
+        # As claims have it: of each run as parts of its squared return, so that no run counts for more.
+        parts_S2 = gaps_S2 / np.square(runs.rows(f"{k}/own/return"))
+        curves[f"update {iteration + 1}"] = parts_S2[:, 0], parts_S2[:, 1]
+    drawn = n_star(PAIRS.tolist(), curves, batch=runs.steps)
+    return replace(
+        drawn, caption=f"{drawn.caption} The two: the policy after the update, and one as far in a random direction."
+    )
 
 
 def _planes(runs: Taken) -> Drawn:
@@ -181,13 +217,14 @@ def _mechanisms(runs: Taken) -> Drawn:
     return effects(rows, f"factor on the mean KL of an update of {runs.algorithm}", none=1.0, log=True)
 
 
-FIGURES: Mapping[str, tuple[str, Callable[[Taken], Drawn]]] = {
-    "landscapes": ("along-the-step", _along),
-    "planes": ("landscape", _planes),
-    "gradients": ("agreement", _agreement),
-    "twin updates": ("mechanisms", _mechanisms),
-}
-"""By kind, one of each algorithm."""
+FIGURES: Sequence[tuple[str, str, str, Callable[[Taken], Drawn]]] = (
+    ("gradients", "agreement", "Concentration of gradient estimates", _agreement),
+    ("landscapes", "along-the-step", "Promise and return along the update", _along),
+    ("landscapes", "n-star", "N*, the pairs that tell policies apart", _n_star),
+    ("planes", "landscape", "Landscape around the policy", _planes),
+    ("twin updates", "mechanisms", "What each mechanism does", _mechanisms),
+)
+"""Kind, name, title and what draws it, one of each algorithm."""
 
 
 def _taken(record: Json, store: Path, task: str, kind: str, of: str) -> list[Taken]:

@@ -25,6 +25,7 @@ ALL = {
     "training": lambda: figures.training(ROWS, "a measure", every=10, bound=2.5),
     "along_step": lambda: figures.along_step([0, 1, 2], {"update 1": ROWS, "update 31": ROWS}),
     "agreement": lambda: figures.agreement([10, 100, 1000], {n: x / 10 for n, x in ROWS.items()}, batch=100),
+    "n_star": lambda: figures.n_star([10, 100], {n: (x[0], x[1] * 9) for n, x in ROWS.items()}, batch=100),
     "plane": lambda: figures.plane([0, 1, 2], [0, 1], {"late": ROWS}),
     "effects": lambda: figures.effects({n: x[:, 0] + [0, 1] for n, x in ROWS.items()}, "a factor", none=1, log=True),
 }
@@ -122,7 +123,8 @@ MEASURED = ("kl_old_new/mean/training", "ratio/max/training", "ratio/exceedance/
 def test_a_sessions_figures_are_of_the_runs_that_its_store_has(stored):
     store, digests = stored
     told = claim(
-        "a/b", evidence=evidence(quantity="mean over seeds of PPO's mean KL(old||new) (training batch), over all")
+        "a/b",
+        evidence=evidence(quantity="mean over seeds of PPO's mean KL(old||new) (training batch), all of training"),
     )
     told["runs"][0] |= {"digests": digests, "task": "InvertedPendulum-v5"}
     drawn = illustrations(record(told, tasks=["InvertedPendulum-v5"]), store.root)
@@ -152,3 +154,24 @@ def test_what_runs_do_not_have_is_not_drawn(stored):
     told = claim("a/b")
     told["runs"][0] |= {"digests": digests, "task": "InvertedPendulum-v5"}
     assert list(illustrations(record(told, tasks=["InvertedPendulum-v5"]), store.root)) == ["kl", "exceedance"]
+
+
+def test_n_star_is_where_the_normal_gap_is_told():
+    squares, variances = np.array([4.0, 0.5, -0.1]), np.array([800.0, 200.0, 100.0])
+    drawn = figures.n_star([10, 100, 1000], {"late": (squares, variances)}, certainty=0.9, batch=100)
+    rows = table(drawn)
+    assert [row["run"] for row in rows[::3]] == ["0", "1", "2", "mean"]
+    for row in rows:
+        square, variance = {"2": (0, 100), "0": (4, 800), "1": (0.5, 200)}.get(row["run"], (4.4 / 3, 1100 / 3))
+        error = stats.norm(0, np.sqrt(variance / float(row["pairs"])))
+        assert float(row["chance"]) == pytest.approx(error.cdf(np.sqrt(square)))
+        needed = np.inf if square == 0 else 1.2815515655**2 * variance / square
+        assert float(row["n_star"]) == pytest.approx(needed)
+    (dot,) = (line for line in drawn.figure.axes[0].lines if line.get_marker() == "o")
+    assert dot.get_xdata() == pytest.approx([1.2815515655**2 * 250]) and "(late: 411)" in drawn.caption
+    lost = figures.n_star([10, 100], {"late": (-squares, variances)})
+    assert "lost in noise" in lost.caption and not [
+        line for line in lost.figure.axes[0].lines if line.get_marker() == "o"
+    ]
+    with pytest.raises(ValueError, match="between 1/2 and 1"):
+        figures.n_star([10], {"late": (squares, variances)}, certainty=0.5)

@@ -70,7 +70,7 @@ def picture(evidence: Json) -> Picture | None:
         interval = scale(_or(evidence["lower"], -math.inf)), scale(_or(evidence["upper"], math.inf))
     return Picture(
         region=(scale(_or(lower, -math.inf)), scale(_or(upper, math.inf))),
-        ends=tuple(scale(end) for end in (lower, upper) if end is not None),
+        ends=tuple(scale(end) for end in (lower, upper) if end is not None and (end > 0 or not log)),
         interval=interval,
         open_ends=(evidence["lower"] is None, evidence["upper"] is None),
         estimate=None if evidence["estimate"] is None else scale(evidence["estimate"]),

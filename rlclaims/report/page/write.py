@@ -50,6 +50,8 @@ class Shown:
     parts: tuple[Part, ...]
     command: str
     """How to judge this one alone."""
+    words: str
+    """What it came to and what was expected, where that is another."""
 
     @property
     def theorem(self) -> bool:
@@ -137,8 +139,7 @@ def page(record: Json, figures: Mapping[str, Drawn] | None = None, surfaces: Seq
         places=places,
         counts={name: sum(one.state == name for one in shown) for name in get_args(State)},
         total=len(shown),
-        # Of numbers and names of algorithms, which matplotlib escapes.
-        figures=[(name, drawn.caption, Markup(drawn.svg(f"{name}-"))) for name, drawn in (figures or {}).items()],
+        figures=[_figure(name, drawn) for name, drawn in (figures or {}).items()],
         surfaces=[surface.to_json() for surface in surfaces] if turns else [],
         plotly=Markup(turns or ""),  # which has no end of a script in it
         width=WIDTH,
@@ -147,6 +148,14 @@ def page(record: Json, figures: Mapping[str, Drawn] | None = None, surfaces: Seq
         style=Markup((ours / "page.css").read_text(encoding="utf-8")),
         script=Markup((ours / "page.js").read_text(encoding="utf-8")),
     )
+
+
+def _figure(name: str, drawn: Drawn) -> tuple[str, str, Markup]:
+    """Title, caption and picture, which has the title for whoever does not see it."""
+    title = drawn.title or name.replace("-", " ")
+    # Of numbers and names of algorithms, which matplotlib escapes.
+    svg = Markup(drawn.svg(f"{name}-"))
+    return title, drawn.caption, Markup('<svg role="img" aria-label="{}" ').format(title) + svg[len("<svg ") :]
 
 
 def _places(record: Json) -> list[Place]:
@@ -176,7 +185,22 @@ def _part(source: str) -> tuple[int, str]:
 
 def _shown(record: Json, result: Json, i: int) -> Shown:
     parts = () if is_theorem(result) or result["evidence"] is None else tuple(_parts(result["evidence"], ""))
-    return Shown(result, f"claim-{i}", state(result), MARKS[result["verdict"]], parts, _command(record, result))
+    return Shown(
+        result, f"claim-{i}", state(result), MARKS[result["verdict"]], parts, _command(record, result), _words(result)
+    )
+
+
+def _words(result: Json) -> str:
+    verdict, expected = str(result["verdict"]), result["expected"]
+    if "night" in result:
+        return f"{verdict} this night" + (
+            ", and with the nights before it an alarm" if state(result) == "contrary" else ""
+        )
+    if state(result) == "contrary":
+        return f"{verdict}, contrary to what was expected"
+    if expected == "refuted":
+        return f"{verdict}, as expected" if verdict == expected else f"{verdict}; expected to be refuted"
+    return verdict
 
 
 def _parts(evidence: Json, name: str) -> Sequence[Part]:
@@ -192,6 +216,8 @@ def _parts(evidence: Json, name: str) -> Sequence[Part]:
 def _refutes(evidence: Json) -> str:
     """What would have refuted a comparison."""
     lower, upper = evidence["region_ends"]
+    if evidence["log_scale"] and lower == 0:  # which all ratios are above
+        lower = None
     at = f"at an error rate of {100 * evidence['alpha_refute']:.3g}% over all looks"
     if lower is None:
         return f"a lower bound above {upper:.4g}, {at}"
