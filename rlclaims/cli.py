@@ -272,6 +272,9 @@ def report_page(
     surfaces: Annotated[
         bool, typer.Option("--surfaces", help="play what landscapes around a policy take that can be turned (a minute)")
     ] = False,
+    surface_runs: Annotated[
+        int, typer.Option("--surface-runs", min=1, help="with --surfaces: of how many runs of each algorithm")
+    ] = 1,
 ) -> None:
     """Write the page of a session, its figures as SVG, PDF and CSV, and summary.md for a pull request."""
     import pytest
@@ -294,7 +297,7 @@ def report_page(
         if surfaces:
             if plotly() is None:
                 raise _refused("Surfaces are turned by plotly: pip install 'rlclaims[surfaces]'.")
-            _play_planes(read, store)
+            _play_planes(read, store, surface_runs)
         stored = store_folder(store, project_of(Path.cwd()))
         figures = illustrations(read, stored)
         typer.echo(f"{write_page(read, folder, figures, surfaces_of(read, stored))}")
@@ -307,8 +310,8 @@ def report_page(
         raise _refused(f"The report cannot be written ({error}); choose another folder with --out.") from None
 
 
-def _play_planes(record: dict[str, Any], store: Path | None) -> None:
-    """Make the planes of one run of each algorithm whose landscapes the claims here take."""
+def _play_planes(record: dict[str, Any], store: Path | None, n: int) -> None:
+    """Make the planes of the first n runs of each algorithm whose landscapes the claims here take."""
     from rlclaims.pytest_plugin.progress import Display
     from rlclaims.study.studies import Study
 
@@ -321,9 +324,8 @@ def _play_planes(record: dict[str, Any], store: Path | None) -> None:
     }
     display = Display(sys.stderr)
     for spec, session in asked.items():
-        (run,) = session.run_specs(spec, 1)
-        if session.store.has(run):
-            session.make_studies([(run, Study("planes"))], display.twins, display.simulated, display.wait)
+        there = [run for run in session.run_specs(spec, n) if session.store.has(run)]
+        session.make_studies([(run, Study("planes")) for run in there], display.twins, display.simulated, display.wait)
 
 
 @store_app.command("ls")

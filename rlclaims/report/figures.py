@@ -246,6 +246,7 @@ def n_star(
     *,
     certainty: float = 0.95,
     batch: int | None = None,
+    of: str = "two policies",
 ) -> Drawn:
     """N*: how many state-action pairs of each of two policies put their returns in the true order (Part II).
 
@@ -258,6 +259,7 @@ def n_star(
             it, so that it may be negative, and the variance of one pair's worth of the gap, (S,) each.
         certainty: between 1/2 and 1.
         batch: the algorithm's own number of pairs, marked.
+        of: which policies, in words.
 
     Raises:
         ValueError: the certainty does not lie between 1/2 and 1, or a variance is negative.
@@ -273,12 +275,12 @@ def n_star(
         for i, (name, (square_S, variance_S)) in enumerate(curves.items()):
             colour, look = COLOURS[i % len(COLOURS)], LOOKS[i % len(LOOKS)]
             mean = float(square_S.mean()), float(variance_S.mean())
-            for run, of in (*enumerate(zip(square_S.tolist(), variance_S.tolist(), strict=True)), ("mean", mean)):
-                needed = pairs_for(*of, certainty)
+            for run, gap in (*enumerate(zip(square_S.tolist(), variance_S.tolist(), strict=True)), ("mean", mean)):
+                needed = pairs_for(*gap, certainty)
                 # Certain without noise, and a toss-up where the gap is lost in it, as for `split_samples.chance_at`.
-                variance_N = of[1] / np.asarray(pairs_N, dtype=float)
+                variance_N = gap[1] / np.asarray(pairs_N, dtype=float)
                 with np.errstate(divide="ignore"):
-                    chance_N = ndtr(np.sqrt(of[0] / variance_N)) if of[0] > 0 else np.full(len(pairs_N), 0.5)
+                    chance_N = ndtr(np.sqrt(gap[0] / variance_N)) if gap[0] > 0 else np.full(len(pairs_N), 0.5)
                 if run == "mean":
                     shown = f"{float(f'{needed:.3g}'):,.0f}" if np.isfinite(needed) else "none, lost in noise"
                     told.append(f"{name}: {shown}")
@@ -295,8 +297,8 @@ def n_star(
         ax.set(ylim=(0.5, 1.01), xlabel="state-action pairs of each policy", ylabel="chance of the right order")
         ax.legend(loc="lower right")
     caption = (
-        f"How likely the returns of so many pairs of each put two policies in their true order. Thin lines are seeds, "
-        f"bold ones by the means over seeds; dots are N*, the pairs that take it to {certainty:g} ({'; '.join(told)})."
+        f"How likely the returns of so many pairs of each put {of} in their true order. Thin lines are seeds, bold "
+        f"ones by the means over seeds; dots are N*, the pairs that take it to {certainty:g} ({'; '.join(told)})."
         f"{_own(batch)}"
     )
     return Drawn(figure, caption, columns)
@@ -331,7 +333,8 @@ def effects(rows: Mapping[str, Floats], quantity: str, *, none: float, log: bool
         if log:
             _logarithmic(ax, "x")
         ax.invert_yaxis()
-    return Drawn(figure, f"Effect on the {quantity}: dots are seeds, bars 95% intervals of their mean.", columns)
+    said = f"{quantity[:1].upper()}{quantity[1:]}, with each of these switched"
+    return Drawn(figure, f"{said}: dots are seeds, bars 95% intervals of their mean.", columns)
 
 
 @contextmanager

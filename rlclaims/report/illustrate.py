@@ -26,6 +26,8 @@ PAIRS = np.logspace(1, 7, 61)
 """Numbers of pairs that curves are drawn over."""
 FEWEST = 2
 """Runs that a figure needs."""
+MOST_RUNS = 4
+"""Whose planes are drawn side by side."""
 LONGEST = 100
 """Letters of a file's name, of which systems bear some 255."""
 
@@ -87,10 +89,16 @@ def surfaces(record: Json, store: Path) -> list[Surface]:
     """Landscapes that can be turned, as far as the store has planes (`rlclaims report --surfaces`)."""
     tasks = dict.fromkeys(runs["task"] for claim in record["claims"] for runs in claim["runs"])
     return [
-        Surface(f"{runs.algorithm} on {task}, {when}: {name}", planes.ALONG, planes.ACROSS, height_YX.tolist())
+        Surface(
+            f"{runs.algorithm} on {task}{f', run {i + 1}' if len(runs.series) > 1 else ''}, {when}: {name}",
+            planes.ALONG,
+            planes.ACROSS,
+            height_YX.tolist(),
+        )
         for task in tasks
         for runs in _taken(record, store, task, "planes", KINDS["planes"])
-        for when, by_name in _heights(runs).items()
+        for i in range(len(runs.series))
+        for when, by_name in _heights(runs, i).items()
         for name, height_YX in by_name.items()
     ]
 
@@ -177,22 +185,30 @@ def _n_star(runs: Taken) -> Drawn:
         # As claims have it: of each run as parts of its squared return, so that no run counts for more.
         parts_S2 = gaps_S2 / np.square(runs.rows(f"{k}/own/return"))
         curves[f"update {iteration + 1}"] = parts_S2[:, 0], parts_S2[:, 1]
-    drawn = n_star(PAIRS.tolist(), curves, batch=runs.steps)
-    return replace(
-        drawn, caption=f"{drawn.caption} The two: the policy after the update, and one as far in a random direction."
-    )
+    two = "the policy after an update and one as far in a random direction"
+    return n_star(PAIRS.tolist(), curves, batch=runs.steps, of=two)
 
 
 def _planes(runs: Taken) -> Drawn:
-    return plane(planes.ALONG, planes.ACROSS, _heights(runs))
+    return plane(planes.ALONG, planes.ACROSS, _heights(runs, 0))
 
 
-def _heights(runs: Taken) -> dict[str, dict[str, Floats]]:
-    """Returns and surrogates on the planes of the first run."""
+def _planes_of_runs(runs: Taken) -> Drawn:
+    by_run = [_heights(runs, i) for i in range(min(len(runs.series), MOST_RUNS))]
+    if len(by_run) < FEWEST:
+        raise ValueError("the runs of a grid")
+    when = list(by_run[0])[-1]
+    drawn = plane(planes.ALONG, planes.ACROSS, {f"run {i}": of[when] for i, of in enumerate(by_run, start=1)})
+    caption = f"The same of {len(by_run)} runs, each around its own policy before {when}: what differs is the seed."
+    return replace(drawn, caption=caption)
+
+
+def _heights(runs: Taken, i: int) -> dict[str, dict[str, Floats]]:
+    """Returns and surrogates on the planes of a run."""
     shape = len(planes.ACROSS), len(planes.ALONG)
     return {
         f"update {iteration + 1}": {
-            name: runs.rows(f"{k}/{series}")[0].reshape(shape)
+            name: runs.rows(f"{k}/{series}")[i].reshape(shape)
             for name, series in (("return", "return"), ("change that the surrogate promises", "promise"))
         }
         for k, iteration in enumerate(runs.kept)
@@ -222,6 +238,7 @@ FIGURES: Sequence[tuple[str, str, str, Callable[[Taken], Drawn]]] = (
     ("landscapes", "along-the-step", "Promise and return along the update", _along),
     ("landscapes", "n-star", "N*, the pairs that tell policies apart", _n_star),
     ("planes", "landscape", "Landscape around the policy", _planes),
+    ("planes", "landscape-by-run", "Landscape around the policy, run by run", _planes_of_runs),
     ("twin updates", "mechanisms", "What each mechanism does", _mechanisms),
 )
 """Kind, name, title and what draws it, one of each algorithm."""
