@@ -1,6 +1,7 @@
 """A session in Markdown for a pull request, and GitHub's annotations for the claims that turned red."""
 
 import html
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -79,8 +80,7 @@ def _table(results: Iterable[Json]) -> list[str]:
         expected = " (as it ships)" if result["verdict"] == result["expected"] == "refuted" else ""
         parts = list(_shown(result, "{1}|{2} to {3}"))
         estimate, interval = parts[0].split("|") if len(parts) == 1 else ("", f"{len(parts)} parts" if parts else "")
-        name = f"`{result['name'].replace('`', '')}`".replace("|", "\\|")
-        rows.append(f"| {mark} | {name} | {result['verdict']}{expected} | {estimate} | {interval} |")
+        rows.append(f"| {mark} | {_name(result['name'])} | {result['verdict']}{expected} | {estimate} | {interval} |")
     return rows
 
 
@@ -104,9 +104,14 @@ def _changed(found: Diff) -> list[str]:
     for change in told:
         before, after = ("none" if o is None else o.verdict for o in (change.before, change.after))
         worse = f"{MARKS['contrary']} " if change.step < 0 else ""
-        name = f"`{change.name.replace('`', '')}`".replace("|", "\\|")
-        rows.append(f"| {name} | {before} | {worse}{after} | {', '.join(change.changed)} |")
+        rows.append(f"| {_name(change.name)} | {before} | {worse}{after} | {', '.join(change.changed)} |")
     return [*rows, *([""] if rows else []), summary_of(found)]
+
+
+def _name(x: str) -> str:
+    """A name as code in a cell of a table: on one line, and left to right."""
+    plain = " ".join("".join(c for c in x if unicodedata.category(c) != "Cf").replace("`", "").split())
+    return f"`{plain}`".replace("|", "\\|")
 
 
 def _text(x: str) -> str:

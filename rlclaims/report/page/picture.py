@@ -31,6 +31,8 @@ class Seed:
     y: float
     """From 0 to 1, so that seeds that are close do not hide each other."""
     label: str
+    later: bool
+    """Whether it came after the look that decided, and has no part in estimate and interval."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def picture(evidence: Json) -> Picture | None:
     seeds = _seeds(evidence)
     lower, upper = evidence["region_ends"]
     inner = [evidence["lower"], evidence["upper"], evidence["estimate"]]
-    shown = [x for x in (*inner, lower, upper, *(value for value, _ in seeds)) if x is not None and (x > 0 or not log)]
+    shown = [x for x in (*inner, lower, upper, *(s[0] for s in seeds)) if x is not None and (x > 0 or not log)]
     if not shown:
         return None
     scale = _Scale.around(shown, log=log)
@@ -75,12 +77,12 @@ def picture(evidence: Json) -> Picture | None:
         open_ends=(evidence["lower"] is None, evidence["upper"] is None),
         estimate=None if evidence["estimate"] is None else scale(evidence["estimate"]),
         seeds=tuple(
-            Seed(scale(value), (0.5 + i * 0.618) % 1, label)
-            for i, (value, label) in enumerate(seeds)
+            Seed(scale(value), (0.5 + i * 0.618) % 1, label, later)
+            for i, (value, label, later) in enumerate(seeds)
             if value > 0 or not log
         ),
         ticks=tuple(Tick(scale(x), f"{x:.4g}") for x in scale.ticks),
-        words=_words(evidence, len(seeds)),
+        words=_words(evidence),
     )
 
 
@@ -115,20 +117,26 @@ class _Scale:
         return [float(x) for x in np.asarray(found) if low <= x <= high]
 
 
-def _seeds(evidence: Json) -> list[tuple[float, str]]:
+def _seeds(evidence: Json) -> list[tuple[float, str, bool]]:
+    """Of each seed, its number, a label and whether it came later; none where the estimate is of two groups of them."""
+    if len(evidence["values"]) != 1:
+        return []  # what is judged is a difference or a ratio of groups, and no seed has one
+    (values,), (seeds,) = evidence["values"], evidence["seeds"]
     return [
-        (value, f"seed {seed}: {value:.4g}")
-        for values, seeds in zip(evidence["values"], evidence["seeds"], strict=True)
-        for value, seed in zip(values, seeds, strict=False)
+        (value, f"seed {seed}: {value:.4g}{', after the verdict' if i >= evidence['n'] else ''}", i >= evidence["n"])
+        for i, (value, seed) in enumerate(zip(values, seeds, strict=False))
         if value is not None
     ]
 
 
-def _words(evidence: Json, seeds: int) -> str:
+def _words(evidence: Json) -> str:
     if evidence["estimate"] is None:
-        return f"{seeds} seeds; no interval; the claim says {evidence['region']}"
+        return f"{evidence['n']} seeds; no interval; the claim says {evidence['region']}"
     bounds = " to ".join("none" if evidence[end] is None else f"{evidence[end]:.4g}" for end in ("lower", "upper"))
-    return f"Estimate {evidence['estimate']:.4g}, interval {bounds}; the claim says {evidence['region']}; {seeds} seeds"
+    return (
+        f"Estimate {evidence['estimate']:.4g}, interval {bounds}; the claim says {evidence['region']}; "
+        f"{evidence['n']} seeds"
+    )
 
 
 def _or(x: float | None, otherwise: float) -> float:
