@@ -12,7 +12,7 @@ from scipy import stats
 
 from rlclaims.agents.ppo import PPO
 from rlclaims.report import figures
-from rlclaims.report.illustrate import illustrations
+from rlclaims.report.illustrate import illustrations, surfaces
 from rlclaims.report.page.write import page
 from rlclaims.study.spec import RunSpec
 from rlclaims.study.store import Store, series_digest
@@ -175,3 +175,93 @@ def test_n_star_is_where_the_normal_gap_is_told():
     ]
     with pytest.raises(ValueError, match="between 1/2 and 1"):
         figures.n_star([10], {"late": (squares, variances)}, certainty=0.5)
+
+
+def test_lines_are_those_that_claims_hold_measures_against(stored):
+    store, digests = stored
+    told = [
+        claim("a/ratio", evidence=evidence(quantity=f"median over seeds of PPO's {q} (training batch), all of training",
+                                           region_ends=ends))
+        for q, ends in (("max ratio", [1.2, None]), ("share of ratios off 1±0.2", [None, 0.5]))
+    ]  # fmt: skip
+    told.append(
+        claim("a/other", evidence=evidence(quantity="mean over seeds of PPO's mean KL(old||new) (training batch), clip "
+                                           "switched over none switched, mean over the kept iterations"))
+    )  # fmt: skip
+    for one in told:
+        one["runs"][0] |= {"digests": digests, "task": "InvertedPendulum-v5"}
+    drawn = illustrations(record(*told, tasks=["InvertedPendulum-v5"]), store.root)
+    assert "Dashed lines are at 1.2 (PPO)" in drawn["largest-ratio"].caption
+    assert "Dashed lines are at 0.5 (PPO)" in drawn["exceedance"].caption
+    assert "ashed" not in drawn["kl"].caption
+
+
+def studied(store, kind, series):
+    """Runs that a claim takes, with what a study of them came to; the last run failed."""
+    for folder in (store.root / "runs").iterdir():
+        failed = "it broke" if "seed2" in folder.name else None
+        seed = int(folder.name.partition("seed")[2][0])
+        kept = {"failure": failed, "series": series(seed)}
+        (folder / f"{kind}-{'0' * 32}.json").write_text(json.dumps(kept))
+
+
+def landscape_series(seed):
+    """Two kept iterations: gaps to random directions of 3 + seed in all groups, variances that make 40 a pair."""
+    numbers = {}
+    for k in range(2):
+        along = [[5.0] * 4, [0.0] * 4, [8.0 + seed] * 4, *[[0.0] * 4] * 6]
+        numbers |= {
+            f"{k}/along/return": np.ravel(along).tolist(),
+            f"{k}/along/variance": [0.0, 0.0, 2.0, *[0.0] * 6],
+            f"{k}/along/length": [10.0] * 9,
+            f"{k}/near/return": [0.0] * 80,
+            f"{k}/near/variance": [4.0] * 20,
+            f"{k}/near/length": [5.0] * 20,
+            f"{k}/own/return": [2.0],
+        }
+    return numbers
+
+
+def test_n_star_of_a_session_is_what_its_claims_judge(stored):
+    store, digests = stored
+    studied(store, "landscapes", landscape_series)
+    told = claim("a/b")
+    told["runs"][0] |= {"kind": "landscapes", "digests": digests, "task": "InvertedPendulum-v5", "steps": 128}
+    drawn = illustrations(record(told, tasks=["InvertedPendulum-v5"]), store.root)
+    assert list(drawn) == ["n-star-ppo"]  # what else is made of landscapes lacks its series
+    needed = {row["run"]: float(row["n_star"]) for row in table(drawn["n-star-ppo"])}
+    z = stats.norm.ppf(0.95)
+    assert needed == pytest.approx({"0": z**2 * 40 / 9, "1": z**2 * 40 / 16, "mean": z**2 * 40 / 12.5})
+    assert "own number of pairs, 64" in drawn["n-star-ppo"].caption
+
+
+def test_planes_of_several_runs_stand_side_by_side_and_turn(stored):
+    store, digests = stored
+    studied(
+        store, "planes", lambda seed: {f"{k}/{n}": [seed + x / 81 for x in range(81)] for k in range(2) for n in PLANES}
+    )
+    told = claim("a/b")
+    told["runs"][0] |= {"kind": "landscapes", "digests": digests, "task": "InvertedPendulum-v5"}
+    made = record(told, tasks=["InvertedPendulum-v5"])
+    drawn = illustrations(made, store.root)
+    assert list(drawn) == ["landscape-ppo", "landscape-by-run-ppo"]
+    rows = table(drawn["landscape-by-run-ppo"])
+    firsts = {(row["when"], row["surface"]): float(row["height"]) for row in reversed(rows)}
+    assert {when: height for (when, _), height in firsts.items()} == {"run 1": 0.0, "run 2": 1.0}
+    assert "2 runs" in drawn["landscape-by-run-ppo"].caption
+    turning = surfaces(made, store.root)
+    assert len(turning) == 2 * len({s.title for s in turning if "run 1," in s.title}) > 0
+    assert len({s.title for s in turning}) == len(turning)
+
+
+PLANES = ("return", "promise")
+
+
+def test_a_name_of_any_length_makes_a_name_for_files(stored):
+    store, digests = stored
+    studied(store, "landscapes", landscape_series)
+    told = claim("a/b")
+    name = "x/" * 5000 + "<script>"
+    told["runs"][0] |= {"kind": "landscapes", "digests": digests, "task": "InvertedPendulum-v5", "algorithm": name}
+    (made,) = illustrations(record(told, tasks=["InvertedPendulum-v5"]), store.root)
+    assert len(made) <= 100 and "/" not in made

@@ -2,12 +2,15 @@
 
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from records import claim, evidence, record, theorem
 
+from rlclaims.report.illustrate import illustrations
 from rlclaims.report.page.picture import MARGIN, WIDTH, picture
 from rlclaims.report.page.write import page
+from rlclaims.report.summary import summary
 
 VOID = {"meta", "input", "link", "br"}
 HOSTILE = '<script>alert("x")</script>\'"><img src=x onerror=alert(1)>{{ 7 * 7 }}'
@@ -175,3 +178,70 @@ def test_whatever_the_numbers_a_picture_stays_in_its_frame(changes, drawn):
         svg = text[text.index("<svg") : text.index("</svg>") + 6]
         ET.fromstring(svg)  # well-formed, with no number that is none
         assert "nan" not in svg and "inf" not in svg
+
+
+def test_seeds_that_came_after_the_verdict_are_hollow_and_not_counted():
+    later = evidence(n=4, values=[[1.0, 1.2, 1.4, 1.6, 1.8, 2.0]])
+    assert [seed.later for seed in picture(later).seeds] == [False] * 4 + [True] * 2
+    assert picture(later).words.endswith("4 seeds")
+    found = Elements(page(record(claim("a/b", evidence=later), claim("a/c"))))
+    assert len(found.of("circle", "later")) == 2 and len(found.of("circle", "seed")) == 12
+    assert ["hollow" in e["text"] for e in found.of("details")] == [True, False]
+
+
+def test_of_two_groups_no_seed_is_drawn_on_the_axis_of_their_difference():
+    two = evidence(values=[[101.0, 102.0], [100.0, 100.5]], seeds=[[0, 1], [7, 8]])
+    drawn = picture(two)
+    assert drawn.seeds == () and max(float(tick.label) for tick in drawn.ticks) < 3
+    assert "101, 102" in page(record(claim("a/b", evidence=two)))
+
+
+def test_a_ratio_has_no_lower_end_at_none():
+    ratio = evidence(log_scale=True, region="in [0, 2]", region_ends=[0.0, 2.0])
+    assert len(picture(ratio).ends) == 1
+    text = " ".join(Elements(page(record(claim("a/b", evidence=ratio)))).of("details")[0]["text"].split())
+    assert "would be refuted bya lower bound above 2," in text  # a term and what it says
+
+
+def test_what_was_expected_is_told_in_words():
+    told = {
+        "supported": claim("a/b"),
+        "refuted, contrary to what was expected": claim("a/b", "refuted"),
+        "refuted, as expected": claim("a/b", "refuted", "refuted"),
+        "supported, contrary to what was expected": claim("a/b", "supported", "refuted"),
+        "inconclusive; expected to be refuted": claim("a/b", "inconclusive", "refuted"),
+        "error": claim("a/b", "error"),
+    }
+    for words, one in told.items():
+        found = Elements(page(record(one)))
+        (summary,), (chip,) = found.of("summary"), found.of("a", "chip")
+        assert summary["text"].split("a/b ")[1].strip() == words and chip["aria-label"] == f"a/b: {words}"
+
+
+def test_a_night_says_how_far_the_nights_have_come():
+    night = {"sha256": "0", "e_value": 2.0, "value": 3.5, "threshold": 900.0, "alarm": False}
+    text = " ".join(Elements(page(record(claim("a/b", "refuted", night=night)))).of("details")[0]["text"].split())
+    assert "refuted this night" in text and "makes 3.5, and the alarm is at 900" in text
+    assert "One night" not in page(record(claim("a/b", night=None)))
+
+
+def test_a_counterexample_is_shown_as_it_was_written():
+    (pre,) = Elements(page(record(theorem("t/no", "refuted", counterexample="r=1,\n  a=<b>")))).of("pre")
+    assert pre["text"] == "r=1,\n  a=<b>"
+
+
+def test_older_records_of_this_form_have_pages_and_summaries():
+    """All that the schema does not require is left out."""
+    old = claim("a/b")
+    for name in ("pairs", "steps", "measured"):
+        del old["runs"][0][name]
+    del old["baselines"], old["evidence"]["saved_group"]
+    assert "Hopper-v5" in page(record(old)) and "a/b" in summary(record(old))
+    illustrations(record(old), Path("there is none"))
+
+
+@pytest.mark.parametrize("results", [[], [claim("a/b", "error")], [theorem("t/a")]], ids=["none", "error", "theorem"])
+def test_a_session_of_little_has_a_page(results):
+    found = Elements(page(record(*results)))
+    assert len(found.of("details")) == len(results) and not found.of("figure")
+    assert illustrations(record(*results), Path("there is none")) == {}

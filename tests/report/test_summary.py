@@ -1,5 +1,7 @@
 """summary.md and GitHub's annotations."""
 
+import re
+
 from records import claim, evidence, record, theorem
 
 from rlclaims.report.summary import annotations, summary
@@ -41,3 +43,10 @@ def test_annotations_stand_at_what_turned_red():
         "(mean over seeds of something: 1.5 [1.2, 1.8])",
         '::error file=t.py,line=9,title=b/error::error: "It is so."',
     ]
+
+
+def test_a_name_stays_in_its_cell():
+    names = ["a/pipe|`x`\n## heading", "a/\u202eturned", "[x](https://example.com)", "<b>"]
+    rows = [line for line in summary(record(*map(claim, names))).splitlines() if line.startswith("| ✅")]
+    cells = [re.split(r"(?<!\\)\|", row)[2].strip() for row in rows]
+    assert cells == [r"`a/pipe\|x ## heading`", "`a/turned`", "`[x](https://example.com)`", "`<b>`"]
