@@ -19,6 +19,7 @@ from rlclaims.pytest_plugin.outcomes import Judged
 from rlclaims.pytest_plugin.session import SEEDS, ClaimSession, claim_name, claim_of, claim_session
 from rlclaims.report.record import Json, adjusted, is_theorem
 from rlclaims.study.digest import run_digest
+from rlclaims.study.spec import RunSpec
 
 NIGHT = pytest.StashKey[Json | None]()
 """On an item: what a session of --claims-nightly says against its claim, or None where it says nothing."""
@@ -82,12 +83,19 @@ def _runs(session: ClaimSession, item: pytest.Item, judged: Judged | None) -> li
             "task": specs[0].task,
             "iterations": specs[0].iterations,
             "steps": specs[0].iterations * specs[0].algorithm.steps,
+            "settings": _settings(specs),
             "seeds": [spec.seed for spec in specs],
             "digests": [run_digest(spec) for spec in specs],
             "measured": [] if judged is None else _measured(judged, session.runs(needs[fixture], n)),
         }
         for fixture, specs in taken.items()
     ]
+
+
+def _settings(specs: list[RunSpec]) -> Json:
+    """What the runs' algorithms are set to; not what a factorial varies."""
+    first, *others = (asdict(spec.algorithm) for spec in specs)
+    return {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}
 
 
 def _measured(judged: Judged, runs: Subject) -> list[Json]:

@@ -76,6 +76,8 @@ def test_a_record_has_what_a_reader_needs_to_check_it(session, store):
     session(ALL_SORTS)
     record = written(store)
     claims = {claim["id"].removeprefix("section/"): claim for claim in record["claims"]}
+    asked = {runs["fixture"]: runs["settings"] for claim in record["claims"] for runs in claim["runs"]}
+    assert asked["other"]["epochs"] == 1 and asked["other"]["clip_epsilon"] == 0.2 and "epochs" not in asked["trpo"]
     values = claims["supported"]["evidence"]["values"][0]
     (diagnostics,) = claims["supported"]["evidence"]["diagnostics"]
     assert diagnostics["skewness"] == pytest.approx(stats.skew(values))

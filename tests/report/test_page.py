@@ -233,8 +233,8 @@ def test_a_counterexample_is_shown_as_it_was_written():
 def test_older_records_of_this_form_have_pages_and_summaries():
     """All that the schema does not require is left out."""
     old = claim("a/b")
-    for name in ("pairs", "steps", "measured"):
-        del old["runs"][0][name]
+    for name in ("pairs", "steps", "measured", "settings"):
+        old["runs"][0].pop(name, None)
     del old["baselines"], old["evidence"]["saved_group"]
     assert "Hopper-v5" in page(record(old)) and "a/b" in summary(record(old))
     illustrations(record(old), Path("there is none"))
@@ -245,3 +245,13 @@ def test_a_session_of_little_has_a_page(results):
     found = Elements(page(record(*results)))
     assert len(found.of("details")) == len(results) and not found.of("figure")
     assert illustrations(record(*results), Path("there is none")) == {}
+
+
+def test_settings_are_told_once_and_runs_lead_to_theirs():
+    one, other, third = claim("a/one"), claim("a/other"), claim("a/third")
+    one["runs"][0]["settings"] = other["runs"][0]["settings"] = {"hidden": [64, 64], "clip_epsilon": 0.2, "<b>": None}
+    third["runs"][0]["settings"] = {"hidden": [64, 64], "clip_epsilon": None}
+    found = Elements(page(record(one, other, third)))
+    told = [e["text"] for e in found.of("dd") if "clip epsilon" in e["text"]]
+    assert told == ["hidden [64, 64]; clip epsilon 0.2; <b> off", "hidden [64, 64]; clip epsilon off"]
+    assert [e["href"] for e in found.of("a") if e["text"] == "settings"] == ["#settings-0"] * 2 + ["#settings-1"]

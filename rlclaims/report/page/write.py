@@ -130,12 +130,15 @@ def page(record: Json, figures: Mapping[str, Drawn] | None = None, surfaces: Seq
         lstrip_blocks=True,
     )
     environment.filters["number"] = _number
+    settings = _settings(record)
     places = _places(record)
     shown = [one for place in places for one in place.shown]
     turns = plotly() if surfaces else None
     ours = files("rlclaims.report.page") / "templates"
     return environment.get_template("page.html.jinja").render(
         record=record,
+        settings=settings,
+        settings_of=lambda runs: settings.index(_set(runs)) if "settings" in runs else None,
         places=places,
         counts={name: sum(one.state == name for one in shown) for name in get_args(State)},
         total=len(shown),
@@ -156,6 +159,21 @@ def _figure(name: str, drawn: Drawn) -> tuple[str, str, Markup]:
     # Of numbers and names of algorithms, which matplotlib escapes.
     svg = Markup(drawn.svg(f"{name}-"))
     return title, drawn.caption, Markup('<svg role="img" aria-label="{}" ').format(title) + svg[len("<svg ") :]
+
+
+def _settings(record: Json) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
+    """What the algorithms of the claims' runs are set to, each once; nothing of a record that does not say."""
+    return list(dict.fromkeys(_set(runs) for of in record["claims"] for runs in of["runs"] if "settings" in runs))
+
+
+def _set(runs: Json) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """An algorithm, and names of its settings with their values in words."""
+    told = {None: "off", True: "on", False: "no"}
+    shown = (
+        (name.replace("_", " "), told[x] if x is None or isinstance(x, bool) else str(x))
+        for name, x in runs["settings"].items()
+    )
+    return runs["algorithm"], tuple(shown)
 
 
 def _places(record: Json) -> list[Place]:
