@@ -123,6 +123,18 @@ def test_light_and_dark(opened, scheme):
     assert ink == page.evaluate("getComputedStyle(document.body).color")  # figures are in the page's ink
 
 
+def test_on_paper_it_is_dark_on_white_whatever_the_screen_is(opened):
+    page = opened(scheme="dark")
+    for _ in range(2):  # as the system has it, and as it was chosen
+        page.emulate_media(media="print", color_scheme="dark")
+        look = page.evaluate(
+            "(({backgroundColor, color}) => [backgroundColor, color])(getComputedStyle(document.body))"
+        )
+        assert look == ["rgb(255, 255, 255)", "rgb(0, 0, 0)"]
+        page.emulate_media(media="screen", color_scheme="light")
+        page.click("#theme")
+
+
 @pytest.mark.parametrize("width", [400, 1100])
 def test_nothing_sticks_out_of_a_screen(opened, width):
     page = opened(width)
@@ -166,6 +178,15 @@ def test_surfaces_turn(opened):
     page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 3, steps=5)
     page.mouse.up()
     assert page.evaluate(eye) != before
+    page.focus("#drawn")
+    for key, change in (("ArrowLeft", "about"), ("ArrowUp", "up")):
+        eye_before = page.evaluate(f"JSON.parse({eye})")
+        page.keyboard.press(key)
+        eye_after = page.evaluate(f"JSON.parse({eye})")
+        around = [np.hypot(e["x"], e["y"]) for e in (eye_before, eye_after)]
+        assert around[0] == pytest.approx(around[1], rel=1e-3)  # as far away as it was
+        assert (eye_after["z"] > eye_before["z"] + 0.1) == (change == "up")
+        assert (abs(eye_after["x"] - eye_before["x"]) > 0.01) == (change == "about")
     page.select_option("#surface", "1")
     assert page.evaluate("document.getElementById('drawn').data[0].z[2][3]") == 6
 

@@ -35,6 +35,7 @@ function openTarget() {
 
 function theme(name) {
   document.documentElement.dataset.theme = name;
+  if (document.querySelector("#drawn canvas")) drawSurface(); // in the new ink
   try { localStorage.setItem("rlclaims-theme", name); } catch { /* a page from a file may keep nothing */ }
 }
 
@@ -79,10 +80,27 @@ function drawSurface() {
   window.Plotly.newPlot("drawn", [{
     type: "surface", x: chosen.along, y: chosen.across, z: chosen.height, colorscale: "Viridis",
   }], {
-    scene: { xaxis: axis("steps"), yaxis: axis("random direction"), zaxis: axis("") },
+    scene: {
+      xaxis: axis("multiple of the update"), yaxis: axis("random direction"),
+      zaxis: axis(chosen.title.slice(chosen.title.lastIndexOf(": ") + 2)),
+    },
     paper_bgcolor: "rgba(0,0,0,0)", font: { color: ink }, margin: { l: 0, r: 0, t: 10, b: 0 }, height: 480,
   }, { responsive: true, displaylogo: false });
 }
+function turnBy(key) {
+  const { x, y, z } = document.getElementById("drawn")._fullLayout.scene._scene.getCamera().eye;
+  const about = { ArrowLeft: -0.2, ArrowRight: 0.2 }[key] || 0;
+  const up = { ArrowUp: 0.2, ArrowDown: -0.2 }[key] || 0;
+  const eye = {
+    x: x * Math.cos(about) - y * Math.sin(about), y: x * Math.sin(about) + y * Math.cos(about), z: z + up,
+  };
+  window.Plotly.relayout("drawn", { "scene.camera.eye": eye });
+}
+document.getElementById("drawn")?.addEventListener("keydown", (event) => {
+  if (!event.key.startsWith("Arrow") || !event.target.querySelector("canvas")) return;
+  event.preventDefault();
+  turnBy(event.key);
+});
 document.getElementById("turn")?.addEventListener("click", drawSurface);
 document.getElementById("surface")?.addEventListener("change", drawSurface);
 addEventListener("hashchange", openTarget);
