@@ -278,9 +278,10 @@ def report_page(
 ) -> None:
     """Write the page of a session, its figures as SVG, PDF and CSV, and summary.md for a pull request."""
     import pytest
+    from jinja2 import UndefinedError
 
     from rlclaims.pytest_plugin.options import project_of, report_folder, store_folder
-    from rlclaims.report.diff import diff
+    from rlclaims.report.diff import UNREADABLE, diff
     from rlclaims.report.illustrate import illustrations
     from rlclaims.report.illustrate import surfaces as surfaces_of
     from rlclaims.report.page import plotly, write_page
@@ -300,12 +301,16 @@ def report_page(
             _play_planes(read, store, surface_runs)
         stored = store_folder(store, project_of(Path.cwd()))
         figures = illustrations(read, stored)
+        if not figures and any(claim["runs"] for claim in read["claims"]):
+            typer.echo(f"No figures: the store {stored} lacks the runs; --store DIR names another.", err=True)
         typer.echo(f"{write_page(read, folder, figures, surfaces_of(read, stored))}")
         for name, drawn in figures.items():
             typer.echo(f"{', '.join(map(str, drawn.save(folder / 'figures', name)))}")
         typer.echo(f"{write_summary(read, folder, changed)}")
     except (pytest.UsageError, RecordError) as error:
         raise _refused(str(error)) from None
+    except (*UNREADABLE, UndefinedError) as error:
+        raise _refused(f"{path} is not as claims.schema.json says ({error!r}); pytest writes one that is.") from None
     except OSError as error:
         raise _refused(f"The report cannot be written ({error}); choose another folder with --out.") from None
 

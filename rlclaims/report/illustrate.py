@@ -39,8 +39,8 @@ class Taken:
     algorithm: str
     task: str
     iterations: int
-    steps: int
-    """Of a batch."""
+    steps: int | None
+    """Of a batch; None where an older record does not say."""
     series: Sequence[Mapping[str, Sequence[float]]]
     """Of each run that did not fail."""
 
@@ -259,7 +259,8 @@ def _taken(record: Json, store: Path, task: str, kind: str, of: str) -> list[Tak
         if len(series) >= (1 if kind == "planes" else FEWEST):
             name, iterations = runs["algorithm"], runs["iterations"]
             name = f"{name} ({runs['fixture']})" if name in named else name
-            named[name] = Taken(name, task, iterations, runs["steps"] // iterations, series)
+            steps = runs["steps"] // iterations if "steps" in runs else None
+            named[name] = Taken(name, task, iterations, steps, series)
     return sorted(named.values(), key=lambda taken: -taken.iterations)
 
 
