@@ -2,7 +2,9 @@
 
 import re
 import sys
+from collections.abc import Iterator
 from difflib import get_close_matches
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from shutil import get_terminal_size
@@ -10,6 +12,8 @@ from string import Template
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from rlclaims.shown import printable
 
 if TYPE_CHECKING:
     from rlclaims.pytest_plugin.collect import Collected
@@ -77,7 +81,8 @@ def list_claims(paths: Paths = None, profile: ProfileName = None) -> None:
         says.truncate(room, overflow="ellipsis")
         return verdict(verdicts[row["name"]]), says
 
-    console.print(rows_by_section(grid("claim", "verdict", "says"), rows, cells))
+    with _of_record(claims[0].record):
+        console.print(rows_by_section(grid("claim", "verdict", "says"), rows, cells))
 
 
 @app.command()
@@ -87,7 +92,9 @@ def sentences(paths: Paths = None, profile: ProfileName = None) -> None:
 
     claims = _collected(paths, profile)
     record = _last_record(claims)
-    typer.echo(sentences([(c.name, c.declared) for c in claims], record), nl=False)
+    with _of_record(claims[0].record):
+        told = sentences([(c.name, c.declared) for c in claims], record)
+    typer.echo(told, nl=False)
 
 
 @app.command()
@@ -103,7 +110,9 @@ def explain(
         names = [claim.name for claim in claims]
         known = ", ".join(get_close_matches(id, names, n=5, cutoff=0.4) or names[:5]) or "none"
         raise _refused(f"There is no claim {id!r}; of {len(names)} that there are: {known}.")
-    typer.echo("\n\n".join(_explained(claim) for claim in found))
+    with _of_record(found[0].record):
+        told = "\n\n".join(map(_explained, found))
+    typer.echo(told)
 
 
 @app.command()
@@ -230,10 +239,20 @@ def _record(path: Path) -> dict[str, Any] | None:
 @cache
 def _read(path: Path, written: int) -> dict[str, Any]:  # noqa: ARG001
     """The record in a file, read once for all of its claims; one that was written at another time is another."""
-    from rlclaims.report.record import RecordError, read
+    from rlclaims.report.record import read
+
+    with _of_record(path):
+        return read(path)
+
+
+@contextmanager
+def _of_record(path: Path) -> Iterator[None]:
+    """Refuse a record that is none."""
+    from rlclaims.report.record import RecordError, reading
 
     try:
-        return read(path)
+        with reading(path):
+            yield
     except RecordError as error:
         raise _refused(str(error)) from None
 
@@ -253,11 +272,12 @@ def baseline_save(
 
     claims = _collected(paths, profile, *([] if report is None else [f"--claims-report={report}"]))
     record = _last_record(claims)
-    try:
-        names = {claim.name for claim in claims}
-        path, kept = save_baseline(record, claims[0].session.asked.baselines, name, names, runs or ())
-    except BaselineError as error:
-        raise _refused(str(error)) from None
+    names = {claim.name for claim in claims}
+    with _of_record(claims[0].record):
+        try:
+            path, kept = save_baseline(record, claims[0].session.asked.baselines, name, names, runs or ())
+        except BaselineError as error:
+            raise _refused(str(error)) from None
     for one in kept:
         typer.echo(f"{one.fixture}, {one.setting}, {len(one.values)} seeds: {one.quantity}")
     typer.echo(f"{path} keeps {len(kept)} {'quantities' if len(kept) > 1 else 'quantity'}, for git.")
@@ -285,7 +305,7 @@ def report_page(
     from rlclaims.report.illustrate import illustrations
     from rlclaims.report.illustrate import surfaces as surfaces_of
     from rlclaims.report.page import plotly, write_page
-    from rlclaims.report.record import RecordError
+    from rlclaims.report.record import RecordError, reading
     from rlclaims.report.summary import write_summary
 
     try:
@@ -300,17 +320,16 @@ def report_page(
                 raise _refused("Surfaces are turned by plotly: pip install 'rlclaims[surfaces]'.")
             _play_planes(read, store, surface_runs)
         stored = store_folder(store, project_of(Path.cwd()))
-        figures = illustrations(read, stored)
-        if not figures and any(claim["runs"] for claim in read["claims"]):
-            typer.echo(f"No figures: the store {stored} lacks the runs; --store DIR names another.", err=True)
-        typer.echo(f"{write_page(read, folder, figures, surfaces_of(read, stored))}")
-        for name, drawn in figures.items():
-            typer.echo(f"{', '.join(map(str, drawn.save(folder / 'figures', name)))}")
-        typer.echo(f"{write_summary(read, folder, changed)}")
+        with reading(path):
+            figures = illustrations(read, stored)
+            if not figures and any(claim["runs"] for claim in read["claims"]):
+                typer.echo(f"No figures: the store {stored} lacks the runs; --store DIR names another.", err=True)
+            typer.echo(f"{write_page(read, folder, figures, surfaces_of(read, stored))}")
+            for name, drawn in figures.items():
+                typer.echo(f"{', '.join(map(str, drawn.save(folder / 'figures', name)))}")
+            typer.echo(f"{write_summary(read, folder, changed)}")
     except (pytest.UsageError, RecordError) as error:
         raise _refused(str(error)) from None
-    except (*UNREADABLE, UndefinedError) as error:
-        raise _refused(f"{path} is not as claims.schema.json says ({error!r}); pytest writes one that is.") from None
     except OSError as error:
         raise _refused(f"The report cannot be written ({error}); choose another folder with --out.") from None
 
@@ -346,7 +365,7 @@ def store_ls(store: StoreFolder = None) -> None:
     table.columns[0].overflow, table.columns[3].no_wrap = "fold", False
     for n, run in enumerate(stored_runs(_store(store)), start=1):
         told = run.description
-        ended = told.get("failure") or told.get("status", "cannot be read: rlclaims store verify")
+        ended = str(told.get("failure") or told.get("status", "cannot be read: rlclaims store verify"))
         megabytes = f"{run.bytes / 1e6:.1f}"
         # Eight of a digest's characters tell runs apart.
         table.add_row(Text(run.folder.name[:-24]), str(told.get("iterations", "")), megabytes, Text(ended))
@@ -385,5 +404,5 @@ def _store(folder: Path | None) -> "Store":
 
 
 def _refused(sentence: str) -> typer.Exit:
-    typer.echo(sentence, err=True)
+    typer.echo(printable(sentence), err=True)
     return typer.Exit(2)

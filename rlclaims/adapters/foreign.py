@@ -11,6 +11,7 @@ import gymnasium
 import numpy as np
 
 from rlclaims.adapters.recorder import EPSILON, Recorder
+from rlclaims.shown import shown
 from rlclaims.training import HELD_OUT_EVERY, RunRecord
 
 HELD_OUT = "kl_old_new/mean/held_out"
@@ -81,10 +82,10 @@ class Foreign(ABC):
             ValueError: they are not.
         """
         if type(self.steps) is not int or self.steps < 1:
-            raise ValueError(f"{self.title} takes a whole number of steps between updates, not {self.steps!r}.")
+            raise ValueError(f"{self.title} takes a whole number of steps between updates, not {shown(self.steps)}.")
         if type(self.ratio_epsilon) not in (int, float) or not self.ratio_epsilon > 0:
             raise ValueError(
-                f"Ratios of {self.title} are counted beyond a distance from 1, not {self.ratio_epsilon!r}."
+                f"Ratios of {self.title} are counted beyond a distance from 1, not {shown(self.ratio_epsilon)}."
             )
 
     def check_task(self, task: str) -> None:
@@ -99,7 +100,7 @@ class Foreign(ABC):
                 importlib.import_module(module)
             gymnasium.spec(name)
         except (ImportError, gymnasium.error.Error):
-            raise ValueError(f"Gymnasium knows no environment {task!r}.") from None
+            raise ValueError(f"Gymnasium knows no environment {shown(task)}.") from None
 
 
 class OfSteps(Foreign):

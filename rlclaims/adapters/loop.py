@@ -15,6 +15,7 @@ from pathlib import Path
 
 from rlclaims.adapters.foreign import OfSteps, in_names
 from rlclaims.adapters.recorder import EPSILON, Recorder
+from rlclaims.shown import said, shown
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,10 @@ class Loop(OfSteps):
     held_out: bool = False
     """Whether it gives fresh pairs to the recorder, every tenth update."""
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.function, str):
+            raise ValueError(f"A training function is named as 'module:name', not {shown(self.function)}.")
+
     def lacks(self, measure: str) -> bool:
         """What all that is foreign lacks, and measures on held-out pairs where there are none."""
         return super().lacks(measure) or (measure.endswith("/held_out") and not self.held_out)
@@ -37,7 +42,7 @@ class Loop(OfSteps):
     @property
     def title(self) -> str:
         """Such as "train" for "my_pkg.training:train"."""
-        return in_names(str(self.function).rpartition(":")[2])
+        return in_names(self.function.rpartition(":")[2])
 
     @property
     def code(self) -> tuple[tuple[str, Path], ...]:
@@ -59,14 +64,14 @@ class Loop(OfSteps):
         self._found()(task, seed, iterations, recorder)
 
     def _found(self) -> Callable[[str, int, int, Recorder], None]:
-        module, colon, name = str(self.function).partition(":")
+        module, colon, name = self.function.partition(":")
         if not colon:
-            raise ValueError(f"A training function is named as 'module:name', not {self.function!r}.")
+            raise ValueError(f"A training function is named as 'module:name', not {shown(self.function)}.")
         try:
             found = getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError) as error:
-            raise ValueError(f"There is no training function {self.function!r}: {error}.") from None
+            raise ValueError(f"There is no training function {shown(self.function)}: {said(error)}.") from None
         if not callable(found):
-            raise ValueError(f"{self.function!r} is no function.")
+            raise ValueError(f"{shown(self.function)} is no function.")
         made: Callable[[str, int, int, Recorder], None] = found
         return made

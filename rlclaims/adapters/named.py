@@ -7,6 +7,7 @@ import sys
 from rlclaims.adapters.foreign import Foreign
 from rlclaims.adapters.script import Script
 from rlclaims.agents.algorithm import Algorithm
+from rlclaims.shown import said, shown
 
 Subject = type[Algorithm] | Algorithm | Foreign
 CLEANRL_STEPS = 2048
@@ -27,7 +28,7 @@ def named(name: str) -> Subject:
     home, colon, rest = name.partition(":")
     if not colon or not home or not rest:
         raise ValueError(
-            f"An algorithm is named as 'my_pkg.algos:MyPPO', 'sb3:PPO' or 'cleanrl:script.py', not {name!r}."
+            f"An algorithm is named as 'my_pkg.algos:MyPPO', 'sb3:PPO' or 'cleanrl:script.py', not {shown(name)}."
         )
     if home == "cleanrl":
         return Script(rest, CLEANRL_STEPS)
@@ -40,14 +41,16 @@ def named(name: str) -> Subject:
     if os.getcwd() not in sys.path:  # noqa: PTH109  (as Python itself names it)
         sys.path.insert(0, os.getcwd())  # noqa: PTH109
     try:
-        found = getattr(importlib.import_module(home), rest)
-    except ImportError as error:
-        raise ValueError(f"The module {home!r} of {name!r} cannot be imported: {error}.") from None
-    except AttributeError:
-        raise ValueError(f"The module {home!r} has no {rest!r}.") from None
+        module = importlib.import_module(home)
+    except (Exception, SystemExit) as error:  # whatever stands in it
+        raise ValueError(f"The module {shown(home)} of {shown(name)} cannot be imported: {said(error)}.") from None
+    if not hasattr(module, rest):
+        raise ValueError(f"The module {shown(home)} has no {shown(rest)}.")
+    found = getattr(module, rest)
     if isinstance(found, Algorithm | Foreign) or (isinstance(found, type) and issubclass(found, Algorithm)):
         subject: Subject = found
         return subject
     raise ValueError(
-        f"{name!r} is neither a subclass of rlclaims.Algorithm nor an instance of one or of an adapter, but {found!r}."
+        f"{shown(name)} is neither a subclass of rlclaims.Algorithm nor an instance of one or of an adapter, but "
+        f"{shown(found)}."
     )

@@ -27,6 +27,7 @@ from rlclaims.adapters.foreign import Foreign, in_names
 from rlclaims.adapters.recorder import EPSILON, Pairs, Recorder
 from rlclaims.agents.advantages import generalized_advantages
 from rlclaims.randomness import Purpose, stream, torch_stream
+from rlclaims.shown import said, shown
 
 try:
     from gymnasium import spaces
@@ -212,10 +213,15 @@ class SB3(Foreign):
         settings: str = "{}",
         **given: Any,
     ) -> None:
+        for what, text in (("name", name), ("policy", policy), ("settings", settings)):
+            if not isinstance(text, str) or not text.isprintable():
+                raise ValueError(f"SB3 takes a text as its {what}, not {shown(text)}.")
         try:
             written = json.dumps({**json.loads(settings), **given}, sort_keys=True, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"Settings of {name} are numbers, texts, lists or tables of them ({error}).") from None
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(
+                f"Settings of {name} are numbers, texts, lists or tables of them ({said(error)})."
+            ) from None
         for field, value in (
             ("name", name), ("policy", policy), ("environments", environments),
             ("normalize", normalize), ("settings", written),
@@ -271,13 +277,15 @@ class SB3(Foreign):
             raise ValueError(f"{self.name} is no on-policy algorithm of Stable-Baselines3, whose updates are recorded.")
         known = [name for name in self._parameters if name not in OURS]
         if unknown := [name for name in json.loads(self.settings) if name not in known]:
-            raise ValueError(f"{self.name} has no setting {unknown[0]!r}; there are {', '.join(known)}.")
+            raise ValueError(f"{self.name} has no setting {shown(unknown[0])}; there are {', '.join(known)}.")
         if type(self.environments) is not int or self.environments < 1:
-            raise ValueError(f"{self.name} trains in a number of environments from 1 up, not {self.environments!r}.")
+            raise ValueError(
+                f"{self.name} trains in a number of environments from 1 up, not {shown(self.environments)}."
+            )
         if type(n := self._setting("n_steps")) is not int or n < 1:
-            raise ValueError(f"{self.name} takes a whole number of steps between updates, n_steps, not {n!r}.")
+            raise ValueError(f"{self.name} takes a whole number of steps between updates, n_steps, not {shown(n)}.")
         if self.policy not in (named := self._class.policy_aliases):
-            raise ValueError(f"{self.name} has no policy {self.policy!r}; there are {', '.join(named)}.")
+            raise ValueError(f"{self.name} has no policy {shown(self.policy)}; there are {', '.join(named)}.")
         asked = inspect.signature(named[self.policy].get_distribution).parameters
         if len(asked) != 2:  # itself and an observation
             raise ValueError(f"{self.name}'s policies are asked about more than an observation: it is not recorded.")
@@ -323,4 +331,4 @@ class SB3(Foreign):
             except (ImportError, AttributeError):
                 continue
         where = home or "stable_baselines3 and sb3_contrib"
-        raise ValueError(f"There is no algorithm {name!r} in {where}; sb3-contrib's need it installed.")
+        raise ValueError(f"There is no algorithm {shown(name)} in {where}; sb3-contrib's need it installed.")

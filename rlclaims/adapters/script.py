@@ -24,6 +24,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from rlclaims.adapters.actions import Said
 from rlclaims.adapters.foreign import OfSteps, in_names
 from rlclaims.adapters.recorder import EPSILON, Pairs, Recorder
+from rlclaims.shown import shown
 
 CLEANRL = ("--seed", "{seed}", "--env-id", "{task}", "--total-timesteps", "{steps}")
 KEPT = ("agent", "b_obs", "b_actions", "b_advantages")
@@ -41,6 +42,10 @@ class Script(OfSteps):
     """Its command line, with {seed}, {task} and {steps}, the environment steps of the whole training, filled in."""
     epsilon: float = EPSILON
     """Distance from 1 beyond which a ratio is counted."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.path, str):
+            raise ValueError(f"A script is named by its path, a text, not {shown(self.path)}.")
 
     def lacks(self, measure: str) -> bool:
         """What all that is foreign lacks, and measures on held-out pairs."""
@@ -64,14 +69,14 @@ class Script(OfSteps):
             ValueError: there is none.
         """
         if not Path(self.path).is_file() or Path(self.path).suffix != ".py":
-            raise ValueError(f"There is no script {self.path!r}; it is a file that ends in .py.")
+            raise ValueError(f"There is no script {shown(self.path)}; it is a file that ends in .py.")
         self.check_numbers()
         try:
             self._filled("", 0, 0)
         except (TypeError, AttributeError, LookupError, ValueError):
             raise ValueError(
                 f"The arguments of {self.title} are a tuple of texts, with {{seed}}, {{task}} and {{steps}} to be "
-                f"filled in, not {self.arguments!r}."
+                f"filled in, not {shown(self.arguments)}."
             ) from None
 
     def _filled(self, task: str, seed: int, iterations: int) -> list[str]:

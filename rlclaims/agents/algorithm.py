@@ -6,7 +6,7 @@ S seeds, each one row of every tensor.
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
@@ -21,7 +21,19 @@ from rlclaims.agents.advantages import RewardScale, RewardScaler, generalized_ad
 from rlclaims.agents.networks import ACTIVATIONS, MLP, NetworkPolicy, policy_network
 from rlclaims.agents.settings import paper_settings
 from rlclaims.randomness import Purpose, state_of, stream, stream_at, torch_stream
+from rlclaims.shown import shown
 from rlclaims.update import Batch, Rollout, Update
+
+MOST, MOST_TIMES, MOST_WIDE, MOST_DEEP = 1e300, 10**8, 2**14, 32
+"""Beyond them a number, a count, and a width and a number of hidden layers are slips of the pen, which no memory holds
+and no day is long enough for."""
+KINDS: dict[str, tuple[str, Callable[[object], bool]]] = {
+    "bool": ("True or False", lambda value: isinstance(value, bool)),
+    "int": ("a whole number", lambda value: type(value) is int),
+    "float": ("a number", lambda value: _is_number(value)),
+    "str": ("a text", lambda value: isinstance(value, str)),
+}
+"""By the annotation of a setting, what it must be: in words, and whether a value is that."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +90,7 @@ class Algorithm(ABC):
                 self._require_positive(name)
         for name in ("gamma", "gae_lambda"):
             value = getattr(self, name)
-            self._require(_is_number(value) and 0 <= value <= 1, f"{name} must lie in [0, 1], not {value!r}")
+            self._require(_is_number(value) and 0 <= value <= 1, f"{name} must lie in [0, 1], not {shown(value)}")
         self._require(
             self.steps % self.minibatches == 0 and self.steps > self.minibatches,
             f"steps ({self.steps}) must be a multiple of minibatches ({self.minibatches}), and more than one",
@@ -86,20 +98,23 @@ class Algorithm(ABC):
         for name in ("scale_rewards", "anneal_learning_rates", "normalize_observations", "value_baseline"):
             self._require_boolean(name)
         self._require(
-            isinstance(self.hidden, tuple) and all(type(width) is int and width > 0 for width in self.hidden),
-            f"hidden must be a tuple of positive widths, not {self.hidden!r}",
+            isinstance(self.hidden, tuple)
+            and all(type(width) is int and 0 < width <= MOST_WIDE for width in self.hidden)
+            and len(self.hidden) <= MOST_DEEP,
+            f"hidden must be a tuple of positive widths, at most {MOST_DEEP} of at most {MOST_WIDE:,}, not "
+            f"{shown(self.hidden)}",
         )
         self._require(
-            self.initialization in ("orthogonal", "xavier"),
-            f"initialization must be 'orthogonal' or 'xavier', not {self.initialization!r}",
+            isinstance(self.initialization, str) and self.initialization in ("orthogonal", "xavier"),
+            f"initialization must be 'orthogonal' or 'xavier', not {shown(self.initialization)}",
         )
         self._require(
-            self.activation in list(ACTIVATIONS),
-            f"activation must be one of {', '.join(sorted(ACTIVATIONS))}, not {self.activation!r}",
+            isinstance(self.activation, str) and self.activation in ACTIVATIONS,
+            f"activation must be one of {', '.join(sorted(ACTIVATIONS))}, not {shown(self.activation)}",
         )
         self._require(
-            self.reward_scaling in ("returns", "rewards"),
-            f"reward_scaling must be 'returns' or 'rewards', not {self.reward_scaling!r}",
+            isinstance(self.reward_scaling, str) and self.reward_scaling in ("returns", "rewards"),
+            f"reward_scaling must be 'returns' or 'rewards', not {shown(self.reward_scaling)}",
         )
         self._require(
             self.reward_scaling == "returns" or self.scale_rewards,
@@ -108,7 +123,7 @@ class Algorithm(ABC):
         for field in fields(self):
             value = getattr(self, field.name)
             # 10 and 10.0 are one setting, and must name one run.
-            if "float" in str(field.type) and _is_number(value):
+            if "float" in str(field.type) and _is_number(value) and abs(value) < MOST:
                 object.__setattr__(self, field.name, float(value) + 0.0)
 
     def check(self) -> None:
@@ -124,6 +139,12 @@ class Algorithm(ABC):
                 raise ValueError(f"{cls.__name__} has settings of its own and needs @dataclass(frozen=True) above it.")
             if bare := sorted(known.intersection(vars(cls)) - annotated):
                 raise ValueError(f"{cls.__name__}.{bare[0]} needs a type, or it sets nothing: {bare[0]}: float = ...")
+        for field in fields(self):
+            value, annotation = getattr(self, field.name), getattr(field.type, "__name__", str(field.type))
+            kind, _, off = annotation.partition(" | ")
+            if kind in KINDS and not (value is None and off == "None"):
+                what, fits = KINDS[kind]
+                self._require(fits(value), f"{field.name} must be {what}{', or None' * bool(off)}, not {shown(value)}")
 
     def _require(self, condition: bool, sentence: str) -> None:
         if not condition:
@@ -131,19 +152,19 @@ class Algorithm(ABC):
 
     def _require_positive(self, name: str, kind: type = float) -> None:
         value = getattr(self, name)
-        fits = isinstance(value, int) and not isinstance(value, bool) if kind is int else _is_number(value)
-        number = "whole number" if kind is int else "number"
+        fits = type(value) is int and value <= MOST_TIMES if kind is int else _is_number(value)
+        number = f"whole number of at most {MOST_TIMES:,}" if kind is int else "number"
         off = ", or None for off" if "None" in str(type(self).__dataclass_fields__[name].type) else ""
-        self._require(fits and 0 < value < 1e300, f"{name} must be a positive {number}{off}, not {value!r}")
+        self._require(fits and 0 < value < MOST, f"{name} must be a positive {number}{off}, not {shown(value)}")
 
     def _require_nonzero(self, name: str) -> None:
         value = getattr(self, name)
-        fits = _is_number(value) and 0 < abs(value) < 1e300
-        self._require(fits, f"{name} must be a number other than 0, or None for off, not {value!r}")
+        fits = _is_number(value) and 0 < abs(value) < MOST
+        self._require(fits, f"{name} must be a number other than 0, or None for off, not {shown(value)}")
 
     def _require_boolean(self, name: str) -> None:
         value = getattr(self, name)
-        self._require(isinstance(value, bool), f"{name} must be True or False, not {value!r}")
+        self._require(isinstance(value, bool), f"{name} must be True or False, not {shown(value)}")
 
     @classmethod
     def for_task(cls, task: str, **changes: Any) -> Self:
@@ -156,7 +177,7 @@ class Algorithm(ABC):
         """
         known = {field.name for field in fields(cls)}
         if unknown := sorted(changes.keys() - known):
-            raise ValueError(f"{cls.__name__} has no setting {unknown[0]!r}; it has {', '.join(sorted(known))}.")
+            raise ValueError(f"{cls.__name__} has no setting {shown(unknown[0])}; it has {', '.join(sorted(known))}.")
         for owner in cls.__mro__:
             found = paper_settings(owner.__name__, task) if owner.__module__.startswith("rlclaims.") else None
             if found is not None:

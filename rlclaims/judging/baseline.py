@@ -20,6 +20,7 @@ from typing import Any
 
 from rlclaims.judging.evidence import ClaimError
 from rlclaims.judging.samples import Sample
+from rlclaims.shown import malformed, read_json, shown
 from rlclaims.study.digest import library_versions
 
 FORMAT = 1
@@ -170,9 +171,22 @@ def baseline_file(folder: Path, name: object) -> Path:
     Raises:
         BaselineError: its name is none.
     """
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise BaselineError(f"A baseline's name is letters, digits, dots and dashes, my-ppo-1.0, say, not {name!r}.")
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise BaselineError(
+            f"A baseline's name is up to 100 letters, digits, dots and dashes, my-ppo-1.0, say, not {shown(name)}."
+        )
     return folder / f"{name}.json"
+
+
+def check_baseline(spec: BaselineSpec) -> None:
+    """Refuse what is not asked for by names.
+
+    Raises:
+        BaselineError: it is not.
+    """
+    baseline_file(Path(), spec.name)
+    if not (spec.runs is None or isinstance(spec.runs, str)):
+        raise BaselineError(f"Runs of the baseline {spec.name!r} are named by their fixture, not {shown(spec.runs)}.")
 
 
 def read_baseline(spec: BaselineSpec, folder: Path, *, wiring: bool = False) -> Baseline:
@@ -188,7 +202,7 @@ def read_baseline(spec: BaselineSpec, folder: Path, *, wiring: bool = False) -> 
     """
     path = baseline_file(folder, spec.name)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = read_json(path)
         found, sha256 = document["format"], document["sha256"]
         if found == FORMAT and sha256 != _checksum(document):
             raise BaselineError(
@@ -205,12 +219,14 @@ def read_baseline(spec: BaselineSpec, folder: Path, *, wiring: bool = False) -> 
     except BaselineError:
         raise
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise BaselineError(f"{path} is no baseline ({error}); `rlclaims baseline save` makes one.") from None
+        raise BaselineError(
+            f"{path} is no baseline ({malformed(error)}); `rlclaims baseline save` makes one."
+        ) from None
     if found != FORMAT:
-        raise BaselineError(f"{path} is a baseline of form {found}, and this version reads {FORMAT}.")
+        raise BaselineError(f"{path} is a baseline of form {shown(found)}, and this version reads {FORMAT}.")
     if spec.runs is not None and all(one.fixture != spec.runs for one in kept):
         fixtures = ", ".join(dict.fromkeys(one.fixture for one in kept))
-        raise BaselineError(f"The baseline {spec.name!r} has no runs {spec.runs!r}; it has those of {fixtures}.")
+        raise BaselineError(f"The baseline {spec.name!r} has no runs {shown(spec.runs)}; it has those of {fixtures}.")
     return Baseline(spec, kept, versions, sha256, wiring=wiring)
 
 
@@ -243,6 +259,7 @@ def save_baseline(
     path = baseline_file(folder, name)
     document = _document(record, claims, fixtures)
     document["sha256"] = _checksum(document)
+    kept = [Kept(**_fields(runs, measured)) for runs in document["runs"] for measured in runs["measured"]]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
@@ -251,7 +268,7 @@ def save_baseline(
         raise BaselineError(f"{path} is there already, and may be compared with; choose another name.") from None
     except OSError as error:
         raise BaselineError(f"{path} cannot be written ({error.strerror or error}).") from None
-    return path, [Kept(**_fields(runs, measured)) for runs in document["runs"] for measured in runs["measured"]]
+    return path, kept
 
 
 def _document(record: Json, claims: Collection[str], fixtures: Collection[str]) -> Json:

@@ -7,6 +7,7 @@ from typing import Literal, TypeVar, get_args
 
 from rlclaims.judging.evidence import ClaimError, is_number
 from rlclaims.judging.terms import Family
+from rlclaims.shown import shown
 
 TestFunction = TypeVar("TestFunction", bound=Callable[..., None])
 
@@ -47,11 +48,11 @@ def family(name: str, *, size: int, rate: float | None = None) -> Family:
         ClaimError: a part makes no sense.
     """
     if not isinstance(name, str) or not name.strip():
-        raise ClaimError(f"A family needs a name, a text that is not empty, unlike {name!r}.")
+        raise ClaimError(f"A family needs a name, a text that is not empty, unlike {shown(name)}.")
     if type(size) is not int or not 1 <= size <= 10**9:
-        raise ClaimError(f"The family {name!r} has a whole number of shares, 1 or more, not {size!r}.")
+        raise ClaimError(f"The family {shown(name)} has a whole number of shares, 1 or more, not {shown(size)}.")
     if rate is not None and (not is_number(rate) or not 0 < rate < 0.5):
-        raise ClaimError(f"The family {name!r} has an error rate between 0 and .5, not {rate!r}.")
+        raise ClaimError(f"The family {shown(name)} has an error rate between 0 and .5, not {shown(rate)}.")
     return Family(name, size, None if rate is None else float(rate))
 
 
@@ -93,15 +94,15 @@ def check_description(
     """
     for part, text in (("an id", name), ("says=", says), ("means=", means)):
         if not isinstance(text, str) or not text.strip():
-            raise ClaimError(f"The {kind} {name!r} needs {part}, a text that is not empty.")
-    if not isinstance(where, Source):
-        raise ClaimError(f"The {kind} {name!r} needs a source: source('Part III, Trust Regions'), say.")
+            raise ClaimError(f"The {kind} {shown(name)} needs {part}, a text that is not empty.")
+    if not isinstance(where, Source) or not all(isinstance(p, str) and p.strip() for p in (where.where, where.work)):
+        raise ClaimError(f"The {kind} {shown(name)} needs a source: source('Part III, Trust Regions'), say.")
     if expected not in get_args(Expected):
-        raise ClaimError(f"The {kind} {name!r} is expected to be 'supported' or 'refuted', not {expected!r}.")
+        raise ClaimError(f"The {kind} {shown(name)} is expected to be 'supported' or 'refuted', not {shown(expected)}.")
     if (expected == "refuted") != bool(evidence):
-        raise ClaimError(f"The {kind} {name!r} needs evidence= exactly if it says expected='refuted'.")
+        raise ClaimError(f"The {kind} {shown(name)} needs evidence= exactly if it says expected='refuted'.")
     if evidence is not None and (not isinstance(evidence, str) or not evidence.strip()):
-        raise ClaimError(f"The {kind} {name!r} has its evidence= in words, not {evidence!r}.")
+        raise ClaimError(f"The {kind} {shown(name)} has its evidence= in words, not {shown(evidence)}.")
 
 
 def check_function(kind: str, name: str, function: object) -> None:
@@ -111,10 +112,12 @@ def check_function(kind: str, name: str, function: object) -> None:
         ClaimError: it is.
     """
     if not inspect.isfunction(function) or inspect.iscoroutinefunction(function):
-        raise ClaimError(f"The {kind} {name!r} must be a plain function, neither a class nor async.")
+        raise ClaimError(f"The {kind} {shown(name)} must be a plain function, neither a class nor async.")
     for other in ("claim", "theorem"):
         if hasattr(function, f"__rlclaims_{other}__"):
-            raise ClaimError(f"The function of the {kind} {name!r} is a {other} already: one function, one sentence.")
+            raise ClaimError(
+                f"The function of the {kind} {shown(name)} is a {other} already: one function, one sentence."
+            )
 
 
 def claim(
@@ -148,13 +151,18 @@ def claim(
     """
     check_description("claim", id, source, says, means, expected, evidence)
     if margin is not None and (not is_number(margin) or not 0 < margin < 1e300):
-        raise ClaimError(f"The claim {id!r} has a positive number as its margin, not {margin!r}.")
+        raise ClaimError(f"The claim {shown(id)} has a positive number as its margin, not {shown(margin)}.")
     if family is not None and not isinstance(family, Family):
-        raise ClaimError(f"The claim {id!r} has a family from rlclaims.family, not {family!r}.")
+        raise ClaimError(f"The claim {shown(id)} has a family from rlclaims.family, not {family!r}.")
     if profiles is not None and (
-        isinstance(profiles, str) or not profiles or not all(isinstance(name, str) and name for name in profiles)
+        isinstance(profiles, str)
+        or not isinstance(profiles, Sequence)
+        or not profiles
+        or not all(isinstance(name, str) and name for name in profiles)
     ):
-        raise ClaimError(f"The claim {id!r} has a list of profiles' names, such as ['paper'], not {profiles!r}.")
+        raise ClaimError(
+            f"The claim {shown(id)} has a list of profiles' names, such as ['paper'], not {shown(profiles)}."
+        )
     distance, budgets = None if margin is None else float(margin), None if profiles is None else tuple(profiles)
     declared = Claim(id, source, says, means, expected, evidence, distance, family, budgets)
 

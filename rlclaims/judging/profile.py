@@ -16,6 +16,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from rlclaims.judging.terms import ALPHA, FAMILY_RATE
+from rlclaims.shown import shown
 from rlclaims.stats.verdict import MIN_SEEDS
 
 MOST_SEEDS = 1000
@@ -89,8 +90,8 @@ class Profile:
 
     def _error(self, name: str, what: str) -> ProfileError:
         value = getattr(self, name)
-        shown = list(value) if isinstance(value, tuple) else value
-        return ProfileError(f"The profile {self.name!r} has {name} = {shown!r}, which must be {what}.")
+        listed = list(value) if isinstance(value, tuple) else value
+        return ProfileError(f"The profile {shown(self.name)} has {name} = {shown(listed)}, which must be {what}.")
 
 
 PROFILES = {
@@ -119,9 +120,13 @@ def profiles(tables: Mapping[str, Any]) -> dict[str, Profile]:
     found = dict(PROFILES)
     for name, table in tables.items():
         if not isinstance(table, Mapping):
-            raise ProfileError(f"The profile {name!r} is a table, [tool.rlclaims.profiles.{name}], not {table!r}.")
+            raise ProfileError(
+                f"The profile {shown(name)} is a table, [tool.rlclaims.profiles.{name}], not {shown(table)}."
+            )
         if unknown := sorted(table.keys() - set(known)):
-            raise ProfileError(f"The profile {name!r} has no field {unknown[0]!r}; there are {', '.join(known)}.")
+            raise ProfileError(
+                f"The profile {shown(name)} has no field {shown(unknown[0])}; there are {', '.join(known)}."
+            )
         if name == "smoke" and table.get("evidence", False):
             raise ProfileError("The profile 'smoke' is no evidence; give one whose verdicts count another name.")
         found[name] = replace(PROFILES.get(name, PROFILES["standard"]), name=name, **table)

@@ -18,6 +18,7 @@ from rlclaims.judging.runs import Runs, RunsSpec
 from rlclaims.judging.twins import TwinUpdates
 from rlclaims.judging.update_quality import LargeUpdates, LateUpdates
 from rlclaims.judging.values import Values
+from rlclaims.shown import said, shown
 from rlclaims.sim.environment import Environment
 from rlclaims.sim.tasks import TASKS, task_named
 from rlclaims.stats.factorial import Combination, two_level_design
@@ -59,13 +60,13 @@ def cells(algorithm: type[Algorithm], spec: RunsSpec, task: str) -> list[Algorit
         return [algorithm.for_task(task, **changes)]
     for name, values in spec.factors:
         if len(values) != 2:
-            raise ValueError(f"A setting of a factorial has two values, {name}=(one, other), not {values!r}.")
+            raise ValueError(f"A setting of a factorial has two values, {name}=(one, other), not {shown(values)}.")
     tuned = _tuned(spec)
     papers = algorithm.for_task(task, **changes)
     levels = {name: _levels(papers, name, values) for name, values in (*spec.factors, *tuned)}
     for name, made in levels.items():
         if twice := [one for one, other in combinations(made, 2) if one == other]:
-            raise ValueError(f"A setting of a factorial has different values, and {name} is {twice[0]!r} twice.")
+            raise ValueError(f"A setting of a factorial has different values, and {name} is {shown(twice[0])} twice.")
     choices = [{name: value} for name, _ in tuned for value in levels[name]] or [{}]
     # All of the design are made, so that one that cannot be is seen wherever the claim is run.
     of_design = {
@@ -89,10 +90,14 @@ def _tuned(spec: RunsSpec) -> tuple[tuple[str, tuple[Any, ...]], ...]:
     if spec.tuned is None:
         return ()
     if not isinstance(spec.tuned, tuple) or len(spec.tuned) != 1:
-        raise ValueError(f"One setting is tuned, tuned={{'learning_rate': (one, other)}}, say, not {spec.tuned!r}.")
+        raise ValueError(
+            f"One setting is tuned, tuned={{'learning_rate': (one, other)}}, say, not {shown(spec.tuned)}."
+        )
     ((name, values),) = spec.tuned
     if not isinstance(values, tuple) or len(values) < 2:
-        raise ValueError(f"A setting is tuned over two values or more, {{{name!r}: (one, other)}}, not {values!r}.")
+        raise ValueError(
+            f"A setting is tuned over two values or more, {{{name!r}: (one, other)}}, not {shown(values)}."
+        )
     if name in dict(spec.changes) or name in dict(spec.factors or ()):
         raise ValueError(f"{name} is tuned, and so neither varied nor given a value of its own.")
     return spec.tuned
@@ -108,7 +113,8 @@ def _levels(papers: Algorithm, name: str, values: Sequence[Any]) -> list[Any]:
             return value(getattr(papers, name))
         except Exception as error:
             raise ValueError(
-                f"The function that {name} is varied by fails at the papers' {getattr(papers, name)!r}: {error}."
+                f"The function that {name} is varied by fails at the papers' {shown(getattr(papers, name))}: "
+                f"{said(error)}."
             ) from error
 
     return [level(value) for value in values]
@@ -164,7 +170,7 @@ def check_study(study: Study, algorithm: Algorithm | Foreign) -> None:
     of_gradients = study.kind in ("gradients", "near_true_gradients")
     if of_gradients and (type(study.pairs) is not int or study.pairs < LEAST_POOL):
         raise SpecError(
-            f"Gradients are estimated from a whole number of pairs, {LEAST_POOL:,} or more, not {study.pairs!r}."
+            f"Gradients are estimated from a whole number of pairs, {LEAST_POOL:,} or more, not {shown(study.pairs)}."
         )
     if (of_gradients or study.kind == "values") and not algorithm.value_baseline:
         raise SpecError(
@@ -262,7 +268,7 @@ def _check_large(pairs: object, algorithm: Algorithm) -> None:
     if type(pairs) is not int or pairs < algorithm.steps:
         raise SpecError(
             f"Large updates of {cls.__name__} are made on a whole number of pairs, no fewer than the {algorithm.steps} "
-            f"that it learns from itself, not {pairs!r}."
+            f"that it learns from itself, not {shown(pairs)}."
         )
 
 

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rlclaims.judging.baseline import Baseline, BaselineSpec
+from rlclaims.judging.evidence import ClaimError
 from rlclaims.judging.runs import RunsSpec
 from rlclaims.pytest_plugin.session import SEEDS, claim_session
+from rlclaims.shown import shown
 from rlclaims.study.studies import TWINS, Study
 
 if TYPE_CHECKING:
@@ -161,7 +163,12 @@ def gradients(
 
     Returns:
         What to assign to the fixture's name: `ppo_gradients = rlclaims.gradients(PPO)`.
+
+    Raises:
+        ClaimError: `near_true` is neither True nor False.
     """
+    if type(near_true) is not bool:
+        raise ClaimError(f"gradients(near_true={shown(near_true)}) is to be True or False.")
     study = Study("near_true_gradients" if near_true else "gradients", pairs)
     return _fixture(RunsSpec(algorithm, task, iterations, tuple(settings.items()), block, study))
 
@@ -249,7 +256,7 @@ def factorial(
     """
     factors = tuple((name, value) for name, value in settings.items() if isinstance(value, tuple))
     fixed = tuple((name, value) for name, value in settings.items() if not isinstance(value, tuple))
-    study = None if of is None else Study(str(of))
+    study = None if of is None else Study(of if isinstance(of, str) else shown(of))
     values = tuple(tuned.items()) if isinstance(tuned, Mapping) else tuned
     return _fixture(RunsSpec(algorithm, task, iterations, fixed, block, study, factors, full, values))
 
@@ -272,7 +279,7 @@ def baseline(name: str, *, runs: str | None = None) -> Any:
 
     fixture: Any = kept
     fixture.__rlclaims_baseline__ = spec
-    fixture.__doc__ = f"The baseline {name!r}."
+    fixture.__doc__ = f"The baseline {shown(name)}."
     return pytest.fixture(fixture)
 
 
@@ -287,10 +294,11 @@ def _fixture(spec: RunsSpec) -> Any:
 
     fixture: Any = on_the_profiles_task if spec.task is None else on_its_task
     fixture.__rlclaims_runs__ = spec
-    name, what = getattr(spec.algorithm, "__name__", spec.algorithm), "runs"
+    name, what = getattr(spec.algorithm, "__name__", None) or shown(spec.algorithm), "runs"
     if spec.study is not None:
         what = f"{spec.study.words} of runs"
     if spec.factors is not None:
         what = f"a factorial of {what}"
-    fixture.__doc__ = f"{what[0].upper()}{what[1:]} of {name} on {spec.task or 'the tasks of the profile'}."
+    where = spec.task if isinstance(spec.task, str) else "the tasks of the profile"
+    fixture.__doc__ = f"{what[0].upper()}{what[1:]} of {name} on {where}."
     return pytest.fixture(fixture)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rlclaims.shown import said, shown
+
 BOUNDS = ("mean_kl", "constraint", "exceedance", "held_out_agreement")
 """That the gate may be given."""
 TASK = "_claims_task"
@@ -212,13 +214,13 @@ def _bounds(given: Sequence[str], table: dict[str, Any]) -> dict[str, float]:
             found[name] = float(number)
         except ValueError:
             raise pytest.UsageError(
-                f"--claims-bound is a name and a number, mean_kl=0.02, say, not {text!r}."
+                f"--claims-bound is a name and a number, mean_kl=0.02, say, not {shown(text)}."
             ) from None
     for name, value in found.items():
         if name not in BOUNDS:
-            raise pytest.UsageError(f"The gate has no bound {name!r}; there are {', '.join(BOUNDS)}.")
+            raise pytest.UsageError(f"The gate has no bound {shown(name)}; there are {', '.join(BOUNDS)}.")
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-            raise pytest.UsageError(f"The gate's bound {name} is a positive number, not {value!r}.")
+            raise pytest.UsageError(f"The gate's bound {name} is a positive number, not {shown(value)}.")
     return {name: float(value) for name, value in found.items()}
 
 
@@ -275,7 +277,7 @@ def _profile(option: Any, table: dict[str, Any], known: "dict[str, Profile]") ->
 
     name = option.claims_profile or table.get("profile", "standard")
     if name not in known:
-        raise pytest.UsageError(f"There is no profile {name!r}; there are {', '.join(sorted(known))}.")
+        raise pytest.UsageError(f"There is no profile {shown(name)}; there are {', '.join(sorted(known))}.")
     profile, seeds = known[name], option.claims_seeds
     if seeds is None:
         return profile
@@ -299,18 +301,20 @@ def _table(path: Path) -> dict[str, Any]:
         table = tools.get("rlclaims", {}) if isinstance(tools, dict) else {}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
-        raise pytest.UsageError(f"{path} cannot be read: {error}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise pytest.UsageError(f"{path} cannot be read: {said(error)}.") from None
     kinds = {"profile": str, "store": str, "report": str, "profiles": dict, "gate": dict}
     if not isinstance(table, dict):
         raise pytest.UsageError("pyproject.toml: tool.rlclaims is a table, [tool.rlclaims].")
     for name, value in table.items():
         if name not in kinds:
-            raise pytest.UsageError(f"pyproject.toml: [tool.rlclaims] has {name!r}, and may have {', '.join(kinds)}.")
+            raise pytest.UsageError(
+                f"pyproject.toml: [tool.rlclaims] has {shown(name)}, and may have {', '.join(kinds)}."
+            )
         if not isinstance(value, kinds[name]):
             tables = {"profiles": "a table, [tool.rlclaims.profiles.NAME]", "gate": "a table, [tool.rlclaims.gate]"}
             what = tables.get(name, "a text")
-            raise pytest.UsageError(f"pyproject.toml: [tool.rlclaims] {name} is {what}, not {value!r}.")
+            raise pytest.UsageError(f"pyproject.toml: [tool.rlclaims] {name} is {what}, not {shown(value)}.")
     return table
 
 

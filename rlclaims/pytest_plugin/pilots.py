@@ -14,6 +14,7 @@ import pytest
 
 from rlclaims.judging.evidence import is_number
 from rlclaims.judging.terms import Pilot, setting_of
+from rlclaims.shown import malformed, read_json, shown
 
 FILE = "pilots.json"
 MOST = 1e100
@@ -30,19 +31,20 @@ def read_pilots(folder: Path) -> Mapping[str, Pilot]:
     if not path.exists():
         return {}
     try:
-        return {name: _read(pilot) for name, pilot in json.loads(path.read_text(encoding="utf-8")).items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise pytest.UsageError(f"{path} is no file of pilots ({error}); --claims-write-pilots makes one.") from None
+        return {name: _read(pilot) for name, pilot in read_json(path).items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        why = malformed(error)
+        raise pytest.UsageError(f"{path} is no file of pilots ({why}); --claims-write-pilots makes one.") from None
 
 
 def _read(pilot: dict[str, Any]) -> Pilot:
     read = Pilot(**{**pilot, "seeds": tuple(pilot["seeds"])})
     if not (is_number(read.standard_deviation) and 0 < read.standard_deviation < MOST):
-        raise ValueError(f"a standard deviation of {read.standard_deviation!r}")
+        raise ValueError(f"a standard deviation of {shown(read.standard_deviation)}")
     if len(read.seeds) < 2 or not all(type(seed) is int for seed in read.seeds):
-        raise ValueError(f"seeds {pilot['seeds']!r}")
+        raise ValueError(f"seeds {shown(pilot['seeds'])}")
     if read.seeds_used is not None and (type(read.seeds_used) is not int or read.seeds_used < 1):
-        raise ValueError(f"{read.seeds_used!r} seeds used")
+        raise ValueError(f"{shown(read.seeds_used)} seeds used")
     if not isinstance(read.quantity, str) or not isinstance(read.setting, str):
         raise ValueError("a quantity or a setting that is no text")
     return read

@@ -12,15 +12,16 @@ from filelock import FileLock, Timeout
 from rlclaims.adapters.foreign import Foreign
 from rlclaims.adapters.named import named
 from rlclaims.agents.algorithm import Algorithm
-from rlclaims.judging.baseline import Baseline, BaselineError, BaselineSpec, read_baseline
+from rlclaims.judging.baseline import Baseline, BaselineError, BaselineSpec, check_baseline, read_baseline
 from rlclaims.judging.claim import Claim
 from rlclaims.judging.evidence import ClaimError
-from rlclaims.judging.profile import Profile
+from rlclaims.judging.profile import MOST_ITERATIONS, Profile
 from rlclaims.judging.runs import SUBJECT, RunsSpec
 from rlclaims.judging.subjects import Subject, cells, check_playable, check_study, subject
 from rlclaims.judging.terms import Family, Pilot, Terms
 from rlclaims.pytest_plugin.options import TASK, Settings, settings
 from rlclaims.pytest_plugin.pilots import read_pilots
+from rlclaims.shown import shown
 from rlclaims.study.executor import Progress, TrainingError, cores, execute
 from rlclaims.study.plan import Plan, plan
 from rlclaims.study.simulated_executor import Told, make_simulated
@@ -99,6 +100,7 @@ class ClaimSession:
         Raises:
             BaselineError: there is none, or it is not as it was kept.
         """
+        check_baseline(spec)
         if spec not in self._baselines:
             self._baselines[spec] = read_baseline(spec, self.asked.baselines, wiring=not self.profile.evidence)
         return self._baselines[spec]
@@ -109,7 +111,8 @@ class ClaimSession:
         Raises:
             pytest.UsageError: it is of an algorithm that is to be named, and there is none of the name.
         """
-        algorithm = self.subject if spec.algorithm == SUBJECT else spec.algorithm
+        named = isinstance(spec.algorithm, str) and spec.algorithm == SUBJECT
+        algorithm = self.subject if named else spec.algorithm
         return replace(spec, algorithm=algorithm, wiring=not self.profile.evidence)
 
     @cached_property
@@ -302,11 +305,14 @@ class ClaimSession:
         Raises:
             SpecError: they cannot be made.
         """
-        if not isinstance(spec.task, str):
-            raise SpecError(f"A task is the name of an environment, such as 'Hopper-v5', not {spec.task!r}.")
+        # What is longer, or cannot be printed, is a slip that no registry's answer makes clearer.
+        if not isinstance(spec.task, str) or not spec.task.isprintable() or len(spec.task) > 500:
+            raise SpecError(f"A task is the name of an environment, such as 'Hopper-v5', not {shown(spec.task)}.")
         if type(spec.block) is not int or not 0 <= spec.block < 10:
-            raise SpecError(f"A block of seeds is a number from 0 to 9, not {spec.block!r}.")
+            raise SpecError(f"A block of seeds is a number from 0 to 9, not {shown(spec.block)}.")
         iterations = self.profile.iterations if spec.iterations is None else spec.iterations
+        if type(iterations) is int and iterations > MOST_ITERATIONS:
+            raise SpecError(f"Runs have at most {MOST_ITERATIONS:,} iterations, not {shown(iterations)}.")
         made = algorithms(spec)
         if not self.profile.evidence:
             iterations = min(iterations, self.profile.iterations) if type(iterations) is int else iterations
@@ -330,10 +336,12 @@ def algorithms(spec: RunsSpec) -> list[Algorithm | Foreign]:
         SpecError: it asks for none.
     """
     assert spec.task is not None
+    if type(spec.full) is not bool:
+        raise SpecError(f"A factorial is full or not, full=True or False, not {shown(spec.full)}.")
     if spec.factors == ():
         raise SpecError("A factorial varies settings: rlclaims.factorial(PPO, epochs=(10, 5)), say.")
     if spec.factors is not None and spec.study not in (None, FINAL_RETURNS):
-        raise SpecError(f"A factorial is of runs, or of='final_returns', not of {spec.study.kind!r}.")
+        raise SpecError(f"A factorial is of runs, or of='final_returns', not of {shown(spec.study.kind)}.")
     made: list[Algorithm | Foreign]
     if isinstance(spec.algorithm, Algorithm | Foreign):
         if spec.changes or spec.factors is not None:
@@ -346,7 +354,7 @@ def algorithms(spec: RunsSpec) -> list[Algorithm | Foreign]:
             raise SpecError(str(error)) from None
     else:
         raise SpecError(
-            f"Runs are of an algorithm, such as rlclaims.PPO or a subclass of it, not of {spec.algorithm!r}."
+            f"Runs are of an algorithm, such as rlclaims.PPO or a subclass of it, not of {shown(spec.algorithm)}."
         )
     if spec.study is not None:
         check_study(spec.study, made[0])

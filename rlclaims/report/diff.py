@@ -10,11 +10,9 @@ from rich.console import Console
 from rich.text import Text
 
 from rlclaims.judging.terms import setting_of
-from rlclaims.report.record import Json, RecordError, read
+from rlclaims.report.record import Json, RecordError, read, reading
 from rlclaims.report.table import grid, rows_by_section
 
-UNREADABLE = (KeyError, TypeError, AttributeError, ValueError)
-"""What a record raises that is not as its schema says."""
 NUMBERS = ("estimate", "lower", "upper")
 
 
@@ -147,14 +145,14 @@ def diff(before: Path, after: Path) -> Diff:
     records = [read(path) for path in (before, after)]
     outcomes, sessions = [], []
     for path, record in zip((before, after), records, strict=True):
-        try:
+        with reading(path):
             outcomes.append({r["name"]: _outcome(r) for r in (*record["claims"], *record["theorems"])})
             sessions.append(_session(record))
-        except UNREADABLE as error:
-            raise RecordError(f"{path} is no record of claims ({error!r}); pytest writes one.") from None
     for path, record, other in zip((before, after), records, reversed(records), strict=True):
-        if not record["profile"]["evidence"] and other["profile"]["evidence"]:
-            raise RecordError(f"{path} is of the profile {record['profile']['name']}, whose verdicts are no evidence.")
+        with reading(path):
+            counts, name = record["profile"]["evidence"], record["profile"]["name"]
+        if not counts and other["profile"].get("evidence"):
+            raise RecordError(f"{path} is of the profile {name}, whose verdicts are no evidence.")
     names = dict.fromkeys(name for found in outcomes for name in found)
     sections = list(dict.fromkeys(map(_section, names)))
     ordered = sorted(names, key=lambda name: sections.index(_section(name)))

@@ -14,6 +14,7 @@ from rich.console import Console
 from rlclaims.judging.profile import DEVELOPMENT_SEEDS, MOST_SEEDS
 from rlclaims.report.record import Json
 from rlclaims.report.table import grid
+from rlclaims.shown import malformed, read_json, shown
 from rlclaims.stats.detector import detected, sessions_until_alarm
 
 FORMAT = 1
@@ -25,6 +26,10 @@ BLOCKS = 10
 """Blocks of seeds that claims may ask for; each session has them all for itself."""
 MOST_NIGHTS = 200_000
 """Sessions that there are seeds for."""
+
+
+UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError)
+"""What is raised by a file that is none."""
 
 
 class NightsError(ValueError):
@@ -111,19 +116,22 @@ def read_nights(path: Path, run_length: int, subject: str | None) -> Nights:
     Raises:
         NightsError: it is no such file, of another subject, or there is no folder to write it into.
     """
-    if not path.exists():
+    try:
+        there = path.exists()
+        document = read_json(path) if there else {}
+        # What is no table holds nothing that could be asked for.
+        nights = _read(path, dict(document)) if there else Nights(path, run_length, subject)
+    except UNREADABLE as error:
+        raise NightsError(
+            f"{shown(str(path))[1:-1]} is no file of --claims-nightly ({malformed(error)}); name another, or delete it "
+            "to begin again."
+        ) from None
+    if not there:
         if not path.absolute().parent.is_dir():
             raise NightsError(
                 f"There is no folder {path.absolute().parent} for --claims-nightly {path}: make it first."
             )
-        return Nights(path, run_length, subject)
-    try:
-        nights = _read(path, json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise NightsError(
-            f"{path} is no file of --claims-nightly ({type(error).__name__}: {error}); name another, or delete it to "
-            "begin again."
-        ) from None
+        return nights
     if nights.subject != subject:
         raise NightsError(f"{path} is of {nights.subject}, and this session of {subject}: name another file.")
     return nights
@@ -131,13 +139,13 @@ def read_nights(path: Path, run_length: int, subject: str | None) -> Nights:
 
 def _read(path: Path, document: dict[str, Any]) -> Nights:
     if document["format"] != FORMAT:
-        raise ValueError(f"of form {document['format']!r}, and this version reads {FORMAT}")
+        raise ValueError(f"of form {shown(document['format'])}, and this version reads {FORMAT}")
     claims, sessions, run_length = document["claims"], document["sessions"], document["run_length"]
     values = {str(digest): float(claim["value"]) for digest, claim in claims.items()}
     if type(sessions) is not int or not 0 <= sessions < MOST_NIGHTS:
-        raise ValueError(f"{sessions!r} sessions")
+        raise ValueError(f"{shown(sessions)} sessions")
     if type(run_length) is not int or run_length < 1:
-        raise ValueError(f"a run length of {run_length!r}")
+        raise ValueError(f"a run length of {shown(run_length)}")
     if not all(0 <= value < math.inf for value in values.values()):
         raise ValueError("a claim's value that is no number from 0 up")
     names = {str(digest): str(claim["name"]) for digest, claim in claims.items()}

@@ -6,7 +6,8 @@ Its form is `claims.schema.json` beside this file; `FORMAT` goes up when a reade
 import hashlib
 import json
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
@@ -14,7 +15,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+from jinja2 import UndefinedError
+
 from rlclaims.judging.profile import Profile
+from rlclaims.shown import malformed, read_json, shown
 
 FORMAT = 3
 SCHEMA = Path(__file__).with_name("claims.schema.json")
@@ -96,8 +100,27 @@ def write(results: Iterable[Json], profile: Profile, first_seed: int, folder: Pa
     return path
 
 
+UNREADABLE = (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, UndefinedError)
+"""What is raised by a record that is not as its schema says, wherever it is used."""
+
+
 class RecordError(ValueError):
     """A record that cannot be read, in one sentence."""
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Say that a file is no record where that shows only as it is used.
+
+    Raises:
+        RecordError: it is none.
+    """
+    try:
+        yield
+    except RecordError:
+        raise
+    except UNREADABLE as error:
+        raise RecordError(f"{path} is no record of claims ({malformed(error)}); pytest writes one.") from error
 
 
 def read(path: Path) -> Json:
@@ -106,17 +129,17 @@ def read(path: Path) -> Json:
     Raises:
         RecordError: there is none of today's form.
     """
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+    with reading(path):
+        record = read_json(path)
         found = record["format"]
         if found == FORMAT:
             record.setdefault("theorems", [])  # which came later
             if not all(isinstance(result["name"], str) for result in (*record["claims"], *record["theorems"])):
                 raise ValueError("a claim without a name")
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise RecordError(f"{path} is no record of claims ({error}); pytest writes one.") from None
     if found != FORMAT:
-        raise RecordError(f"{path} is a record of form {found}, and this version reads {FORMAT}; run pytest again.")
+        raise RecordError(
+            f"{path} is a record of form {shown(found)}, and this version reads {FORMAT}; run pytest again."
+        )
     return dict(record)
 
 

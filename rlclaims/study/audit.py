@@ -1,7 +1,6 @@
 """What is in a store, and whether it is whole: for `rlclaims store`, and for a seed that is trained again."""
 
 import hashlib
-import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy.typing as npt
 import safetensors
 import safetensors.numpy
 
+from rlclaims.shown import malformed, read_json
 from rlclaims.study.executor import execute
 from rlclaims.study.plan import plan
 from rlclaims.study.spec import RunSpec
@@ -38,7 +38,7 @@ def stored_runs(store: Store) -> Iterator[StoredRun]:
     """All runs of a store, by name."""
     for folder in sorted((store.root / "runs").glob("[!.]*/")):
         try:
-            description = dict(json.loads((folder / "run.json").read_text()))
+            description = dict(read_json(folder / "run.json"))
         except UNREADABLE:
             description = {}
         yield StoredRun(folder, description, sum(path.stat().st_size for path in folder.iterdir()))
@@ -52,12 +52,12 @@ def problems(store: Store) -> Iterator[str]:
         try:
             wrong = list(_wrong(run.folder))
         except UNREADABLE as error:
-            wrong = [f"cannot be read ({type(error).__name__}: {error})"]
+            wrong = [f"cannot be read ({malformed(error)})"]
         yield from (f"{run.folder.name}: {sentence}; delete the folder, and it is trained again" for sentence in wrong)
 
 
 def _wrong(folder: Path) -> Iterator[str]:
-    described = json.loads((folder / "run.json").read_text())
+    described = read_json(folder / "run.json")
     if not folder.name.endswith(described["digest"][:32]):
         yield "run.json is of another run"
     for digest, name in CHECKED.items():
@@ -68,7 +68,7 @@ def _wrong(folder: Path) -> Iterator[str]:
     if finished and (len(theta_KP) != iterations + 1 or not np.isfinite(theta_KP).all()):
         yield f"it has {len(theta_KP)} policies, of which some may not be finite, for {iterations} iterations"
     for path, study in study_files(folder):
-        measured = json.loads(path.read_text())
+        measured = read_json(path)
         if series_digest(measured["series"]) != measured["sha256"]:
             yield f"{path.name} is not what was written"
         for name, values in measured["series"].items():

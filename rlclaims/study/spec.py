@@ -5,17 +5,20 @@ import importlib.util
 import math
 import re
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from rlclaims.adapters.foreign import Foreign
 from rlclaims.agents.algorithm import Algorithm
+from rlclaims.shown import shown
 from rlclaims.sim.tasks import task_named
 from rlclaims.training import HELD_OUT_EVERY
 
 Json = dict[str, Any]
+MOST_DEEP = 10
+"""Of tuples in tuples, in a setting."""
 
 
 class SpecError(ValueError):
@@ -86,7 +89,7 @@ def checked(spec: RunSpec) -> RunSpec:
     except ValueError as error:
         raise SpecError(str(error)) from None
     if type(spec.iterations) is not int or spec.iterations < 1:
-        raise SpecError(f"{cls.__name__} needs a whole number of iterations from 1 up, not {spec.iterations!r}.")
+        raise SpecError(f"{cls.__name__} needs a whole number of iterations from 1 up, not {shown(spec.iterations)}.")
     if spec.seed < 0:
         raise SpecError(f"A seed is a number from 0 up, not {spec.seed}.")
     if "." in cls.__qualname__:
@@ -104,11 +107,11 @@ def checked(spec: RunSpec) -> RunSpec:
         spec.algorithm.check()
     except ValueError as error:
         raise SpecError(str(error)) from None
-    for name, value in asdict(spec.algorithm).items():
+    for name, value in ((field.name, getattr(spec.algorithm, field.name)) for field in fields(spec.algorithm)):
         if not _plain(value):
             raise SpecError(
-                f"{cls.__name__}.{name} is {value!r}; settings are finite numbers, strings, booleans, None or tuples "
-                "of them, so that a run can be named by them."
+                f"{cls.__name__}.{name} is {shown(value)}; settings are finite numbers, strings, booleans, None or "
+                "tuples of them, so that a run can be named by them."
             )
     return spec
 
@@ -125,9 +128,9 @@ def source_file(cls: type) -> Path:
     return Path(file)
 
 
-def _plain(value: object) -> bool:
+def _plain(value: object, deep: int = 0) -> bool:
     if isinstance(value, tuple):
-        return all(_plain(entry) for entry in value)
+        return deep < MOST_DEEP and all(_plain(entry, deep + 1) for entry in value)
     if isinstance(value, float):
         return math.isfinite(value)
     return value is None or isinstance(value, bool | int | str)

@@ -29,6 +29,7 @@ import numpy as np
 import safetensors.numpy
 
 from rlclaims.checkpoints import History, Start, arrays_of, start_from
+from rlclaims.shown import read_json
 from rlclaims.study.digest import library_versions, measurement_digest, run_digest, study_digest
 from rlclaims.study.spec import RunSpec, SpecError
 from rlclaims.study.studies import Study
@@ -228,7 +229,7 @@ def _put_measured(path: Path, failure: str | None, series: dict[str, list[float]
 
 
 def _read_measured(path: Path) -> Measured:
-    data = json.loads(path.read_text())
+    data = read_json(path)
     if series_digest(data["series"]) != data["sha256"]:
         raise ValueError(f"{path} is not what was written.")
     return Measured(data["failure"], data["series"])

@@ -1,0 +1,141 @@
+"""Rubbish for every place where input comes in, and what is asked of the answer: one sentence, or none at all."""
+
+import json
+import math
+import re
+from dataclasses import fields
+from decimal import Decimal
+from fractions import Fraction
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+import rlclaims
+
+ALGORITHMS = (
+    rlclaims.PPO, rlclaims.PPOM, rlclaims.PPOMAtPPOsRates, rlclaims.PPONoClip, rlclaims.TRPO, rlclaims.TRPOPlus
+)  # fmt: skip
+
+# What only a traceback from below, or the wrong layer, would say.
+BELOW = re.compile(
+    r"Traceback|RecursionError|MemoryError|object is not|object has no|unsupported operand|not supported between|"
+    r"unhashable|ambiguous|int_max_str_digits|NoneType|positional argument|<lambda>|got multiple values"
+)
+
+
+class Unprintable:
+    """Nobody can say what it is."""
+
+    def __repr__(self):
+        raise RuntimeError("no")
+
+
+class Contrary:
+    """Cannot be compared."""
+
+    def __eq__(self, other):
+        raise RuntimeError("no")
+
+    __hash__ = None
+
+
+TEXTS = (
+    "", " ", "\0", "\n", "PPO", "../..", "/", "a" * 300, "é\nn", "\ud800", "nan", "Hopper-v5 ", "hopper-v5", "Hopper",
+    "gymnasium:Hopper-v5", "nowhere:Hopper-v5", ":", "::", "a:b:c", ".", "..", "Hopper-v99", "{}", "{0.__class__}",
+    "-1", "%s", "os:getcwd", "sb3:", "sb3:PPO", "sb3:DQN", "cleanrl:", "cleanrl:/", ".a:b", "rlclaims:PPO", "--", "=",
+)  # fmt: skip
+NUMBERS = (
+    0, -1, 1, 2, 3, 5, 10**6, 10**18, 10**400, -(10**400), 10**5000, 0.0, -0.0, 5e-324, 1e-30, 0.5, 1.0, 2.5, 1e30,
+    1.7e308, math.inf, -math.inf, math.nan, np.float64(0.1), np.float32("nan"), np.int64(3), np.bool_(True), 1j,
+    Decimal("0.1"), Decimal("NaN"), Fraction(1, 3), True, False,
+)  # fmt: skip
+THINGS = (
+    None, (), (0,), (1,), (64, 64), (math.nan,), (None, None), (1, 2), (1, "a"), [], [1], {}, {"a": 1}, set(), b"x",
+    range(3), np.zeros(2), np.array(["a"]), object(), int, rlclaims.PPO, print, Unprintable(), Contrary(), Unprintable,
+    ((), ()), ("x" * 3000,), (10**18, 64), (True,), (64.0,), Ellipsis,
+)  # fmt: skip
+
+
+def deep(n, leaf=()):
+    for _ in range(n):
+        leaf = (leaf,)
+    return leaf
+
+
+texts = st.one_of(st.sampled_from(TEXTS), st.text(max_size=20))
+numbers = st.one_of(st.sampled_from(NUMBERS), st.integers(), st.floats())
+rubbish = st.one_of(texts, numbers, st.sampled_from(THINGS), st.sampled_from([deep(5), deep(3000)]))
+plain = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.sampled_from(TEXTS[:-8])),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+"""What JSON and TOML can say."""
+
+
+def changes_of(algorithm):
+    """Some settings of an algorithm, most of them rubbish, now and then a name that is none."""
+    names = [field.name for field in fields(algorithm)]
+    name = st.one_of(*[st.sampled_from(names)] * 5, st.sampled_from(["learnin_rate", "é", ""]))
+    usual = st.sampled_from([64, 2, 1, 0.1, 1e-3, 10.0, (8,), (), None, True, False, "xavier", "relu", "rewards"])
+    return st.dictionaries(name, st.one_of(rubbish, usual), min_size=1, max_size=2)
+
+
+def check_sentence(text, *, parts=1):
+    """Whether it is one line that a person can read, to its full stop.
+
+    `parts` is how many sentences of as many mistakes may stand below each other.
+    """
+    lines = text.split("\n")
+    assert len(lines) <= parts, f"not one line: {text!r}"
+    for line in lines:
+        assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", line), f"not printable: {line!r}"
+        assert re.search(r"[.?!]$|[.?!] \([^()]*( of .*)?\)$", line), f"no full stop: {line!r}"
+        assert len(line) < 2000, f"endless: {line[:200]!r}"
+        assert not BELOW.search(line), f"from below: {line!r}"
+
+
+def outcome(call, refusal):
+    """ "accepted" or "refused", of a call that ends well or raises the refusal with a sentence."""
+    try:
+        call()
+    except refusal as error:
+        check_sentence(str(error))
+        return "refused"
+    return "accepted"
+
+
+class Taking(pytest.Function):
+    nodeid = "test_it.py::test_it"
+    __hash__ = object.__hash__
+
+
+def item_taking(fixtures):
+    """A test of pytest's that takes fixtures, by their names, without a file that it is in."""
+    item = object.__new__(Taking)
+    definitions = {name: [SimpleNamespace(func=made._get_wrapped_function())] for name, made in fixtures.items()}
+    item._fixtureinfo = SimpleNamespace(name2fixturedefs=definitions, argnames=tuple(fixtures))
+    return item
+
+
+def mutated(draw, document):
+    """A JSON document with a few places of it replaced, left out, or added to."""
+    document = json.loads(json.dumps(document))
+    for _ in range(draw(st.integers(1, 3))):
+        where = document
+        while isinstance(where, dict | list) and where:
+            keys = sorted(where) if isinstance(where, dict) else list(range(len(where)))
+            key = draw(st.sampled_from(keys))
+            inner = where[key]
+            if not isinstance(inner, dict | list) or not inner or draw(st.integers(0, 3)) == 0:
+                if draw(st.booleans()):
+                    where[key] = draw(plain)
+                else:
+                    del where[key]
+                break
+            where = inner
+        else:
+            return draw(plain)
+    return document

@@ -1,0 +1,546 @@
+"""The places where input comes in, each as a function that draws bad input and tells how it ended."""
+
+import json
+import math
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from bad_input import (
+    ALGORITHMS, NUMBERS, Contrary, TEXTS, changes_of, check_sentence, item_taking, mutated, numbers, outcome, plain, rubbish, texts
+)  # fmt: skip
+from hypothesis import strategies as st
+import records
+from typer.testing import CliRunner
+
+import rlclaims
+from rlclaims import cli
+from rlclaims.adapters.loop import Loop
+from rlclaims.adapters.named import named
+from rlclaims.adapters.script import Script
+from rlclaims.cli import app
+from rlclaims.judging.baseline import _checksum
+from rlclaims.judging.profile import PROFILES
+from rlclaims.pytest_plugin.options import Settings, _resolved, project_of, store_folder
+from rlclaims.pytest_plugin.pilots import read_pilots
+from rlclaims.pytest_plugin.session import ClaimSession
+from rlclaims.pytest_plugin.trace import _imagined
+from rlclaims.report.nights import NightsError, read_nights
+from rlclaims.study.plan import cohorts, plan
+from rlclaims.study.spec import RunSpec
+from rlclaims.study.store import series_digest
+from rlclaims.judging.terms import Family
+
+# ---- options and pyproject.toml
+
+
+def toml(value):
+    match value:
+        case bool():
+            return str(value).lower()
+        case float():
+            return "nan" if math.isnan(value) else str(value)
+        case int():
+            return str(value)
+        case str():
+            return json.dumps(value)
+        case list():
+            return f"[{', '.join(map(toml, value))}]"
+        case dict():
+            return f"{{{', '.join(f'{json.dumps(k)} = {toml(v)}' for k, v in value.items())}}}"
+    return "0"
+
+
+FIELDS = ["tasks", "iterations", "looks", "alpha", "family_rate", "evidence", "name", "é", "seeds"]
+like = st.sampled_from(
+    [["Hopper-v5"], ["x"], [], [6, 8], [5], [6, 6], [4], [1000, 10**30], 1, 0, 10**7, 0.05, 0.5, 1e-9, True, "a"]
+)
+profile_tables = st.dictionaries(
+    st.one_of(st.sampled_from(["smoke", "standard", "mine", "é"]), st.text(max_size=5)),
+    st.one_of(plain, st.dictionaries(st.sampled_from(FIELDS), st.one_of(like, plain), max_size=3)),
+    max_size=2,
+)
+gate_tables = st.dictionaries(
+    st.sampled_from(["subject", "mean_kl", "constraint", "exceedance", "held_out_agreement", "é", "kl"]),
+    st.one_of(plain, st.just("rlclaims:PPO"), st.just(0.1)),
+    max_size=3,
+)
+tables = st.fixed_dictionaries(
+    {},
+    optional={
+        "profile": st.one_of(plain, st.sampled_from(["smoke", "mine"])),
+        "store": plain,
+        "report": plain,
+        "profiles": st.one_of(profile_tables, plain),
+        "gate": st.one_of(gate_tables, plain),
+        "é": plain,
+        "seeds": plain,
+    },
+)
+malformed = st.sampled_from(
+    ["[", "[tool", "tool = 1", "tool = []", "[tool]\nrlclaims = 3", "[[tool.rlclaims]]", "[tool.rlclaims]\na = ",
+     "\0", "é = 1", "a = " + "[" * 5000, "[tool.rlclaims]\nprofile = 'x'\nprofile = 'y'", "\ufeff[tool.rlclaims]",
+     "[tool.rlclaims.profiles.a.b.c.d]", "a = " + "{b=" * 3000]
+)  # fmt: skip
+pyprojects = st.one_of(
+    tables.map(lambda table: f"tool = {{rlclaims = {toml(table)}}}"), plain.map(lambda x: f"tool = {{rlclaims = {toml(x)}}}"),
+    malformed, st.text(max_size=20), st.just(""),
+)  # fmt: skip
+whole = st.one_of(st.none(), st.none(), st.integers(-2, 1100), st.sampled_from([n for n in NUMBERS if type(n) is int and abs(n) < 10**4000]))
+flags = st.sampled_from([False, False, False, True])
+
+
+def write(path, text):
+    path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
+
+
+def options(draw, folder):
+    write(folder / "pyproject.toml", draw(pyprojects))
+    (folder / "night.json").unlink(missing_ok=True)
+    option = SimpleNamespace(
+        claims_profile=draw(st.one_of(st.none(), st.sampled_from(["smoke", "standard", "mine"]), texts)),
+        claims_seeds=draw(whole),
+        claims_first_seed=draw(whole) or 0,
+        claims_dry_run=draw(flags),
+        claims_strict=draw(flags),
+        claims_store=draw(st.one_of(st.none(), texts)),
+        claims_report=draw(st.one_of(st.none(), texts)),
+        claims_processes=draw(whole),
+        claims_replay=draw(whole),
+        claims_ahead=draw(flags),
+        claims_subject=draw(st.one_of(st.none(), texts)),
+        claims_bound=draw(
+            st.one_of(
+                st.none(),
+                st.lists(
+                    st.one_of(
+                        texts,
+                        st.sampled_from(
+                            ["mean_kl=0.1", "mean_kl=", "mean_kl=nan", "mean_kl=1e999", "=1", "mean_kl=1_0", "kl=1"]
+                        ),
+                    ),
+                    max_size=2,
+                ),
+            )
+        ),
+        claims_nightly=draw(
+            st.one_of(
+                st.none(),
+                st.sampled_from([str(folder / "night.json"), str(folder), str(folder / "no" / "night.json")]),
+                texts,
+            )
+        ),
+        claims_run_length=draw(whole),
+        claims_write_pilots=draw(flags),
+    )
+    config = SimpleNamespace(option=option, rootpath=folder)
+
+    def resolve():
+        asked = _resolved(config)
+        session = ClaimSession(asked)
+        session.seeds(9, asked.profile.seeds)
+        if asked.subject is not None:
+            _ = session.subject
+        if asked.store.resolve().is_relative_to(folder):  # nothing is written elsewhere
+            session.prepare_store()
+        project_of(folder)
+        store_folder(None, folder)
+
+    return outcome(resolve, pytest.UsageError)
+
+
+# ---- what a fixture stands for
+
+
+def claim_session(folder, profile="standard"):
+    chosen = replace(PROFILES[profile], looks=(5,), tasks=("InvertedPendulum-v5",))
+    return ClaimSession(
+        Settings(
+            chosen, tuple(PROFILES), 0, folder / "store", folder / "report", folder, 2, False, None, {}, False, None
+        )
+    )
+
+
+def accepted_runs(session, item):
+    """What a session does with runs before they are trained, all of it."""
+    session.check([item])
+    specs = [spec for spec in session.runs_of(item).values()]
+    n = session.profile.seeds
+    wanted, studied = session.wanted([item], n), session.studied([item], n)
+    for run in wanted[:1]:
+        assert RunSpec.from_json(json.loads(json.dumps(run.to_json()))) == run
+    planned = plan(wanted, session.store)
+    assert planned.missing
+    cohorts(planned.missing, 2)
+    for run, study in studied[:1]:
+        assert not session.store.has_study(run, study)
+        study.expected_steps(run)
+    for spec in specs:
+        repr(_imagined(spec, session.run_specs(spec, n), 0))
+    session.prepare_store()
+    session.store.folder(wanted[0]).mkdir(exist_ok=True)
+    session.store.folder(wanted[0]).rmdir()
+
+
+KINDS = {
+    "runs": rlclaims.runs,
+    "twins": rlclaims.twins,
+    "landscape": rlclaims.landscape,
+    "late_updates": rlclaims.late_updates,
+    "large_updates": rlclaims.large_updates,
+    "gradients": rlclaims.gradients,
+    "values": rlclaims.values,
+    "final_returns": rlclaims.final_returns,
+    "factorial": rlclaims.factorial,
+}
+usual_tasks = st.sampled_from([None, "InvertedPendulum-v5", "Hopper-v5"])
+
+
+def checked_runs(draw, folder, make):
+    session = claim_session(folder, draw(st.sampled_from(["standard", "standard", "smoke"])))
+
+    def check():
+        accepted_runs(session, item_taking({"mine": make()}))
+
+    return outcome(check, (pytest.UsageError, rlclaims.ClaimError))
+
+
+def specs(draw, folder):
+    """Arguments of the functions that make fixtures."""
+    kind = draw(st.sampled_from(sorted(KINDS)))
+    algorithm = draw(st.one_of(st.sampled_from(ALGORITHMS), st.sampled_from(ALGORITHMS), rubbish))
+    known = {"iterations": rubbish, "block": rubbish}
+    if kind in ("large_updates", "gradients"):
+        known["pairs"] = rubbish
+    if kind == "gradients":
+        known["near_true"] = rubbish
+    if kind == "factorial":
+        known |= {"of": st.one_of(rubbish, st.just("final_returns")), "full": rubbish, "tuned": st.one_of(
+            rubbish, st.dictionaries(st.sampled_from(["learning_rate", "epochs", "é"]), rubbish, max_size=2))}  # fmt: skip
+    given = draw(st.fixed_dictionaries({}, optional=known))
+    if kind == "large_updates":
+        given.setdefault("pairs", 4096)
+    if draw(st.integers(0, 2)) == 0 and isinstance(algorithm, type) and issubclass(algorithm, rlclaims.Algorithm):
+        given |= draw(changes_of(algorithm))
+    if kind == "factorial" and draw(st.booleans()):
+        pair = st.one_of(st.tuples(rubbish, rubbish), st.just((1e-3, 1e-4)), st.just((lambda x: x, lambda x: 1 / 0)))
+        given |= draw(st.dictionaries(st.sampled_from(["learning_rate", "epochs", "gamma", "é"]), pair, max_size=2))
+    task = draw(st.one_of(usual_tasks, usual_tasks, rubbish))
+    return checked_runs(draw, folder, lambda: KINDS[kind](algorithm, task, **given))
+
+
+def settings(draw, folder):
+    """Settings of an algorithm, in a class's or in an instance of it."""
+    algorithm = draw(st.sampled_from(ALGORITHMS))
+    changes = draw(changes_of(algorithm))
+    return checked_runs(draw, folder, lambda: rlclaims.runs(algorithm, "InvertedPendulum-v5", iterations=2, **changes))
+
+
+def instances(draw, folder):
+    algorithm = draw(st.sampled_from(ALGORITHMS))
+    changes = {name: value for name, value in draw(changes_of(algorithm)).items() if hasattr(algorithm, name)}
+    return outcome(lambda: algorithm(**changes), ValueError)
+
+
+def tasks(draw, folder):
+    task = draw(texts)
+    return checked_runs(draw, folder, lambda: rlclaims.runs(rlclaims.PPO, task))
+
+
+def adapters(draw, folder):
+    """Somebody else's training."""
+    from rlclaims.adapters.sb3 import SB3
+
+    write(folder / "script.py", "pass\n")
+    script = str(folder / "script.py")
+    made = draw(
+        st.one_of(
+            st.tuples(
+                st.just(SB3),
+                st.just({}),
+                st.fixed_dictionaries(
+                    {"name": st.one_of(rubbish, st.sampled_from(["PPO", "A2C", "TRPO", "DQN"]))},
+                    optional={
+                        "policy": rubbish,
+                        "environments": rubbish,
+                        "normalize": rubbish,
+                        "settings": rubbish,
+                        "n_steps": rubbish,
+                        "gamma": rubbish,
+                        "batch_size": rubbish,
+                        "clip_range": rubbish,
+                        "policy_kwargs": st.one_of(rubbish, plain),
+                    },
+                ),
+            ),
+            st.tuples(
+                st.just(Script),
+                st.just({"path": script, "steps_between_updates": 2048}),
+                st.fixed_dictionaries(
+                    {},
+                    optional={
+                        "path": rubbish,
+                        "steps_between_updates": rubbish,
+                        "arguments": st.one_of(rubbish, st.tuples(texts), st.tuples(rubbish)),
+                        "epsilon": rubbish,
+                    },
+                ),
+            ),
+            st.tuples(
+                st.just(Loop),
+                st.just({"function": "small_runs:trained", "steps_between_updates": 2048}),
+                st.fixed_dictionaries(
+                    {},
+                    optional={
+                        "function": rubbish,
+                        "steps_between_updates": rubbish,
+                        "epsilon": rubbish,
+                        "held_out": rubbish,
+                    },
+                ),
+            ),
+        )
+    )
+    cls, usual, given = made
+    try:
+        adapter = cls(**{**usual, **given})
+    except ValueError as error:
+        check_sentence(str(error))
+        return "refused"
+    task = draw(st.one_of(st.just("Pendulum-v1"), st.just("Pendulum-v1"), texts))
+    return checked_runs(draw, folder, lambda: rlclaims.runs(adapter, task))
+
+
+def subjects(draw, folder):
+    name = draw(st.one_of(texts, st.tuples(texts, texts).map(":".join)))
+    return outcome(lambda: named(name), ValueError)
+
+
+# ---- declarations
+
+
+def declarations(draw, folder):
+    here = rlclaims.source("here")
+    kind = draw(st.sampled_from(["claim", "theorem", "family", "source"]))
+    if kind == "family":
+        given = draw(st.fixed_dictionaries({"name": rubbish, "size": rubbish}, optional={"rate": rubbish}))
+        name = given.pop("name")
+        return outcome(lambda: rlclaims.family(name, **given), rlclaims.ClaimError)
+    usual = {"id": "a/b", "source": here, "says": "a", "means": "b"}
+    known = dict.fromkeys([*usual, "expected", "evidence"], rubbish)
+    if kind == "source":
+        where, work = draw(rubbish), draw(rubbish)
+
+        def declare_source():
+            made = rlclaims.source(where, work)
+            rlclaims.claim("a/b", made, says="a", means="b")
+            str(made)
+
+        return outcome(declare_source, rlclaims.ClaimError)
+    if kind == "claim":
+        known |= dict.fromkeys(["margin", "family"], rubbish)
+        known["profiles"] = st.one_of(rubbish, st.lists(rubbish, max_size=2))
+    given = {**usual, **draw(st.fixed_dictionaries({}, optional=known))}
+    function = draw(st.one_of(st.just(None), rubbish))
+
+    def declare():
+        declared = getattr(rlclaims, kind)(**given)
+        if function is not None:
+            declared(function)
+        def test():
+            pass
+        declared(test)
+        hash(getattr(test, f"__rlclaims_{kind}__"))
+        f"{getattr(test, f'__rlclaims_{kind}__')!r} {getattr(test, f'__rlclaims_{kind}__').source}"
+
+    return outcome(declare, rlclaims.ClaimError)
+
+
+def baselines(draw, folder):
+    """Names of baselines, and files that are none."""
+    name, runs = draw(st.one_of(rubbish, st.just("mine"), st.just("mine"))), draw(st.one_of(st.none(), rubbish))
+    document = {
+        "format": 1, "created": "", "profile": "standard", "environment": {"packages": {"torch": "1"}},
+        "runs": [{"fixture": "ppo", "kind": "runs", "pairs": None, "task": "Hopper-v5", "steps": 4, "seeds": [0, 1],
+                  "measured": [{"quantity": "q", "log_scale": False, "values": [1.0, None]}]}],
+    }  # fmt: skip
+    document = mutated(draw, document)
+    if draw(st.integers(0, 3)) and isinstance(document, dict):
+        document["sha256"] = _checksum(document)
+    write(folder / "mine.json", draw(files_of(document)))
+    session = claim_session(folder)
+
+    def check():
+        session.check([item_taking({"before": rlclaims.baseline(name, runs=runs)})])
+
+    return outcome(check, pytest.UsageError)
+
+
+def files_of(document):
+    """The document as a file, or now and then no JSON at all."""
+    text = st.just(json.dumps(document))
+    return st.one_of(
+        text, text, text,
+        st.sampled_from(["", "\0", "[" * 100_000, '{"a":' * 50_000, "null", "NaN", "[]", "1" * 5000, '"\\ud800"', b"\xff\xfe", b"\x1f\x8b\x08"]),
+        st.binary(max_size=20), text.map(lambda whole: whole[: len(whole) // 2]),
+    )  # fmt: skip
+
+
+def nights(draw, folder):
+    document = {
+        "format": 1, "run_length": 1000, "subject": None, "sessions": 2,
+        "claims": {"ab": {"name": "a/b", "value": 0.5}},
+        "last": [{"session": 2, "date": "2026-01-01", "seeds": [0, 5], "e_values": {"a/b": 1.0}, "alarms": []}],
+    }  # fmt: skip
+    path = folder / "nights.json"
+    write(path, draw(files_of(mutated(draw, document))))
+
+    def read():
+        found = read_nights(path, 1000, None)
+        float(found.threshold(["ab", "c"])), found.first_seed
+        night = {"sha256": "ab", "e_value": 1.0, "value": 1.0, "threshold": 1e3, "alarm": False}
+        found.after([{"name": "a/b", "night": night}], 5).write()
+
+    return outcome(read, NightsError)
+
+
+def pilots(draw, folder):
+    document = {
+        "a/b": {"standard_deviation": 0.1, "seeds": [10000, 10001], "quantity": "q", "setting": "s", "seeds_used": 2}
+    }
+    write(folder / "pilots.json", draw(files_of(mutated(draw, document))))
+
+    def read():
+        for pilot in read_pilots(folder).values():
+            assert pilot.standard_deviation_bound > 0
+            pilot.fits("q", "s", (1,))
+
+    return outcome(read, pytest.UsageError)
+
+
+# ---- the command, and the files that it reads
+
+
+def command(folder, *arguments):
+    """How the command ends: an exit of 1 is an answer, of 2 a refusal in a sentence on standard error."""
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    if result.exit_code in (0, 1):
+        return "accepted"
+    assert result.exit_code == 2
+    if not result.stderr.startswith("Usage: "):  # typer's own refusal, in a box
+        check_sentence(result.stderr.removesuffix("\n"))
+    return "refused"
+
+
+def whole_record():
+    part = records.evidence()
+    joined = {"operator": "all", "verdict": "supported", "reason": None, "parts": [part, part]}
+    measured = [{"quantity": "q", "log_scale": False, "values": [1.0, 2.0, None, 3.0, 4.0, 5.0]}]
+    runs = [{**records.CLAIM["runs"][0], "measured": measured}]
+    night = {"sha256": "ab", "e_value": 1.0, "value": 2.0, "threshold": 100.0, "alarm": False}
+    return records.record(
+        records.claim("section/claim", runs=runs),
+        records.claim("section/joined", evidence=joined),
+        records.claim("section/open", "inconclusive", night=night),
+        records.claim("section/error", "error"),
+        records.theorem("theory/theorem"),
+    )
+
+
+def collected(folder):
+    here = rlclaims.source("here")
+    claim = rlclaims.Claim("section/claim", here, "It is so.", "The number is so.")
+    session = SimpleNamespace(asked=SimpleNamespace(baselines=folder / "baselines"))
+    found = SimpleNamespace(
+        declared=claim, name=claim.id, test="test_it.py::test_claim", file=folder / "test_it.py", line=1, runs={},
+        family=Family("test_it.py", 5, 0.05), record=folder / "claims.json", session=session,
+    )  # fmt: skip
+    return [found, SimpleNamespace(**{**vars(found), "name": "section/joined", "declared": replace(claim, id="section/joined")})]
+
+
+def record_commands(draw, folder):
+    """What reads the record of a session, of another form."""
+    shutil.rmtree(folder / "baselines", ignore_errors=True)
+    write(folder / "claims.json", draw(files_of(mutated(draw, whole_record()))))
+    write(folder / "other.json", json.dumps(whole_record()))
+    one, other = folder / "claims.json", folder / "other.json"
+    arguments = draw(
+        st.sampled_from(
+            [
+                ("diff", one, other), ("diff", other, one), ("report", one, "--store", folder / "store"),
+                ("report", one, "--store", folder / "store", "--against", other), ("list",), ("sentences",),
+                ("explain", "section/claim"), ("explain", "section/joined"), ("baseline", "save", "mine"),
+            ]
+        )
+    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cli, "_collected", lambda *_: collected(folder))
+        return command(folder, *arguments)
+
+
+def arguments(draw, folder):
+    """Words of a command line that name nothing, or what is of another kind."""
+    write(folder / "claims.json", json.dumps(whole_record()))
+    write(folder / "binary", b"\xff\x00\x1f")
+    (folder / "folder").mkdir(exist_ok=True)
+    word = st.one_of(
+        texts.filter(lambda t: not t.startswith("-") and "\ud800" not in t),
+        st.sampled_from([folder / "claims.json", folder / "binary", folder / "folder", folder / "none", "/dev/null"]),
+    )
+    kind = draw(st.sampled_from(["diff", "report", "out", "against", "ls", "verify", "new", "save", "explain", "store"]))
+    one, two = draw(word), draw(word)
+    given = {
+        "diff": ("diff", one, two),
+        "report": ("report", one, "--store", folder / "store"),
+        "out": ("report", folder / "claims.json", "--store", folder / "store", "--out", folder / "binary" / "x"),
+        "against": ("report", folder / "claims.json", "--store", folder / "store", "--against", one),
+        "store": ("report", folder / "claims.json", "--store", one),
+        "ls": ("store", "ls", "--store", one),
+        "verify": ("store", "verify", "--store", one),
+        "new": ("new", one, "--folder", folder / "binary"),
+        "save": ("baseline", "save", one),
+        "explain": ("explain", one),
+    }[kind]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cli, "_collected", lambda *_: collected(folder))
+        return command(folder, *given)
+
+
+def stores(draw, folder):
+    """A store whose files are others than were written."""
+    run = folder / "store" / "runs" / f"PPO-Hopper-v5-seed0-{'1' * 32}"
+    shutil.rmtree(folder / "store", ignore_errors=True)
+    run.mkdir(parents=True)
+    described = {"digest": "1" * 64, "status": "finished", "iterations": 2, "failure": None, "sha256": "1", "starts_sha256": "2"}
+    write(run / "run.json", draw(files_of(mutated(draw, described))))
+    write(run / "run.safetensors", draw(st.binary(max_size=30)))
+    write(run / f"{draw(st.sampled_from(['measured', 'twins', 'large_updates-5', 'é', '-']))}-{'2' * 32}.json",
+          draw(files_of(mutated(draw, {"series": {"a/training": [1.0, 2.0]}, "sha256": "1", "failure": None}))))  # fmt: skip
+    return command(folder, "store", draw(st.sampled_from(["ls", "verify"])), "--store", folder / "store")
+
+
+def measurements(draw, folder):
+    """Measurements in the store that are none: the run counts as missing."""
+    session = claim_session(folder)
+    shutil.rmtree(folder / "store", ignore_errors=True)
+    item = item_taking({"ppo": rlclaims.runs(rlclaims.PPO, iterations=2)})
+    item.callspec = SimpleNamespace(params={})
+    run = session.wanted([item], 5)[0]
+    path = session.store.measurements(run)
+    path.parent.mkdir(parents=True)
+    series = {"a/training": [1.0, 2.0]}
+    document = {"series": series, "sha256": series_digest(series), "failure": None}
+    write(path, draw(files_of(mutated(draw, document))))
+
+    def read():
+        if session.store.has(run):
+            session.store.measured(run)
+        if not plan([run], session.store).missing:
+            return
+        raise pytest.UsageError("It is trained again.")
+
+    return outcome(read, pytest.UsageError)
