@@ -3,8 +3,8 @@
 import re
 import sys
 from collections.abc import Iterator
-from difflib import get_close_matches
 from contextlib import contextmanager
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from shutil import get_terminal_size

@@ -24,7 +24,7 @@ from rlclaims.randomness import Purpose, state_of, stream, stream_at, torch_stre
 from rlclaims.shown import shown
 from rlclaims.update import Batch, Rollout, Update
 
-MOST, MOST_TIMES, MOST_WIDE, MOST_DEEP = 1e300, 10**8, 2**14, 32
+MOST, MOST_TIMES, MOST_WIDE, MOST_DEEP = 1e38, 10**8, 2**14, 32
 """Beyond them a number, a count, and a width and a number of hidden layers are slips of the pen, which no memory holds
 and no day is long enough for."""
 KINDS: dict[str, tuple[str, Callable[[object], bool]]] = {
@@ -153,7 +153,9 @@ class Algorithm(ABC):
     def _require_positive(self, name: str, kind: type = float) -> None:
         value = getattr(self, name)
         fits = type(value) is int and value <= MOST_TIMES if kind is int else _is_number(value)
-        number = f"whole number of at most {MOST_TIMES:,}" if kind is int else "number"
+        number = "whole number" if kind is int else "number"
+        if type(value) is int and value > MOST_TIMES:
+            number += f", {MOST_TIMES:,} at the most" if kind is int else ""
         off = ", or None for off" if "None" in str(type(self).__dataclass_fields__[name].type) else ""
         self._require(fits and 0 < value < MOST, f"{name} must be a positive {number}{off}, not {shown(value)}")
 

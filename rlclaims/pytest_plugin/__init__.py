@@ -57,6 +57,21 @@ def _takes_runs(item: pytest.Item) -> bool:
     return any(hasattr(same_name[-1].func, "__rlclaims_runs__") for same_name in found)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Tell a wrong call of rlclaims in a file in one sentence."""
+    report = yield
+    error = getattr(getattr(report, "call", None), "excinfo", None)
+    if report.failed and error is not None:
+        from rlclaims.pytest_plugin.mistakes import sentence
+
+        if (told := sentence(error.value)) is not None:
+            report.longrepr = told
+            # Plain data, which survives the way from an xdist worker.
+            report.rlclaims_mistake = True  # type: ignore[attr-defined]
+    return report
+
+
 @pytest.hookimpl(tryfirst=True)  # before claims are deselected
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Refuse what is not written as it has to be, before anything runs, and see how large each family is."""
@@ -202,6 +217,13 @@ class Reports:
 
     def __init__(self) -> None:
         self.of_claims: list[Any] = []
+        self.mistakes: list[bool] = []
+        """For each file that cannot be collected, whether that is by a wrong call of rlclaims."""
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Keep what stopped a file from being collected."""
+        if report.failed:
+            self.mistakes.append(hasattr(report, "rlclaims_mistake"))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep what a claim or a theorem came to."""
@@ -272,6 +294,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
             config.stash[RECORD] += write_pilots(config.stash[REPORTS].of_claims)
         if config.option.claims_strict and any(result["verdict"] == "inconclusive" for result in results):
             session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+    mistakes = config.stash[REPORTS].mistakes
+    if mistakes and all(mistakes) and session.exitstatus == pytest.ExitCode.INTERRUPTED:
+        session.exitstatus = pytest.ExitCode.USAGE_ERROR
     if STOPPED in config.stash:
         session.exitstatus = config.stash[STOPPED][1]
 
