@@ -112,6 +112,10 @@ class Taking(pytest.Function):
     __hash__ = object.__hash__
 
 
+def write(path, text):
+    path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
+
+
 def item_taking(fixtures):
     """A test of pytest's that takes fixtures, by their names, without a file that it is in."""
     item = object.__new__(Taking)
