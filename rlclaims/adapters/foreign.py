@@ -99,7 +99,7 @@ class Foreign(ABC):
             if module:
                 importlib.import_module(module)
             gymnasium.spec(name)
-        except (ImportError, gymnasium.error.Error):
+        except Exception:  # whatever stands in the module
             raise ValueError(f"Gymnasium knows no environment {shown(task)}.") from None
 
 

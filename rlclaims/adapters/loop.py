@@ -69,7 +69,7 @@ class Loop(OfSteps):
             raise ValueError(f"A training function is named as 'module:name', not {shown(self.function)}.")
         try:
             found = getattr(importlib.import_module(module), name)
-        except (ImportError, AttributeError) as error:
+        except Exception as error:  # whatever stands in the module
             raise ValueError(f"There is no training function {shown(self.function)}: {said(error)}.") from None
         if not callable(found):
             raise ValueError(f"{shown(self.function)} is no function.")

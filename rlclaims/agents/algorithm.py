@@ -6,7 +6,7 @@ S seeds, each one row of every tensor.
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
@@ -27,13 +27,6 @@ from rlclaims.update import Batch, Rollout, Update
 MOST, MOST_TIMES, MOST_WIDE, MOST_DEEP = 1e38, 10**8, 2**14, 32
 """Beyond them a number, a count, and a width and a number of hidden layers are slips of the pen, which no memory holds
 and no day is long enough for."""
-KINDS: dict[str, tuple[str, Callable[[object], bool]]] = {
-    "bool": ("True or False", lambda value: isinstance(value, bool)),
-    "int": ("a whole number", lambda value: type(value) is int),
-    "float": ("a number", lambda value: _is_number(value)),
-    "str": ("a text", lambda value: isinstance(value, str)),
-}
-"""By the annotation of a setting, what it must be: in words, and whether a value is that."""
 
 
 @dataclass(frozen=True)
@@ -139,12 +132,6 @@ class Algorithm(ABC):
                 raise ValueError(f"{cls.__name__} has settings of its own and needs @dataclass(frozen=True) above it.")
             if bare := sorted(known.intersection(vars(cls)) - annotated):
                 raise ValueError(f"{cls.__name__}.{bare[0]} needs a type, or it sets nothing: {bare[0]}: float = ...")
-        for field in fields(self):
-            value, annotation = getattr(self, field.name), getattr(field.type, "__name__", str(field.type))
-            kind, _, off = annotation.partition(" | ")
-            if kind in KINDS and not (value is None and off == "None"):
-                what, fits = KINDS[kind]
-                self._require(fits(value), f"{field.name} must be {what}{', or None' * bool(off)}, not {shown(value)}")
 
     def _require(self, condition: bool, sentence: str) -> None:
         if not condition:

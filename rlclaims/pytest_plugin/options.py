@@ -6,6 +6,7 @@ It imports nothing heavy, as pytest does it in every project that has rlclaims i
 import math
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -190,7 +191,7 @@ def _nights(option: Any, profile: "Profile", subject: str | None) -> "Nights":
     if option.claims_run_length is not None and option.claims_run_length < 1:
         raise pytest.UsageError(f"--claims-run-length is a number from 1 up, not {option.claims_run_length}.")
     try:
-        nights = read_nights(Path(option.claims_nightly).expanduser(), option.claims_run_length or RUN_LENGTH, subject)
+        nights = read_nights(_path(option.claims_nightly), option.claims_run_length or RUN_LENGTH, subject)
     except NightsError as error:
         raise pytest.UsageError(str(error)) from None
     if option.claims_run_length not in (None, nights.run_length):
@@ -258,8 +259,23 @@ def report_folder(given: str | Path | None, project: Path, store: Path | None = 
 
 def _folder(given: str | Path | None, named: str, table: dict[str, Any], project: Path, default: Path) -> Path:
     if given:
-        return Path(given).expanduser()
-    return project / Path(table[named]).expanduser() if named in table else default
+        return _path(given)
+    return project / _path(table[named]) if named in table else default
+
+
+def _path(given: str | Path) -> Path:
+    """A file or a folder, there or not.
+
+    Raises:
+        pytest.UsageError: it can be none.
+    """
+    try:
+        path = Path(given).expanduser()
+        with suppress(OSError):
+            path.lstat()
+    except (RuntimeError, ValueError):  # somebody's home who is not there; what no file system writes
+        raise pytest.UsageError(f"{shown(str(given))} is no name of a file or a folder.") from None
+    return path
 
 
 def _profiles(table: dict[str, Any]) -> "dict[str, Profile]":

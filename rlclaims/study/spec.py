@@ -17,6 +17,14 @@ from rlclaims.sim.tasks import task_named
 from rlclaims.training import HELD_OUT_EVERY
 
 Json = dict[str, Any]
+KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
+    "bool": ("True or False", (bool,)),
+    "int": ("a whole number", (int,)),
+    "float": ("a number", (int, float)),
+    "str": ("a text", (str,)),
+    "tuple": ("a tuple", (tuple,)),
+}
+"""By the annotation of a setting, what it must be, in words and by types."""
 MOST_DEEP = 10
 """Of tuples in tuples, in a setting."""
 
@@ -65,8 +73,13 @@ class RunSpec:
         """The run that `to_json` described."""
         algorithm = data["algorithm"]
         module = _loaded(algorithm["module"], Path(algorithm["file"]))
-        settings = {k: tuple(v) if isinstance(v, list) else v for k, v in algorithm["settings"].items()}
+        settings = {name: _tupled(value) for name, value in algorithm["settings"].items()}
         return cls(getattr(module, algorithm["name"])(**settings), data["task"], data["iterations"], data["seed"])
+
+
+def _tupled(value: Any) -> Any:
+    """A setting as it was before JSON, which has lists for tuples."""
+    return tuple(map(_tupled, value)) if isinstance(value, list) else value
 
 
 def times_held_out(iterations: int) -> int:
@@ -107,7 +120,10 @@ def checked(spec: RunSpec) -> RunSpec:
         spec.algorithm.check()
     except ValueError as error:
         raise SpecError(str(error)) from None
-    for name, value in ((field.name, getattr(spec.algorithm, field.name)) for field in fields(spec.algorithm)):
+    for field in fields(spec.algorithm):
+        name, value = field.name, getattr(spec.algorithm, field.name)
+        if (kind := _unlike(value, field.type)) is not None:
+            raise SpecError(f"{cls.__name__}: {name} must be {kind}, not {shown(value)}.")
         if not _plain(value):
             raise SpecError(
                 f"{cls.__name__}.{name} is {shown(value)}; settings are finite numbers, strings, booleans, None or "
@@ -126,6 +142,16 @@ def source_file(cls: type) -> Path:
     if file is None:
         raise SpecError(f"{cls.__name__} is not defined in a file; save it to one, so that its runs can be stored.")
     return Path(file)
+
+
+def _unlike(value: object, annotation: object) -> str | None:
+    """What a setting of that type must be, in words, where a value is something else."""
+    kind, _, off = getattr(annotation, "__name__", str(annotation)).partition(" | ")
+    if kind not in KINDS or (value is None and off == "None"):
+        return None
+    words, kinds = KINDS[kind]
+    fits = isinstance(value, kinds) and (kind == "bool" or not isinstance(value, bool))
+    return None if fits else words + ", or None" * (off == "None")
 
 
 def _plain(value: object, deep: int = 0) -> bool:

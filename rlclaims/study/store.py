@@ -29,7 +29,7 @@ import numpy as np
 import safetensors.numpy
 
 from rlclaims.checkpoints import History, Start, arrays_of, start_from
-from rlclaims.shown import read_json
+from rlclaims.shown import printable, read_json, said
 from rlclaims.study.digest import library_versions, measurement_digest, run_digest, study_digest
 from rlclaims.study.spec import RunSpec, SpecError
 from rlclaims.study.studies import Study
@@ -73,9 +73,10 @@ class Store:
                 pass
             if new:  # in a folder that was there, git may have other things to see
                 (self.root / ".gitignore").write_text("*\n")
-        except OSError as error:
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or said(error)
             raise SpecError(
-                f"The store {self.root} cannot be written ({error.strerror or error}); choose another folder with "
+                f"The store {printable(str(self.root))} cannot be written ({why}); choose another folder with "
                 "--claims-store DIR or RLCLAIMS_STORE."
             ) from None
 
