@@ -44,8 +44,8 @@ class Contrary:
 TEXTS = (
     "", " ", "\0", "\n", "PPO", "../..", "/", "a" * 300, "é\nn", "\ud800", "nan", "Hopper-v5 ", "hopper-v5", "Hopper",
     "gymnasium:Hopper-v5", "nowhere:Hopper-v5", ":", "::", "a:b:c", ".", "..", "Hopper-v99", "{}", "{0.__class__}",
-    "-1", "%s", "os:getcwd", "sb3:", "~nobody/there", "sb3:PPO", "sb3:DQN", "cleanrl:", "cleanrl:/", ".a:b", "rlclaims:PPO",
-    "--", "=",
+    "--", "=", "-1", "%s", "os:getcwd", "sb3:", "~nobody/there", "sb3:PPO", "sb3:DQN", "cleanrl:", "cleanrl:/", ".a:b",
+    "rlclaims:PPO",
 )  # fmt: skip
 NUMBERS = (
     0, -1, 1, 2, 3, 5, 10**6, 10**18, 10**400, -(10**400), 10**5000, 0.0, -0.0, 5e-324, 1e-30, 0.5, 1.0, 2.5, 1e30,

@@ -31,10 +31,6 @@ class Loop(OfSteps):
     held_out: bool = False
     """Whether it gives fresh pairs to the recorder, every tenth update."""
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.function, str):
-            raise ValueError(f"A training function is named as 'module:name', not {shown(self.function)}.")
-
     def lacks(self, measure: str) -> bool:
         """What all that is foreign lacks, and measures on held-out pairs where there are none."""
         return super().lacks(measure) or (measure.endswith("/held_out") and not self.held_out)
@@ -42,7 +38,7 @@ class Loop(OfSteps):
     @property
     def title(self) -> str:
         """Such as "train" for "my_pkg.training:train"."""
-        return in_names(self.function.rpartition(":")[2])
+        return in_names(self._name.rpartition(":")[2])
 
     @property
     def code(self) -> tuple[tuple[str, Path], ...]:
@@ -63,8 +59,12 @@ class Loop(OfSteps):
         """Train one seed."""
         self._found()(task, seed, iterations, recorder)
 
+    @property
+    def _name(self) -> str:
+        return self.function if isinstance(self.function, str) else ""
+
     def _found(self) -> Callable[[str, int, int, Recorder], None]:
-        module, colon, name = self.function.partition(":")
+        module, colon, name = self._name.partition(":")
         if not colon:
             raise ValueError(f"A training function is named as 'module:name', not {shown(self.function)}.")
         try:

@@ -43,10 +43,6 @@ class Script(OfSteps):
     epsilon: float = EPSILON
     """Distance from 1 beyond which a ratio is counted."""
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.path, str):
-            raise ValueError(f"A script is named by its path, a text, not {shown(self.path)}.")
-
     def lacks(self, measure: str) -> bool:
         """What all that is foreign lacks, and measures on held-out pairs."""
         return super().lacks(measure) or measure.endswith("/held_out")
@@ -54,7 +50,7 @@ class Script(OfSteps):
     @property
     def title(self) -> str:
         """The script's name."""
-        return in_names(Path(self.path).stem)
+        return in_names(Path(self.path).stem) if isinstance(self.path, str) else "script"
 
     @property
     def code(self) -> tuple[tuple[str, Path], ...]:
@@ -68,7 +64,7 @@ class Script(OfSteps):
         Raises:
             ValueError: there is none.
         """
-        if not Path(self.path).is_file() or Path(self.path).suffix != ".py":
+        if not isinstance(self.path, str) or not Path(self.path).is_file() or Path(self.path).suffix != ".py":
             raise ValueError(f"There is no script {shown(self.path)}; it is a file that ends in .py.")
         self.check_numbers()
         try:
