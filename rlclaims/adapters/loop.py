@@ -70,7 +70,8 @@ class Loop(OfSteps):
         try:
             found = getattr(importlib.import_module(module), name)
         except Exception as error:  # whatever stands in the module
-            raise ValueError(f"There is no training function {shown(self.function)}: {said(error)}.") from None
+            why = said(error).removeprefix("AttributeError: ")
+            raise ValueError(f"There is no training function {shown(self.function)}: {why}.") from None
         if not callable(found):
             raise ValueError(f"{shown(self.function)} is no function.")
         made: Callable[[str, int, int, Recorder], None] = found

@@ -291,8 +291,7 @@ def test_a_library_of_another_version_names_what_it_trains_and_nothing_else(proj
         (
             lambda: loop("train", held_out=np.bool_(True)),
             TASK,
-            f"Loop.held_out is {np.bool_(True)!r}; settings are finite numbers, strings, booleans, None or tuples of "
-            "them, so that a run can be named by them.",
+            f"Loop: held_out must be True or False, not {np.bool_(True)!r}.",
         ),
     ],
 )
