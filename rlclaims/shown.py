@@ -34,7 +34,7 @@ def said(error: BaseException) -> str:
         words = _line(str(error)).rstrip(".")
     except Exception:
         words = ""
-    named = isinstance(error, OSError | ImportError | SyntaxError) or type(error) is ValueError
+    named = isinstance(error, OSError | ImportError | SyntaxError | ValueError)
     return words[:500] if words and named else f"{type(error).__name__}: {words[:500]}".removesuffix(": ")
 
 

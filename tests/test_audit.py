@@ -78,7 +78,7 @@ def rewritten_start(store, name, change):
         (lambda s: rewritten_theta(s, lambda theta: theta * np.float32(np.nan)), "some may not be finite"),
         (lambda s: (s.folder(SPECS[0]) / "run.safetensors").write_bytes(b"no"), "cannot be read"),
         (lambda s: (s.folder(SPECS[0]) / "run.safetensors").unlink(), "cannot be read (FileNotFoundError"),
-        (lambda s: (s.folder(SPECS[0]) / "run.json").write_text("{"), "cannot be read (JSONDecodeError"),
+        (lambda s: (s.folder(SPECS[0]) / "run.json").write_text("{"), "cannot be read (Expecting"),
         (lambda s: change_json(s.folder(SPECS[0]) / "run.json", lambda d: d.update(digest="0" * 64)), "of another run"),
         (
             lambda s: change_json(s.measurements(SPECS[0]), lambda d: d["series"]["ratio/max/training"].append(1.0)),
@@ -93,7 +93,7 @@ def rewritten_start(store, name, change):
         (lambda s: (s.folder(SPECS[0]) / "starts.safetensors").unlink(), "cannot be read (FileNotFoundError"),
         (
             lambda s: change_json(s.folder(SPECS[0]) / "run.json", lambda d: d.pop("starts_sha256")),
-            "cannot be read (KeyError: 'starts_sha256')",
+            "cannot be read (it has no 'starts_sha256')",
         ),
         (
             lambda s: change_json(
@@ -117,7 +117,7 @@ def rewritten_start(store, name, change):
             lambda s: change_json(s.study_file(SPECS[0], LARGE), lambda d: d["series"]["kl"].reverse()),
             "is not what was written",
         ),
-        (lambda s: s.study_file(SPECS[0], TWINS).write_text("{"), "cannot be read (JSONDecodeError"),
+        (lambda s: s.study_file(SPECS[0], TWINS).write_text("{"), "cannot be read (Expecting"),
     ],
 )
 def test_damage_is_found(store, damage, sentence):

@@ -227,14 +227,17 @@ def test_where_one_record_is_no_evidence_verdicts_are_not_compared(compared):
     [
         (None, "is no record of claims ([Errno 2] No such file or directory"),
         ("{", "is no record of claims (Expecting"),
-        ("[]", "is no record of claims (list indices"),
+        ("[]", "is no record of claims (a part of it is of another kind"),
         ('{"format": 2}', "is a record of form 2, and this version reads 3; run pytest again."),
         (
             '{"format": 3, "claims": [{"name": "a/one"}]}',
-            "is no record of claims (KeyError('verdict')); pytest writes one.",
+            "is no record of claims (it has no 'verdict'); pytest writes one.",
         ),
-        ('{"format": 3, "claims": []}', "is no record of claims (KeyError("),
-        ('{"format": 3, "claims": [], "environment": 3, "profile": 4}', "is no record of claims (TypeError("),
+        ('{"format": 3, "claims": []}', "is no record of claims (it has no "),
+        (
+            '{"format": 3, "claims": [], "environment": 3, "profile": 4}',
+            "is no record of claims (a part of it is of another kind",
+        ),
     ],
 )
 @pytest.mark.parametrize("which", [0, 1])

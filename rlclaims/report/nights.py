@@ -119,8 +119,7 @@ def read_nights(path: Path, run_length: int, subject: str | None) -> Nights:
     try:
         there = path.exists()
         document = read_json(path) if there else {}
-        # What is no table holds nothing that could be asked for.
-        nights = _read(path, dict(document)) if there else Nights(path, run_length, subject)
+        nights = _read(path, document) if there else Nights(path, run_length, subject)
     except UNREADABLE as error:
         raise NightsError(
             f"{shown(str(path))[1:-1]} is no file of --claims-nightly ({malformed(error)}); name another, or delete it "
