@@ -109,7 +109,7 @@ def test_two_workers_come_to_the_same_night(night, pytester, store):
         (
             [],
             "[]",
-            "nights.json is no file of --claims-nightly (a part of it is of another kind *); name another, or delete it*",
+            "nights.json is no file of --claims-nightly (a part of it is of another kind *); name another, or *",
         ),
         ([], '{"format": 2}', "nights.json is no file of --claims-nightly (of form 2, and *"),
         (
