@@ -298,10 +298,9 @@ def report_page(
 ) -> None:
     """Write the page of a session, its figures as SVG, PDF and CSV, and summary.md for a pull request."""
     import pytest
-    from jinja2 import UndefinedError
 
     from rlclaims.pytest_plugin.options import project_of, report_folder, store_folder
-    from rlclaims.report.diff import UNREADABLE, diff
+    from rlclaims.report.diff import diff
     from rlclaims.report.illustrate import illustrations
     from rlclaims.report.illustrate import surfaces as surfaces_of
     from rlclaims.report.page import plotly, write_page
