@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         twins,
         values,
     )
+    from rlclaims.sim.environment import make
     from rlclaims.update import Batch, Rollout, Update
 
 _HOME = {
@@ -78,6 +79,7 @@ _HOME = {
     "landscape": "pytest_plugin.fixtures",
     "large_updates": "pytest_plugin.fixtures",
     "late_updates": "pytest_plugin.fixtures",
+    "make": "sim.environment",
     "runs": "pytest_plugin.fixtures",
     "source": "judging.claim",
     "theorem": "judging.theorem",
@@ -90,7 +92,7 @@ __all__ = [
     "FinalReturns", "Gradients", "Landscapes", "LargeUpdates", "LateUpdates", "PPOMAtPPOsRates", "PPONoClip",
     "Rollout", "Runs", "Sample", "SingleSeed", "Source", "TRPOPlus", "TwinUpdates", "Update", "Values", "all_of",
     "any_of", "baseline", "claim", "factorial", "family", "final_returns", "gradients", "landscape", "large_updates",
-    "late_updates", "runs", "source", "theorem", "twins", "values",
+    "late_updates", "make", "runs", "source", "theorem", "twins", "values",
 ]  # fmt: skip
 
 

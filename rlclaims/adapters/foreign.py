@@ -12,6 +12,9 @@ import numpy as np
 
 from rlclaims.adapters.recorder import EPSILON, Recorder
 from rlclaims.shown import shown
+from rlclaims.sim.environment import check_arguments, make, said
+from rlclaims.sim.spelling import parsed
+from rlclaims.sim.tasks import TASKS, task_named
 from rlclaims.training import HELD_OUT_EVERY, RunRecord
 
 HELD_OUT = "kl_old_new/mean/held_out"
@@ -89,18 +92,27 @@ class Foreign(ABC):
             )
 
     def check_task(self, task: str) -> None:
-        """See that there is such a task.
+        """See that there is such a task, and that it has arguments such as it is given.
 
         Raises:
-            ValueError: there is none.
+            ValueError: there is none, or it has not.
         """
-        module, _, name = task.rpartition(":")  # "my_pkg.envs:Mine-v0" is registered by the module
+        called, arguments = parsed(task)
+        module, _, name = called.rpartition(":")  # "my_pkg.envs:Mine-v0" is registered by the module
         try:
             if module:
                 importlib.import_module(module)
-            gymnasium.spec(name)
+            spec = gymnasium.spec(name)
         except Exception:  # whatever stands in the module
             raise ValueError(f"Gymnasium knows no environment {shown(task)}.") from None
+        if called in TASKS:
+            task_named(task)
+        elif arguments:
+            check_arguments(task, arguments, spec)
+            try:
+                make(task).close()
+            except Exception as error:
+                raise ValueError(f"The task {task!r} cannot be made: {said(error)}") from None
 
 
 class OfSteps(Foreign):

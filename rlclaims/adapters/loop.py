@@ -5,6 +5,7 @@
             with recorder.update(policy, Pairs(observation, action, advantage)):
                 ...
 
+The task is made by `rlclaims.make(task)`, or by `gymnasium.make` if it has no arguments.
 The recorder tells when fresh pairs are wanted (`recorder.wants_held_out`).
 """
 

@@ -28,6 +28,7 @@ from rlclaims.adapters.recorder import EPSILON, Pairs, Recorder
 from rlclaims.agents.advantages import generalized_advantages
 from rlclaims.randomness import Purpose, stream, torch_stream
 from rlclaims.shown import said, shown
+from rlclaims.sim.spelling import parsed
 
 try:
     from gymnasium import spaces
@@ -292,12 +293,13 @@ class SB3(Foreign):
 
     def train(self, task: str, seed: int, iterations: int, recorder: Recorder) -> None:
         """Train one seed."""
+        name, arguments = parsed(task)
 
-        def make_env() -> VecEnv:
-            return make_vec_env(task, n_envs=self.environments)
+        def make_env(seed: int | None = None) -> VecEnv:
+            return make_vec_env(name, n_envs=self.environments, seed=seed, env_kwargs=arguments)
 
         settings = json.loads(self.settings)
-        with closing(make_vec_env(task, n_envs=self.environments, seed=seed)) as made:
+        with closing(make_env(seed)) as made:
             env = VecNormalize(made, gamma=self._setting("gamma")) if self.normalize else made
             model = self._class(self.policy, env, seed=seed, device="cpu", **settings)
             model.learn(iterations * self.steps, callback=RecordUpdates(recorder, make_env, seed))

@@ -25,6 +25,7 @@ from rlclaims.adapters.actions import Said
 from rlclaims.adapters.foreign import OfSteps, in_names
 from rlclaims.adapters.recorder import EPSILON, Pairs, Recorder
 from rlclaims.shown import shown
+from rlclaims.sim.spelling import parsed
 
 CLEANRL = ("--seed", "{seed}", "--env-id", "{task}", "--total-timesteps", "{steps}")
 KEPT = ("agent", "b_obs", "b_actions", "b_advantages")
@@ -74,6 +75,19 @@ class Script(OfSteps):
                 f"The arguments of {self.title} are a tuple of texts, with {{seed}}, {{task}} and {{steps}} to be "
                 f"filled in, not {shown(self.arguments)}."
             ) from None
+
+    def check_task(self, task: str) -> None:
+        """See that there is such a task, and that an id says all of it.
+
+        Raises:
+            ValueError: there is none, or it has arguments.
+        """
+        super().check_task(task)
+        if parsed(task).arguments:
+            raise ValueError(
+                f"{self.title} is told an environment's id, and no arguments of it: register {task!r} under an id of "
+                "its own."
+            )
 
     def _filled(self, task: str, seed: int, iterations: int) -> list[str]:
         if not isinstance(self.arguments, tuple):

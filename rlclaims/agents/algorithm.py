@@ -167,8 +167,9 @@ class Algorithm(ABC):
         known = {field.name for field in fields(cls)}
         if unknown := sorted(changes.keys() - known):
             raise ValueError(f"{cls.__name__} has no setting {shown(unknown[0])}; it has {', '.join(sorted(known))}.")
+        name = task.partition("(")[0]  # "Hopper-v5(healthy_reward=2.0)" is Hopper
         for owner in cls.__mro__:
-            found = paper_settings(owner.__name__, task) if owner.__module__.startswith("rlclaims.") else None
+            found = paper_settings(owner.__name__, name) if owner.__module__.startswith("rlclaims.") else None
             if found is not None:
                 subclasses = cls.__mro__[: cls.__mro__.index(owner)]
                 own = {name for subclass in subclasses for name in inspect.get_annotations(subclass)}

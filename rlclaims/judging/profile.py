@@ -17,6 +17,7 @@ from typing import Any
 
 from rlclaims.judging.terms import ALPHA, FAMILY_RATE
 from rlclaims.shown import shown
+from rlclaims.sim.spelling import canonical
 from rlclaims.stats.verdict import MIN_SEEDS
 
 MOST_SEEDS = 1000
@@ -41,7 +42,7 @@ class Profile:
 
     name: str
     tasks: tuple[str, ...] = ("Hopper-v5",)
-    """Tasks of the runs that name none; a claim about such runs is one claim on each."""
+    """Tasks of the runs that name none, with arguments or without; a claim about such runs is one claim on each."""
     iterations: int = 100
     """Updates of the runs that name no number."""
     looks: tuple[int, ...] = (6, 8, 10, 12)
@@ -56,7 +57,7 @@ class Profile:
     either value, and every claim is inconclusive."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "tasks", self._listed("tasks", str, "ids of environments"))
+        object.__setattr__(self, "tasks", tuple(map(canonical, self._listed("tasks", str, "ids of environments"))))
         object.__setattr__(self, "looks", self._listed("looks", int, "numbers of seeds"))
         if len(set(self.tasks)) < len(self.tasks):
             raise self._error("tasks", "different ids of environments")

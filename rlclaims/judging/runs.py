@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from rlclaims.judging.evidence import ClaimError, is_number
 from rlclaims.judging.samples import Sample
+from rlclaims.sim.spelling import canonical
 from rlclaims.stats.describe import rank_correlation
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class RunsSpec:
     algorithm: "type[Algorithm] | Algorithm | Foreign | str"
     """A class, for the papers' settings of the task, or an instance with settings of its own; or `SUBJECT`."""
     task: str | None
-    """Gymnasium's id, or None for the profile's task."""
+    """Gymnasium's id, with arguments or without, or None for the profile's task."""
     iterations: int | None
     """Updates per run, or None for the profile's."""
     changes: tuple[tuple[str, Any], ...] = ()
@@ -49,6 +50,10 @@ class RunsSpec:
     """The one setting that each combination of a factorial is tuned by, with the values it is trained with, or None."""
     wiring: bool = False
     """Whether a factorial tries as few combinations as have each setting at either value, which prove no more."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.task, str):
+            object.__setattr__(self, "task", canonical(self.task))
 
 
 @dataclass(frozen=True)

@@ -193,17 +193,17 @@ def check_playable(study: Study, task: str) -> None:
         found = task_named(task)
     except ValueError as error:
         raise SpecError(str(error)) from None
-    if not isinstance(found, Environment) or study.kind == "twins":
+    if study.kind == "twins":
         return
-    if study.kind == "values":
+    if study.kind == "values" and isinstance(found, Environment):
         raise SpecError(
             "Values are held against the states' true ones, by episodes that are played on from given states, and "
             f"{task!r} can only be begun anew; the tasks whose state can be set are {', '.join(TASKS)}."
         )
     if found.time_limit is None:
         raise SpecError(
-            f"{study.words.capitalize()} are of whole episodes, and no time limit ends those of {task!r}; it is "
-            "registered without max_episode_steps."
+            f"{study.words.capitalize()} are of whole episodes, and no time limit ends those of {task!r}; give it "
+            "max_episode_steps."
         )
 
 

@@ -62,8 +62,10 @@ def illustrations(record: Json, store: Path) -> dict[str, Drawn]:
         store: the folder of finished runs.
     """
     found: dict[str, Drawn] = {}
-    for task in dict.fromkeys(runs["task"] for claim in record["claims"] for runs in claim["runs"]):
+    for i, task in enumerate(dict.fromkeys(runs["task"] for claim in record["claims"] for runs in claim["runs"])):
         end = "" if task == record["profile"]["tasks"][0] else f"-{task.lower()}"
+        if "(" in task and end:  # other arguments may come to the same letters, or to more than a file's name may have
+            end = f"-{task.partition('(')[0].lower()}-{i + 1}"
         taken = {kind: _taken(record, store, task, kind, of) for kind, of in KINDS.items()}
         for name, title, draw in _of_task(taken, record, task):
             # Numbers of another version of the code may have other names, and a foreign algorithm lacks some.

@@ -7,7 +7,9 @@ what a policy learns from, and is asked the probability of, is the action that i
 """
 
 import importlib
+import inspect
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -17,6 +19,9 @@ import mujoco
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec, load_env_creator
+
+from rlclaims.sim.spelling import parsed
 
 MOST_CHOICES = 1000
 """Of an observation that is told as zeros and ones, and of an action."""
@@ -27,7 +32,7 @@ class Environment:
     """A Gymnasium environment that is taken as it comes."""
 
     id: str
-    """As `gymnasium.make` takes it: "my_pkg:Mine-v0" names the module that registers it as well."""
+    """As `gymnasium.make` takes it: "my_pkg:Mine-v0" names the module that registers it as well; with arguments."""
     n_observation: int
     """Entries of an observation."""
     n_action: int
@@ -41,10 +46,21 @@ class Environment:
 
     def make(self) -> "gymnasium.Env[Any, Any]":
         """One of it."""
-        # MuJoCo's own handler appends to MUJOCO_LOG.TXT in the working directory, some models' mere loading to it.
-        mujoco.set_mju_user_warning(lambda _: None)
-        with warnings.catch_warnings(action="ignore"):  # Gymnasium's advice on names
-            return gymnasium.make(self.id, disable_env_checker=True)
+        return make(self.id)
+
+
+def make(task: str) -> "gymnasium.Env[Any, Any]":
+    """The Gymnasium environment that a task's text stands for: "CartPole-v1(sutton_barto_reward=True)", say.
+
+    Raises:
+        ValueError: the text is malformed.
+        Exception: what `gymnasium.make` raises.
+    """
+    name, arguments = parsed(task)
+    # MuJoCo's own handler appends to MUJOCO_LOG.TXT in the working directory, some models' mere loading to it.
+    mujoco.set_mju_user_warning(lambda _: None)
+    with warnings.catch_warnings(action="ignore"):  # Gymnasium's advice on names
+        return gymnasium.make(name, disable_env_checker=True, **arguments)
 
 
 def observed(space: "spaces.Space[Any]", observation: Any) -> npt.NDArray[np.float64]:
@@ -64,18 +80,20 @@ def action_for(space: "spaces.Space[Any]", action_A: npt.NDArray[np.floating]) -
 
 @cache
 def environment_named(task_id: str) -> Environment:
-    """The environment of a Gymnasium id, which is made, reset and stepped once to see that it can be.
+    """The environment of a Gymnasium id, with arguments or without: made, reset and stepped once to see that it can be.
 
     Raises:
         ValueError: there is none, or it cannot be trained on, and why.
     """
-    module, _, name = task_id.rpartition(":")
+    called, arguments = parsed(task_id)
+    module, _, name = called.rpartition(":")
     try:
         if module:
             importlib.import_module(module)
         spec = gymnasium.spec(name)
     except Exception as error:
-        raise ValueError(f"There is no task {task_id!r}: {_said(error)}") from None
+        raise ValueError(f"There is no task {task_id!r}: {said(error)}") from None
+    check_arguments(task_id, arguments, spec)
     # A function or a class, or where it is: "my_pkg.envs:Mine".
     entry = spec.entry_point
     home = entry.partition(":")[0] if isinstance(entry, str) else str(getattr(entry, "__module__", ""))
@@ -84,11 +102,12 @@ def environment_named(task_id: str) -> Environment:
             f"Training processes do not know the task {task_id!r}; name the module that registers it as well, "
             f"'my_pkg:{task_id}', say."
         )
-    found = Environment(task_id, 0, 0, (), spec.max_episode_steps, ())
+    time_limit = arguments.get("max_episode_steps") or spec.max_episode_steps
+    found = Environment(task_id, 0, 0, (), None if time_limit == -1 else time_limit, ())
     try:
         env = found.make()
     except Exception as error:
-        raise ValueError(f"The task {task_id!r} cannot be made: {_said(error)}") from None
+        raise ValueError(f"The task {task_id!r} cannot be made: {said(error)}") from None
     try:
         n_observation, choices = _n_observation(task_id, env), _choices(task_id, env)
         n_action = len(choices) or int(np.prod(env.action_space.shape or ()))
@@ -97,7 +116,7 @@ def environment_named(task_id: str) -> Environment:
             observation, _, _, _, _ = env.step(action_for(env.action_space, np.zeros(n_action, np.float32)))
             n_seen = len(observed(env.observation_space, observation))
         except Exception as error:
-            raise ValueError(f"The task {task_id!r} fails at its first step: {_said(error)}") from None
+            raise ValueError(f"The task {task_id!r} fails at its first step: {said(error)}") from None
         if n_seen != n_observation:
             raise ValueError(
                 f"The task {task_id!r} says that an observation has {n_observation} numbers, and gives {n_seen}."
@@ -106,6 +125,26 @@ def environment_named(task_id: str) -> Environment:
         return replace(found, n_observation=n_observation, n_action=n_action, choices=choices, modules=modules)
     finally:
         env.close()
+
+
+def check_arguments(task: str, arguments: Mapping[str, Any], spec: EnvSpec) -> None:
+    """See that an environment has arguments of these names, so far as its signature says what there are.
+
+    Raises:
+        ValueError: it does not.
+    """
+    if "render_mode" in arguments:
+        raise ValueError(f"The task {task!r} has render_mode, which is about pictures, and none are drawn: omit it.")
+    entry: Any = spec.entry_point
+    try:
+        takes = inspect.signature(load_env_creator(entry) if isinstance(entry, str) else entry).parameters.values()
+    except Exception:  # the attempt to make it tells why
+        return
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes):
+        return
+    known = sorted({"max_episode_steps", *(parameter.name for parameter in takes)} - {"render_mode"})
+    if unknown := [name for name in arguments if name not in known]:
+        raise ValueError(f"The task {task!r} has no argument {unknown[0]!r}; there are {', '.join(known)}.")
 
 
 def _n_observation(task_id: str, env: "gymnasium.Env[Any, Any]") -> int:
@@ -157,7 +196,7 @@ def _layers(env: "gymnasium.Env[Any, Any]") -> tuple[str, ...]:
     return tuple(found)
 
 
-def _said(error: Exception) -> str:
+def said(error: Exception) -> str:
     """What an exception says, on one line and with a full stop."""
     words = " ".join(str(error).split())
     if not isinstance(error, gymnasium.error.Error | ImportError):

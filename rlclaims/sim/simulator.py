@@ -11,7 +11,8 @@ import numpy.typing as npt
 from mujoco.batch import Batch, SimulationError
 
 from rlclaims.sim.environment import Environment, action_for, observed
-from rlclaims.sim.tasks import AnyTask, Bools, Floats, Moment, Task
+from rlclaims.sim.task import Bools, Floats, Moment, State, Task
+from rlclaims.sim.tasks import AnyTask
 
 
 class Step(NamedTuple):
@@ -43,11 +44,13 @@ class Simulator:
         has_forces = "cfrc_ext" in task.derived
         self._batch = Batch(model, nsim=len(rngs), nthread=threads, persistent=has_forces)
         self._rngs = list(rngs)
-        self._state = {name: self._batch.bind(name) for name in ("qpos", "qvel", *task.derived)}
-        # A batch never computes external forces; its data, which a persistent one keeps, are copied to compute them.
+        bound = {name: self._batch.bind(name) for name in ("qpos", "qvel", *task.derived)}
+        # A step does not compute external forces; a batch's data, which a persistent one keeps, are copied to do so.
         self._scratch = mujoco.MjData(model) if has_forces else None
+        self._forces_of_forward = bound.get("cfrc_ext")
         if has_forces:
-            self._state["cfrc_ext"] = np.zeros_like(self._state["cfrc_ext"])
+            bound["cfrc_ext"] = np.zeros_like(bound["cfrc_ext"])
+        self._state = State(self._batch.model, bound)
         self._ctrl_SA = self._batch.bind("ctrl")
         self._elapsed_S = np.zeros(len(rngs), dtype=np.int64)
         self._seconds = model.opt.timestep * task.frame_skip
@@ -78,11 +81,15 @@ class Simulator:
 
     def initial_state(self, rng: np.random.Generator) -> tuple[Floats, Floats]:
         """Draw where an episode starts: positions (Q,) and velocities (V,)."""
-        noise, model = self.task.reset_noise, self._batch.model
-        return model.qpos0 + rng.uniform(-noise, noise, model.nq), rng.uniform(-noise, noise, model.nv)
+        return self.task.initial_state(self._batch.model, rng)
 
     def set_state(self, which: npt.NDArray[np.int_], qpos: Floats, qvel: Floats) -> Floats:
-        """Start new episodes in given states; observations of the given simulations (ascending)."""
+        """Start new episodes in given states; observations of the given simulations (ascending).
+
+        As in Gymnasium, what MuJoCo derives from positions and velocities (where bodies are, say) is that of the given
+        ones, whereas after a step it is of one simulator step before its end. So where a task reads some, a first
+        observation, and a first reward that counts a body's way, are not those of an episode that came by.
+        """
         self._batch.reset(ids=which, stage=mujoco.mjtStage.mjSTAGE_NONE)
         # A reset forgets warnings: fewer than before are none of the new episode's.
         self._warnings_seen[which] = self._batch.warning[which]
@@ -91,9 +98,9 @@ class Simulator:
         self._elapsed_S[which] = 0
         if self.task.derived:
             self._batch.forward(ids=which)
-        if self._scratch is not None:
-            self._state["cfrc_ext"][which] = 0  # a forward pass does not compute it
-        return self.task.observe({name: field[which] for name, field in self._state.items()})
+        if self._forces_of_forward is not None:  # zeros, but for models whose sensors need these forces
+            self._state["cfrc_ext"][which] = self._forces_of_forward[which]
+        return self.task.observe(State(self._state.model, {n: field[which] for n, field in self._state.fields.items()}))
 
     def step(self, action_SA: Floats, which: npt.NDArray[np.int_] | None = None) -> Step:
         """One environment step of every simulation. A NaN action is not passed on: its simulation is unstable.
@@ -102,7 +109,7 @@ class Simulator:
             action_SA: an action for each.
             which: the simulations that step (ascending), if not all; what is answered of the others means nothing.
         """
-        before = {name: field.copy() for name, field in self._state.items()}
+        before = State(self._state.model, {name: field.copy() for name, field in self._state.fields.items()})
         self._ctrl_SA[:] = action_SA
         bad_S = ~np.isfinite(action_SA).all(axis=1)
         if bad_S.any():
@@ -116,13 +123,12 @@ class Simulator:
         if self._scratch is not None:
             self._compute_external_forces(self._scratch, which)
         self._elapsed_S += 1
-        moment = Moment(before, self._state, action_SA, self._seconds, self._batch.model.body_mass)
-        terminated_S = self.task.terminated(self._state)
+        unhealthy_S = self.task.unhealthy(self._state)
         return Step(
             self.task.observe(self._state),
-            self.task.reward(moment, terminated_S),
-            terminated_S,
-            self._elapsed_S >= self.task.time_limit,
+            self.task.reward(Moment(before, self._state, action_SA, self._seconds), unhealthy_S),
+            self.task.terminated(unhealthy_S),
+            self._elapsed_S >= (np.inf if self.task.time_limit is None else self.task.time_limit),
         )
 
     def _compute_external_forces(self, scratch: mujoco.MjData, which: npt.NDArray[np.int_] | None) -> None:

@@ -4,7 +4,8 @@ A run's digest covers its settings, task, seed and iterations, the versions of t
 syntax trees of every first-party module that training executes: rlclaims' own and, for an algorithm or an environment
 of yours, your module and whatever its import statements name in your project (not what it imports by a computed name).
 Comments and docstrings do not count. Of an environment that is not Gymnasium's alone, the versions of the libraries
-that its modules belong to, or import as they are loaded, count as well. Measurements have a digest of their own on top,
+that its modules belong to, or import as they are loaded, count as well; and so do files that the task's arguments name,
+a model of yours, say, with the files that it includes. Measurements have a digest of their own on top,
 from the modules that measure.
 """
 
@@ -19,8 +20,11 @@ from functools import cache
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
+import mujoco
+
 from rlclaims.adapters.foreign import Foreign
 from rlclaims.sim.environment import Environment
+from rlclaims.sim.spelling import parsed
 from rlclaims.sim.tasks import task_named
 from rlclaims.study.spec import RunSpec, source_file
 from rlclaims.study.studies import TWINS, Study
@@ -36,6 +40,8 @@ def run_digest(spec: RunSpec) -> str:
     data = spec.to_json()
     for place in ("file", "module"):  # what the code says counts, not where it lies
         del data["algorithm"][place]
+    if files := environment_files(spec.task):
+        data["files"] = files
     if isinstance(spec.algorithm, Foreign):
         code = sorted(foreign_code(spec.algorithm).values())
         trained_by = {name: version(name) for name in spec.algorithm.libraries}
@@ -96,6 +102,26 @@ def environment_libraries(task: str) -> dict[str, str]:
                 tops.add(node.module.partition(".")[0])
     installed = packages_distributions() if tops else {}
     return {of: version(of) for top in tops for of in installed.get(top, ()) if _is_library(top, set())}
+
+
+def environment_files(task: str) -> dict[str, list[str]]:
+    """Digests of the files that a task's arguments name, by argument; of a model's, with what it includes."""
+    named = {name: value for name, value in parsed(task).arguments.items() if isinstance(value, str)}
+    return {name: found for name, value in named.items() if (found := _file_digests(value))}
+
+
+def _file_digests(value: str) -> list[str]:
+    try:
+        path = Path(value).expanduser()
+        if not path.is_file():
+            return []
+    except (OSError, ValueError, RuntimeError):  # a text that is no path at all
+        return []
+    files = {str(path)}
+    if path.suffix == ".xml":
+        # Of no model, MuJoCo says nothing; a model has meshes, textures and other models.
+        files |= set(mujoco.mju_getXMLDependencies(str(path)))
+    return sorted(hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files if Path(file).is_file())
 
 
 def _environment_modules(task: str) -> list[tuple[str, Path]]:

@@ -9,10 +9,12 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from zlib import crc32
 
 from rlclaims.adapters.foreign import Foreign
 from rlclaims.agents.algorithm import Algorithm
 from rlclaims.shown import shown
+from rlclaims.sim.spelling import canonical
 from rlclaims.sim.tasks import task_named
 from rlclaims.training import HELD_OUT_EVERY
 
@@ -27,6 +29,8 @@ KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
 """By the annotation of a setting, what it must be, in words and by types."""
 MOST_DEEP = 10
 """Of tuples in tuples, in a setting."""
+LONG_NAME = 90
+"""Characters of a task, in the name of a folder: file systems take 255 in all."""
 
 
 class SpecError(ValueError):
@@ -39,8 +43,12 @@ class RunSpec:
 
     algorithm: Algorithm | Foreign
     task: str
+    """Gymnasium's id, with arguments or without, in its one spelling (`rlclaims.sim.spelling`)."""
     iterations: int
     seed: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "task", canonical(self.task))
 
     @property
     def title(self) -> str:
@@ -50,7 +58,9 @@ class RunSpec:
     @property
     def name(self) -> str:
         """For people, and for folders: algorithm, task and seed."""
-        task = re.sub(r"[^\w.-]+", "-", self.task)  # "ALE/Pong-v5" would be a folder in a folder
+        task = re.sub(r"[^\w.-]+", "-", self.task).strip("-")  # "ALE/Pong-v5" would be a folder in a folder
+        if len(task) > LONG_NAME:
+            task = f"{task[:LONG_NAME]}-{crc32(self.task.encode()):08x}"
         return f"{self.title}-{task}-seed{self.seed}"
 
     def to_json(self) -> Json:
