@@ -59,9 +59,12 @@ class Counts(Odd):
 
     observation_space, action_space = spaces.Discrete(6, start=2), spaces.Discrete(3, start=1)
 
+    def __init__(self, by=1):
+        self.by = by
+
     def step(self, action):
         assert self.action_space.contains(action), action
-        self.steps += int(action)
+        self.steps += self.by * int(action)
         return self.seen(), float(action), self.steps > 5, False, {}
 
     def seen(self):

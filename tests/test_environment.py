@@ -29,16 +29,26 @@ from rlclaims.study.studies import TWINS, Study
 from rlclaims.training import Cohort, Group
 from rlclaims.twin_updates import Twins, parts
 
+LOOPED = "gymnasium.envs.mujoco:HalfCheetah-v5"
+"""With its module's name it is taken as Gymnasium makes it, though it is declared."""
 NAMES = [
     "CartPole-v1",
     "Pendulum-v1",
     "FrozenLake-v1",
-    "HalfCheetah-v5",
+    LOOPED,
     "odd_envs:odd/Counts-v0",
     "tiny_envs:tiny/ImageMatrix-v0",
     "tiny_envs:tiny/BoxMultiDiscrete-v0",
     "tiny_envs:tiny/DiscreteMultiBinary-v0",
 ]
+WITH_ARGUMENTS = {
+    "CartPole-v1(sutton_barto_reward=True, max_episode_steps=25)": {
+        "sutton_barto_reward": True,
+        "max_episode_steps": 25,
+    },
+    "odd_envs:odd/Counts-v0(by=2)": {"by": 2},
+}
+"""What is meant, for `gymnasium.make`."""
 SMALL = {"steps": 256, "minibatches": 8, "value_epochs": 2, "hidden": (16,)}
 
 
@@ -69,11 +79,12 @@ def reset_by(rng):
     return int(rng.integers(2**31))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *WITH_ARGUMENTS])
 def test_steps_are_those_of_a_loop_over_one_environment(name):
     task, seeds, actions = task_named(name), (3, 8), np.random.default_rng(0)
     together = simulate(task, [stream(seed, Purpose.TRAINING_RESETS) for seed in seeds])
-    envs, rngs = [gymnasium.make(name) for _ in seeds], [stream(seed, Purpose.TRAINING_RESETS) for seed in seeds]
+    envs = [gymnasium.make(name.partition("(")[0], **WITH_ARGUMENTS.get(name, {})) for _ in seeds]
+    rngs = [stream(seed, Purpose.TRAINING_RESETS) for seed in seeds]
     seen = [naive_row(env.observation_space, env.reset(seed=reset_by(r))[0]) for env, r in zip(envs, rngs, strict=True)]
     assert together.reset().tolist() == seen
     assert (together.n_observation, together.n_action) == (len(seen[0]), task.n_action)
@@ -92,7 +103,7 @@ def test_steps_are_those_of_a_loop_over_one_environment(name):
                 assert together.reset([i])[0].tolist() == naive_row(env.observation_space, observation)
     # By a fall or a goal, by the time limit, or by either.
     ways = {"CartPole-v1": "t", "FrozenLake-v1": "t", "odd_envs:odd/Counts-v0": "t", "Pendulum-v1": "l"}
-    ways["HalfCheetah-v5"] = "l"
+    ways |= {LOOPED: "l", "odd_envs:odd/Counts-v0(by=2)": "t"}
     assert {"t" if terminated else "l" for terminated, _ in endings} == set(ways.get(name, "tl"))
     assert not together.unstable_S.any()
 
@@ -127,7 +138,7 @@ def test_a_model_that_mujoco_warns_of_leaves_no_log_where_one_works(monkeypatch,
     monkeypatch.chdir(tmp_path)
     mujoco.set_mju_user_warning(None)
     task_named.__globals__["environment_named"].cache_clear()
-    simulate(task_named("HalfCheetah-v5"), [np.random.default_rng(0)]).reset()
+    simulate(task_named(LOOPED), [np.random.default_rng(0)]).reset()
     assert not list(tmp_path.iterdir())
 
 
@@ -158,6 +169,10 @@ def test_environments_are_closed_when_nobody_needs_them():
         ("odd_envs:odd/Whole-v0", r"The task '.*' takes actions in Box\(0, 9, \(2,\), int64\), and policies act in .*"),
         ("odd_envs:odd/Levers-v0", r"The task '.*' takes actions in Dict\(.*\), and policies act in .*"),
         ("odd_envs:odd/ManyLevers-v0", r"The task '.*' has actions of 1,100 choices; there may be 1,000\."),
+        ("CartPole-v1(length=2)", r"The task '.*' has no argument 'length'; there are max_episode_steps, sutton_.*\."),
+        ("CartPole-v1(render_mode='human')", r"The task \".*\" has render_mode, which is about pictures, and none .*"),
+        ("CartPole-v1(max_episode_steps='5')", r"The task \".*\" cannot be made: AssertionError: .*"),
+        ("FrozenLake-v1(map_name='9x9')", r"The task \".*\" cannot be made: KeyError: '9x9'\."),
         # It is registered here, by the line above it, and would not be where it is trained.
         ("odd/Counts-v0", r"Training processes do not know the task 'odd/Counts-v0'; .* 'my_pkg:odd/Counts-v0', say\."),
     ],

@@ -10,8 +10,33 @@ from rlclaims.randomness import Purpose, stream
 from rlclaims.sim.simulator import Simulator
 from rlclaims.sim.tasks import TASKS, task_named
 
+NAMES = [
+    "Ant-v5",
+    "HalfCheetah-v5",
+    "Hopper-v5",
+    "Humanoid-v5",
+    "HumanoidStandup-v5",
+    "InvertedDoublePendulum-v5",
+    "InvertedPendulum-v5",
+    "Pusher-v5",
+    "Reacher-v5",
+    "Swimmer-v5",
+    "Walker2d-v5",
+]
+OTHER_NOISE = ["Ant-v5", "HalfCheetah-v5", "InvertedDoublePendulum-v5", "Pusher-v5", "Reacher-v5"]
+"""Those whose noise at a reset is not uniform alone."""
+MORTAL = ["Ant-v5", "Hopper-v5", "Humanoid-v5", "InvertedDoublePendulum-v5", "InvertedPendulum-v5", "Walker2d-v5"]
+"""Those whose episodes may end before their time."""
+SHORT = dict.fromkeys(NAMES, 20) | {"InvertedDoublePendulum-v5": 5}
+"""A time limit that cuts some episodes short."""
 
-@pytest.fixture(params=sorted(TASKS))
+
+def test_all_of_gymnasiums_mujoco_tasks_are_declared():
+    theirs = [spec for spec in gymnasium.registry.values() if str(spec.entry_point).startswith("gymnasium.envs.mujoco")]
+    assert NAMES == list(TASKS) == sorted(spec.id for spec in theirs if spec.version == 5)
+
+
+@pytest.fixture(params=NAMES)
 def task(request):
     return task_named(request.param)
 
@@ -29,19 +54,18 @@ def start_where_it_starts(simulator, which, env, seed=None):
     assert np.array_equal(simulator.set_state(np.array([which]), data.qpos[None], data.qvel[None])[0], observation)
 
 
-# 1000 is the tasks' own limit; 20 cuts some episodes of each short.
-@pytest.mark.parametrize(("dtype", "time_limit"), [(np.float64, 1000), (np.float32, 20)])
-def test_every_step_is_gymnasiums_bit_for_bit(task, dtype, time_limit, make_env):
-    envs = [make_env(task.id, max_episode_steps=time_limit) for _ in range(4)]
-    task = replace(task, time_limit=time_limit)
-    simulator = Simulator(task, [np.random.default_rng(i) for i in range(4)], threads=2)
+@pytest.mark.parametrize(("dtype", "short", "n"), [(np.float64, False, 2), (np.float32, True, 4)])
+def test_every_step_is_gymnasiums_bit_for_bit(task, dtype, short, n, make_env):
+    envs = [make_env(task.id, max_episode_steps=SHORT[task.id] if short else None) for _ in range(n)]
+    task = replace(task, time_limit=SHORT[task.id]) if short else task
+    simulator = Simulator(task, [np.random.default_rng(i) for i in range(n)], threads=2)
     rng = np.random.default_rng(0)
     for i, env in enumerate(envs):
         start_where_it_starts(simulator, i, env, seed=i)
     n_terminated = n_truncated = 0
-    for _ in range(1000):
+    for _ in range(200 if short else 1000):
         # Half of these lie outside the control range: the simulator clips them, the reward must not.
-        actions = (1.5 * envs[0].action_space.high * rng.standard_normal((4, simulator.n_action))).astype(dtype)
+        actions = (1.5 * envs[0].action_space.high * rng.standard_normal((n, simulator.n_action))).astype(dtype)
         ours = simulator.step(actions)
         for i, env in enumerate(envs):
             observation, reward, terminated, truncated, _ = env.step(actions[i])
@@ -52,14 +76,15 @@ def test_every_step_is_gymnasiums_bit_for_bit(task, dtype, time_limit, make_env)
                 start_where_it_starts(simulator, i, env)
                 n_terminated += terminated
                 n_truncated += truncated
-    assert n_terminated > 100 and (n_truncated > 0) == (time_limit == 20)
+    assert n_terminated > 10 if task.id in MORTAL else n_terminated == 0
+    assert (n_truncated > 0) == (short or task.id not in MORTAL)
 
 
 def test_a_step_from_any_state_is_gymnasiums_bit_for_bit(task, make_env):
     env, simulator = make_env(task.id), Simulator(task, [np.random.default_rng(0)])
     rng = np.random.default_rng(0)
-    fastest = 0
-    for _ in range(300):
+    fastest, endings = 0, set()
+    for _ in range(150):
         # Deep in the ground and faster than an observation may say, as often as not.
         env.reset()
         qpos = env.unwrapped.init_qpos + 0.4 * rng.standard_normal(env.unwrapped.model.nq)
@@ -74,7 +99,8 @@ def test_a_step_from_any_state_is_gymnasiums_bit_for_bit(task, make_env):
             assert ours.reward_S[0] == reward
             assert (ours.terminated_S[0], ours.truncated_S[0]) == (terminated, truncated)
             fastest = max(fastest, np.abs(env.unwrapped.data.qvel).max())
-    assert fastest > 10
+            endings.add(terminated)
+    assert fastest > 9 and endings == ({False, True} if task.id in MORTAL else {False})
 
 
 def test_an_episode_is_truncated_when_gymnasium_truncates_it(make_env):
@@ -106,6 +132,7 @@ def test_a_reset_draws_what_gymnasium_would_draw_from_the_same_stream(task, make
         assert np.array_equal(ours, theirs)
 
 
+@pytest.mark.parametrize("task", [n for n in NAMES if n not in OTHER_NOISE], indirect=True)
 def test_reset_noise_fills_gymnasiums_range(task, make_env):
     env = make_env(task.id).unwrapped
     low, high = -env._reset_noise_scale, env._reset_noise_scale
@@ -116,6 +143,19 @@ def test_reset_noise_fills_gymnasiums_range(task, make_env):
     still = np.concatenate((env.init_qpos[skipped:], env.init_qvel))
     noise = resets[:, : len(still)] - still
     assert low <= noise.min() < 0.98 * low and 0.98 * high < noise.max() <= high
+
+
+def test_targets_and_cylinders_are_where_gymnasium_puts_them():
+    rng = np.random.default_rng(0)
+    for name, low, high in (("Reacher-v5", (-0.2, -0.2), (0.2, 0.2)), ("Pusher-v5", (-0.3, -0.2), (0.0, 0.2))):
+        simulator = Simulator(task_named(name), [rng])
+        drawn = np.stack([simulator.initial_state(rng)[0] for _ in range(2000)])
+        placed = drawn[:, -2:] if name == "Reacher-v5" else drawn[:, -4:-2]
+        assert (placed >= low).all() and (placed <= high).all()
+        distance = np.hypot(*placed.T)
+        assert distance.max() < 0.2 if name == "Reacher-v5" else distance.min() > 0.17
+        # Uniform where they may be: as much to one side as to the other.
+        assert abs((placed[:, 1] > 0).mean() - 0.5) < 4 * 0.5 / np.sqrt(2000)
 
 
 def play(simulator, action_TSA):
@@ -130,7 +170,7 @@ def play(simulator, action_TSA):
 
 
 def test_a_simulation_is_the_same_alone_among_others_and_on_any_number_of_threads(task):
-    task = replace(task, time_limit=20)  # short, so that endings of both kinds come at different times
+    task = replace(task, time_limit=SHORT[task.id])  # short, so that endings of both kinds come at different times
     n_action = Simulator(task, [np.random.default_rng(0)]).n_action
     action_TSA = np.random.default_rng(0).standard_normal((200, 6, n_action))
 
@@ -138,7 +178,7 @@ def test_a_simulation_is_the_same_alone_among_others_and_on_any_number_of_thread
         return Simulator(task, [stream(s, Purpose.TRAINING_RESETS) for s in seeds], threads)
 
     together = play(simulator(range(6), 1), action_TSA)
-    assert together[:, :, -2:].any(axis=(0, 1)).all()
+    assert together[:, :, -2:].any(axis=(0, 1)).tolist() == [task.id in MORTAL, True]
     assert np.array_equal(together, play(simulator(range(6), 2), action_TSA))
     for i in range(6):
         assert np.array_equal(together[:, [i]], play(simulator([i], 1), action_TSA[:, [i]]))

@@ -40,6 +40,9 @@ def parsed(task: str) -> Call:
     if unnamed:
         value = ast.unparse(unnamed[0])
         raise ValueError(f"The task {task!r} has {value} without a name; one is written as {EXAMPLE}.")
+    names = [str(keyword.arg) for keyword in call.keywords]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"The task {task!r} has {twice[0]} twice; one is written as {EXAMPLE}.")
     arguments = {str(keyword.arg): _value(task, str(keyword.arg), keyword.value) for keyword in call.keywords}
     return Call(name.strip(), arguments)
 

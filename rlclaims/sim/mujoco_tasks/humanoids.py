@@ -7,6 +7,9 @@ import numpy as np
 
 from rlclaims.sim.task import Bools, Floats, Moment, Range, State, Task, uniform_noise
 
+SEEN = {"cinert": 1, "cvel": 1, "qfrc_actuator": 6, "cfrc_ext": 1}
+"""What may be seen besides positions and velocities, and from where on: of all bodies but the world, and of joints."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Human(Task):
@@ -30,19 +33,16 @@ class Human(Task):
     @property
     def derived(self) -> tuple[str, ...]:
         """What is seen."""
-        return tuple(
-            name
-            for name in ("cinert", "cvel", "qfrc_actuator", "cfrc_ext")
-            if getattr(self, f"include_{name}_in_observation")
-        )
+        return self._seen
+
+    @property
+    def _seen(self) -> tuple[str, ...]:
+        return tuple(name for name in SEEN if getattr(self, f"include_{name}_in_observation"))
 
     def observe(self, state: State) -> Floats:
-        """Positions and velocities; of all bodies but the world what is seen of them; forces on its own joints."""
+        """Positions, velocities, and what else is seen."""
         parts = [state["qpos"][:, 2 * self.exclude_current_positions_from_observation :], state["qvel"]]
-        parts += [state["cinert"][:, 1:]] * self.include_cinert_in_observation
-        parts += [state["cvel"][:, 1:]] * self.include_cvel_in_observation
-        parts += [state["qfrc_actuator"][:, 6:]] * self.include_qfrc_actuator_in_observation
-        parts += [state["cfrc_ext"][:, 1:]] * self.include_cfrc_ext_in_observation
+        parts += [state[name][:, SEEN[name] :] for name in self._seen]
         return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
 
     def _control(self, moment: Moment) -> Floats:
@@ -85,7 +85,7 @@ class Humanoid(Human):
     def derived(self) -> tuple[str, ...]:
         """What is seen, where bodies' centres of mass are, and contact forces where they count."""
         forces = ("cfrc_ext",) if self.contact_cost_weight != 0 else ()
-        return tuple(dict.fromkeys(("xipos", *super().derived, *forces)))
+        return tuple(dict.fromkeys(("xipos", *self._seen, *forces)))
 
     def reward(self, moment: Moment, unhealthy_S: Bools) -> Floats:
         """For the centre of mass's way ahead and for health, less the effort and the impacts."""
@@ -122,7 +122,7 @@ class HumanoidStandup(Human):
     def derived(self) -> tuple[str, ...]:
         """What is seen, and contact forces where they count."""
         forces = ("cfrc_ext",) if self.impact_cost_weight != 0 else ()
-        return tuple(dict.fromkeys((*super().derived, *forces)))
+        return tuple(dict.fromkeys((*self._seen, *forces)))
 
     def reward(self, moment: Moment, unhealthy_S: Bools) -> Floats:  # noqa: ARG002
         """For its height, less the effort and the impacts."""
