@@ -91,6 +91,14 @@ for name, make in {
     gymnasium.register(f"odd/{name}-v0", make)
 
 
+gymnasium.register(
+    "odd/SuttonBarto-v0",
+    "gymnasium.envs.classic_control.cartpole:CartPoleEnv",
+    max_episode_steps=30,
+    kwargs={"sutton_barto_reward": True},
+)
+
+
 def unmade():
     raise RuntimeError("there is no\nengine")
 

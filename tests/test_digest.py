@@ -169,7 +169,7 @@ def test_environments_of_gymnasiums_own_have_its_version_and_their_engines():
     assert digest.environment_libraries("CartPole-v1").keys() == {"gymnasium", "numpy"}
     assert digest.environment_code("CartPole-v1") == digest.environment_code("Hopper-v5") == {}
     assert digest.environment_libraries("Hopper-v5") == {}
-    assert "mujoco" in digest.environment_libraries("Swimmer-v5")
+    assert "mujoco" in digest.environment_libraries("gymnasium.envs.mujoco:Swimmer-v5")
 
 
 def test_comments_and_docstrings_do_not_count(mine):

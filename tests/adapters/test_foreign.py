@@ -269,6 +269,30 @@ def test_a_library_of_another_version_names_what_it_trains_and_nothing_else(proj
         (lambda: of_sb3("PPO"), "tiny_envs:tiny/No-v0", "Gymnasium knows no environment 'tiny_envs:tiny/No-v0'."),
         (lambda: of_sb3("PPO"), "", "Gymnasium knows no environment ''."),
         (
+            lambda: of_sb3("PPO"),
+            "InvertedPendulum-v5(noise=1)",
+            "The task 'InvertedPendulum-v5(noise=1)' has no argument 'noise'; there are frame_skip, max_episode_steps, "
+            "reset_noise_scale, xml_file.",
+        ),
+        (
+            lambda: loop("train"),
+            "CartPole-v1(noise=1)",
+            "The task 'CartPole-v1(noise=1)' has no argument 'noise'; there are max_episode_steps, "
+            "sutton_barto_reward.",
+        ),
+        (
+            lambda: loop("train"),
+            "FrozenLake-v1(is_slippery=False, desc=3)",
+            "The task 'FrozenLake-v1(desc=3, is_slippery=False)' cannot be made: ValueError: not enough values to "
+            "unpack (expected 2, got 0).",
+        ),
+        (
+            lambda: Script(str(SCRIPT), 32),
+            "CartPole-v1(sutton_barto_reward=True)",
+            "single-file-ppo is told an environment's id, and no arguments of it: register "
+            "'CartPole-v1(sutton_barto_reward=True)' under an id of its own.",
+        ),
+        (
             lambda: of_sb3("PPO", epochs=3),
             TASK,
             "PPO has no setting 'epochs'; there are learning_rate, n_steps, batch_size, n_epochs, gamma, gae_lambda, "
@@ -299,6 +323,15 @@ def test_what_cannot_be_trained_is_refused_in_a_sentence(make, task, sentence):
     with pytest.raises(SpecError) as raised:
         checked(RunSpec(make(), task, 3, 0))
     assert str(raised.value) == sentence
+
+
+def test_a_task_with_arguments_is_trained_on_with_them():
+    algorithm = of_sb3("PPO", n_steps=32, batch_size=32)
+    texts = "CartPole-v1(max_episode_steps=30, sutton_barto_reward=True)", "odd_envs:odd/SuttonBarto-v0", "CartPole-v1"
+    with_arguments, registered, without = (trained(algorithm, text, 3, 3).series for text in texts)
+    assert with_arguments == registered != without
+    spec = RunSpec(algorithm, texts[0], 3, 0)
+    assert checked(spec) is spec
 
 
 def test_what_can_be_trained_is_not_refused():

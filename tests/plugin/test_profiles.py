@@ -136,6 +136,29 @@ def test_a_claim_about_runs_without_a_task_is_a_claim_on_each(project, store):
     assert [refute for refute, _ in levels(store).values()] == [pytest.approx(0.05 / 6)] * 5
 
 
+WITH_ARGUMENTS = """
+[tool.rlclaims.profiles.standard]
+tasks = ["InvertedPendulum-v5(reset_noise_scale=NOISE)", "InvertedPendulum-v5( reset_noise_scale = 1, frame_skip=1)"]
+iterations = 2
+looks = [5]
+"""
+
+
+def test_tasks_have_arguments(project, store):
+    result = project(ON_THE_PROFILES_TASKS + one_claim(FREE, "free"), WITH_ARGUMENTS.replace("NOISE", ".05"))
+    result.assert_outcomes(passed=2)
+    record = written(store)
+    texts = ["InvertedPendulum-v5(reset_noise_scale=0.05)", "InvertedPendulum-v5(frame_skip=1, reset_noise_scale=1)"]
+    assert record["profile"]["tasks"] == texts
+    assert {claim["name"]: claim["runs"][0]["task"] for claim in record["claims"]} == {
+        f"section/claim[{text}]": text for text in texts
+    }
+    assert len(list(store.glob("runs/PPO-InvertedPendulum-v5-frame_skip-1-reset_noise_scale-1-seed*"))) == 5
+    again = project(ON_THE_PROFILES_TASKS + one_claim(FREE, "free"), WITH_ARGUMENTS.replace("NOISE", "5e-2"))
+    again.assert_outcomes(passed=2)
+    assert len(list(store.glob("runs/PPO-*"))) == 10  # nothing was trained again
+
+
 @pytest.mark.parametrize(
     ("tables", "sentence"),
     [
@@ -151,6 +174,7 @@ def test_a_claim_about_runs_without_a_task_is_a_claim_on_each(project, store):
         ("[tool.rlclaims.profiles.x]\nlooks = []", "*looks = [[]]*a list of numbers of seeds."),
         ("[tool.rlclaims.profiles.x]\ntasks = 'Hopper-v5'", "*tasks = 'Hopper-v5'*a list of ids*"),
         ("[tool.rlclaims.profiles.x]\ntasks = ['a', 'a']", "*tasks = *different ids*"),
+        ("[tool.rlclaims.profiles.x]\ntasks = ['a(x=1,y=2)', 'a(y=2, x=1)']", "*tasks = *different ids*"),
         ("[tool.rlclaims.profiles.x]\niterations = 0", "*iterations = 0*from 1 to 1,000,000."),
         ("[tool.rlclaims.profiles.x]\nalpha = 0.7", "*alpha = 0.7*from 0.000001 up, below .5."),
         ("[tool.rlclaims.profiles.x]\nfamily_rate = true", "*family_rate = True*below .5."),
@@ -172,6 +196,14 @@ def test_a_task_that_there_is_not_is_refused_on_the_profile_too(project):
     result = project(ON_THE_PROFILES_TASKS + one_claim(FREE, "free"), tables)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: There is no task 'Hoper-v5'*"])
+
+
+def test_an_argument_that_there_is_not_is_refused_before_anything_is_trained(project, store):
+    tables = '[tool.rlclaims.profiles.standard]\ntasks = ["Ant-v5(weight=1)"]\n'
+    result = project(ON_THE_PROFILES_TASKS + one_claim(FREE, "free"), tables)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: The task 'Ant-v5(weight=1)' has no argument 'weight'; there are contact_*"])
+    assert not list(store.glob("runs/*Ant*"))
 
 
 def test_the_papers_runs_have_a_million_steps():
