@@ -169,6 +169,27 @@ def test_arguments_go_together(name, arguments):
     episodes_like_gymnasiums(name, arguments, np.float32)
 
 
+@pytest.mark.parametrize(("name", "place"), [("Ant-v5", 2), ("Hopper-v5", 1), ("Humanoid-v5", 2), ("Walker2d-v5", 1)])
+@pytest.mark.parametrize("above", [0.0, -1.0])
+def test_whether_a_bound_is_healthy_is_as_in_gymnasium(name, place, above):
+    def step(**arguments):
+        env = gymnasium.make(name, **arguments).unwrapped
+        qpos, qvel = env.init_qpos, env.init_qvel
+        env.reset()
+        env.set_state(qpos, qvel)
+        simulator = Simulator(task_named(written(name, arguments)), [np.random.default_rng(0)])
+        simulator.set_state(np.array([0]), qpos[None], qvel[None])
+        action = np.zeros(simulator.n_action)
+        _, reward, terminated, _, _ = env.step(action)
+        ours = simulator.step(action[None])
+        assert (ours.reward_S[0], ours.terminated_S[0]) == (reward, terminated)
+        return float(env.data.qpos[place]), terminated
+
+    z, _ = step(healthy_z_range=(0.0, 5.0))
+    again, terminated = step(healthy_z_range=(z + above, z + above + 1.0))
+    assert again == z and terminated == (name != "Ant-v5")
+
+
 @pytest.mark.parametrize("name", MOVED)
 def test_there_are_gymnasiums_arguments_with_its_defaults(name):
     task, theirs = TASKS[name], inspect.signature(gymnasiums(name)).parameters.values()

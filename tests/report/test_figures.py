@@ -145,6 +145,16 @@ def test_runs_of_one_name_with_other_settings_are_drawn_apart(stored):
     assert {row["algorithm"] for row in table(drawn["kl"])} == {"PPO", "PPO (quick)"}
 
 
+def test_figures_of_tasks_with_arguments_are_told_apart(stored):
+    store, digests = stored
+    told = []
+    for k, task in enumerate(("Ant-v5", "Ant-v5(ctrl_cost_weight=1.0)", "Ant-v5(ctrl_cost_weight=-1.0)", "Hopper-v5")):
+        told.append(claim(f"a/{k}"))
+        told[-1]["runs"][0] |= {"digests": digests, "task": task}
+    drawn = illustrations(record(*told, tasks=["Ant-v5"]), store.root)
+    assert [name for name in drawn if name.startswith("kl")] == ["kl", "kl-ant-v5-2", "kl-ant-v5-3", "kl-hopper-v5"]
+
+
 def test_what_runs_do_not_have_is_not_drawn(stored):
     store, digests = stored
     for path in store.root.glob("runs/*/measured-*"):
