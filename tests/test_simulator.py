@@ -126,7 +126,7 @@ def test_a_reset_draws_what_gymnasium_would_draw_from_the_same_stream(task, make
     envs = [make_env(task.id) for _ in seeds]
     for env, seed in zip(envs, seeds, strict=True):
         env.unwrapped.np_random = stream(seed, Purpose.TRAINING_RESETS)
-    for which in ([0, 1], [1], [0, 1], [0], [1]):
+    for which in ([0, 1], [1], [0, 1], [0], [1]) * 10:
         ours = simulator.reset(which)
         theirs = np.stack([envs[i].reset()[0] for i in which])
         assert np.array_equal(ours, theirs)
@@ -153,7 +153,7 @@ def test_targets_and_cylinders_are_where_gymnasium_puts_them():
         placed = drawn[:, -2:] if name == "Reacher-v5" else drawn[:, -4:-2]
         assert (placed >= low).all() and (placed <= high).all()
         distance = np.hypot(*placed.T)
-        assert distance.max() < 0.2 if name == "Reacher-v5" else distance.min() > 0.17
+        assert 0.195 < distance.max() < 0.2 if name == "Reacher-v5" else 0.17 < distance.min() < 0.175
         # Uniform where they may be: as much to one side as to the other.
         assert abs((placed[:, 1] > 0).mean() - 0.5) < 4 * 0.5 / np.sqrt(2000)
 

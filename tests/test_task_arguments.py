@@ -228,11 +228,11 @@ def test_a_set_state_is_all_that_an_episode_goes_on_from(name):
     for action in actions[:3]:
         begun.step(action)
     again.set_state(np.array([0]), *(part.copy() for part in begun.state))
-    # But for the solver's warm start, and what is derived of one simulator step before, which a first step mends.
-    begun.step(actions[3]), again.step(actions[3])
-    for action in actions[4:]:
+    for t, action in enumerate(actions[3:]):
         ours, theirs = begun.step(action), again.step(action)
-        np.testing.assert_allclose(ours.reward_S, theirs.reward_S, rtol=1e-4, atol=1e-4)
+        # But for the solver's warm start; and where bodies were lags behind after a step, which counts once.
+        within = 0.03 if t == 0 and name in ("Ant-v5", "Humanoid-v5") else 1e-4
+        np.testing.assert_allclose(ours.reward_S, theirs.reward_S, rtol=1e-4, atol=within)
         np.testing.assert_allclose(begun.state[0], again.state[0], rtol=1e-4, atol=1e-5)
 
 

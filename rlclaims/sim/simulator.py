@@ -86,9 +86,10 @@ class Simulator:
     def set_state(self, which: npt.NDArray[np.int_], qpos: Floats, qvel: Floats) -> Floats:
         """Start new episodes in given states; observations of the given simulations (ascending).
 
-        As in Gymnasium, what MuJoCo derives from positions and velocities (where bodies are, say) is that of the given
-        ones, whereas after a step it is of one simulator step before its end. So where a task reads some, a first
-        observation, and a first reward that counts a body's way, are not those of an episode that came by.
+        As in Gymnasium, what MuJoCo derives from positions and velocities (where bodies are, say) is up to date then,
+        and contact forces are 0, whereas after a step they lag behind by as much as a simulator step. So where a task
+        reads some, its first observation is not quite that of an episode that came by, nor is Ant's and Humanoid's
+        first reward, for a way; all else goes on alike.
         """
         self._batch.reset(ids=which, stage=mujoco.mjtStage.mjSTAGE_NONE)
         # A reset forgets warnings: fewer than before are none of the new episode's.
