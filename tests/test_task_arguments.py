@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlclaims import PPO, make
+from rlclaims.adapters.loop import Loop
 from rlclaims.judging.profile import Profile, ProfileError
 from rlclaims.judging.runs import RunsSpec
 from rlclaims.judging.subjects import check_playable
@@ -299,9 +300,7 @@ def test_a_files_content_is_a_part_of_its_runs_names(model):
     model("Ant-v5")
     assert run_digest(spec) == before
     # So is a file that some other environment reads.
-    spec = RunSpec(PPO(), "my_pkg:Mine-v0(map='map.txt')", 3, 0)
-    algorithm = pytest.importorskip("rlclaims.adapters.sb3").SB3("PPO")
-    spec = RunSpec(algorithm, spec.task, 3, 0)
+    spec = RunSpec(Loop("tiny_training:train", 8), "my_pkg:Mine-v0(map='map.txt')", 3, 0)
     names = [run_digest(spec)]
     for text in ("a", "b"):
         Path("map.txt").write_text(text)

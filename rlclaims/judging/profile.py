@@ -4,7 +4,7 @@ Three come with rlclaims. A project adds its own, or changes these, in its `pypr
 as in the profile of that name, or else as in `standard`:
 
     [tool.rlclaims.profiles.nightly]
-    tasks = ["Hopper-v5", "InvertedPendulum-v5"]
+    tasks = ["Hopper-v5", "InvertedPendulum-v5(reset_noise_scale=0.05)"]
     iterations = 200
     looks = [6, 12, 18]
     alpha = 0.05

@@ -32,7 +32,8 @@ def runs(
     Args:
         algorithm: a class, for the papers' settings of the task, or an instance with settings of its own; or somebody
             else's training (`rlclaims.adapters`), `SB3("PPO")`, say.
-        task: Gymnasium's id; by default each task of the profile.
+        task: Gymnasium's id, with arguments or without, "Ant-v5(ctrl_cost_weight=0.1)"; by default each task of the
+            profile.
         iterations: updates per run; by default the profile's.
         block: block k takes seeds that lie 1,000 k further on. Runs of one block are paired by their seeds; runs of
             different blocks share nothing, and are compared as two groups.
