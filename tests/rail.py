@@ -1,19 +1,20 @@
 """A mass on a rail that a motor pushes: tasks whose returns are known, and a check of means against what they are."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from rlclaims import PPO
 from rlclaims.agents.networks import MLP, GaussianNetwork
 from rlclaims.checkpoints import Checkpoint, History, Start
 from rlclaims.finished.run import FinishedRun
 from rlclaims.randomness import Purpose, state_of, stream
-from rlclaims.sim.tasks import Task
+from rlclaims.sim.task import Moment, State, Task, uniform_noise
 
-SECONDS, MASS, SKIP = 0.05, 1.5, 2
+SECONDS, MASS, SKIP, NOISE = 0.05, 1.5, 2, 0.8
 POINT_MASS = f"""
 <mujoco>
   <option timestep="{SECONDS}" gravity="0 0 0" integrator="Euler"/>
@@ -28,29 +29,38 @@ POINT_MASS = f"""
 """
 
 
-@dataclass(frozen=True)
-class OfFile(Task):
-    """A task whose model lies anywhere."""
+@dataclass(frozen=True, kw_only=True)
+class OnTheRail(Task):
+    """A task of the mass, which earns by `pays` and ends by `ends`, once it has said what of a state it reads."""
+
+    id: str = "PointMass"
+    time_limit: int = 15
+    frame_skip: int = SKIP
+    pays: Callable[[Moment], npt.NDArray] = lambda moment: np.zeros(len(moment.action))
+    ends: Callable[[State], npt.NDArray] = lambda state: np.zeros(len(state["qpos"]), bool)
+    reads: tuple[str, ...] = ()
 
     @property
-    def model_path(self):
-        return Path(self.model)
+    def derived(self):
+        return self.reads
+
+    def observe(self, state):
+        return np.concatenate((state["qpos"], state["qvel"]), axis=1)
+
+    def reward(self, moment, _):
+        return self.pays(moment)
+
+    def unhealthy(self, state):
+        return self.ends(state)
+
+    def initial_state(self, model, rng):
+        return uniform_noise(model, rng, NOISE)
 
 
 def task_at(path, **changes):
     """A task of the mass, whose model is written to a file; its dynamics are linear in state and force."""
     path.write_text(POINT_MASS)
-    declared = {
-        "id": "PointMass",
-        "model": str(path),
-        "frame_skip": SKIP,
-        "time_limit": 15,
-        "reset_noise": 0.8,
-        "observe": lambda state: np.concatenate((state["qpos"], state["qvel"]), axis=1),
-        "reward": lambda moment, _: np.zeros(len(moment.action)),
-        "terminated": lambda state: np.zeros(len(state["qpos"]), bool),
-    }
-    return OfFile(**{**declared, **changes})
+    return OnTheRail(xml_file=str(path), **changes)
 
 
 NETWORK = GaussianNetwork(MLP((2, 1)))  # weights of position and velocity, a bias, a log standard deviation
@@ -60,7 +70,7 @@ OFFSET, INVERSE_STD = np.array([0.2, -0.3]), np.array([1.6, 0.7])
 POSITION, VELOCITY, EFFORT, DRIFT = 0.7, 0.3, 0.2, 0.4
 
 
-def quadratic(moment, _):
+def quadratic(moment):
     x_S, v_S = moment.after["qpos"][:, 0], moment.after["qvel"][:, 0]
     effort_S = EFFORT * moment.action[:, 0].astype(np.float64) ** 2
     return DRIFT * x_S - POSITION * x_S**2 - VELOCITY * v_S**2 - effort_S
@@ -77,7 +87,7 @@ def expected_returns(theta_P, task, gamma):
     for _ in range(SKIP):
         a_22, b_2 = once_22 @ a_22, once_22 @ b_2 + force_2
     closed_22 = a_22 + np.outer(b_2, gain_2)
-    mean_2, covariance_22 = np.zeros(2), np.eye(2) * task.reset_noise**2 / 3
+    mean_2, covariance_22 = np.zeros(2), np.eye(2) * NOISE**2 / 3
     total = discounted = 0.0
     for t in range(task.time_limit):
         effort = (gain_2 @ mean_2 + constant) ** 2 + gain_2 @ covariance_22 @ gain_2 + variance
@@ -104,9 +114,9 @@ LEAST = 0.25
 def decision(point_mass):
     """Each step earns 1 by an action above LEAST; the first below it earns nothing and is the last."""
     return point_mass(
-        derived=("qfrc_actuator",),
-        terminated=lambda state: state["qfrc_actuator"][:, 0] < LEAST,
-        reward=lambda moment, _: 1.0 * (moment.action[:, 0].astype(np.float64) > LEAST),
+        reads=("qfrc_actuator",),
+        ends=lambda state: state["qfrc_actuator"][:, 0] < LEAST,
+        pays=lambda moment: 1.0 * (moment.action[:, 0].astype(np.float64) > LEAST),
     )
 
 

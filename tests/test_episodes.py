@@ -262,7 +262,7 @@ def linear(theta_NP):
 
 
 def test_the_landscape_of_a_linear_quadratic_task_is_the_closed_form(point_mass):
-    task, n = point_mass(reward=quadratic), 2000
+    task, n = point_mass(pays=quadratic), 2000
     theta_P, direction_P = np.array([-0.9, -0.8, 0.3, -0.7]), np.array([0.6, -0.5, 0.4, 0.3])
     shifts = (0.0, 0.1, 0.5, 1.0, 2.0)
     policies = linear([theta_P + x * direction_P for x in shifts])

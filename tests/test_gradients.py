@@ -374,7 +374,7 @@ def test_the_formula_of_cosines_is_close_to_those_of_estimates_of_a_run(runs, mo
 
 
 def test_gradients_of_returns_are_those_of_a_linear_quadratic_task(point_mass, monkeypatch):
-    task, theta_P = point_mass(reward=quadratic), np.array([-0.5, -0.5, 3.0, 0.3], np.float32)
+    task, theta_P = point_mass(pays=quadratic), np.array([-0.5, -0.5, 3.0, 0.3], np.float32)
     run = on_the_rail(task, theta_P)
     _, blocks, per_block = captured(monkeypatch, run, 15 * 4000, 1000)
     assert per_block == 15 * 4
