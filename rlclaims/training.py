@@ -16,7 +16,7 @@ length decides whether it is counted.
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,11 +25,12 @@ import torch
 
 from rlclaims.agents.algorithm import Agent, Algorithm
 from rlclaims.agents.networks import NetworkPolicy, PolicyNetwork
-from rlclaims.checkpoints import Checkpoint, checkpoint_iterations, start_of_update
+from rlclaims.checkpoints import checkpoint_iterations, start_of_update
 from rlclaims.measures.by_name import divergences, measures
-from rlclaims.randomness import Purpose, stream
+from rlclaims.randomness import Purpose, state_of, stream, stream_at
+from rlclaims.records import Arrays, RunRecord
 from rlclaims.sim.normalizer import Normalization, ObservationNormalizer
-from rlclaims.sim.simulator import Simulation, simulate
+from rlclaims.sim.simulator import Simulation, Simulator, simulate
 from rlclaims.sim.tasks import AnyTask, Floats
 from rlclaims.update import ActionDistribution, Batch, Policy, Rollout, Update
 
@@ -45,27 +46,6 @@ class Group:
 
     algorithm: Algorithm
     seeds: tuple[int, ...]
-
-
-@dataclass
-class RunRecord:
-    """What one run leaves behind."""
-
-    algorithm: Any
-    """What it was trained by: an `Algorithm`, or somebody else's settings (`rlclaims.adapters`)."""
-    seed: int
-    failure: str | None = None
-    """Why and when the run failed, or None."""
-    series: dict[str, list[float]] = field(default_factory=dict)
-    """Measures by name, one value an iteration measured."""
-    policy_parameters: list[npt.NDArray[np.float32]] = field(default_factory=list)
-    """theta before the first update and after each."""
-    episodes: list[tuple[int, int, float]] = field(default_factory=list)
-    """(first step, length, undiscounted return) of every episode started in training, in the order they ended."""
-    checkpoints: list[Checkpoint] = field(default_factory=list)
-    """Where the updates of `checkpoint_iterations` started."""
-    normalizations: list[tuple[Floats, Floats]] = field(default_factory=list)
-    """What observations were normalised by when each update was made: what is subtracted (O,), and then multiplied."""
 
 
 @contextmanager
@@ -151,19 +131,72 @@ class Cohort:
         self._raw_SO = self._simulator.reset()
         self._observation_SO = self._normalizer.observe(self._raw_SO)
         self._checkpoints = checkpoint_iterations(iterations, HELD_OUT_EVERY)
-        self._step = 0
+        self.iteration = self._step = 0
         n_seeds = len(runs)
         self._episode_start_S = np.zeros(n_seeds, dtype=np.int64)
         self._episode_return_S = np.zeros(n_seeds)
         for record, theta_P in zip(self.records, self._parameters(), strict=True):
             record.policy_parameters.append(theta_P)
+        self._attributes = [set(vars(agent)) for _, agent in self._agents]
+
+    @property
+    def resumable(self) -> bool:
+        """Whether `kept` tells all that its runs go on from.
+
+        The state of an environment that Gymnasium made cannot be read, nor what an algorithm of somebody's own has
+        hung on its agent.
+        """
+        agents = zip((agent for _, agent in self._agents), self._attributes, strict=True)
+        own = all(agent.is_whole and vars(agent).keys() == names for agent, names in agents)
+        return own and isinstance(self._simulator, Simulator)
+
+    def kept(self, i: int) -> dict[str, npt.NDArray[Any]]:
+        """Between two iterations of a resumable cohort, all that one of its runs goes on from, as arrays by name."""
+        assert isinstance(self._simulator, Simulator)
+        which, agent = next(of for of in self._agents if of[0].start <= i < of[0].stop)
+        parts: dict[str, Arrays] = {
+            "record": self.records[i].arrays(),
+            "agent": agent.kept(i - which.start),
+            "simulator": self._simulator.kept(i),
+            "normalizer": self._normalizer.kept(i),
+        }
+        own = {
+            "noise": state_of(self._noise_rngs[i]),
+            "unstable_1": self._unstable_S[[i]],
+            "raw_O": self._raw_SO[i],
+            "observation_O": self._observation_SO[i],
+            "episode_2": np.array([self._episode_start_S[i], self._episode_return_S[i]]),
+        }
+        return own | {f"{part}/{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
+
+    def resume(self, iteration: int, kept: Sequence[Arrays]) -> None:
+        """Let every run go on from what `kept` said of it after so many iterations, in whatever company it was."""
+        assert isinstance(self._simulator, Simulator)
+
+        def part(of: str, arrays: Arrays) -> Arrays:
+            return {name.removeprefix(of): array for name, array in arrays.items() if name.startswith(of)}
+
+        self.iteration, self._step = iteration, iteration * self.steps
+        for which, agent in self._agents:
+            agent.iteration = iteration
+            agent.take_kept([part("agent/", arrays) for arrays in kept[which]])
+        for i, arrays in enumerate(kept):
+            self.records[i].take(part("record/", arrays))
+            self._simulator.take_kept(i, part("simulator/", arrays))
+            self._normalizer.take_kept(i, part("normalizer/", arrays))
+            self._noise_rngs[i] = stream_at(arrays["noise"])
+            self._unstable_S[i] = arrays["unstable_1"][0]
+            self._episode_start_S[i], self._episode_return_S[i] = arrays["episode_2"]
+        self._raw_SO = np.stack([arrays["raw_O"] for arrays in kept])
+        self._observation_SO = np.stack([arrays["observation_O"] for arrays in kept])
 
     @one_torch_thread()
     def train(self, on_iteration: Callable[[int], None] = lambda _: None) -> list[RunRecord]:
         """Train every run to its end, calling back after each iteration with the number done."""
-        for iteration in range(self.iterations):
-            self._iterate(iteration)
-            on_iteration(iteration + 1)
+        while self.iteration < self.iterations:
+            self._iterate(self.iteration)
+            self.iteration += 1
+            on_iteration(self.iteration)
         self._finish_episodes()
         return self.records
 

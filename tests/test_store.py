@@ -19,7 +19,7 @@ from rlclaims.study.executor import TrainingError, execute
 from rlclaims.study.spec import RunSpec, SpecError
 from rlclaims.study.store import Store
 from rlclaims.study.studies import TWINS, Study, study_files
-from rlclaims.training import RunRecord
+from rlclaims.records import RunRecord
 
 SPEC = RunSpec(PPO(), "Hopper-v5", 2, 5)
 SERIES = {"kl_old_new/mean/training": [0.1, 0.2]}

@@ -11,11 +11,12 @@ import gymnasium
 import numpy as np
 
 from rlclaims.adapters.recorder import EPSILON, Recorder
+from rlclaims.records import RunRecord
 from rlclaims.shown import shown
 from rlclaims.sim.environment import check_arguments, make, said
 from rlclaims.sim.spelling import parsed
 from rlclaims.sim.tasks import TASKS, task_named
-from rlclaims.training import HELD_OUT_EVERY, RunRecord
+from rlclaims.training import HELD_OUT_EVERY
 
 HELD_OUT = "kl_old_new/mean/held_out"
 """A measure that there is if fresh pairs are held out."""

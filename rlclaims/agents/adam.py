@@ -1,8 +1,9 @@
 """Adam for S seeds at once, with the same bits for a seed in any company."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -66,6 +67,15 @@ class Adam:
         those._parameters = parameters
         those.steps_S, those.mean_SP, those.square_SP = self.steps_S[rows], self.mean_SP[rows], self.square_SP[rows]
         return those
+
+    def kept(self, i: int) -> dict[str, npt.NDArray[Any]]:
+        """The state of one row, as arrays by name."""
+        return {"steps_1": self.steps_S[[i]], "mean_P": self.mean_SP[i], "square_P": self.square_SP[i]}
+
+    def take_kept(self, rows: Sequence[Mapping[str, npt.NDArray[Any]]]) -> None:
+        """Let every row have the state that `kept` said."""
+        self.steps_S = np.concatenate([row["steps_1"] for row in rows])
+        self.mean_SP, self.square_SP = (np.stack([row[name] for row in rows]) for name in ("mean_P", "square_P"))
 
     def take_rows(self, which: Sequence[int], those: "Adam") -> None:
         """Let some of the rows have the state that `of_rows` made, and that has moved since."""

@@ -6,7 +6,7 @@ S seeds, each one row of every tensor.
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
@@ -347,6 +347,32 @@ class Agent:
     def take_minibatch_states(self, states: Sequence[npt.NDArray[np.uint64]]) -> None:
         """Let each seed's stream of minibatch orders go on from where `minibatch_states` said."""
         self._minibatch_rngs = [stream_at(state) for state in states]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its optimisers are those it began with, whose state `kept` tells."""
+        return type(self.policy_adam) is type(self.value_adam) is Adam
+
+    def kept(self, i: int) -> dict[str, npt.NDArray[Any]]:
+        """All that one seed learns on from, as arrays by name."""
+        adams = {"policy_adam": self.policy_adam, "value_adam": self.value_adam}
+        return {
+            "theta_P": self.theta_SP[i].detach().numpy(),
+            "phi_P": self.phi_SP[i].detach().numpy(),
+            "rewards": self.reward_states()[i],
+            "minibatches": state_of(self._minibatch_rngs[i]),
+            **{f"{of}/{name}": array for of, adam in adams.items() for name, array in adam.kept(i).items()},
+        }
+
+    def take_kept(self, rows: Sequence[Mapping[str, npt.NDArray[Any]]]) -> None:
+        """Let every seed learn on from what `kept` said."""
+        with torch.no_grad():
+            self.theta_SP.copy_(torch.from_numpy(np.stack([row["theta_P"] for row in rows])))
+            self.phi_SP.copy_(torch.from_numpy(np.stack([row["phi_P"] for row in rows])))
+        self.take_reward_states([row["rewards"] for row in rows])
+        self.take_minibatch_states([row["minibatches"] for row in rows])
+        for of, adam in (("policy_adam/", self.policy_adam), ("value_adam/", self.value_adam)):
+            adam.take_kept([{name.removeprefix(of): x for name, x in row.items()} for row in rows])
 
     def fit_values(self, observation_STO: Tensor, old_value_ST: Tensor, advantage_ST: Tensor) -> None:
         """Regress values on the GAE target V_old + A, by Adam on minibatches of squared errors.

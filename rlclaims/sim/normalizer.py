@@ -1,12 +1,14 @@
 """Running normalisation of observations, each seed by its own statistics."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from rlclaims.sim.tasks import Floats
+
+_STATISTICS = ("_count_S1", "_mean_SO", "_sum_of_squares_SO")
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,16 @@ class ObservationNormalizer:
     def frozen(self, observation_SO: Floats, which: npt.NDArray[np.int_] | slice = slice(None)) -> Floats:
         """Normalise by the statistics as they stand (float32)."""
         return self.standing.of_seeds(which)(observation_SO)
+
+    def kept(self, i: int) -> dict[str, Floats]:
+        """One seed's statistics, as arrays by name."""
+        return {name: getattr(self, name)[i] for name in _STATISTICS}
+
+    def take_kept(self, i: int, kept: Mapping[str, Floats]) -> None:
+        """Let a seed's statistics be those that `kept` said."""
+        for name in _STATISTICS:
+            getattr(self, name)[i] = kept[name]
+        self._refresh()
 
     def _refresh(self) -> None:
         variance_SO = self._sum_of_squares_SO / np.maximum(self._count_S1 - 1, 1)

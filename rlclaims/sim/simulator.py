@@ -1,7 +1,7 @@
 """S simulations of one task: of a MuJoCo task, stepped together on its own threads, or of any environment in a loop."""
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from mujoco.batch import Batch, SimulationError
 
+from rlclaims.randomness import state_of, stream_at
 from rlclaims.sim.environment import Environment, action_for, observed
 from rlclaims.sim.task import Bools, Floats, Moment, State, Task
 from rlclaims.sim.tasks import AnyTask
@@ -131,6 +132,26 @@ class Simulator:
             self.task.terminated(unhealthy_S),
             self._elapsed_S >= (np.inf if self.task.time_limit is None else self.task.time_limit),
         )
+
+    def kept(self, i: int) -> dict[str, npt.NDArray[Any]]:
+        """All that one simulation goes on from, its random stream too, as arrays by name."""
+        return {
+            "state": self._batch.state[i].copy(),  # mjSTATE_INTEGRATION, with the solver's warm start and the time
+            **{name: self._state[name][i].copy() for name in self.task.derived},
+            "elapsed_1": self._elapsed_S[[i]],
+            "unstable_1": self.unstable_S[[i]],
+            "resets": state_of(self._rngs[i]),
+        }
+
+    def take_kept(self, i: int, kept: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Let a simulation of the same task go on from what `kept` said, before its next step."""
+        self._batch.state[i] = kept["state"]
+        for name in self.task.derived:  # the next reward is also of these, which only a step makes
+            field = self._state[name]
+            field.flags.writeable = True
+            field[i] = kept[name]
+        self._elapsed_S[i], self.unstable_S[i] = kept["elapsed_1"][0], kept["unstable_1"][0]
+        self._rngs[i] = stream_at(kept["resets"])
 
     def _compute_external_forces(self, scratch: mujoco.MjData, which: npt.NDArray[np.int_] | None) -> None:
         for i in range(len(self._rngs)) if which is None else which:

@@ -33,7 +33,7 @@ from rlclaims.shown import printable, read_json, said
 from rlclaims.study.digest import library_versions, measurement_digest, run_digest, study_digest
 from rlclaims.study.spec import RunSpec, SpecError
 from rlclaims.study.studies import Study
-from rlclaims.training import RunRecord
+from rlclaims.records import RunRecord
 
 FORMAT = 1
 CHECKED = {"sha256": "run.safetensors", "starts_sha256": "starts.safetensors"}

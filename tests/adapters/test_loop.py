@@ -12,7 +12,7 @@ from tiny_training import STEPS
 from rlclaims.adapters.foreign import NotRecordedError, trained
 from rlclaims.adapters.loop import Loop
 from rlclaims.adapters.recorder import Recorder
-from rlclaims.training import RunRecord
+from rlclaims.records import RunRecord
 
 TASKS = ["InvertedPendulum-v5", "CartPole-v1"]
 ITERATIONS = 12

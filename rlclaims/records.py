@@ -1,0 +1,58 @@
+"""What one run leaves behind, and the same as arrays by name, for a file from which the run goes on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rlclaims.checkpoints import Checkpoint, arrays_of, start_from
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass
+class RunRecord:
+    """What one run leaves behind."""
+
+    algorithm: Any
+    """What it was trained by: an `Algorithm`, or somebody else's settings (`rlclaims.adapters`)."""
+    seed: int
+    failure: str | None = None
+    """Why and when the run failed, or None."""
+    series: dict[str, list[float]] = field(default_factory=dict)
+    """Measures by name, one value an iteration measured."""
+    policy_parameters: list[npt.NDArray[np.float32]] = field(default_factory=list)
+    """theta before the first update and after each."""
+    episodes: list[tuple[int, int, float]] = field(default_factory=list)
+    """(first step, length, undiscounted return) of every episode started in training, in the order they ended."""
+    checkpoints: list[Checkpoint] = field(default_factory=list)
+    """Where the updates of `checkpoint_iterations` started."""
+    normalizations: list[tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]] = field(default_factory=list)
+    """What observations were normalised by when each update was made: what is subtracted (O,), and then multiplied."""
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """What is recorded so far."""
+        return {
+            **({} if self.failure is None else {"failure": np.frombuffer(self.failure.encode(), np.uint8)}),
+            **{f"series/{name}": np.array(values, np.float64) for name, values in self.series.items()},
+            "theta_KP": np.stack(self.policy_parameters),
+            "episodes_E3": np.array(self.episodes, np.float64).reshape(-1, 3),
+            **{f"checkpoints/{name}": array for name, array in arrays_of(self.checkpoints).items()},
+            "normalizations_K2O": np.array(self.normalizations, np.float64),
+        }
+
+    def take(self, arrays: Arrays) -> None:
+        """Go on from what `arrays` said."""
+
+        def under(prefix: str) -> dict[str, npt.NDArray[Any]]:
+            return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+        theta_KP = arrays["theta_KP"]
+        self.failure = arrays["failure"].tobytes().decode() if "failure" in arrays else None
+        self.series = {name: values.tolist() for name, values in under("series/").items()}
+        self.policy_parameters = list(theta_KP)
+        self.episodes = [(int(first), int(n), float(total)) for first, n, total in arrays["episodes_E3"]]
+        self.checkpoints = list(start_from(self.seed, theta_KP, under("checkpoints/")).checkpoints)
+        self.normalizations = [(offset_O, inverse_std_O) for offset_O, inverse_std_O in arrays["normalizations_K2O"]]
