@@ -371,6 +371,7 @@ def store_ls(store: StoreFolder = None) -> None:
         total = n
     Console().print(table)
     typer.echo(f"{total} runs")
+    _tell_rest(_store(store))
 
 
 @store_app.command("verify")
@@ -383,8 +384,21 @@ def store_verify(store: StoreFolder = None) -> None:
     for problem in found:
         typer.echo(problem)
     typer.echo(f"{len(list(stored_runs(of)))} runs, {len(found)} problems")
+    _tell_rest(of)
     if found:
         raise typer.Exit(1)
+
+
+def _tell_rest(store: "Store") -> None:
+    """Of what is in a store beside runs."""
+    from rlclaims.study.audit import size
+
+    for name, what in {
+        "unfinished": "of runs that were being trained; they go on from there, unless their code has changed since",
+        "set-aside": "that was damaged and has been set aside; nothing reads it",
+    }.items():
+        if held := size(store.root / name):
+            typer.echo(f"{store.root / name} holds {held / 1e6:.1f} MB {what}; it can be deleted.")
 
 
 def _store(folder: Path | None) -> "Store":

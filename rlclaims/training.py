@@ -141,11 +141,7 @@ class Cohort:
 
     @property
     def resumable(self) -> bool:
-        """Whether `kept` tells all that its runs go on from.
-
-        The state of an environment that Gymnasium made cannot be read, nor what an algorithm of somebody's own has
-        hung on its agent.
-        """
+        """Whether `kept` tells all: not of an environment of Gymnasium's, nor what somebody has hung on an agent."""
         agents = zip((agent for _, agent in self._agents), self._attributes, strict=True)
         own = all(agent.is_whole and vars(agent).keys() == names for agent, names in agents)
         return own and isinstance(self._simulator, Simulator)

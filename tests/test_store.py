@@ -13,13 +13,13 @@ from rlclaims.agents.ppo import PPO, PPOM
 from rlclaims.agents.trpo import TRPO
 from rlclaims.checkpoints import Checkpoint
 from rlclaims.randomness import Purpose, state_of, stream
+from rlclaims.records import RunRecord
 from rlclaims.study import plan as planning
 from rlclaims.study.digest import run_digest
 from rlclaims.study.executor import TrainingError, execute
 from rlclaims.study.spec import RunSpec, SpecError
 from rlclaims.study.store import Store
 from rlclaims.study.studies import TWINS, Study, study_files
-from rlclaims.records import RunRecord
 
 SPEC = RunSpec(PPO(), "Hopper-v5", 2, 5)
 SERIES = {"kl_old_new/mean/training": [0.1, 0.2]}

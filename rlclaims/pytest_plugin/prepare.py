@@ -36,15 +36,17 @@ def prepare(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
         if option.claims_dry_run:
             dry_run(session, items, file)
             return
-        session.prepare_store()
         if option.claims_replay is not None:
             replay(session, items, option.claims_replay, file)
             return
-        writable(session.asked.report)
+        # What is all there is judged from a store that cannot be written, too.
+        if session.store.prepared() or not session.asked.report.is_relative_to(session.store.root):
+            writable(session.asked.report)
         display = Display(file)
+        session.store.tell = display.set_aside
 
         def train(wanted: Sequence[RunSpec], studied: Sequence[Studied]) -> None:
-            session.train(wanted, display.training, display.wait)
+            session.train(wanted, display.training, display.wait, studied)
             session.make_studies(studied, display.twins, display.simulated, display.wait)
 
         try:

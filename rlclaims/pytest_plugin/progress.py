@@ -38,6 +38,10 @@ class Display:
         """Say that another session, or another worker of this one, is waited for."""
         self.say("rlclaims: another process trains into this store; waiting for it.")
 
+    def set_aside(self, sentence: str) -> None:
+        """Say what was found damaged."""
+        self.say(f"rlclaims: warning: {sentence}")
+
     def twins(self, done: int, total: int) -> None:
         """Say how far updates are made again, at the beginning and every half minute."""
         now = time.monotonic()

@@ -188,7 +188,11 @@ class ClaimSession:
             raise pytest.UsageError(str(error)) from None
 
     def train(
-        self, wanted: Sequence[RunSpec], show_progress: ShowProgress, wait: Callable[[], None] = lambda: None
+        self,
+        wanted: Sequence[RunSpec],
+        show_progress: ShowProgress,
+        wait: Callable[[], None] = lambda: None,
+        studied: Sequence[Studied] = (),
     ) -> None:
         """Make those of the runs that the store lacks.
 
@@ -196,14 +200,20 @@ class ClaimSession:
             wanted: the runs.
             show_progress: shows how far a plan is.
             wait: called before waiting for another session on the same store.
+            studied: what is to be made of them next: of these runs more is read than measurements.
 
         Raises:
-            TrainingError: training broke off; what was finished is stored.
+            pytest.UsageError: the store cannot be written.
+            TrainingError, StoreError: training broke off; what was finished is stored.
         """
-        if not plan(wanted, self.store).missing:
+        read = {run for run, study in studied if not self.store.has_study(run, study)}
+        if not plan(wanted, self.store, read).missing:
             return
+        self.prepare_store()
         with self._alone(wait):
-            training = plan(wanted, self.store)
+            for run in plan(wanted, self.store, read).missing:
+                self.store.clear(run)
+            training = plan(wanted, self.store, read)
             if training.missing:
                 with show_progress(training) as on_progress:
                     execute(training, self.store, self.processes, on_progress)
@@ -225,13 +235,17 @@ class ClaimSession:
             wait: called before waiting for another session on the same store.
 
         Raises:
-            pytest.UsageError: where an update started, or what the policies of a run were, cannot be read.
-            TrainingError: a process died; what was finished is stored.
+            pytest.UsageError: where an update started, or what the policies of a run were, cannot be read, or the store
+                cannot be written.
+            TrainingError, StoreError: it broke off; what was finished is stored.
         """
         if all(self.store.has_study(*studied) for studied in wanted):
             return
+        self.prepare_store()
         with self._alone(wait):
             missing = [studied for studied in dict.fromkeys(wanted) if not self.store.has_study(*studied)]
+            for studied in missing:
+                self.store.clear(*studied)
             try:
                 self._check_readable(missing)
             except SpecError as error:

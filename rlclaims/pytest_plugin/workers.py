@@ -32,12 +32,17 @@ def stopping(config: pytest.Config) -> Iterator[None]:
     """
     from rlclaims.pytest_plugin.replay import ReplayError
     from rlclaims.study.executor import TrainingError
+    from rlclaims.study.store import StoreError
 
     try:
         yield
-    except (pytest.UsageError, TrainingError, ReplayError) as error:
+    except (pytest.UsageError, TrainingError, StoreError, ReplayError) as error:
         usage = isinstance(error, pytest.UsageError)
-        broken = pytest.ExitCode.INTERNAL_ERROR if isinstance(error, TrainingError) else pytest.ExitCode.TESTS_FAILED
+        broken = (
+            pytest.ExitCode.INTERNAL_ERROR
+            if isinstance(error, TrainingError | StoreError)
+            else pytest.ExitCode.TESTS_FAILED
+        )
         code = int(pytest.ExitCode.USAGE_ERROR if usage else broken)
         if is_worker(config):
             config.workeroutput.setdefault(SAID, [str(error), code])  # type: ignore[attr-defined]

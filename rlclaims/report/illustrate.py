@@ -1,6 +1,5 @@
 """The figures of a session: what its record names, read from the store that has it."""
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -18,6 +17,7 @@ from rlclaims.judging.landscapes import step_to_random
 from rlclaims.report.figures import Drawn, Floats, agreement, along_step, effects, n_star, plane, training
 from rlclaims.report.page.write import Surface
 from rlclaims.report.record import Json
+from rlclaims.study.store import UNREADABLE, read_measured
 from rlclaims.study.studies import study_files
 from rlclaims.training import HELD_OUT_EVERY
 from rlclaims.twin_updates import MECHANISMS
@@ -276,8 +276,8 @@ def _numbers(store: Path, digest: str, kind: str | None) -> Mapping[str, Sequenc
     ]
     for path in sorted(files, key=lambda path: path.stat().st_mtime, reverse=True):
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            return None if data["failure"] else dict(data["series"])
-        except (OSError, ValueError, KeyError, TypeError):
+            measured = read_measured(path, digest)
+            return None if measured.failure else measured.series
+        except UNREADABLE:
             continue
     return None

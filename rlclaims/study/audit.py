@@ -1,6 +1,5 @@
 """What is in a store, and whether it is whole: for `rlclaims store`, and for a seed that is trained again."""
 
-import hashlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,15 +11,15 @@ import numpy.typing as npt
 import safetensors
 import safetensors.numpy
 
-from rlclaims.shown import malformed, read_json
+from rlclaims.shown import malformed
 from rlclaims.study.executor import execute
+from rlclaims.study.files import DamagedError, read_json, sha256
 from rlclaims.study.plan import plan
 from rlclaims.study.spec import RunSpec
-from rlclaims.study.store import CHECKED, Store, series_digest
-from rlclaims.study.store import UNREADABLE as NOT_MEASURED
+from rlclaims.study.store import CHECKED, Store, read_measured
 from rlclaims.study.studies import length, study_files
 
-UNREADABLE = (*NOT_MEASURED, AttributeError, safetensors.SafetensorError)
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError)
 """What reading a file raises that is not what the store writes."""
 
 
@@ -38,10 +37,15 @@ def stored_runs(store: Store) -> Iterator[StoredRun]:
     """All runs of a store, by name."""
     for folder in sorted((store.root / "runs").glob("[!.]*/")):
         try:
-            description = dict(read_json(folder / "run.json"))
+            description = read_json(folder / "run.json")
         except UNREADABLE:
             description = {}
-        yield StoredRun(folder, description, sum(path.stat().st_size for path in folder.iterdir()))
+        yield StoredRun(folder, description, size(folder))
+
+
+def size(folder: Path) -> int:
+    """Bytes of all files in a folder and below; 0 if there is none."""
+    return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
 
 
 def problems(store: Store) -> Iterator[str]:
@@ -53,27 +57,33 @@ def problems(store: Store) -> Iterator[str]:
             wrong = list(_wrong(run.folder))
         except UNREADABLE as error:
             wrong = [f"cannot be read ({malformed(error)})"]
-        yield from (f"{run.folder.name}: {sentence}; delete the folder, and it is trained again" for sentence in wrong)
+        yield from (f"{run.folder.name}: {sentence}; pytest makes it again when a claim needs it" for sentence in wrong)
 
 
 def _wrong(folder: Path) -> Iterator[str]:
-    described = read_json(folder / "run.json")
-    if not folder.name.endswith(described["digest"][:32]):
+    try:
+        described = read_json(folder / "run.json")
+    except DamagedError as error:
+        yield f"run.json is not what was written ({error})"
+        return
+    digest, finished, iterations = described["digest"], described["status"] == "finished", described["iterations"]
+    if not folder.name.endswith(digest[:32]):
         yield "run.json is of another run"
-    for digest, name in CHECKED.items():
-        if hashlib.sha256((folder / name).read_bytes()).hexdigest() != described[digest]:
+    for checksum, name in CHECKED.items():
+        if sha256((folder / name).read_bytes()) != described[checksum]:
             yield f"{name} is not what was written"
-    finished, iterations = described["status"] == "finished", described["iterations"]
     theta_KP = safetensors.numpy.load_file(folder / "run.safetensors")["theta_KP"]
     if finished and (len(theta_KP) != iterations + 1 or not np.isfinite(theta_KP).all()):
         yield f"it has {len(theta_KP)} policies, of which some may not be finite, for {iterations} iterations"
     for path, study in study_files(folder):
-        measured = read_json(path)
-        if series_digest(measured["series"]) != measured["sha256"]:
-            yield f"{path.name} is not what was written"
-        for name, values in measured["series"].items():
+        try:
+            measured = read_measured(path, digest)
+        except DamagedError as error:
+            yield f"{path.name} is not what was written ({error})"
+            continue
+        for name, values in measured.series.items():
             expected = length(study, name, iterations)
-            if finished and len(values) != expected:
+            if finished and measured.failure is None and len(values) != expected:
                 yield f"{path.name} has {len(values)} values of {name}, and should have {expected}"
 
 

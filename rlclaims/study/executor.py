@@ -92,6 +92,10 @@ def execute(plan: Plan, store: Store, processes: int, on_progress: Callable[[Pro
                 finished_steps += _steps(worker.specs, worker.specs[0].iterations)
             else:
                 answer = json.loads(line)
+                if "told" in answer:
+                    store.tell(answer["told"])
+                if "broken" in answer:
+                    raise TrainingError(answer["broken"])
                 worker.iteration = answer.get("iteration", worker.iteration)
                 worker.stored = "stored" in answer
             steps = finished_steps + sum(_steps(w.specs, w.iteration) for w in running)

@@ -1,6 +1,6 @@
 """From runs wanted to cohorts to train: each missing run once, everything that can step together together."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -24,10 +24,11 @@ class Plan:
         return sum(spec.iterations * spec.algorithm.steps for spec in self.missing)
 
 
-def plan(wanted: Sequence[RunSpec], store: Store) -> Plan:
-    """Each run once, in the order first wanted."""
+def plan(wanted: Sequence[RunSpec], store: Store, read: Collection[RunSpec] = ()) -> Plan:
+    """Each run once, in the order first wanted; of those in `read` more than their measurements is needed."""
     unique = tuple(dict.fromkeys(wanted))
-    return Plan(unique, tuple(spec for spec in unique if not store.has(spec)))
+    here = (store.has(spec) and (spec not in read or store.is_whole(spec)) for spec in unique)
+    return Plan(unique, tuple(spec for spec, is_here in zip(unique, here, strict=True) if not is_here))
 
 
 def cohorts(missing: Sequence[RunSpec], processes: int) -> list[tuple[RunSpec, ...]]:
