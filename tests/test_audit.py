@@ -13,7 +13,8 @@ from rlclaims.study.audit import _differences, differences, problems, stored_run
 from rlclaims.study.executor import execute
 from rlclaims.study.plan import plan
 from rlclaims.study.spec import RunSpec
-from rlclaims.study.store import Store, series_digest
+from rlclaims.study.files import json_content
+from rlclaims.study.store import Store
 from rlclaims.study.studies import TWINS, Study
 
 SPECS = [
@@ -45,10 +46,12 @@ def store(trained, tmp_path):
     return Store(tmp_path / "store")
 
 
-def change_json(path, change):
+def change_json(path, change, *, sealed=False):
+    """Change a file, and its checksum with it or not."""
     data = json.loads(path.read_text())
     change(data)
-    path.write_text(json.dumps(data))
+    del data["sha256"]
+    path.write_bytes(json_content(path.name, data["digest"], data) if sealed else json.dumps(data).encode())
 
 
 def test_a_store_as_it_was_written_has_no_problems(store):
@@ -78,10 +81,10 @@ def rewritten_start(store, name, change):
         (lambda s: rewritten_theta(s, lambda theta: theta * np.float32(np.nan)), "some may not be finite"),
         (lambda s: (s.folder(SPECS[0]) / "run.safetensors").write_bytes(b"no"), "cannot be read"),
         (lambda s: (s.folder(SPECS[0]) / "run.safetensors").unlink(), "cannot be read ([Errno 2] No such file"),
-        (lambda s: (s.folder(SPECS[0]) / "run.json").write_text("{"), "cannot be read (Expecting"),
-        (lambda s: change_json(s.folder(SPECS[0]) / "run.json", lambda d: d.update(digest="0" * 64)), "of another run"),
+        (lambda s: (s.folder(SPECS[0]) / "run.json").write_text("{"), "run.json is not what was written"),
+        (lambda s: change_json(s.folder(SPECS[0]) / "run.json", lambda d: d.update(digest="0" * 64), sealed=True), "of another run"),
         (
-            lambda s: change_json(s.measurements(SPECS[0]), lambda d: d["series"]["ratio/max/training"].append(1.0)),
+            lambda s: change_json(s.measurements(SPECS[0]), lambda d: d["series"]["ratio/max/training"].append(1.0), sealed=True),
             "has 12 values of ratio/max/training, and should have 11",
         ),
         (
@@ -92,7 +95,7 @@ def rewritten_start(store, name, change):
         (lambda s: rewritten_start(s, "10/training_advantage_T", lambda x: -x), "starts.safetensors is not what was"),
         (lambda s: (s.folder(SPECS[0]) / "starts.safetensors").unlink(), "cannot be read ([Errno 2] No such file"),
         (
-            lambda s: change_json(s.folder(SPECS[0]) / "run.json", lambda d: d.pop("starts_sha256")),
+            lambda s: change_json(s.folder(SPECS[0]) / "run.json", lambda d: d.pop("starts_sha256"), sealed=True),
             "cannot be read (it has no 'starts_sha256')",
         ),
         (
@@ -102,22 +105,22 @@ def rewritten_start(store, name, change):
             "is not what was written",
         ),
         (
-            lambda s: change_json(s.study_file(SPECS[0], TWINS), lambda d: d["series"]["pushed_out/share"].append(1.0)),
+            lambda s: change_json(s.study_file(SPECS[0], TWINS), lambda d: d["series"]["pushed_out/share"].append(1.0), sealed=True),
             "has 3 values of pushed_out/share, and should have 2",
         ),
         (
-            lambda s: change_json(s.study_file(SPECS[0], LATE), lambda d: d["series"]["before/return"].append(1.0)),
+            lambda s: change_json(s.study_file(SPECS[0], LATE), lambda d: d["series"]["before/return"].append(1.0), sealed=True),
             "has 13 values of before/return, and should have 12",
         ),
         (
-            lambda s: change_json(s.study_file(SPECS[0], LARGE), lambda d: d["series"]["kl"].append(0.0)),
+            lambda s: change_json(s.study_file(SPECS[0], LARGE), lambda d: d["series"]["kl"].append(0.0), sealed=True),
             "has 3 values of kl, and should have 2",
         ),
         (
             lambda s: change_json(s.study_file(SPECS[0], LARGE), lambda d: d["series"]["kl"].reverse()),
             "is not what was written",
         ),
-        (lambda s: s.study_file(SPECS[0], TWINS).write_text("{"), "cannot be read (Expecting"),
+        (lambda s: s.study_file(SPECS[0], TWINS).write_text("{"), "is not what was written (its checksum"),
     ],
 )
 def test_damage_is_found(store, damage, sentence):
@@ -140,9 +143,8 @@ def test_one_bit_is_a_difference(store):
 
     def reverse(measured):
         measured["series"]["kl_old_new/mean/training"].reverse()
-        measured["sha256"] = series_digest(measured["series"])
 
-    change_json(store.measurements(SPECS[0]), reverse)
+    change_json(store.measurements(SPECS[0]), reverse, sealed=True)
     rewritten_start(store, "10/held_out_observation_TO", lambda x: np.where(np.arange(64)[:, None] == 5, 9, x))
     rewritten_start(store, "10/adam_mean_P", flip_one)
     (found,) = differences(SPECS[:1], store).values()
