@@ -163,7 +163,8 @@ class Cohort:
             "observation_O": self._observation_SO[i],
             "episode_2": np.array([self._episode_start_S[i], self._episode_return_S[i]]),
         }
-        return own | {f"{part}/{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
+        all_of = own | {f"{part}/{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
+        return {name: np.array(array, order="C") for name, array in all_of.items()}  # what trains on moves the rest
 
     def resume(self, iteration: int, kept: Sequence[Arrays]) -> None:
         """Let every run go on from what `kept` said of it after so many iterations, in whatever company it was."""

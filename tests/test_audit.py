@@ -11,9 +11,9 @@ import safetensors.numpy
 from rlclaims.agents.ppo import PPO
 from rlclaims.study.audit import _differences, differences, problems, stored_runs
 from rlclaims.study.executor import execute
+from rlclaims.study.files import json_content
 from rlclaims.study.plan import plan
 from rlclaims.study.spec import RunSpec
-from rlclaims.study.files import json_content
 from rlclaims.study.store import Store
 from rlclaims.study.studies import TWINS, Study
 
@@ -82,9 +82,14 @@ def rewritten_start(store, name, change):
         (lambda s: (s.folder(SPECS[0]) / "run.safetensors").write_bytes(b"no"), "cannot be read"),
         (lambda s: (s.folder(SPECS[0]) / "run.safetensors").unlink(), "cannot be read ([Errno 2] No such file"),
         (lambda s: (s.folder(SPECS[0]) / "run.json").write_text("{"), "run.json is not what was written"),
-        (lambda s: change_json(s.folder(SPECS[0]) / "run.json", lambda d: d.update(digest="0" * 64), sealed=True), "of another run"),
         (
-            lambda s: change_json(s.measurements(SPECS[0]), lambda d: d["series"]["ratio/max/training"].append(1.0), sealed=True),
+            lambda s: change_json(s.folder(SPECS[0]) / "run.json", lambda d: d.update(digest="0" * 64), sealed=True),
+            "of another run",
+        ),
+        (
+            lambda s: change_json(
+                s.measurements(SPECS[0]), lambda d: d["series"]["ratio/max/training"].append(1.0), sealed=True
+            ),
             "has 12 values of ratio/max/training, and should have 11",
         ),
         (
@@ -105,11 +110,15 @@ def rewritten_start(store, name, change):
             "is not what was written",
         ),
         (
-            lambda s: change_json(s.study_file(SPECS[0], TWINS), lambda d: d["series"]["pushed_out/share"].append(1.0), sealed=True),
+            lambda s: change_json(
+                s.study_file(SPECS[0], TWINS), lambda d: d["series"]["pushed_out/share"].append(1.0), sealed=True
+            ),
             "has 3 values of pushed_out/share, and should have 2",
         ),
         (
-            lambda s: change_json(s.study_file(SPECS[0], LATE), lambda d: d["series"]["before/return"].append(1.0), sealed=True),
+            lambda s: change_json(
+                s.study_file(SPECS[0], LATE), lambda d: d["series"]["before/return"].append(1.0), sealed=True
+            ),
             "has 13 values of before/return, and should have 12",
         ),
         (

@@ -102,7 +102,9 @@ def test_a_full_disk_leaves_no_half_of_a_run_and_is_told_in_a_sentence(store, mo
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(StoreError, match=r"cannot be written any more \(No space left on device\)\. .* stored: make room"):
+    with pytest.raises(
+        StoreError, match=r"cannot be written any more \(No space left on device\)\. .* stored: make room"
+    ):
         store.put(SPEC, record())
     assert not store.has(SPEC)
     (kept,) = (store.root / "runs").iterdir()
@@ -246,9 +248,7 @@ def with_another_array(file):
 def test_where_updates_started_is_read_as_it_was_written_or_refused_in_a_sentence(store, name, damage):
     store.put(SPEC, record(checkpoints=[checkpoint(0)]))
     damage(store.folder(SPEC) / name)
-    sentence = (
-        r"^Where the updates of PPO-Hopper-v5-seed5 started cannot be read \(.*\); the claims that need it "
-    )
+    sentence = r"^Where the updates of PPO-Hopper-v5-seed5 started cannot be read \(.*\); the claims that need it "
     with pytest.raises(SpecError, match=sentence + r"train it again\.$"):
         store.start(SPEC)
 

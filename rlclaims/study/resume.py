@@ -4,7 +4,7 @@
 
 One file for each run, as its state after 40 iterations is the same in any company: whatever processes there are
 afterwards, and whatever runs each of them is given, every run goes on from its own. The name of a file has its
-checksum, and the file the digest of its run. It is gone when the run is in the store.
+checksum, and the file tells its run. It is gone when the run is in the store.
 """
 
 import re
@@ -47,7 +47,7 @@ def resume_point(store: Store, spec: RunSpec) -> tuple[int, Arrays]:
     folder = unfinished(store, spec)
     for path in sorted(folder.glob("at-*"), key=_iteration, reverse=True):
         with suppress(FileNotFoundError):  # another process has finished it
-            arrays = _read(path, measurement_digest(spec))
+            arrays = _read(path, spec)
             if arrays is not None:
                 return _iteration(path), arrays
             store.put_aside(path, "is not what was kept of an unfinished run", "the run starts from its beginning")
@@ -64,8 +64,7 @@ def keep(store: Store, spec: RunSpec, iteration: int, arrays: Arrays) -> None:
     if folder.is_symlink():
         set_aside(store.root, folder)
     folder.mkdir(parents=True, exist_ok=True)
-    named = {"digest": np.frombuffer(measurement_digest(spec).encode(), np.uint8), **arrays}
-    content = safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in named.items()})
+    content = safetensors.numpy.save({**arrays, "of": _of(spec, iteration)})
     path = folder / f"at-{iteration}-{sha256(content)}.safetensors"
     write(path, content)
     for other in folder.iterdir():
@@ -104,7 +103,11 @@ def _iteration(path: Path) -> int:
     return int(named[1]) if named else 0
 
 
-def _read(path: Path, digest: str) -> Arrays | None:
+def _of(spec: RunSpec, iteration: int) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(f"{measurement_digest(spec)} {iteration}".encode(), np.uint8)
+
+
+def _read(path: Path, spec: RunSpec) -> Arrays | None:
     """What was kept; None if this is not it.
 
     Raises:
@@ -125,5 +128,4 @@ def _read(path: Path, digest: str) -> Arrays | None:
         arrays: Arrays = safetensors.numpy.load(content)
     except (safetensors.SafetensorError, ValueError):  # somebody has made a checksum of it
         return None
-    of = arrays.pop("digest", np.zeros(0)).tobytes()
-    return arrays if of == digest.encode() else None
+    return arrays if np.array_equal(arrays.pop("of", np.zeros(0)), _of(spec, int(named[1]))) else None
