@@ -1,8 +1,8 @@
 """A process that trains small runs in children that it kills at random, over and over, and says what became of it.
 
 `python killed.py FOLDER KILLS SECONDS`: after so many kills, or that time, it lets the last child end. Children are
-forked, as importing torch takes longer than training these runs. One line of JSON: kills, how many children found a kept
-state, and rounds, each in a store of its own that was finished; one that nobody disturbed is FOLDER/whole.
+forked, as importing torch takes longer than training these runs. One line of JSON: kills, how many children found a
+kept state, and rounds, each in a store of its own that was finished; one that nobody disturbed is FOLDER/whole.
 """
 
 import json

@@ -11,7 +11,7 @@ import safetensors.numpy
 from rlclaims.agents.ppo import PPO
 from rlclaims.study.audit import _differences, differences, problems, stored_runs
 from rlclaims.study.executor import execute
-from rlclaims.study.files import json_content
+from rlclaims.study.files import json_content, sha256
 from rlclaims.study.plan import plan
 from rlclaims.study.spec import RunSpec
 from rlclaims.study.store import Store
@@ -66,6 +66,13 @@ def rewritten_theta(store, change):
     safetensors.numpy.save_file(arrays, file)
 
 
+def sealed_theta(store, change):
+    rewritten_theta(store, change)
+    folder = store.folder(SPECS[0])
+    checksum = sha256((folder / "run.safetensors").read_bytes())
+    change_json(folder / "run.json", lambda d: d.update(run_sha256=checksum), sealed=True)
+
+
 def rewritten_start(store, name, change):
     file = store.folder(SPECS[0]) / "starts.safetensors"
     arrays = safetensors.numpy.load_file(file)
@@ -77,9 +84,9 @@ def rewritten_start(store, name, change):
     ("damage", "sentence"),
     [
         (lambda s: rewritten_theta(s, lambda theta: theta + 1), "run.safetensors is not what was written"),
-        (lambda s: rewritten_theta(s, lambda theta: theta[:-1]), "it has 11 policies"),
-        (lambda s: rewritten_theta(s, lambda theta: theta * np.float32(np.nan)), "some may not be finite"),
-        (lambda s: (s.folder(SPECS[0]) / "run.safetensors").write_bytes(b"no"), "cannot be read"),
+        (lambda s: sealed_theta(s, lambda theta: theta[:-1]), "it has 11 policies"),
+        (lambda s: sealed_theta(s, lambda theta: theta * np.float32(np.nan)), "some may not be finite"),
+        (lambda s: (s.folder(SPECS[0]) / "run.safetensors").write_bytes(b"no"), "run.safetensors is not what"),
         (lambda s: (s.folder(SPECS[0]) / "run.safetensors").unlink(), "cannot be read ([Errno 2] No such file"),
         (lambda s: (s.folder(SPECS[0]) / "run.json").write_text("{"), "run.json is not what was written"),
         (

@@ -69,11 +69,12 @@ def _wrong(folder: Path) -> Iterator[str]:
     digest, finished, iterations = described["digest"], described["status"] == "finished", described["iterations"]
     if not folder.name.endswith(digest[:32]):
         yield "run.json is of another run"
-    for checksum, name in CHECKED.items():
-        if sha256((folder / name).read_bytes()) != described[checksum]:
-            yield f"{name} is not what was written"
-    theta_KP = safetensors.numpy.load_file(folder / "run.safetensors")["theta_KP"]
-    if finished and (len(theta_KP) != iterations + 1 or not np.isfinite(theta_KP).all()):
+    contents = {name: (folder / name).read_bytes() for name in CHECKED.values()}
+    damaged = [name for checksum, name in CHECKED.items() if sha256(contents[name]) != described[checksum]]
+    yield from (f"{name} is not what was written" for name in damaged)
+    whole = "run.safetensors" not in damaged
+    theta_KP = safetensors.numpy.load(contents["run.safetensors"])["theta_KP"] if whole else np.zeros(0)
+    if whole and finished and (len(theta_KP) != iterations + 1 or not np.isfinite(theta_KP).all()):
         yield f"it has {len(theta_KP)} policies, of which some may not be finite, for {iterations} iterations"
     for path, study in study_files(folder):
         try:
