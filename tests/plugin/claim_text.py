@@ -34,8 +34,8 @@ def one_claim(body, parameters="ppo", **changes):
     return f"\n@declared('section/claim'{arguments})\ndef test_claim({parameters}):\n    {body}\n"
 
 
-def written(store, name="latest"):
-    return json.loads((store / "reports" / name / "claims.json").read_text())
+def written(store, name="reports/latest"):
+    return json.loads((store / name / "claims.json").read_text())
 
 
 def stored(folder, algorithm):

@@ -44,16 +44,16 @@ def test_updates_are_made_again_once_for_the_claims_that_ask(session, tmp_path):
     again = of_its_own(TWINS + one_claim(CHANGES, "twins"))
     assert again.parseoutcomes() == {"passed": 1}
     again.stdout.no_fnmatch_line("*making updates again*")
-    # Without twins and without where one of them started, the session stops before any process does.
+    # Where one of them started is lost: that run is trained again, and its twins alone are made.
     one, *_ = store.glob("runs/PPO-*-seed3-*")
-    for path in (*store.glob("runs/PPO-*/twins-*.json"), one / "starts.safetensors"):
+    lost = (*one.glob("twins-*.json"), one / "starts.safetensors")
+    before = [path.read_bytes() for path in lost]
+    for path in lost:
         path.unlink()
-    broken = of_its_own(TWINS + one_claim(CHANGES, "twins"))
-    assert broken.ret == pytest.ExitCode.USAGE_ERROR
-    broken.stdout.no_fnmatch_line("*making updates again*")
-    broken.stderr.fnmatch_lines(
-        ["ERROR: Where the updates of PPO-*seed3 started cannot be read *; delete the folder *"]
-    )
+    mended = of_its_own(TWINS + one_claim(CHANGES, "twins"))
+    mended.assert_outcomes(passed=1)
+    mended.stdout.fnmatch_lines(["rlclaims: training 1 runs of PPO *", "rlclaims: making updates again *"])
+    assert [path.read_bytes() for path in lost] == before
     # Runs whose updates nobody asks for again are not burdened with them.
     plain = of_its_own(one_claim(SUPPORTED))
     plain.stdout.no_fnmatch_line("*making updates again*")
@@ -332,19 +332,33 @@ def test_landscapes_are_made_once_and_for_what_is_undecided_alone(session_by_loo
     assert files_by_seed(tmp_path, "landscapes") == files_by_seed(tmp_path, "large_updates-96") == list(range(6))
 
 
-def test_landscapes_of_runs_that_cannot_be_read_stop_the_session_before_any_process(session, tmp_path):
+def test_a_damaged_run_is_set_aside_trained_again_and_told(session, tmp_path):
     body = LANDSCAPES + one_claim(AROUND, "around")
     session(body, f"--claims-store={tmp_path}").assert_outcomes(passed=1)
-    for path in tmp_path.glob("runs/*/landscapes-*.json"):
-        path.unlink()
+    before = written(tmp_path)["claims"][0]["evidence"]
     (run,) = tmp_path.glob("runs/PPO-*-seed3-*/run.safetensors")
-    run.write_bytes(run.read_bytes()[:-1])
-    broken = session(body, f"--claims-store={tmp_path}")
-    assert broken.ret == pytest.ExitCode.USAGE_ERROR
-    broken.stdout.no_fnmatch_line("*done*")
-    broken.stderr.fnmatch_lines(
-        ["ERROR: Where the updates of PPO-*seed3 started cannot be read *; delete the folder *"]
+    (other,) = tmp_path.glob("runs/PPO-*-seed4-*/landscapes-*.json")
+    whole = run.read_bytes(), other.read_bytes()
+    # What nobody reads burdens nobody.
+    run.write_bytes(whole[0][:-1])
+    again = session(body, f"--claims-store={tmp_path}")
+    again.assert_outcomes(passed=1)
+    again.stdout.no_fnmatch_line("*warning*")
+    for path in run.parent.glob("landscapes-*.json"):
+        path.write_bytes(b"")
+    other.write_bytes(whole[1].replace(b"return", b"nruter", 1))
+    mended = session(body, f"--claims-store={tmp_path}")
+    mended.assert_outcomes(passed=1)
+    mended.stdout.fnmatch_lines(
+        [
+            f"rlclaims: warning: {run} is not what was written (*); it is in set-aside/* now, and its run is trained*",
+            "rlclaims: training 1 runs of PPO *",
+        ]
     )
+    told = [line for line in mended.outlines if "and it is made again." in line]
+    assert len(told) == 2 and sum(str(other) in line for line in told) == 1
+    assert (run.read_bytes(), other.read_bytes()) == whole
+    assert written(tmp_path)["claims"][0]["evidence"] == before
 
 
 def test_a_dry_run_tells_of_the_steps_of_landscapes(session_by_looks, tmp_path):
