@@ -306,6 +306,7 @@ def report_page(
     from rlclaims.report.page import plotly, write_page
     from rlclaims.report.record import RecordError, reading
     from rlclaims.report.summary import write_summary
+    from rlclaims.study.store import StoreError
 
     try:
         path = record or report_folder(None, project_of(Path.cwd())) / "claims.json"
@@ -327,7 +328,7 @@ def report_page(
             for name, drawn in figures.items():
                 typer.echo(f"{', '.join(map(str, drawn.save(folder / 'figures', name)))}")
             typer.echo(f"{write_summary(read, folder, changed)}")
-    except (pytest.UsageError, RecordError) as error:
+    except (pytest.UsageError, RecordError, StoreError) as error:
         raise _refused(str(error)) from None
     except OSError as error:
         raise _refused(f"The report cannot be written ({error}); choose another folder with --out.") from None

@@ -18,7 +18,9 @@ from rlclaims.agents.trpo import TRPO
 from rlclaims.sim.tasks import task_named
 from rlclaims.study import resume
 from rlclaims.study.digest import measurement_digest
+from rlclaims.study.executor import execute
 from rlclaims.study.files import sha256
+from rlclaims.study.plan import plan
 from rlclaims.study.resume import keep, keeping, resume_point, unfinished
 from rlclaims.study.spec import RunSpec
 from rlclaims.study.store import Store
@@ -141,11 +143,13 @@ def test_what_is_not_what_was_kept_is_set_aside_and_the_run_starts_anew(tmp_path
     assert resume_point(store, SPECS[2])[0] == 5
 
 
-def test_a_damaged_run_that_starts_anew_ends_as_the_others_do(tmp_path, whole):
-    store = begun(tmp_path, SPECS, 5)
+def test_a_damaged_run_that_starts_anew_ends_as_the_others_do_and_its_process_tells(tmp_path, whole):
+    store, told = begun(tmp_path, SPECS, 5), []
     DAMAGES["flipped"](store)
-    train(store, SPECS, lambda _: None)
+    store.tell = told.append
+    execute(plan(SPECS, store), store, 1, lambda _: None)
     assert files(store) == whole and not (tmp_path / "unfinished").exists()
+    assert len(told) == 1 and "is not what was kept of an unfinished run" in told[0]
 
 
 def test_a_state_kept_by_other_code_is_not_gone_on_from(tmp_path, monkeypatch):
