@@ -18,6 +18,7 @@ import torch
 from rlclaims.agents.ppo import PPO
 from rlclaims.agents.trpo import TRPO
 from rlclaims.study.plan import plan
+from rlclaims.study.resume import tidy
 from rlclaims.study.spec import RunSpec
 from rlclaims.study.store import Store
 from rlclaims.study.worker import train
@@ -36,6 +37,7 @@ def child(store, keep_every_seconds):
         missing = plan(SPECS, store).missing
         if missing:
             train(store, missing, lambda _: None, keep_every_seconds)
+        tidy(store, SPECS)
         os._exit(0)
     return pid
 

@@ -24,6 +24,7 @@ from rlclaims.pytest_plugin.pilots import read_pilots
 from rlclaims.shown import shown
 from rlclaims.study.executor import Progress, TrainingError, cores, execute
 from rlclaims.study.plan import Plan, plan
+from rlclaims.study.resume import tidy
 from rlclaims.study.simulated_executor import Told, make_simulated
 from rlclaims.study.spec import RunSpec, SpecError, checked
 from rlclaims.study.store import UNREADABLE, Store
@@ -206,6 +207,7 @@ class ClaimSession:
             pytest.UsageError: the store cannot be written.
             TrainingError, StoreError: training broke off; what was finished is stored.
         """
+        tidy(self.store, wanted)
         read = {run for run, study in studied if not self.store.has_study(run, study)}
         if not plan(wanted, self.store, read).missing:
             return

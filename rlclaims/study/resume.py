@@ -10,7 +10,7 @@ checksum, and the file tells its run. It is gone when the run is in the store.
 import re
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,14 @@ def forget(store: Store, spec: RunSpec) -> None:
     shutil.rmtree(unfinished(store, spec), ignore_errors=True)
     with suppress(OSError):  # others are in it
         (store.root / "unfinished").rmdir()
+
+
+def tidy(store: Store, specs: Iterable[RunSpec]) -> None:
+    """Delete where those of the runs stood that the store has: a kill may come after the one and before the other."""
+    if (store.root / "unfinished").exists():
+        for spec in specs:
+            if unfinished(store, spec).exists() and store.has(spec):
+                forget(store, spec)
 
 
 def keeping(store: Store, specs: Sequence[RunSpec], cohort: Cohort, every_seconds: float) -> Callable[[], None]:
