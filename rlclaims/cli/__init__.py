@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rlclaims.shown import printable
+from rlclaims.cli.refusals import refused
+from rlclaims.cli.store import StoreFolder, store_app
 
 if TYPE_CHECKING:
     from rlclaims.pytest_plugin.collect import Collected
-    from rlclaims.study.store import Store
 
 app = typer.Typer(help="Claims about reinforcement-learning algorithms; `pytest` runs them.", no_args_is_help=True)
-store_app = typer.Typer(help="The folder of finished runs.", no_args_is_help=True)
 app.add_typer(store_app, name="store")
 baseline_app = typer.Typer(help="What versions came to, kept for later ones.", no_args_is_help=True)
 app.add_typer(baseline_app, name="baseline")
@@ -29,7 +28,6 @@ SCAFFOLD = Path(__file__).with_name("scaffold.py.txt")
 
 Paths = Annotated[list[str] | None, typer.Argument(help="files and folders with claims (default: claims/, or here)")]
 ProfileName = Annotated[str | None, typer.Option("--profile", help="as for pytest's --claims-profile")]
-StoreFolder = Annotated[Path | None, typer.Option("--store", help="as for pytest's --claims-store")]
 ReportFolder = Annotated[Path | None, typer.Option("--report", help="as for pytest's --claims-report")]
 
 
@@ -40,16 +38,16 @@ def new(
 ) -> None:
     """Write a file with one claim about one new algorithm, which runs as it is."""
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*(/[a-z0-9]+(-[a-z0-9]+)*)+", id):
-        raise _refused(f"An id is words in small letters, section/sentence, such as mine/keeps-mean-kl, not {id!r}.")
+        raise refused(f"An id is words in small letters, section/sentence, such as mine/keeps-mean-kl, not {id!r}.")
     path = folder / f"test_{re.sub('[^a-z0-9]', '_', id)}.py"
     if path.exists():
-        raise _refused(f"{path} is there already; choose another id.")
+        raise refused(f"{path} is there already; choose another id.")
     names = {"id": id, "function": re.sub("[^a-z0-9]", "_", id.partition("/")[2])}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         path.write_text(Template(SCAFFOLD.read_text(encoding="utf-8")).substitute(names), encoding="utf-8")
     except OSError as error:
-        raise _refused(f"{path} cannot be written ({error.strerror or error}).") from None
+        raise refused(f"{path} cannot be written ({error.strerror or error}).") from None
     typer.echo(f"{path} holds a claim that runs. Next:")
     typer.echo(f"  pytest {path} --claims-dry-run   what it would train, and for how long")
     typer.echo(f"  pytest {path}                    its verdict, in half a minute or so")
@@ -70,7 +68,7 @@ def list_claims(paths: Paths = None, profile: ProfileName = None) -> None:
 
     claims = _collected(paths, profile)
     if not claims:
-        raise _refused("There are no claims here; rlclaims new ID writes one.")
+        raise refused("There are no claims here; rlclaims new ID writes one.")
     console, verdicts = Console(), {claim.name: _last(claim) for claim in claims}
     rows = [{"name": claim.name, "claim": claim} for claim in claims]
     # A sentence is cut where there is no room, and an id never.
@@ -109,7 +107,7 @@ def explain(
     if not found:
         names = [claim.name for claim in claims]
         known = ", ".join(get_close_matches(id, names, n=5, cutoff=0.4) or names[:5]) or "none"
-        raise _refused(f"There is no claim {id!r}; of {len(names)} that there are: {known}.")
+        raise refused(f"There is no claim {id!r}; of {len(names)} that there are: {known}.")
     with _of_record(found[0].record):
         told = "\n\n".join(map(_explained, found))
     typer.echo(told)
@@ -127,7 +125,7 @@ def diff(
     try:
         found = diff(before, after)
     except RecordError as error:
-        raise _refused(str(error)) from None
+        raise refused(str(error)) from None
     diff_table(found, sys.stdout, get_terminal_size((100, 24)).columns)
     if found.worse:
         raise typer.Exit(1)
@@ -155,12 +153,12 @@ def mechanism(
         if spec.study == TWINS
     }
     if not asked:
-        raise _refused("No claim here takes twin updates; rlclaims.twins(PPO) makes a fixture of them.")
+        raise refused("No claim here takes twin updates; rlclaims.twins(PPO) makes a fixture of them.")
     for spec, session in asked.items():
         runs = session.run_specs(spec, session.profile.seeds)
         made = next((n for n, run in enumerate(runs) if not session.store.has_study(run, TWINS)), len(runs))
         if made < 2:
-            raise _refused(
+            raise refused(
                 f"The store {session.store.root} has twin updates of {made} seeds of {runs[0].name} and its like, and "
                 "a table needs 2 or more: run the claims that take them first."
             )
@@ -213,7 +211,7 @@ def _collected(paths: list[str] | None, profile: str | None, *options: str) -> "
         chosen = [] if profile is None else [f"--claims-profile={profile}"]
         return collect(paths or (["claims"] if Path("claims").is_dir() else ["."]), *chosen, *options)
     except CollectError as error:
-        raise _refused(str(error)) from None
+        raise refused(str(error)) from None
 
 
 def _last(claim: "Collected") -> dict[str, Any] | None:
@@ -225,10 +223,10 @@ def _last(claim: "Collected") -> dict[str, Any] | None:
 def _last_record(claims: "list[Collected]") -> dict[str, Any]:
     """What the last session with these claims wrote."""
     if not claims:
-        raise _refused("There are no claims here; rlclaims new ID writes one.")
+        raise refused("There are no claims here; rlclaims new ID writes one.")
     record = _record(claims[0].record)
     if record is None:
-        raise _refused(f"There is no {claims[0].record} yet; pytest writes it.")
+        raise refused(f"There is no {claims[0].record} yet; pytest writes it.")
     return record
 
 
@@ -254,7 +252,7 @@ def _of_record(path: Path) -> Iterator[None]:
         with reading(path):
             yield
     except RecordError as error:
-        raise _refused(str(error)) from None
+        raise refused(str(error)) from None
 
 
 @baseline_app.command("save")
@@ -277,7 +275,7 @@ def baseline_save(
         try:
             path, kept = save_baseline(record, claims[0].session.asked.baselines, name, names, runs or ())
         except BaselineError as error:
-            raise _refused(str(error)) from None
+            raise refused(str(error)) from None
     for one in kept:
         typer.echo(f"{one.fixture}, {one.setting}, {len(one.values)} seeds: {one.quantity}")
     typer.echo(f"{path} keeps {len(kept)} {'quantities' if len(kept) > 1 else 'quantity'}, for git.")
@@ -312,12 +310,12 @@ def report_page(
         path = record or report_folder(None, project_of(Path.cwd())) / "claims.json"
         read = _record(path)
         if read is None:
-            raise _refused(f"There is no {path}; pytest writes one.")
+            raise refused(f"There is no {path}; pytest writes one.")
         folder, changed = out or path.parent, None if against is None else diff(against, path)
         folder.mkdir(parents=True, exist_ok=True)
         if surfaces:
             if plotly() is None:
-                raise _refused("Surfaces are turned by plotly: pip install 'rlclaims[surfaces]'.")
+                raise refused("Surfaces are turned by plotly: pip install 'rlclaims[surfaces]'.")
             _play_planes(read, store, surface_runs)
         stored = store_folder(store, project_of(Path.cwd()))
         with reading(path):
@@ -329,9 +327,9 @@ def report_page(
                 typer.echo(f"{', '.join(map(str, drawn.save(folder / 'figures', name)))}")
             typer.echo(f"{write_summary(read, folder, changed)}")
     except (pytest.UsageError, RecordError, StoreError) as error:
-        raise _refused(str(error)) from None
+        raise refused(str(error)) from None
     except OSError as error:
-        raise _refused(f"The report cannot be written ({error}); choose another folder with --out.") from None
+        raise refused(f"The report cannot be written ({error}); choose another folder with --out.") from None
 
 
 def _play_planes(record: dict[str, Any], store: Path | None, n: int) -> None:
@@ -350,73 +348,3 @@ def _play_planes(record: dict[str, Any], store: Path | None, n: int) -> None:
     for spec, session in asked.items():
         there = [run for run in session.run_specs(spec, n) if session.store.has(run)]
         session.make_studies([(run, Study("planes")) for run in there], display.twins, display.simulated, display.wait)
-
-
-@store_app.command("ls")
-def store_ls(store: StoreFolder = None) -> None:
-    """List the runs."""
-    from rich.console import Console
-    from rich.text import Text
-
-    from rlclaims.report.table import grid
-    from rlclaims.study.audit import stored_runs
-
-    table, total = grid("run", "iterations>", "MB>", "ended"), 0
-    table.columns[0].overflow, table.columns[3].no_wrap = "fold", False
-    for n, run in enumerate(stored_runs(_store(store)), start=1):
-        told = run.description
-        ended = str(told.get("failure") or told.get("status", "cannot be read: rlclaims store verify"))
-        megabytes = f"{run.bytes / 1e6:.1f}"
-        # Eight of a digest's characters tell runs apart.
-        table.add_row(Text(run.folder.name[:-24]), str(told.get("iterations", "")), megabytes, Text(ended))
-        total = n
-    Console().print(table)
-    typer.echo(f"{total} runs")
-    _tell_rest(_store(store))
-
-
-@store_app.command("verify")
-def store_verify(store: StoreFolder = None) -> None:
-    """See whether all runs are whole; fail if one is not."""
-    from rlclaims.study.audit import problems, stored_runs
-
-    of = _store(store)
-    found = list(problems(of))
-    for problem in found:
-        typer.echo(problem)
-    typer.echo(f"{len(list(stored_runs(of)))} runs, {len(found)} problems")
-    _tell_rest(of)
-    if found:
-        raise typer.Exit(1)
-
-
-def _tell_rest(store: "Store") -> None:
-    """Of what is in a store beside runs."""
-    from rlclaims.study.audit import size
-
-    for name, what in {
-        "unfinished": "of runs that were being trained; they go on from there, unless their code has changed since",
-        "set-aside": "that was damaged and has been set aside; nothing reads it",
-    }.items():
-        if held := size(store.root / name):
-            typer.echo(f"{store.root / name} holds {held / 1e6:.1f} MB {what}; it can be deleted.")
-
-
-def _store(folder: Path | None) -> "Store":
-    import pytest
-
-    from rlclaims.pytest_plugin.options import project_of, store_folder
-    from rlclaims.study.store import Store
-
-    try:
-        store = Store(store_folder(folder, project_of(Path.cwd())))
-    except pytest.UsageError as error:
-        raise _refused(str(error)) from None
-    if not (store.root / "runs").is_dir():
-        raise _refused(f"There is no store in {store.root}; pytest makes one, and --store DIR names another.")
-    return store
-
-
-def _refused(sentence: str) -> typer.Exit:
-    typer.echo(printable(sentence), err=True)
-    return typer.Exit(2)
