@@ -426,13 +426,13 @@ def test_annotated_claims_have_no_type_errors_where_the_wheel_is_installed(types
 
 
 def test_a_new_claim_has_no_type_errors(types, typed):
-    scaffold = (ROOT / "rlclaims" / "scaffold.py.txt").read_text()
+    scaffold = (ROOT / "rlclaims" / "cli" / "scaffold.py.txt").read_text()
     assert types(typed(scaffold.replace("$id", "mine/new").replace("$function", "new"))).startswith("Success: ")
 
 
 def test_the_wheel_has_what_is_read_at_run_time(installed):
     (package,) = installed.parents[1].rglob("site-packages/rlclaims")
-    assert (package / "scaffold.py.txt").exists() and (package / "report" / "claims.schema.json").exists()
+    assert (package / "cli" / "scaffold.py.txt").exists() and (package / "report" / "claims.schema.json").exists()
 
 
 @pytest.mark.parametrize(
