@@ -14,8 +14,9 @@ from rlclaims.agents.trpo import TRPO
 from rlclaims.checkpoints import Checkpoint
 from rlclaims.randomness import Purpose, state_of, stream
 from rlclaims.study import plan as planning
+from rlclaims.study.crew import TrainingError
 from rlclaims.study.digest import run_digest
-from rlclaims.study.executor import TrainingError, execute
+from rlclaims.study.executor import execute
 from rlclaims.study.spec import RunSpec, SpecError
 from rlclaims.study.store import Store
 from rlclaims.study.studies import TWINS, Study, study_files

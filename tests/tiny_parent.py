@@ -6,7 +6,7 @@ import sys
 import time
 
 if __name__ == "__main__":
-    sys.stdin.read()
+    sys.stdin.readline()
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     for said in ({"child": child.pid}, {"iteration": 0}):
         print(json.dumps(said), flush=True)

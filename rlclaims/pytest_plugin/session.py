@@ -21,7 +21,8 @@ from rlclaims.judging.subjects import Subject, cells, check_playable, check_stud
 from rlclaims.judging.terms import Family, Pilot, Terms
 from rlclaims.pytest_plugin.options import TASK, Settings, settings
 from rlclaims.pytest_plugin.pilots import read_pilots
-from rlclaims.study.executor import Progress, TrainingError, cores, execute
+from rlclaims.study.crew import TrainingError
+from rlclaims.study.executor import Progress, cores, execute
 from rlclaims.study.plan import Plan, plan
 from rlclaims.study.simulated_executor import Told, make_simulated
 from rlclaims.study.spec import RunSpec, SpecError, checked

@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import platform
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ import numpy as np
 import safetensors.numpy
 
 from rlclaims.checkpoints import History, Start, arrays_of, start_from
+from rlclaims.study.arithmetic import arithmetic
 from rlclaims.study.digest import library_versions, measurement_digest, run_digest, study_digest
 from rlclaims.study.spec import RunSpec, SpecError
 from rlclaims.study.studies import Study
@@ -176,10 +178,12 @@ class Store:
     def put(self, spec: RunSpec, record: RunRecord) -> None:
         """Keep a finished (or failed) run."""
         folder = self.folder(spec)
+        damaged = folder.exists()  # unless it is whole; asked first, as another process may be writing it
         if all((folder / name).exists() for name in ("run.json", "run.safetensors", "starts.safetensors")):
             _put_measured(self.measurements(spec), record.failure, record.series)
             return
-        shutil.rmtree(folder, ignore_errors=True)  # what is left of a damaged one
+        if damaged:
+            shutil.rmtree(folder, ignore_errors=True)
         temporary = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
         try:
             temporary.chmod(0o755)  # mkdtemp's folders are for one user only
@@ -211,7 +215,7 @@ class Store:
             "status": "finished" if record.failure is None else "failed",
             "failure": record.failure,
             "libraries": library_versions(),
-            "machine": {"python": platform.python_version(), "processor": platform.machine()},
+            "machine": {"python": platform.python_version(), "processor": arithmetic()},
         }
 
 
@@ -222,9 +226,15 @@ def series_digest(series: dict[str, list[float]]) -> str:
 
 def _put_measured(path: Path, failure: str | None, series: dict[str, list[float]]) -> None:
     """Write measurements, or nothing."""
-    partial = path.with_suffix(".partial")
-    _write_json(partial, {"format": FORMAT, "failure": failure, "sha256": series_digest(series), "series": series})
-    partial.rename(path)
+    measured = {"format": FORMAT, "failure": failure, "sha256": series_digest(series), "series": series}
+    # A name of its own: another process may be writing the same.
+    partial = path.with_name(f".{path.stem}-{secrets.token_hex(8)}.partial")
+    try:
+        _write_json(partial, measured)
+        partial.rename(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def _read_measured(path: Path) -> Measured:

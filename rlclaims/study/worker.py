@@ -1,6 +1,7 @@
-"""One training process: `python -m rlclaims.study.worker < job.json` trains a cohort, or foreign runs, into the store.
+"""One training process: `rlclaims.study.worker`, given a job, trains a cohort, or foreign runs, into the store.
 
-It speaks one JSON object a line on standard output: {"iteration": k} after each iteration, {"stored": n} at the end.
+What the store has it leaves out: another process with the same job may have been lost. It speaks one JSON object a
+line on standard output: {"iteration": k} after each iteration, {"stored": n} at the end.
 """
 
 import json
@@ -25,6 +26,10 @@ def main() -> None:
     for spec in specs:
         # Names the code as it is now: sources edited while this trains must not give their name to its runs.
         store.measurements(spec)
+    wanted, specs = len(specs), [spec for spec in specs if not store.has(spec)]
+    if not specs:
+        say(stored=wanted)
+        return
     (first, *_) = specs
     if isinstance(first.algorithm, Foreign):
         for done, spec in enumerate(specs, start=1):
@@ -35,7 +40,7 @@ def main() -> None:
         by_run = {(spec.algorithm, spec.seed): spec for spec in specs}
         for record in cohort.train(lambda done: say(iteration=done)):
             store.put(by_run[record.algorithm, record.seed], record)
-    say(stored=len(specs))
+    say(stored=wanted)
 
 
 if __name__ == "__main__":
