@@ -21,8 +21,8 @@ from rlclaims.judging.subjects import Subject, cells, check_playable, check_stud
 from rlclaims.judging.terms import Family, Pilot, Terms
 from rlclaims.pytest_plugin.options import TASK, Settings, settings
 from rlclaims.pytest_plugin.pilots import read_pilots
-from rlclaims.study.crew import TrainingError
-from rlclaims.study.executor import Progress, cores, execute
+from rlclaims.study.crew import Crew, LocalCrew, TrainingError, cores
+from rlclaims.study.executor import Progress, execute
 from rlclaims.study.plan import Plan, plan
 from rlclaims.study.simulated_executor import Told, make_simulated
 from rlclaims.study.spec import RunSpec, SpecError, checked
@@ -63,6 +63,8 @@ class ClaimSession:
         """Where this session's runs are."""
         self.families: dict[str, Family] = {}
         """The family of each claim, by the claim's id."""
+        self.say: Callable[[str], None] = lambda _: None
+        """Tells the person a line."""
         self._runs: dict[tuple[object, ...], Subject] = {}
         self._baselines: dict[BaselineSpec, Baseline] = {}
         self._pilots: dict[Path, Mapping[str, Pilot]] = {}
@@ -204,8 +206,8 @@ class ClaimSession:
             training = plan(wanted, self.store)
             if training.missing:
                 with show_progress(training) as on_progress:
-                    execute(training, self.store, self.processes, on_progress)
-                if left := plan(wanted, self.store).missing:
+                    execute(training, self.store, self.processes, on_progress, self.crew)
+                if left := self.crew.seen(lambda: plan(wanted, self.store).missing):
                     raise TrainingError(
                         f"{left[0].name} was trained under another name than planned: its source was edited while "
                         "training started. Run the same command again."
@@ -235,9 +237,9 @@ class ClaimSession:
             except SpecError as error:
                 raise pytest.UsageError(str(error)) from None
             twins = [run for run, study in missing if study == TWINS]
-            make_twins(twins, self.store, self.processes, on_twins)
+            make_twins(twins, self.store, self.processes, on_twins, self.crew)
             others = [(run, study) for run, study in missing if study != TWINS]
-            make_simulated(others, self.store, self.processes, on_simulated)
+            make_simulated(others, self.store, self.processes, on_simulated, self.crew)
 
     def _check_readable(self, missing: Sequence[Studied]) -> None:
         """Read what finished runs' studies are made from, before any process is."""
@@ -260,8 +262,35 @@ class ClaimSession:
 
     @property
     def processes(self) -> int:
-        """Training processes."""
-        return self.asked.processes or cores()
+        """Training processes at a time."""
+        return self.asked.processes or self.crew.cores
+
+    @property
+    def probes(self) -> int:
+        """Processes that try at once how fast this machine trains."""
+        return min(self.processes, cores()) if self.asked.on_ray else self.processes
+
+    @cached_property
+    def crew(self) -> Crew:
+        """Who runs them.
+
+        Raises:
+            pytest.UsageError: there is no Ray, or none that can be reached.
+        """
+        if not self.asked.on_ray:
+            return LocalCrew()
+        from rlclaims.study.ray_crew import RayCrew
+
+        try:
+            return RayCrew(self.store, cores(), lambda line: self.say(line))
+        except SpecError as error:
+            raise pytest.UsageError(str(error)) from None
+
+    def close(self) -> None:
+        """Let go of those that run processes."""
+        if "crew" in self.__dict__:
+            self.crew.close()
+            del self.crew
 
     def runs(self, spec: RunsSpec, n: int | None = None) -> Subject:
         """The finished runs that a fixture stands for, all or those of the first n seeds."""

@@ -1,6 +1,7 @@
 """Processes that do a job in shares, and what all have in common that make something of finished runs."""
 
 import json
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -61,6 +62,19 @@ class Crew(Protocol):
         """
         ...
 
+    def seen(self, missing: Callable[[], Sequence[RunSpec]]) -> Sequence[RunSpec]:
+        """What is missing in the store when all that was stored shows there."""
+        ...
+
+    @property
+    def cores(self) -> int:
+        """How many processes it can run at a time."""
+        ...
+
+    def close(self) -> None:
+        """Let it go."""
+        ...
+
 
 class LocalCrew:
     """Processes of this machine."""
@@ -87,6 +101,23 @@ class LocalCrew:
                     yield place, {"ended": _last(working.pop(place), shares[place])}
                 else:
                     yield place, json.loads(line)
+
+    def seen(self, missing: Callable[[], Sequence[RunSpec]]) -> Sequence[RunSpec]:
+        """At once."""
+        return missing()
+
+    @property
+    def cores(self) -> int:
+        """Those that this process may use."""
+        return cores()
+
+    def close(self) -> None:
+        """Nothing is kept."""
+
+
+def cores() -> int:
+    """Cores of this machine that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _last(child: Child, share: Share) -> str:

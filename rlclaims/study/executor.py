@@ -1,6 +1,5 @@
 """Trains what a plan lacks: one process per core, each a cohort in lockstep."""
 
-import os
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
@@ -59,11 +58,6 @@ class _Cohort:
             f"The process that trained {names} ended with exit status {code}.{words} "
             "What was finished before is stored; run the same command again to go on."
         )
-
-
-def cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def execute(
