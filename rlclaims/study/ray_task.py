@@ -35,7 +35,7 @@ def attend(module: str, job: str, mark: str) -> Iterator[str]:
     child = process, log = begin(module, job)
     try:
         assert process.stdout is not None
-        for line in process.stdout:  # not `yield from`: Ray sends to what it iterates over
+        for line in process.stdout:  # noqa: UP028  (Ray sends to what it iterates over)
             yield line
         yield json.dumps({"code": process.wait(), "words": last_words(log)})
     finally:
