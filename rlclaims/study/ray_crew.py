@@ -8,7 +8,9 @@ is set aside.
 import json
 import logging
 import os
+import re
 import secrets
+import socket
 import threading
 import time
 import warnings
@@ -34,6 +36,8 @@ KILLED = (-9, -15)
 """Exit statuses of processes that others ended: for want of memory, or as a node is taken away."""
 OBJECT_STORE_BYTES = 80 * 2**20
 """Of a cluster on this machine alone; answers are lines of text."""
+REACHED_SECONDS = 10.0
+"""Within which a cluster answers that is there."""
 SEEN_SECONDS = 90.0
 """Until what another node wrote shows on a shared file system, at the most."""
 
@@ -213,7 +217,7 @@ class RayCrew:
 
 
 def _last_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[-1]
+    return (str(error).strip() or type(error).__name__).splitlines()[-1].rstrip(".")
 
 
 def _ray() -> Any:
@@ -253,8 +257,11 @@ def _connect(cores: int) -> None:
                 "that ray start told, or auto."
             )
         try:
+            if address and (place := re.fullmatch(r"\[?(.+?)\]?:(\d+)", address)):
+                # Ray itself would try for minutes.
+                socket.create_connection((place[1], int(place[2])), REACHED_SECONDS).close()
             init(address=address or "auto")
-        except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             if address:
                 raise SpecError(
                     f"The Ray cluster at RAY_ADDRESS={address} cannot be reached ({_last_line(error)}); ray status "
