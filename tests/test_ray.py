@@ -126,21 +126,23 @@ class Project:
     """A folder of claims, and sessions on them."""
 
     def __init__(self, folder):
-        self.folder, self.trace = folder, folder / "trace"
+        self.folder, self.trace, self.sessions = folder, folder / "trace", []
         (folder / "trace").mkdir()
         (folder / "conftest.py").write_text(CONFTEST)
         (folder / "traced.py").write_text(TRACED)
         (folder / "pyproject.toml").write_text(f"[tool.pytest.ini_options]\npythonpath = ['.', {str(TESTS)!r}]\n")
 
-    def begin(self, body, *options, address=None, store="store"):
+    def begin(self, body, *options, address="local", store="store"):
         """A session's process."""
         (self.folder / "test_claims.py").write_text(HEADER + body)
         given = ["-q", "-p", "no:cacheprovider", "--claims-seeds=5", "--claims-no-figures", f"--claims-store={store}"]
-        env = {**os.environ, "RAY_ADDRESS": address} if address else os.environ
+        env = {**os.environ, "RAY_ADDRESS": address}
         command = [sys.executable, "-m", "pytest", *given, *options]
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command, cwd=self.folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
+        self.sessions.append(process)
+        return process
 
     def run(self, body, *options, **where):
         """A session's exit code and what it says."""
@@ -182,7 +184,20 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path):
-    return Project(tmp_path)
+    project = Project(tmp_path)
+    yield project
+    for session in project.sessions:
+        session.kill()
+        session.communicate()
+
+
+@pytest.fixture(scope="module")
+def faultless(tmp_path_factory):
+    """What a session comes to on this machine."""
+    project = Project(tmp_path_factory.mktemp("faultless"))
+    code, said = project.run(SUITE)
+    assert code == 0, said
+    return project
 
 
 def gone(pid):
@@ -210,7 +225,7 @@ def test_nodes_come_to_the_bits_and_verdicts_of_this_machine(cluster, project):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 @pytest.mark.parametrize("fault", ["process", "task", "node"])
-def test_what_is_lost_begins_again_and_what_is_finished_does_not(bare, project, fault):
+def test_what_is_lost_begins_again_and_what_is_finished_does_not(bare, project, faultless, fault):
     nodes = [bare.add(2)]
     project.hold(3)
     session = project.begin(SUITE, "--claims-executor=ray", "--claims-processes=2", address=bare.address)
@@ -229,15 +244,12 @@ def test_what_is_lost_begins_again_and_what_is_finished_does_not(bare, project, 
     assert project.seeds("end") == ONCE and project.seeds("begin") == {**ONCE, 3: 2}
     for node in nodes:
         bare.ask(f"remove {node}")
-    # As on this machine, without a fault.
-    verdicts = project.verdicts()
-    assert project.run(SUITE, store="local")[0] == 0
-    assert project.verdicts("local") == verdicts
-    assert project.files("*/measured-*") == project.files("*/measured-*", "local")
+    assert project.verdicts() == faultless.verdicts()
+    assert project.files("*/measured-*") == faultless.files("*/measured-*")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-def test_a_session_that_is_killed_leaves_no_process_and_goes_on_from_what_is_finished(cluster, project):
+def test_a_session_that_is_killed_leaves_no_process_and_goes_on_from_what_is_finished(cluster, project, faultless):
     project.hold(3)
     session = project.begin(SUITE, "--claims-executor=ray", address=cluster.address)
     pid, _ = project.at(3)
@@ -249,6 +261,7 @@ def test_a_session_that_is_killed_leaves_no_process_and_goes_on_from_what_is_fin
     assert code == 0, said
     assert "training 2 runs of train" in said and "; 3 are in the store" in said
     assert project.seeds("end") == ONCE and project.seeds("begin") == {**ONCE, 3: 2}
+    assert project.verdicts() == faultless.verdicts()
 
 
 def test_a_node_that_rounds_otherwise_gets_no_runs(bare, project):
@@ -278,6 +291,8 @@ def test_a_cluster_that_cannot_be_reached_is_told_before_anything_is_trained(pro
     assert not project.told("begin")
     code, said = project.run(SUITE, "--claims-executor=ray", address="ray://127.0.0.1:1")
     assert code == 4 and "RAY_ADDRESS is ray://127.0.0.1:1, a client's" in said
+    code, said = project.run(SUITE, "--claims-executor=ray", address="nowhere")
+    assert code == 4 and "cannot be reached (an address is HOST:PORT)" in said
 
 
 def test_without_a_cluster_there_is_one_of_this_machine(project):

@@ -205,9 +205,10 @@ class ClaimSession:
         with self._alone(wait):
             training = plan(wanted, self.store)
             if training.missing:
+                crew, processes = self.crew, self.processes
                 with show_progress(training) as on_progress:
-                    execute(training, self.store, self.processes, on_progress, self.crew)
-                if left := self.crew.seen(lambda: plan(wanted, self.store).missing):
+                    execute(training, self.store, processes, on_progress, crew)
+                if left := crew.seen(lambda: plan(wanted, self.store).missing):
                     raise TrainingError(
                         f"{left[0].name} was trained under another name than planned: its source was edited while "
                         "training started. Run the same command again."
@@ -267,16 +268,12 @@ class ClaimSession:
 
     @property
     def probes(self) -> int:
-        """Processes that try at once how fast this machine trains."""
+        """Processes that try how fast this machine trains."""
         return min(self.processes, cores()) if self.asked.on_ray else self.processes
 
     @cached_property
     def crew(self) -> Crew:
-        """Who runs them.
-
-        Raises:
-            pytest.UsageError: there is no Ray, or none that can be reached.
-        """
+        """Who runs them; a pytest.UsageError if there is no Ray that can be reached."""
         if not self.asked.on_ray:
             return LocalCrew()
         from rlclaims.study.ray_crew import RayCrew

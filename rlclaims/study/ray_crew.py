@@ -247,24 +247,42 @@ def _marked(root: Path) -> str:
 
 def _connect(cores: int) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    given = os.environ.get("RAY_ADDRESS", "")
+    if given.startswith("ray://"):
+        raise SpecError(
+            f"RAY_ADDRESS is {given}, a client's: start the command on a node of the cluster, with the address that "
+            "ray start told, or without RAY_ADDRESS."
+        )
+    address = _started_here() if given in ("", "auto") else given
     with _quiet():
-        ray = _ray()
-        init = partial(ray.init, log_to_driver=False, logging_level=logging.ERROR)
-        address = os.environ.get("RAY_ADDRESS")
-        if (address or "").startswith("ray://"):
-            raise SpecError(
-                f"RAY_ADDRESS is {address}, a client's: start the command on a node of the cluster, with the address "
-                "that ray start told, or auto."
-            )
+        init = partial(_ray().init, log_to_driver=False, logging_level=logging.ERROR)
         try:
-            if address and (place := re.fullmatch(r"\[?(.+?)\]?:(\d+)", address)):
-                # Ray itself would try for minutes.
-                socket.create_connection((place[1], int(place[2])), REACHED_SECONDS).close()
-            init(address=address or "auto")
+            if address not in (None, "local"):
+                _reach(address)
+                init(address=address)
+                return
+            if given == "auto":
+                raise ConnectionError("none was started on this machine")
         except (OSError, ValueError, RuntimeError) as error:
-            if address:
+            if given:
                 raise SpecError(
-                    f"The Ray cluster at RAY_ADDRESS={address} cannot be reached ({_last_line(error)}); ray status "
-                    "tells whether it runs. Without RAY_ADDRESS, one is started on this machine."
+                    f"The Ray cluster at RAY_ADDRESS={given} cannot be reached ({_last_line(error)}); ray status tells "
+                    "whether it runs. Without RAY_ADDRESS, one is started on this machine."
                 ) from None
-            init(address="local", num_cpus=cores, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES)
+        init(address="local", num_cpus=cores, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES)
+
+
+def _started_here() -> str | None:
+    """The address of a cluster that `ray start` started on this machine, and that may have ended since."""
+    try:
+        return (Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray" / "ray_current_cluster").read_text().strip() or None
+    except OSError:
+        return None
+
+
+def _reach(address: str) -> None:
+    """See that something answers there; Ray itself would try for minutes."""
+    place = re.fullmatch(r"\[?(.+?)\]?:(\d+)", address)
+    if place is None:
+        raise ValueError("an address is HOST:PORT")
+    socket.create_connection((place[1], int(place[2])), REACHED_SECONDS).close()
