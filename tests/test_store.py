@@ -14,6 +14,7 @@ from rlclaims.agents.trpo import TRPO
 from rlclaims.checkpoints import Checkpoint
 from rlclaims.randomness import Purpose, state_of, stream
 from rlclaims.study import plan as planning
+from rlclaims.study import store as store_module
 from rlclaims.study.crew import TrainingError
 from rlclaims.study.digest import run_digest
 from rlclaims.study.executor import execute
@@ -198,6 +199,29 @@ def test_a_run_that_lost_its_files_is_written_anew(store):
         path.unlink()
     store.put(SPEC, record())
     assert {path.name for path in store.folder(SPEC).iterdir()} == whole
+
+
+def test_only_a_damaged_run_is_deleted_which_another_process_may_be_writing(store, monkeypatch):
+    # What is there when this process has looked, and found nothing, is another's.
+    monkeypatch.setattr(store_module.shutil, "rmtree", None)
+    store.put(SPEC, record())
+    assert store.has(SPEC)
+
+
+def test_two_processes_may_write_the_same_measurements(store, monkeypatch):
+    store.put(SPEC, record())
+    real, written = store_module._write_json, []
+
+    def with_another_in_between(path, data):
+        real(path, data)
+        written.append(path)
+        if len(written) == 1:
+            store.put(SPEC, record())
+
+    monkeypatch.setattr(store_module, "_write_json", with_another_in_between)
+    store.put(SPEC, record())
+    assert len(set(written)) == 2 and store.measured(SPEC).series == SERIES
+    assert not list(store.folder(SPEC).glob(".*"))
 
 
 def test_where_updates_started_comes_back_as_it_was_put(store):

@@ -422,6 +422,17 @@ def test_a_process_that_is_killed_takes_with_it_what_it_runs(monkeypatch):
 
 
 @linux
+def test_a_process_that_nobody_waits_for_ends_with_what_it_runs(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(tiny_parent.__file__).parent))
+    process, log = start("tiny_parent", [])
+    child = json.loads(process.stdout.readline())["child"]
+    assert alive(process.pid) and alive(child)
+    process.stdin.close()  # as a parent's end does
+    assert process.wait(30) != 0 and gone(child)
+    end((process, log))
+
+
+@linux
 def test_training_that_is_broken_off_leaves_no_script_behind(monkeypatch, tmp_path):
     children = []
 
