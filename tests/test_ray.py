@@ -15,7 +15,7 @@ from claim_text import HEADER, written
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'rlclaims[ray]'")
 
 TESTS = Path(__file__).parent
-SECONDS = 120
+SECONDS = 300
 """After which what is waited for does not come."""
 
 CONFTEST = """
@@ -187,8 +187,8 @@ def project(tmp_path):
     project = Project(tmp_path)
     yield project
     for session in project.sessions:
-        session.kill()
-        session.communicate()
+        with session:
+            session.kill()
 
 
 @pytest.fixture(scope="module")
