@@ -79,7 +79,8 @@ class RayCrew:
     def __init__(self, store: Store, cores: int, tell: Tell = lambda _: None) -> None:
         self._store, self._tell, self._mark = store, tell, _marked(store.root)
         self._set_aside: dict[str, str] = {}  # how these nodes round, by their ids
-        self._mine = not _ray().is_initialized()
+        with _quiet():
+            self._mine = not _ray().is_initialized()
         if self._mine:
             _connect(cores)
 
