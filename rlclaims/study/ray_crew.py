@@ -255,30 +255,34 @@ def _connect(cores: int) -> None:
             "ray start told, or without RAY_ADDRESS."
         )
     address = _started_here() if given in ("", "auto") else given
+    local = given == "local" or (not given and address is None)
     with _quiet():
         init = partial(_ray().init, log_to_driver=False, logging_level=logging.ERROR)
+        if local:
+            init(address="local", num_cpus=cores, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES)
+            return
         try:
-            if address not in (None, "local"):
-                _reach(address)
-                init(address=address)
-                return
-            if given == "auto":
+            if address is None:
                 raise ConnectionError("none was started on this machine")
-        except (OSError, ValueError, RuntimeError) as error:
-            if given:
-                raise SpecError(
-                    f"The Ray cluster at RAY_ADDRESS={given} cannot be reached ({_last_line(error)}); ray status tells "
-                    "whether it runs. Without RAY_ADDRESS, one is started on this machine."
-                ) from None
-        init(address="local", num_cpus=cores, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES)
+            _reach(address)
+            # Of one that was started here, Ray finds the token by itself, if it has one.
+            init(address=None if given in ("", "auto") else address)
+        except (OSError, ValueError, RuntimeError, _ray().exceptions.RayError) as error:
+            raise SpecError(
+                f"The Ray cluster at {f'RAY_ADDRESS={given}' if given else address} cannot be reached "
+                f"({_last_line(error)}); ray status tells whether it runs. With RAY_ADDRESS=local, one of this machine "
+                "alone is started."
+            ) from None
 
 
 def _started_here() -> str | None:
-    """The address of a cluster that `ray start` started on this machine, and that may have ended since."""
+    """The address of a cluster that `ray start` started on this machine, and that has not ended since."""
     try:
-        return (Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray" / "ray_current_cluster").read_text().strip() or None
-    except OSError:
+        address = (Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray" / "ray_current_cluster").read_text().strip()
+        _reach(address)
+    except (OSError, ValueError):
         return None
+    return address
 
 
 def _reach(address: str) -> None:
