@@ -41,7 +41,8 @@ RATE = 0.05
 def train_bank() -> None:
     """Train the bank, and write down what its runs measured."""
     from rlclaims.agents.ppo import PPO
-    from rlclaims.study.executor import cores, execute
+    from rlclaims.study.crew import cores
+    from rlclaims.study.executor import execute
     from rlclaims.study.plan import plan
     from rlclaims.study.spec import RunSpec
     from rlclaims.study.store import Store

@@ -39,7 +39,7 @@ from rlclaims.finished.run import BATCHES, MAIN, PILOT, STRIDE, FinishedRun
 from rlclaims.sim.simulator import Simulator
 from rlclaims.sim.tasks import task_named
 from rlclaims.stats.split_samples import chance_at
-from rlclaims.study.executor import cores
+from rlclaims.study.crew import cores
 from rlclaims.study.spec import RunSpec
 from rlclaims.study.store import Store
 from rlclaims.training import one_torch_thread

@@ -50,7 +50,8 @@ from rlclaims.agents.ppo import PPO, PPOM
 from rlclaims.agents.trpo import TRPO
 from rlclaims.randomness import Purpose, stream
 from rlclaims.sim.tasks import task_named
-from rlclaims.study.executor import cores, execute
+from rlclaims.study.crew import cores
+from rlclaims.study.executor import execute
 from rlclaims.study.plan import plan
 from rlclaims.study.spec import RunSpec
 from rlclaims.study.store import Store

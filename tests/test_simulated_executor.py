@@ -15,7 +15,7 @@ from rlclaims import PPO, TRPO
 from rlclaims.finished import KINDS, SimulationFailure, measured
 from rlclaims.sim.tasks import task_named
 from rlclaims.study import crew, simulated_executor, simulated_worker
-from rlclaims.study.executor import TrainingError
+from rlclaims.study.crew import TrainingError
 from rlclaims.study.simulated_executor import dealt, make_simulated
 from rlclaims.study.spec import RunSpec
 from rlclaims.study.store import Measured, Store

@@ -16,9 +16,11 @@ from rlclaims.checkpoints import Checkpoint
 from rlclaims.randomness import Purpose, state_of, stream
 from rlclaims.records import RunRecord
 from rlclaims.study import plan as planning
+from rlclaims.study import store as store_module
 from rlclaims.study.audit import problems
+from rlclaims.study.crew import TrainingError
 from rlclaims.study.digest import run_digest
-from rlclaims.study.executor import TrainingError, execute
+from rlclaims.study.executor import execute
 from rlclaims.study.files import json_content
 from rlclaims.study.spec import RunSpec, SpecError
 from rlclaims.study.store import Store, StoreError
@@ -210,6 +212,22 @@ def test_a_run_that_lost_its_files_is_written_anew(store):
         path.unlink()
     store.put(SPEC, record())
     assert {path.name for path in store.folder(SPEC).iterdir()} == whole
+
+
+def test_two_processes_may_write_the_same_run(store, monkeypatch):
+    real, written = store_module.write, []
+
+    def with_another_in_between(path, content):
+        real(path, content)
+        written.append(path)
+        if len(written) == 1:
+            store.put(SPEC, record())
+
+    monkeypatch.setattr(store_module, "write", with_another_in_between)
+    store.put(SPEC, record())
+    assert len(set(written)) == 8 and store.measured(SPEC).series == SERIES and store.is_whole(SPEC)
+    assert [path.name for path in (store.root / "runs").iterdir()] == [store.folder(SPEC).name]
+    assert not (store.root / "set-aside").exists()
 
 
 def test_where_updates_started_comes_back_as_it_was_put(store):

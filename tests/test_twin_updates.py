@@ -19,7 +19,7 @@ from rlclaims.judging.evidence import ClaimError
 from rlclaims.randomness import Purpose, stream
 from rlclaims.sim.tasks import task_named
 from rlclaims.study import crew
-from rlclaims.study.executor import TrainingError
+from rlclaims.study.crew import TrainingError
 from rlclaims.study.spec import RunSpec
 from rlclaims.study.store import Measured, Store
 from rlclaims.study.studies import TWINS

@@ -5,9 +5,11 @@ import subprocess
 import sys
 import time
 
+from rlclaims.study.process import receive
+
 if __name__ == "__main__":
-    sys.stdin.read()
+    _, _, answers = receive()
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     for said in ({"child": child.pid}, {"iteration": 0}):
-        print(json.dumps(said), flush=True)
+        print(json.dumps(said), file=answers, flush=True)
     time.sleep(60)

@@ -34,11 +34,11 @@ def dry_run(session: ClaimSession, items: Sequence[pytest.Item], file: TextIO) -
     missing = [run for trained, studied in most for run in (*trained, *(run for run, _ in studied))]
     if missing:
         print(
-            f"rlclaims: measuring how fast this machine trains, on {session.processes} processes.",
+            f"rlclaims: measuring how fast this machine trains, on {session.probes} processes.",
             file=file,
             flush=True,
         )
-    speeds = measured_speeds(missing, session.processes)
+    speeds = measured_speeds(missing, session.probes)
     expected = {item: _expected_seeds(session, item) for item in items}
 
     def taken(by: Sequence[pytest.Item]) -> Range:

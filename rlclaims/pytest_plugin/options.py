@@ -17,6 +17,8 @@ from rlclaims.shown import said, shown
 
 BOUNDS = ("mean_kl", "constraint", "exceedance", "held_out_agreement")
 """That the gate may be given."""
+EXECUTORS = ("local", "ray")
+"""Where training processes run."""
 TASK = "_claims_task"
 """The fixture that runs take which name no task."""
 
@@ -40,6 +42,7 @@ def add_options(parser: pytest.Parser) -> None:
     add("store", "finished runs (default: RLCLAIMS_STORE, or .rlclaims in the project)", metavar="DIR")
     add("report", "where claims.json goes (default: reports/latest in the store)", metavar="DIR")
     add("processes", "training processes (default: one per core)", type=int, metavar="N")
+    add("executor", "where they run: local, this machine, or ray, the nodes of a Ray cluster", metavar="NAME")
     add(
         "replay",
         "train the claims' runs of one seed again, alone, and compare with the store",
@@ -96,6 +99,8 @@ class Settings:
     """Where baselines are."""
     processes: int | None
     """Training processes, or None for one per core."""
+    on_ray: bool
+    """Whether they run on a Ray cluster."""
     ahead: bool
     """Whether the runs of all looks are made before the first."""
     subject: str | None
@@ -165,12 +170,28 @@ def _resolved(config: pytest.Config) -> Settings:
         report_folder(option.claims_report, config.rootpath, store),
         config.rootpath / "reports" / "baselines",
         option.claims_processes,
+        _executor(option.claims_executor or table.get("executor", EXECUTORS[0])) == "ray",
         option.claims_ahead,
         subject,
         _bounds(option.claims_bound or (), table.get("gate", {})),
         option.claims_write_pilots,
         nights,
     )
+
+
+def _executor(name: str) -> str:
+    """One of `EXECUTORS`.
+
+    Raises:
+        pytest.UsageError: it is none, or is not installed.
+    """
+    from importlib.util import find_spec
+
+    if name not in EXECUTORS:
+        raise pytest.UsageError(f"There is no executor {name!r}; there are {', '.join(EXECUTORS)}.")
+    if name == "ray" and find_spec("ray") is None:
+        raise pytest.UsageError("The executor ray needs Ray: pip install 'rlclaims[ray]'.")
+    return name
 
 
 def _nights(option: Any, profile: "Profile", subject: str | None) -> "Nights":
@@ -319,7 +340,7 @@ def _table(path: Path) -> dict[str, Any]:
         return {}
     except (OSError, ValueError, RecursionError) as error:
         raise pytest.UsageError(f"{path} cannot be read: {said(error)}.") from None
-    kinds = {"profile": str, "store": str, "report": str, "profiles": dict, "gate": dict}
+    kinds = {"profile": str, "executor": str, "store": str, "report": str, "profiles": dict, "gate": dict}
     if not isinstance(table, dict):
         raise pytest.UsageError("pyproject.toml: tool.rlclaims is a table, [tool.rlclaims].")
     for name, value in table.items():

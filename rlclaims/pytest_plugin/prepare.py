@@ -1,6 +1,7 @@
 """Before the first claim runs: refuse mistakes, and train what the claims need; or say what that would take."""
 
 from collections.abc import Sequence
+from contextlib import closing
 
 import pytest
 from _pytest.skipping import evaluate_skip_marks  # what skip and skipif come to
@@ -32,7 +33,7 @@ def prepare(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     if session.asked.nights is not None:
         begin(session, config, items)
     option = config.option
-    with spoken(config) as file:
+    with spoken(config) as file, closing(session):
         if option.claims_dry_run:
             dry_run(session, items, file)
             return
@@ -44,6 +45,7 @@ def prepare(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
             writable(session.asked.report)
         display = Display(file)
         session.store.tell = display.set_aside
+        session.say = display.say
 
         def train(wanted: Sequence[RunSpec], studied: Sequence[Studied]) -> None:
             session.train(wanted, display.training, display.wait, studied)

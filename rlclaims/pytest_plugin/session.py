@@ -22,7 +22,8 @@ from rlclaims.judging.terms import Family, Pilot, Terms
 from rlclaims.pytest_plugin.options import TASK, Settings, settings
 from rlclaims.pytest_plugin.pilots import read_pilots
 from rlclaims.shown import shown
-from rlclaims.study.executor import Progress, TrainingError, cores, execute
+from rlclaims.study.crew import Crew, LocalCrew, TrainingError, cores
+from rlclaims.study.executor import Progress, execute
 from rlclaims.study.plan import Plan, plan
 from rlclaims.study.resume import tidy
 from rlclaims.study.simulated_executor import Told, make_simulated
@@ -64,6 +65,8 @@ class ClaimSession:
         """Where this session's runs are."""
         self.families: dict[str, Family] = {}
         """The family of each claim, by the claim's id."""
+        self.say: Callable[[str], None] = lambda _: None
+        """Tells the person a line."""
         self._runs: dict[tuple[object, ...], Subject] = {}
         self._baselines: dict[BaselineSpec, Baseline] = {}
         self._pilots: dict[Path, Mapping[str, Pilot]] = {}
@@ -217,9 +220,10 @@ class ClaimSession:
                 self.store.clear(run)
             training = plan(wanted, self.store, read)
             if training.missing:
+                crew, processes = self.crew, self.processes
                 with show_progress(training) as on_progress:
-                    execute(training, self.store, self.processes, on_progress)
-                if left := plan(wanted, self.store).missing:
+                    execute(training, self.store, processes, on_progress, crew)
+                if left := crew.seen(lambda: plan(wanted, self.store).missing):
                     raise TrainingError(
                         f"{left[0].name} was trained under another name than planned: its source was edited while "
                         "training started. Run the same command again."
@@ -253,9 +257,9 @@ class ClaimSession:
             except SpecError as error:
                 raise pytest.UsageError(str(error)) from None
             twins = [run for run, study in missing if study == TWINS]
-            make_twins(twins, self.store, self.processes, on_twins)
+            make_twins(twins, self.store, self.processes, on_twins, self.crew)
             others = [(run, study) for run, study in missing if study != TWINS]
-            make_simulated(others, self.store, self.processes, on_simulated)
+            make_simulated(others, self.store, self.processes, on_simulated, self.crew)
 
     def _check_readable(self, missing: Sequence[Studied]) -> None:
         """Read what finished runs' studies are made from, before any process is."""
@@ -278,8 +282,31 @@ class ClaimSession:
 
     @property
     def processes(self) -> int:
-        """Training processes."""
-        return self.asked.processes or cores()
+        """Training processes at a time."""
+        return self.asked.processes or self.crew.cores
+
+    @property
+    def probes(self) -> int:
+        """Processes that try how fast this machine trains."""
+        return min(self.processes, cores()) if self.asked.on_ray else self.processes
+
+    @cached_property
+    def crew(self) -> Crew:
+        """Who runs them; a pytest.UsageError if there is no Ray that can be reached."""
+        if not self.asked.on_ray:
+            return LocalCrew()
+        from rlclaims.study.ray_crew import RayCrew
+
+        try:
+            return RayCrew(self.store, cores(), lambda line: self.say(line))
+        except SpecError as error:
+            raise pytest.UsageError(str(error)) from None
+
+    def close(self) -> None:
+        """Let go of those that run processes."""
+        if "crew" in self.__dict__:
+            self.crew.close()
+            del self.crew
 
     def runs(self, spec: RunsSpec, n: int | None = None) -> Subject:
         """The finished runs that a fixture stands for, all or those of the first n seeds."""

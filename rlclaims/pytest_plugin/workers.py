@@ -31,7 +31,7 @@ def stopping(config: pytest.Config) -> Iterator[None]:
         pytest.exit.Exception: training broke off, or came to other bits.
     """
     from rlclaims.pytest_plugin.replay import ReplayError
-    from rlclaims.study.executor import TrainingError
+    from rlclaims.study.crew import TrainingError
     from rlclaims.study.store import StoreError
 
     try:

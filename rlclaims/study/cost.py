@@ -20,9 +20,10 @@ from rlclaims.agents.ppo import PPO
 from rlclaims.checkpoints import checkpoint_iterations
 from rlclaims.episodes import SLOTS
 from rlclaims.finished import KINDS
-from rlclaims.study.executor import TrainingError
+from rlclaims.study.child import end, last_words
+from rlclaims.study.crew import TrainingError
 from rlclaims.study.plan import cohorts
-from rlclaims.study.process import kill, last_words, start
+from rlclaims.study.process import start
 from rlclaims.study.spec import RunSpec, times_held_out
 from rlclaims.study.studies import TWINS, Studied
 from rlclaims.study.twin_executor import lockstep
@@ -248,9 +249,7 @@ def _answers(specs: Sequence[RunSpec], processes: int) -> list[dict[str, Any]]:
         for _ in range(processes):
             process, log = start("rlclaims.study.probe", specs, sizes=SIZES)
             probes.append((process, log))
-            closing.callback(log.close)
-            closing.enter_context(process)
-            closing.callback(kill, process)  # if another one failed, or there was Ctrl-C
+            closing.callback(end, (process, log))  # if another one failed, or there was Ctrl-C
         said = [process.stdout.read() for process, _ in probes if process.stdout is not None]
         for process, log in probes:
             if process.wait() != 0:

@@ -1,21 +1,132 @@
-"""What all share who make something of finished runs: which runs there is something to make of, and processes at it."""
+"""Processes that do a job in shares, and what all have in common that make something of finished runs."""
 
 import json
-import subprocess
+import os
 import threading
-from collections.abc import Generator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from queue import Queue
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
-from rlclaims.study.executor import TrainingError
-from rlclaims.study.process import kill, last_words, start
+from rlclaims.study.child import Child, end, last_words
+from rlclaims.study.process import start
 from rlclaims.study.spec import RunSpec
 from rlclaims.study.store import Store
 from rlclaims.study.studies import Studied
 
-Share = tuple[Sequence[RunSpec], dict[str, Any]]
-"""Of one process: the runs, and what else it is told, as plain data."""
+
+class TrainingError(RuntimeError):
+    """A training process ended before its runs did; finished runs are stored."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one process does of a job."""
+
+    specs: Sequence[RunSpec]
+    """The runs that it is about."""
+    told: dict[str, Any]
+    """What else it is told, as plain data."""
+    broken: Callable[[int, str], str]
+    """The sentence on a process that died, by its exit status and last words."""
+
+
+def is_item(answer: Mapping[str, Any]) -> bool:
+    """Whether an answer is one of the things that a job is made of, and not how far the next one is."""
+    return answer.keys().isdisjoint(("iteration", "steps", "stored", "unlike"))
+
+
+Answers = Generator[tuple[int, dict[str, Any]], None, None]
+"""The place of a share, and an answer. All that works on it is ended when this is closed, and by Ctrl-C."""
+
+
+class Crew(Protocol):
+    """Who runs such processes."""
+
+    def answers(self, module: str, shares: Sequence[Share], at_once: int) -> Answers:
+        """Run a module in one process for each share of a job.
+
+        Args:
+            module: what is run; it answers one JSON object a line.
+            shares: what each process is to do.
+            at_once: how many of them run at a time.
+
+        Yields:
+            What the processes answer; {"lost": why} where one was lost by no fault of its own, and another takes up its
+            share, told to "skip" the items that answers were heard of (`is_item`); {"ended": last words} of each, last.
+
+        Raises:
+            TrainingError: a process died; the others are killed.
+        """
+        ...
+
+    def seen(self, missing: Callable[[], Sequence[RunSpec]]) -> Sequence[RunSpec]:
+        """What is missing in the store when all that was stored shows there."""
+        ...
+
+    @property
+    def cores(self) -> int:
+        """How many processes it can run at a time."""
+        ...
+
+    def close(self) -> None:
+        """Let it go."""
+        ...
+
+
+class LocalCrew:
+    """Processes of this machine."""
+
+    def answers(self, module: str, shares: Sequence[Share], at_once: int) -> Answers:
+        """As `Crew` has it; none is lost here."""
+        lines: Queue[tuple[int, str | None]] = Queue()
+
+        def listen(place: int, stdout: IO[str]) -> None:
+            for line in stdout:
+                lines.put((place, line))
+            lines.put((place, None))
+
+        waiting, working = deque(enumerate(shares)), dict[int, Child]()
+        with ExitStack() as closing:
+            while waiting or working:
+                while waiting and len(working) < at_once:
+                    place, share = waiting.popleft()
+                    working[place] = child = start(module, share.specs, **share.told)
+                    closing.callback(end, child)  # if another one failed, or there was Ctrl-C
+                    threading.Thread(target=listen, args=(place, child[0].stdout), daemon=True).start()
+                place, line = lines.get()
+                if line is None:
+                    yield place, {"ended": _last(working.pop(place), shares[place])}
+                else:
+                    yield place, json.loads(line)
+
+    def seen(self, missing: Callable[[], Sequence[RunSpec]]) -> Sequence[RunSpec]:
+        """At once."""
+        return missing()
+
+    @property
+    def cores(self) -> int:
+        """Those that this process may use."""
+        return cores()
+
+    def close(self) -> None:
+        """Nothing is kept."""
+
+
+def cores() -> int:
+    """Cores of this machine that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _last(child: Child, share: Share) -> str:
+    process, log = child
+    code, words = process.wait(), last_words(log)
+    end(child)
+    if code != 0:
+        raise TrainingError(share.broken(code, words))
+    return words
 
 
 def of_finished(missing: Sequence[Studied], store: Store) -> list[Studied]:
@@ -28,45 +139,3 @@ def of_finished(missing: Sequence[Studied], store: Store) -> list[Studied]:
         else:
             store.put_study(run, study, failure, {})
     return finished
-
-
-def answers(module: str, shares: Sequence[Share], broken: str) -> Generator[tuple[int, Any], None, None]:
-    """Run a module in one process for each share of a job.
-
-    Args:
-        module: what `python -m` runs; it answers one JSON object a line.
-        shares: what each process is to do.
-        broken: the sentence on a process that died, before its last words.
-
-    Yields:
-        The place of a process and an answer of it. All are killed when this is closed, and by Ctrl-C.
-
-    Raises:
-        TrainingError: a process died; the others are killed.
-    """
-    lines: Queue[tuple[int, str | None]] = Queue()
-
-    def listen(worker: int, stdout: IO[str]) -> None:
-        for line in stdout:
-            lines.put((worker, line))
-        lines.put((worker, None))
-
-    with ExitStack() as closing:
-        workers: list[tuple[subprocess.Popen[str], IO[bytes]]] = []
-        for specs, told in shares:
-            process, log = start(module, specs, **told)
-            closing.callback(log.close)
-            closing.enter_context(process)
-            closing.callback(kill, process)  # if another one failed, or there was Ctrl-C
-            threading.Thread(target=listen, args=(len(workers), process.stdout), daemon=True).start()
-            workers.append((process, log))
-        talking = len(workers)
-        while talking:
-            worker, line = lines.get()
-            if line is not None:
-                yield worker, json.loads(line)
-                continue
-            talking -= 1
-            process, log = workers[worker]
-            if process.wait() != 0:
-                raise TrainingError(broken + last_words(log))

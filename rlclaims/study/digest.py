@@ -1,8 +1,9 @@
 """Names that stand for everything that can change a run's numbers.
 
-A run's digest covers its settings, task, seed and iterations, the versions of the libraries that compute, and the
-syntax trees of every first-party module that training executes: rlclaims' own and, for an algorithm or an environment
-of yours, your module and whatever its import statements name in your project (not what it imports by a computed name).
+A run's digest covers its settings, task, seed and iterations, the versions of the libraries that compute, how the
+processor rounds, and the syntax trees of every first-party module that training executes: rlclaims' own and, for an
+algorithm or an environment of yours, your module and whatever its import statements name in your project (not what it
+imports by a computed name).
 Comments and docstrings do not count. Of an environment that is not Gymnasium's alone, the versions of the libraries
 that its modules belong to, or import as they are loaded, count as well; and so do files that the task's arguments name,
 a model of yours, say, with the files that it includes. Measurements have a digest of their own on top,
@@ -26,6 +27,7 @@ from rlclaims.adapters.foreign import Foreign
 from rlclaims.sim.environment import Environment
 from rlclaims.sim.spelling import parsed
 from rlclaims.sim.tasks import task_named
+from rlclaims.study.arithmetic import arithmetic
 from rlclaims.study.spec import RunSpec, source_file
 from rlclaims.study.studies import TWINS, Study
 
@@ -37,7 +39,7 @@ _MEASURES = _OWN_PACKAGE / "measures"
 
 def run_digest(spec: RunSpec) -> str:
     """The digest of a run, 64 hexadecimal characters."""
-    data = spec.to_json()
+    data, rounds = spec.to_json(), arithmetic()
     for place in ("file", "module"):  # what the code says counts, not where it lies
         del data["algorithm"][place]
     if files := environment_files(spec.task):
@@ -45,9 +47,10 @@ def run_digest(spec: RunSpec) -> str:
     if isinstance(spec.algorithm, Foreign):
         code = sorted(foreign_code(spec.algorithm).values())
         trained_by = {name: version(name) for name in spec.algorithm.libraries}
-        return _digest({"run": data, "libraries": library_versions() | trained_by, "code": code})
+        return _digest({"run": data, "libraries": library_versions() | trained_by, "code": code, "arithmetic": rounds})
     code = sorted((training_code(type(spec.algorithm)) | environment_code(spec.task)).values())
-    return _digest({"run": data, "libraries": library_versions() | environment_libraries(spec.task), "code": code})
+    libraries = library_versions() | environment_libraries(spec.task)
+    return _digest({"run": data, "libraries": libraries, "code": code, "arithmetic": rounds})
 
 
 @cache

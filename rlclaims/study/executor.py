@@ -1,17 +1,12 @@
-"""Trains what a plan lacks on this machine: one process per core, each a cohort in lockstep."""
+"""Trains what a plan lacks: one process per core, each a cohort in lockstep."""
 
-import json
-import os
-import subprocess
-import threading
-from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
-from queue import Queue
-from typing import IO
 
+from rlclaims.study.crew import Crew, LocalCrew, Share, TrainingError
 from rlclaims.study.plan import Plan, cohorts
-from rlclaims.study.process import kill, last_words, start
 from rlclaims.study.spec import RunSpec
 from rlclaims.study.store import Store
 
@@ -42,14 +37,8 @@ class Progress:
     """Those that are training now."""
 
 
-class TrainingError(RuntimeError):
-    """A training process ended before its runs did; finished runs are stored."""
-
-
 @dataclass
-class _Worker:
-    process: subprocess.Popen[str]
-    log: IO[bytes]
+class _Cohort:
     specs: tuple[RunSpec, ...]
     iteration: int = 0
     stored: bool = False
@@ -59,13 +48,25 @@ class _Worker:
         names = Counter(spec.title for spec in self.specs)
         return CohortProgress(dict(names), self.specs[0].task, self.iteration, self.specs[0].iterations)
 
+    @property
+    def steps(self) -> int:
+        return sum(spec.algorithm.steps * self.iteration for spec in self.specs)
 
-def cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    def broken(self, code: int, words: str) -> str:
+        names = ", ".join(spec.name for spec in self.specs[:3]) + (", ..." if len(self.specs) > 3 else "")
+        return (
+            f"The process that trained {names} ended with exit status {code}.{words} "
+            "What was finished before is stored; run the same command again to go on."
+        )
 
 
-def execute(plan: Plan, store: Store, processes: int, on_progress: Callable[[Progress], None]) -> None:
+def execute(
+    plan: Plan,
+    store: Store,
+    processes: int,
+    on_progress: Callable[[Progress], None],
+    crew: Crew | None = None,
+) -> None:
     """Train the plan's missing runs into the store.
 
     Args:
@@ -73,64 +74,30 @@ def execute(plan: Plan, store: Store, processes: int, on_progress: Callable[[Pro
         store: where finished runs go, each cohort's as soon as it is done.
         processes: how many cohorts train at a time.
         on_progress: called after each iteration of a process, and when one ends.
+        crew: who runs the processes; None for this machine.
 
     Raises:
         TrainingError: a process died; the others are stopped. What was finished is in the store.
     """
-    waiting = deque(cohorts(plan.missing, processes))
-    lines: Queue[tuple[_Worker, str | None]] = Queue()
-    running: list[_Worker] = []
-    finished_steps = 0
-    try:
-        while waiting or running:
-            while waiting and len(running) < processes:
-                running.append(_start_worker(waiting.popleft(), store, lines))
-            worker, line = lines.get()
-            if line is None:
-                _close(worker)
-                running.remove(worker)
-                finished_steps += _steps(worker.specs, worker.specs[0].iterations)
+    at = [_Cohort(specs) for specs in cohorts(plan.missing, processes)]
+    shares = [Share(cohort.specs, {"store": str(store.root.absolute())}, cohort.broken) for cohort in at]
+    training: dict[int, _Cohort] = {}
+    with closing((crew or LocalCrew()).answers("rlclaims.study.worker", shares, processes)) as said:
+        for place, answer in said:
+            cohort = training[place] = at[place]
+            if "ended" in answer:
+                if not cohort.stored:
+                    raise TrainingError(cohort.broken(0, answer["ended"]))
+                cohort.iteration = cohort.specs[0].iterations
+                del training[place]
+            elif "lost" in answer:
+                cohort.iteration = 0
             else:
-                answer = json.loads(line)
                 if "told" in answer:
                     store.tell(answer["told"])
                 if "broken" in answer:
                     raise TrainingError(answer["broken"])
-                worker.iteration = answer.get("iteration", worker.iteration)
-                worker.stored = "stored" in answer
-            steps = finished_steps + sum(_steps(w.specs, w.iteration) for w in running)
-            on_progress(Progress(steps, plan.environment_steps, tuple(worker.progress for worker in running)))
-    finally:
-        for worker in running:
-            kill(worker.process)
-            worker.process.wait()
-            worker.log.close()
-
-
-def _steps(specs: Sequence[RunSpec], iterations: int) -> int:
-    return sum(spec.algorithm.steps * iterations for spec in specs)
-
-
-def _start_worker(specs: tuple[RunSpec, ...], store: Store, lines: "Queue[tuple[_Worker, str | None]]") -> _Worker:
-    process, log = start("rlclaims.study.worker", specs, store=str(store.root.absolute()))
-    worker = _Worker(process, log, specs)
-    threading.Thread(target=_listen, args=(worker, process.stdout, lines), daemon=True).start()
-    return worker
-
-
-def _listen(worker: _Worker, stdout: IO[str], lines: "Queue[tuple[_Worker, str | None]]") -> None:
-    with stdout:
-        for line in stdout:
-            lines.put((worker, line))
-    lines.put((worker, None))
-
-
-def _close(worker: _Worker) -> None:
-    code = worker.process.wait()
-    said = last_words(worker.log)
-    if code != 0 or not worker.stored:
-        names = ", ".join(spec.name for spec in worker.specs[:3]) + (", ..." if len(worker.specs) > 3 else "")
-        raise TrainingError(
-            f"The process that trained {names} ended with exit status {code}.{said} "
-            "What was finished before is stored; run the same command again to go on."
-        )
+                cohort.iteration = answer.get("iteration", cohort.iteration)
+                cohort.stored = "stored" in answer
+            steps = sum(cohort.steps for cohort in at)
+            on_progress(Progress(steps, plan.environment_steps, tuple(c.progress for c in training.values())))

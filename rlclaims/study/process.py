@@ -6,71 +6,74 @@ A process of its own for each core has no lock to share with the others, and not
 import json
 import os
 import signal
-import subprocess
 import sys
-import tempfile
+import threading
 from collections.abc import Sequence
-from contextlib import suppress
-from typing import IO, Any, TextIO
+from pathlib import Path
+from typing import Any, TextIO
 
+from rlclaims.study.arithmetic import arithmetic
+from rlclaims.study.child import Child, begin
+from rlclaims.study.digest import run_digest
 from rlclaims.study.spec import RunSpec
 
 
-def start(module: str, specs: Sequence[RunSpec], **job: Any) -> "tuple[subprocess.Popen[str], IO[bytes]]":
-    """A process that runs a module on a job about runs; it answers on its standard output.
+def start(module: str, specs: Sequence[RunSpec], **told: Any) -> Child:
+    """A process on this machine that runs a module on a job about runs; it answers on its standard output.
 
     Args:
-        module: what `python -m` runs; it reads the job from standard input.
+        module: what is run; it reads the job by `receive`.
         specs: the runs.
-        **job: what else it is told, as plain data.
-
-    Returns:
-        The process, and the file that its standard error goes to.
+        **told: what else it is told, as plain data.
     """
-    log = tempfile.TemporaryFile()  # noqa: SIM115  (closed when the process has ended)
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", module],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=log,
-        text=True,
-        # One thread a process: the processes are the parallelism.
-        env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-        start_new_session=True,  # Ctrl-C is the parent's to handle, and `kill` ends all of it
-    )
-    assert process.stdin is not None
-    try:
-        with suppress(BrokenPipeError), process.stdin as stdin:  # else it died at once, and its log says why
-            json.dump({**job, "runs": [spec.to_json() for spec in specs], "sys_path": sys.path}, stdin)
-    except BaseException:  # Ctrl-C too must not leave it behind
-        kill(process)
-        process.wait()
-        log.close()
-        raise
-    return process, log
+    return begin(module, job_text(specs, told))
+
+
+def job_text(specs: Sequence[RunSpec], told: dict[str, Any]) -> str:
+    """A job about runs, as one line of JSON."""
+    job = {
+        **told,
+        "runs": [spec.to_json() for spec in specs],
+        "digests": [run_digest(spec) for spec in specs],
+        "arithmetic": arithmetic(),
+        "sys_path": sys.path,
+        "folder": str(Path.cwd()),
+    }
+    return json.dumps(job)
 
 
 def receive() -> tuple[dict[str, Any], list[RunSpec], TextIO]:
-    """In such a process: the job, its runs, and where answers go; what anything else prints goes to the log."""
-    job = json.load(sys.stdin)
+    """In such a process: the job, its runs, and where answers go; what anything else prints goes to the log.
+
+    It ends where a run would not be what was asked for: with the answer {"unlike": how it rounds} on a processor that
+    rounds otherwise, and in words where the run's code or libraries are others.
+    """
+    job = json.loads(sys.stdin.readline())
+    parent = os.dup(0)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     sys.path[:] = job["sys_path"]
-    return job, [RunSpec.from_json(data) for data in job["runs"]], answers
+    if job["arithmetic"] != arithmetic():
+        print(json.dumps({"unlike": arithmetic()}), file=answers, flush=True)
+        raise SystemExit
+    specs = [RunSpec.from_json(data) for data in job["runs"]]
+    for spec, digest in zip(specs, job["digests"], strict=True):
+        if run_digest(spec) != digest:
+            raise SystemExit(
+                f"{spec.name} has another name here than planned: its source was edited meanwhile, or this machine has "
+                "other code or other versions of the libraries"
+            )
+    return job, specs, answers
 
 
-def kill(process: "subprocess.Popen[str]") -> None:
-    """End such a process, and what it runs itself: a foreign script goes on training else."""
-    if process.poll() is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # `start` has made it lead a session, and with it a group
-        process.kill()
-
-
-def last_words(log: IO[bytes]) -> str:
-    """How a process ended by its own account, as a sentence; empty where it gave none. Closes the log."""
-    log.seek(0)
-    lines = log.read().decode(errors="replace").strip().splitlines()
-    log.close()
-    where = [line.strip() for line in lines if line.strip().startswith("File ")][-1:]
-    return f" Its last words: {'; '.join([*lines[-1:], *where])}." if lines else ""
+def _end_with(parent: int) -> None:
+    """End this process, and what it runs itself, when the other end of a pipe is closed: nobody waits for it then."""
+    while os.read(parent, 1):
+        pass
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-from rlclaims.study.crew import answers, of_finished
+from rlclaims.study.crew import Crew, LocalCrew, Share, of_finished
 from rlclaims.study.store import Store
 from rlclaims.study.studies import Studied
 
@@ -30,7 +30,11 @@ Told = Callable[[SimulatedProgress], None]
 
 
 def make_simulated(
-    missing: Sequence[Studied], store: Store, processes: int, on_progress: Told = lambda _: None
+    missing: Sequence[Studied],
+    store: Store,
+    processes: int,
+    on_progress: Told = lambda _: None,
+    crew: Crew | None = None,
 ) -> None:
     """Put what is measured with finished runs into the store; what is measured with a failed run is its failure.
 
@@ -39,6 +43,7 @@ def make_simulated(
         store: where it goes, each as soon as it is done.
         processes: how many work at a time.
         on_progress: called at the beginning, as steps are made, and when one is done.
+        crew: who runs the processes; None for this machine.
 
     Raises:
         SpecError: how long a run's episodes were cannot be read.
@@ -56,20 +61,24 @@ def make_simulated(
         on_progress(SimulatedProgress(kinds, done, len(jobs), steps_done, max(steps_done, steps_total)))
 
     tell()
-    told = [
-        (
+    broken = f"The {', '.join(kinds)} of {jobs[0][0].name} and its like cannot be made."
+    work = [
+        Share(
             [run for run, _ in share],
             {"store": str(store.root.absolute()), "studies": [(study.kind, study.pairs) for _, study in share]},
+            lambda _, words: broken + words,
         )
         for share in shares
     ]
-    broken = f"The {', '.join(kinds)} of {jobs[0][0].name} and its like cannot be made."
-    with closing(answers("rlclaims.study.simulated_worker", told, broken)) as said:
+    with closing((crew or LocalCrew()).answers("rlclaims.study.simulated_worker", work, processes)) as said:
         for process, answer in said:
             if "steps" in answer:
                 steps_done += answer["steps"]
                 made[process] += answer["steps"]
-            else:
+            elif "lost" in answer:
+                steps_done -= made[process]
+                made[process] = 0
+            elif "run" in answer:
                 run, study = shares[process][answer["run"]]
                 store.put_study(run, study, answer["failure"], answer["series"])
                 done += 1

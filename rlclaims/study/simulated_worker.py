@@ -1,8 +1,8 @@
-"""One process that measures with finished runs: `python -m rlclaims.study.simulated_worker < job.json`.
+"""One process that measures with finished runs.
 
-The job holds runs, and of each a kind of study and its pairs. It speaks one JSON object a line on standard output:
-{"steps": n} now and then, for steps of the simulator since the last time, and when it is done with a run
-{"run": its place, "failure": why it has no numbers, or null, "series": {name: numbers}}.
+The job holds runs, of each a kind of study and its pairs, and how many of them to skip. It speaks one JSON object a
+line on standard output: {"steps": n} now and then, for steps of the simulator since the last time, and when it is
+done with a run {"run": its place, "failure": why it has no numbers, or null, "series": {name: numbers}}.
 """
 
 import json
@@ -48,6 +48,8 @@ def main() -> None:
 
     steps = Steps(say)
     for place, (spec, (kind, pairs)) in enumerate(zip(specs, job["studies"], strict=True)):
+        if place < job.get("skip", 0):
+            continue
         start, history = store.start(spec), store.history(spec)
         failure, series = None, {}
         assert isinstance(spec.algorithm, Algorithm)

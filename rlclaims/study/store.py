@@ -34,6 +34,7 @@ import safetensors.numpy
 from rlclaims.checkpoints import History, Start, arrays_of, start_from
 from rlclaims.records import RunRecord
 from rlclaims.shown import printable, said
+from rlclaims.study.arithmetic import arithmetic
 from rlclaims.study.digest import library_versions, measurement_digest, run_digest, study_digest
 from rlclaims.study.files import DamagedError, json_content, read_json, set_aside, sha256, write
 from rlclaims.study.spec import RunSpec, SpecError
@@ -353,7 +354,7 @@ class Store:
             "status": "finished" if record.failure is None else "failed",
             "failure": record.failure,
             "libraries": library_versions(),
-            "machine": {"python": platform.python_version(), "processor": platform.machine()},
+            "machine": {"python": platform.python_version(), "processor": arithmetic()},
         }
 
 

@@ -1,9 +1,9 @@
-"""Makes the updates of finished runs again, with mechanisms switched, on all cores of this machine."""
+"""Makes the updates of finished runs again, with mechanisms switched, on several processes."""
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
 
-from rlclaims.study.crew import answers, of_finished
+from rlclaims.study.crew import Crew, LocalCrew, Share, of_finished
 from rlclaims.study.spec import RunSpec
 from rlclaims.study.store import Store
 from rlclaims.study.studies import TWINS
@@ -19,8 +19,21 @@ def lockstep(specs: Sequence[RunSpec]) -> list[tuple[RunSpec, ...]]:
     return [tuple(s for s in specs if (s.algorithm, s.task, s.iterations) == key) for key in keys]
 
 
-def make_twins(missing: Sequence[RunSpec], store: Store, processes: int, on_progress: Done = lambda *_: None) -> None:
+def make_twins(
+    missing: Sequence[RunSpec],
+    store: Store,
+    processes: int,
+    on_progress: Done = lambda *_: None,
+    crew: Crew | None = None,
+) -> None:
     """Put twin updates of finished runs into the store; those of a failed run are its failure.
+
+    Args:
+        missing: runs that are in the store.
+        store: where it goes.
+        processes: how many work at a time.
+        on_progress: told how far it is.
+        crew: who runs the processes; None for this machine.
 
     Raises:
         TrainingError: a process died. What was finished before is in the store.
@@ -30,11 +43,14 @@ def make_twins(missing: Sequence[RunSpec], store: Store, processes: int, on_prog
     for group in groups:
         # Dealt out like cards, the costliest first: each process has as much to do.
         dealt = filter(None, (parts()[i::processes] for i in range(processes)))
-        shares = [(group, {"store": str(store.root.absolute()), "parts": some}) for some in dealt]
         broken = f"The updates of {group[0].name} and its like cannot be made again."
+        told = [{"store": str(store.root.absolute()), "parts": some} for some in dealt]
+        shares = [Share(group, one, lambda _, words, broken=broken: broken + words) for one in told]  # type: ignore[misc]
         found: dict[str, list[list[float]]] = {}  # by name, one row per run
-        with closing(answers("rlclaims.study.twin_worker", shares, broken)) as said:
+        with closing((crew or LocalCrew()).answers("rlclaims.study.twin_worker", shares, processes)) as said:
             for _, series in said:
+                if "lost" in series or "ended" in series:
+                    continue
                 found |= series
                 done += 1
                 on_progress(done, total)

@@ -1,7 +1,7 @@
-"""One process that makes updates again: `python -m rlclaims.study.twin_worker < job.json`.
+"""One process that makes updates again.
 
-The job holds finished runs of one algorithm, task and length, and some of `rlclaims.twin_updates.parts`. After each it
-says {name: one list per run}, a JSON object a line.
+The job holds finished runs of one algorithm, task and length, some of `rlclaims.twin_updates.parts`, and how many of
+these to skip. After each it says {name: one list per run}, a JSON object a line.
 """
 
 import json
@@ -19,7 +19,7 @@ def main() -> None:
     store, algorithm = Store(Path(job["store"])), specs[0].algorithm
     assert isinstance(algorithm, PPO)
     twins = Twins(algorithm, specs[0].iterations, [store.start(spec) for spec in specs])
-    for part in job["parts"]:
+    for part in job["parts"][job.get("skip", 0) :]:
         series = {name: value_SK.tolist() for name, value_SK in measured(twins, part).items()}
         print(json.dumps(series), file=answers, flush=True)
 

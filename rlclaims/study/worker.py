@@ -1,7 +1,8 @@
-"""One training process: `python -m rlclaims.study.worker < job.json` trains a cohort, or foreign runs, into the store.
+"""One training process: `rlclaims.study.worker`, given a job, trains a cohort, or foreign runs, into the store.
 
-It speaks one JSON object a line on standard output: {"iteration": k} after each iteration, {"stored": n} at the end;
-{"told": a sentence} on what it found in the store and set aside, {"broken": a sentence} if that cannot be written.
+What the store has it leaves out: another process with the same job may have been lost. It speaks one JSON object a
+line on standard output: {"iteration": k} after each iteration, {"stored": n} at the end; {"told": a sentence} on what
+it found in the store and set aside, {"broken": a sentence} if that cannot be written.
 """
 
 import json
@@ -30,6 +31,10 @@ def main() -> None:
     for spec in specs:
         # Names the code as it is now: sources edited while this trains must not give their name to its runs.
         store.measurements(spec)
+    wanted, specs = len(specs), [spec for spec in specs if not (store.has(spec) and store.is_whole(spec))]
+    if not specs:
+        say(stored=wanted)
+        return
     (first, *_) = specs
     try:
         if isinstance(first.algorithm, Foreign):
@@ -38,7 +43,7 @@ def main() -> None:
                 say(iteration=done * spec.iterations // len(specs))
         else:
             train(store, specs, lambda done: say(iteration=done))
-        say(stored=len(specs))
+        say(stored=wanted)
     except StoreError as error:
         say(broken=str(error))
 

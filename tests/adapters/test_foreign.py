@@ -18,12 +18,14 @@ from rlclaims.adapters.loop import Loop
 from rlclaims.adapters.script import CLEANRL, Script
 from rlclaims.finished import KINDS
 from rlclaims.judging.subjects import check_study
-from rlclaims.study import digest, executor
+from rlclaims.study import crew, digest
 from rlclaims.study.audit import differences, problems
+from rlclaims.study.child import end, kill
 from rlclaims.study.cost import NOTHING, Line, Speed, _foreign_speed, cost, kind
-from rlclaims.study.executor import TrainingError, execute
+from rlclaims.study.crew import TrainingError
+from rlclaims.study.executor import execute
 from rlclaims.study.plan import cohorts, plan
-from rlclaims.study.process import kill, start
+from rlclaims.study.process import start
 from rlclaims.study.spec import RunSpec, SpecError, checked
 from rlclaims.study.store import Measured, Store
 from rlclaims.study.studies import TWINS, Study
@@ -448,9 +450,18 @@ def test_a_process_that_is_killed_takes_with_it_what_it_runs(monkeypatch):
     assert alive(child)
     kill(process)
     assert process.wait() != 0 and gone(child)
-    kill(process)  # which has ended
-    process.stdout.close()
-    log.close()
+    end((process, log))  # which has ended
+
+
+@linux
+def test_a_process_that_nobody_waits_for_ends_with_what_it_runs(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(tiny_parent.__file__).parent))
+    process, log = start("tiny_parent", [])
+    child = json.loads(process.stdout.readline())["child"]
+    assert alive(process.pid) and alive(child)
+    process.stdin.close()  # as a parent's end does
+    assert process.wait(30) != 0 and gone(child)
+    end((process, log))
 
 
 @linux
@@ -466,7 +477,7 @@ def test_training_that_is_broken_off_leaves_no_script_behind(monkeypatch, tmp_pa
         raise KeyboardInterrupt
 
     monkeypatch.setenv("PYTHONPATH", str(Path(tiny_parent.__file__).parent))
-    monkeypatch.setattr(executor, "start", instead)
+    monkeypatch.setattr(crew, "start", instead)
     store = new_store(tmp_path)
     with pytest.raises(KeyboardInterrupt):
         execute(plan(SPECS, store), store, 2, interrupted)

@@ -317,3 +317,12 @@ def test_a_part_of_what_was_joined_is_no_judgement(session):
     result = session("\nimport rlclaims\n" + one_claim(body))
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: *asserts a part of what it joined*"])
+
+
+def test_an_executor_that_is_none_or_not_installed_is_refused(session, monkeypatch):
+    result = session(one_claim(SUPPORTED), "--claims-executor=slurm")
+    result.stderr.fnmatch_lines(["ERROR: There is no executor 'slurm'; there are local, ray."])
+    monkeypatch.setitem(sys.modules, "ray", None)
+    result = session(one_claim(SUPPORTED), "--claims-executor=ray")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: The executor ray needs Ray: pip install 'rlclaims?ray?'."])
