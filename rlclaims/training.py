@@ -226,6 +226,7 @@ class Cohort:
                         record.checkpoints.append(start(iteration, i, batch, fresh_batch))
 
     def _record(self, which: slice, agent: Agent, measured: Mapping[str, Floats], iteration: int) -> None:
+        standing = self._normalizer.standing
         for i, record in enumerate(self.records[which]):
             theta_P = agent.theta_SP[i].detach().numpy().copy()
             values = {name: float(value_S[i]) for name, value_S in measured.items()}
@@ -239,7 +240,7 @@ class Cohort:
             for name, value in values.items():
                 record.series.setdefault(name, []).append(value)
             record.policy_parameters.append(theta_P)
-            record.normalizations.append(self._normalizer.standing.row(which.start + i))
+            record.normalizations.append(standing.row(which.start + i))
 
     def _failure(self, run: int, theta_P: Floats32, values: Mapping[str, float], iteration: int) -> str | None:
         """Why a run has failed in this iteration, or None."""

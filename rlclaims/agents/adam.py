@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
+
+from rlclaims import compiled
 
 Floats = npt.NDArray[np.floating]
 
@@ -34,6 +37,13 @@ class Adam:
     def step(self, gradient: Tensor, learning_rate: float) -> None:
         """Move the parameters down their gradient."""
         self.steps_S = self.steps_S + 1
+        # Tests of other routes take float64.
+        if compiled.library() is not None and gradient.dtype == self._parameters.dtype == torch.float32:
+            self.mean_SP, self.square_SP = self.mean_SP.copy(), self.square_SP.copy()
+            moments, factors = (self.mean_SP, self.square_SP), self._factors(learning_rate)
+            betas = self._beta1, self._beta2
+            compiled.adam(self._parameters.detach(), gradient, moments, factors, betas, self._epsilon)
+            return
         g = gradient.numpy()
         self.mean_SP = self._beta1 * self.mean_SP + (1 - self._beta1) * g
         self.square_SP = self._beta2 * self.square_SP + (1 - self._beta2) * (g * g)
@@ -46,9 +56,11 @@ class Adam:
 
     def _factors(self, learning_rate: float) -> tuple[Floats, Floats]:
         """Of each row's step and of its second moment's root, both moments' biases corrected."""
-        steps = self.steps_S.tolist()
-        sizes = [rate / (1 - self._beta1**n) for rate, n in zip(self._rates(learning_rate), steps, strict=True)]
-        corrections = [1 / math.sqrt(1 - self._beta2**n) for n in steps]
+        of_rows = list(zip(self._rates(learning_rate), self.steps_S.tolist(), strict=True))
+        factors = {  # of rows that differ
+            (rate, n): (rate / (1 - self._beta1**n), 1 / math.sqrt(1 - self._beta2**n)) for rate, n in set(of_rows)
+        }
+        sizes, corrections = zip(*(factors[row] for row in of_rows), strict=True)
         # In the precision that a Python number has next to the moments.
         columns = np.array([sizes, corrections], dtype=self.mean_SP.dtype)[..., None]
         return columns[0], columns[1]

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from rlclaims import compiled
+
 Floats = npt.NDArray[np.floating]
 Bools = npt.NDArray[np.bool_]
 
@@ -29,6 +31,8 @@ def generalized_advantages(
     """
     error_ST = reward_ST + gamma * next_value_ST * ~terminated_ST - value_ST
     keep_ST = gamma * lam * ~(terminated_ST | truncated_ST)
+    if compiled.library() is not None:
+        return compiled.advantages(error_ST, keep_ST)
     advantage_ST = np.empty_like(error_ST)
     later_S = np.zeros_like(error_ST[:, 0])
     for t in reversed(range(error_ST.shape[1])):
@@ -78,6 +82,11 @@ class RewardScaler:
 
     def __call__(self, reward_ST: Floats, done_ST: Bools) -> Floats:
         """Scaled rewards of the next T steps, (S, T); moves the statistic."""
+        if compiled.library() is not None:
+            state_S4, options = self.state(), (self._gamma, self._clip)
+            scaled_ST = compiled.scale_rewards(reward_ST, done_ST, state_S4, *options, keeps_mean=self._keeps_mean)
+            self.take_state(state_S4)
+            return scaled_ST
         scaled_ST = np.empty_like(reward_ST)
         for t in range(reward_ST.shape[1]):
             self._return_S = self._gamma * self._return_S + reward_ST[:, t]

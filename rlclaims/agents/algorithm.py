@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from rlclaims import compiled
 from rlclaims.agents.adam import Adam
 from rlclaims.agents.advantages import RewardScale, RewardScaler, generalized_advantages
 from rlclaims.agents.networks import ACTIVATIONS, MLP, NetworkPolicy, policy_network
@@ -337,7 +338,7 @@ class Agent:
         for _ in range(epochs):
             order_ST = np.stack([rng.permutation(data[0].shape[1]) for rng in self._minibatch_rngs])
             index_ST = torch.from_numpy(order_ST)
-            shuffled = [x.gather(1, index_ST if x.ndim == 2 else index_ST.unsqueeze(-1).expand(x.shape)) for x in data]
+            shuffled = [_taken(x, index_ST) for x in data]
             yield from zip(*(x.tensor_split(self.algorithm.minibatches, dim=1) for x in shuffled), strict=True)
 
     def minibatch_states(self) -> list[npt.NDArray[np.uint64]]:
@@ -399,6 +400,13 @@ class Agent:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _taken(x: Tensor, index_ST: Tensor) -> Tensor:
+    """Each seed's own order of its pairs."""
+    if compiled.library() is not None and x.dtype == torch.float32:
+        return compiled.take(x, index_ST)
+    return x.gather(1, index_ST if x.ndim == 2 else index_ST.unsqueeze(-1).expand(x.shape))
 
 
 def standardized(advantage_SB: Tensor) -> Tensor:

@@ -1,14 +1,17 @@
 """Multilayer perceptrons of S seeds at once, as functions of a flat parameter tensor theta_SP.
 
 A policy is a point in parameter space, so the parameters of a seed are one row of one tensor: snapshots are
-copies, steps are additions, and Fisher-vector products need no reshaping. Batched matrix products keep the
-seeds apart: what one seed computes does not depend on how many others it is computed with.
+copies, steps are additions, and Fisher-vector products need no reshaping. Seeds are kept apart: what one seed
+computes does not depend on how many others it is computed with. Values and first derivatives come from compiled
+kernels where the machine has them (`rlclaims.compiled`), else, and where more is asked, from batched matrix products.
 """
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +19,7 @@ import torch
 from scipy.special import ndtr
 from torch import Tensor, nn
 
+from rlclaims import compiled
 from rlclaims.update import Categorical, DiagonalGaussian, NetworkActions
 
 Floats = npt.NDArray[np.float32]
@@ -40,11 +44,28 @@ class MLP:
 
     def __call__(self, theta_SP: Tensor, x_SBI: Tensor) -> Tensor:
         """Outputs (S, B, sizes[-1]) for inputs (S, B, sizes[0])."""
+        if self.kernels is not None and _plain(theta_SP) and _plain(x_SBI) and not x_SBI.requires_grad:
+            theta_SP, x_SBI = compiled.rows_of(theta_SP), compiled.rows_of(x_SBI)
+            if torch.is_grad_enabled() and theta_SP.requires_grad:
+                out_SBO: Tensor = _Compiled.apply(theta_SP, x_SBI, self)  # type: ignore[no-untyped-call]
+                return out_SBO
+            return self.kernels.forward(theta_SP, x_SBI, keep=False)[0]
+        return self.by_products(theta_SP, x_SBI)
+
+    def by_products(self, theta_SP: Tensor, x_SBI: Tensor) -> Tensor:
+        """The same by batched matrix products, which can be differentiated as often as one likes."""
         activation = ACTIVATIONS[self.activation]
         layers = self.layers(theta_SP)
         for weight_SIO, bias_S1O in layers[:-1]:
             x_SBI = activation(_affine(x_SBI, weight_SIO, bias_S1O))
         return _affine(x_SBI, *layers[-1])
+
+    @cached_property
+    def kernels(self) -> compiled.Network | None:
+        """The same network in compiled code, where there is any."""
+        if compiled.library() is None or len(self.sizes) > compiled.MOST_LAYERS:
+            return None
+        return compiled.Network(self.sizes, self.activation)
 
     def layers(self, theta_SP: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Weights (S, in, out) and biases (S, 1, out) of each layer, as views of the parameters."""
@@ -78,6 +99,31 @@ class MLP:
                 nn.init.xavier_uniform_(weight_OI, generator=generator)
             parts += [weight_OI.T.reshape(-1), torch.zeros(n_out)]
         return torch.cat(parts)
+
+
+def _plain(x: Tensor) -> bool:
+    """Whether the kernels can read a tensor; tests of other routes take float64."""
+    return x.dtype == torch.float32 and x.device.type == "cpu"
+
+
+class _Compiled(torch.autograd.Function):
+    """A network's outputs by kernels, and the gradient of its parameters."""
+
+    @staticmethod
+    def forward(ctx: Any, theta_SP: Tensor, x_SBI: Tensor, mlp: MLP) -> Tensor:
+        assert mlp.kernels is not None
+        out_SBO, hidden = mlp.kernels.forward(theta_SP, x_SBI, keep=True)
+        ctx.save_for_backward(theta_SP, x_SBI, hidden)
+        ctx.mlp = mlp
+        return out_SBO
+
+    @staticmethod
+    def backward(ctx: Any, gradient_SBO: Tensor) -> tuple[Tensor, None, None]:
+        theta_SP, x_SBI, hidden = ctx.saved_tensors
+        if torch.is_grad_enabled():  # the gradient is to be differentiated itself, which kernels cannot be
+            out_SBO = ctx.mlp.by_products(theta_SP, x_SBI)
+            return *torch.autograd.grad(out_SBO, theta_SP, gradient_SBO, create_graph=True), None, None
+        return ctx.mlp.kernels.backward(theta_SP, x_SBI, hidden, gradient_SBO), None, None
 
 
 def _affine(x_SBI: Tensor, weight_SIO: Tensor, bias_S1O: Tensor) -> Tensor:
@@ -169,8 +215,9 @@ def policy_network(
 class Actor:
     """S policies at fixed parameters, acting in numpy: one observation a seed, thousands of times.
 
-    numpy multiplies the seeds' matrices one after another, so a seed acts alike in any company, at a tenth of what
-    torch takes to launch so small a product. Gradients and measures never pass through here.
+    Where no kernels are compiled, numpy multiplies the seeds' matrices one after another, so that a seed acts alike in
+    any company, at a tenth of what torch takes to launch so small a product. Gradients and measures never pass through
+    here.
     """
 
     def __init__(self, network: PolicyNetwork, theta_SP: Tensor) -> None:
@@ -179,15 +226,21 @@ class Actor:
             mean_SP, log_std_SA = theta_SP.split_with_sizes([n_mean, network.n_parameters - n_mean], dim=1)
             self.std_SA: Floats = log_std_SA.exp().numpy()
             """Standard deviations, the same in every state; of none where policies choose."""
+            self._kernels = network.mlp.kernels
             self._layers = [
                 (weight_SIO.contiguous().numpy(), bias_S1O.contiguous().numpy())
                 for weight_SIO, bias_S1O in network.mlp.layers(mean_SP)
+                if self._kernels is None
             ]
+            # As the kernels take them, if they do: in one piece.
+            self._mean_SP = mean_SP.numpy().copy() if self._kernels is not None else np.zeros((0, 0), np.float32)
         self._activation = NUMPY_ACTIVATIONS[network.mlp.activation]
 
     def become(self, which: npt.NDArray[np.int_], other: "Actor", rows: npt.NDArray[np.int_]) -> None:
         """Let some of the policies act as rows of another actor from here on."""
         self.std_SA[which] = other.std_SA[rows]
+        if self._kernels is not None:
+            self._mean_SP[which] = other._mean_SP[rows]
         for mine, its in zip(self._layers, other._layers, strict=True):
             for array, source in zip(mine, its, strict=True):
                 array[which] = source[rows]
@@ -198,6 +251,8 @@ class Actor:
 
     def mean(self, observation_SO: Floats) -> Floats:
         """Mean actions (S, A), or logits (S, L)."""
+        if self._kernels is not None:
+            return self._kernels.act(self._mean_SP, observation_SO)
         x_S1I = observation_SO[:, None, :]
         for weight_SIO, bias_S1O in self._layers[:-1]:
             x_S1I = self._activation(x_S1I @ weight_SIO + bias_S1O)

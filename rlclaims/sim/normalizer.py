@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from rlclaims import compiled
 from rlclaims.sim.tasks import Floats
 
 _STATISTICS = ("_count_S1", "_mean_SO", "_sum_of_squares_SO")
@@ -56,20 +57,23 @@ class ObservationNormalizer:
         self._count_S1 = np.zeros((n_seeds, 1))
         self._mean_SO = np.zeros((n_seeds, n_observation))
         self._sum_of_squares_SO = np.zeros((n_seeds, n_observation))  # of deviations (Welford 1962)
-        self._refresh()
 
-    def observe(self, observation_SO: Floats, which: npt.NDArray[np.int_] | slice = slice(None)) -> Floats:
-        """Take in one observation of each of the given seeds, and normalise it (float32)."""
-        deviation_SO = observation_SO - self._mean_SO[which]
-        self._count_S1[which] += 1
-        self._mean_SO[which] += deviation_SO / self._count_S1[which]
-        self._sum_of_squares_SO[which] += deviation_SO * (observation_SO - self._mean_SO[which])
-        self._refresh()
+    def observe(self, observation_SO: Floats, which: npt.NDArray[np.int_] | None = None) -> Floats:
+        """Take in one observation of each of the given seeds (all by default), and normalise it (float32)."""
+        if compiled.library() is not None:
+            return self._by_kernels(observation_SO, which, learning=True)
+        rows = slice(None) if which is None else which
+        deviation_SO = observation_SO - self._mean_SO[rows]
+        self._count_S1[rows] += 1
+        self._mean_SO[rows] += deviation_SO / self._count_S1[rows]
+        self._sum_of_squares_SO[rows] += deviation_SO * (observation_SO - self._mean_SO[rows])
         return self.frozen(observation_SO, which)
 
-    def frozen(self, observation_SO: Floats, which: npt.NDArray[np.int_] | slice = slice(None)) -> Floats:
+    def frozen(self, observation_SO: Floats, which: npt.NDArray[np.int_] | None = None) -> Floats:
         """Normalise by the statistics as they stand (float32)."""
-        return self.standing.of_seeds(which)(observation_SO)
+        if compiled.library() is not None:
+            return self._by_kernels(observation_SO, which, learning=False)
+        return self._standing(slice(None) if which is None else which)(observation_SO)
 
     def kept(self, i: int) -> dict[str, Floats]:
         """One seed's statistics, as arrays by name."""
@@ -79,14 +83,20 @@ class ObservationNormalizer:
         """Let a seed's statistics be those that `kept` said."""
         for name in _STATISTICS:
             getattr(self, name)[i] = kept[name]
-        self._refresh()
 
-    def _refresh(self) -> None:
-        variance_SO = self._sum_of_squares_SO / np.maximum(self._count_S1 - 1, 1)
-        std_SO = np.where(self._count_S1 < 2, 1.0, np.sqrt(variance_SO) + 1e-8)
-        self.standing = Normalization(
-            np.where(self._enabled_S1, self._mean_SO, 0.0),
-            np.where(self._enabled_S1, 1 / std_SO, 1.0),
-            self._clip_S1,
-        )
+    @property
+    def standing(self) -> Normalization:
         """By the statistics as they stand now: an offset of 0 and a factor of 1 where not enabled."""
+        return self._standing(slice(None))
+
+    def _standing(self, rows: npt.NDArray[np.int_] | slice) -> Normalization:
+        count_S1, enabled_S1 = self._count_S1[rows], self._enabled_S1[rows]
+        variance_SO = self._sum_of_squares_SO[rows] / np.maximum(count_S1 - 1, 1)
+        std_SO = np.where(count_S1 < 2, 1.0, np.sqrt(variance_SO) + 1e-8)
+        return Normalization(
+            np.where(enabled_S1, self._mean_SO[rows], 0.0), np.where(enabled_S1, 1 / std_SO, 1.0), self._clip_S1[rows]
+        )
+
+    def _by_kernels(self, observation_SO: Floats, which: npt.NDArray[np.int_] | None, *, learning: bool) -> Floats:
+        statistics = self._count_S1, self._mean_SO, self._sum_of_squares_SO
+        return compiled.observe(observation_SO, which, statistics, self._enabled_S1, self._clip_S1, learning=learning)

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import mujoco
 
+from rlclaims import compiled
 from rlclaims.adapters.foreign import Foreign
 from rlclaims.sim.environment import Environment
 from rlclaims.sim.spelling import parsed
@@ -56,7 +57,10 @@ def run_digest(spec: RunSpec) -> str:
 @cache
 def library_versions() -> dict[str, str]:
     """The versions of the libraries that compute; looking them up takes longer than all else in a digest."""
-    return {name: version(name) for name in LIBRARIES}
+    computes = {name: version(name) for name in LIBRARIES}
+    # Where kernels are compiled they compute as well, whatever compiler made them.
+    kernels = compiled.identity()
+    return computes if kernels is None else computes | {"rlclaims.compiled": kernels[:16]}
 
 
 def measurement_digest(spec: RunSpec) -> str:

@@ -1,0 +1,196 @@
+"""Compiled kernels against torch and numpy by their plain formulas, and what there is where they are not."""
+
+import numpy as np
+import pytest
+import torch
+
+from rlclaims import compiled
+from rlclaims.agents.adam import Adam
+from rlclaims.agents.advantages import RewardScaler, generalized_advantages
+from rlclaims.agents.networks import MLP
+from rlclaims.sim.normalizer import ObservationNormalizer
+from rlclaims.study import digest
+
+needs_kernels = pytest.mark.skipif(compiled.library() is None, reason="no C compiler here makes the kernels")
+# Hopper's policy and values; widths that fill no vector; one layer; many pairs, which pass in several parts.
+NETWORKS = [((11, 64, 64, 3), 64), ((11, 64, 64, 1), 51), ((5, 7, 9, 10), 97), ((6, 2), 1), ((3, 40, 5), 300)]
+
+
+@pytest.fixture
+def plain(monkeypatch):
+    """Makes what follows go without kernels."""
+    return lambda: monkeypatch.setattr(compiled, "library", lambda: None)
+
+
+def drawn(mlp, n_seeds, n_pairs, dtype=torch.float32):
+    generator = torch.Generator().manual_seed(0)
+    theta_SP = torch.randn(n_seeds, mlp.n_parameters, generator=generator) / 4
+    x_SBI = torch.randn(n_seeds, n_pairs, mlp.sizes[0], generator=generator)
+    weight_SBO = torch.randn(n_seeds, n_pairs, mlp.sizes[-1], generator=generator)
+    return theta_SP.to(dtype).requires_grad_(), x_SBI.to(dtype), weight_SBO.to(dtype)
+
+
+def outputs_and_gradient(mlp, theta_SP, x_SBI, weight_SBO):
+    out_SBO = mlp(theta_SP, x_SBI)
+    (gradient_SP,) = torch.autograd.grad((out_SBO * weight_SBO).sum(), theta_SP)
+    return out_SBO, gradient_SP
+
+
+@needs_kernels
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize(("sizes", "n_pairs"), NETWORKS)
+def test_networks_and_their_gradients_are_torchs_to_rounding(sizes, n_pairs, activation):
+    mlp = MLP(sizes, activation)
+    found = outputs_and_gradient(mlp, *drawn(mlp, 3, n_pairs))
+    assert mlp.kernels is not None and found[0].grad_fn.name() == "_CompiledBackward"
+    exact = outputs_and_gradient(mlp, *drawn(mlp, 3, n_pairs, torch.float64))  # which has no kernels
+    for mine, right in zip(found, exact, strict=True):
+        error = (mine - right).abs().max() / right.abs().max()
+        assert 0 < error < 2e-6
+
+
+@needs_kernels
+@pytest.mark.parametrize(("sizes", "n_pairs"), NETWORKS)
+def test_a_seed_has_the_same_bits_in_any_company_and_a_state_among_any_others(sizes, n_pairs):
+    mlp = MLP(sizes)
+    theta_SP, x_SBI, weight_SBO = drawn(mlp, 5, n_pairs)
+    out_SBO, gradient_SP = outputs_and_gradient(mlp, theta_SP, x_SBI, weight_SBO)
+    for i in range(5):
+        one = slice(i, i + 1)
+        theta_1P = theta_SP[one].detach().clone().requires_grad_()
+        alone = outputs_and_gradient(mlp, theta_1P, x_SBI[one], weight_SBO[one])
+        assert torch.equal(alone[0], out_SBO[one]) and torch.equal(alone[1], gradient_SP[one])
+    with torch.no_grad():
+        for b in {0, n_pairs // 2, n_pairs - 1}:
+            assert torch.equal(mlp(theta_SP, x_SBI[:, b : b + 1].contiguous()), out_SBO[:, b : b + 1])
+        acted_SO = mlp.kernels.act(theta_SP.numpy(), x_SBI[:, 0].numpy())
+    assert np.array_equal(acted_SO, out_SBO[:, 0].detach().numpy())
+
+
+@needs_kernels
+def test_tensors_are_read_wherever_they_lie():
+    mlp = MLP((4, 16, 3))
+    theta_SP, x_SBI, _ = drawn(mlp, 3, 20)
+    with torch.no_grad():
+        expected = mlp(theta_SP, x_SBI)
+        within_longer_rows = torch.cat([theta_SP, theta_SP], 1)[:, : mlp.n_parameters]
+        turned = x_SBI.transpose(0, 1).contiguous().transpose(0, 1)
+        assert torch.equal(mlp(within_longer_rows, turned), expected)
+        one_for_all = mlp(theta_SP[:1].expand(3, -1), x_SBI[:1].expand(3, -1, -1))
+        assert torch.equal(one_for_all, expected[:1].expand(3, -1, -1))
+
+
+@needs_kernels
+def test_a_hyperbolic_tangent_is_one_to_rounding_everywhere():
+    mlp = MLP((1, 1, 1))
+    x_SBI = torch.cat([torch.linspace(-12, 12, 24_001), 10.0 ** torch.linspace(-30, 1, 1000)])[None, :, None]
+    theta_SP = torch.tensor([[1.0, 0.0, 1.0, 0.0]])
+    error = (mlp(theta_SP, x_SBI) - x_SBI.double().tanh()).abs() / x_SBI.double().tanh().abs().clamp(min=1e-35)
+    assert 0 < error.max() < 5e-7
+    assert mlp(theta_SP, torch.tensor([[[-torch.inf], [torch.inf]]])).flatten().tolist() == pytest.approx([-1, 1])
+    assert mlp(theta_SP, torch.full((1, 1, 1), torch.nan)).isnan().all()
+
+
+@needs_kernels
+def test_what_is_differentiated_twice_or_by_observations_is_torchs(plain):
+    mlp = MLP((3, 8, 2))
+    theta_SP, x_SBI, _ = drawn(mlp, 2, 9)
+
+    def curvature():
+        (slope_SP,) = torch.autograd.grad(mlp(theta_SP, x_SBI).square().sum(), theta_SP, create_graph=True)
+        # With theta itself in the sum, so that nothing of the way through the network can be lost unseen.
+        return torch.autograd.grad((slope_SP.square() + theta_SP).sum(), theta_SP)[0]
+
+    found, by_x = curvature(), x_SBI.clone().requires_grad_()
+    (slope_SBI,) = torch.autograd.grad(mlp(theta_SP, by_x).sum(), by_x)
+    plain()
+    mlp = MLP((3, 8, 2))
+    torch.testing.assert_close(found, curvature(), rtol=1e-5, atol=1e-6)
+    assert torch.equal(slope_SBI, torch.autograd.grad(mlp(theta_SP, by_x).sum(), by_x)[0])
+
+
+@needs_kernels
+def test_adams_steps_have_numpys_bits(plain):
+    def moved():
+        generator = torch.Generator().manual_seed(0)
+        theta_SP = torch.randn(4, 37, generator=generator)
+        adam = Adam(theta_SP, 1e-5)
+        kept = None
+        for step in range(5):
+            adam.step(torch.randn(4, 37, generator=generator), 0.01 / (1 + step))
+            kept = kept or adam.copy()
+        return theta_SP, adam.mean_SP, adam.square_SP, kept.mean_SP
+
+    found = moved()
+    plain()
+    for mine, its in zip(found, moved(), strict=True):
+        assert np.array_equal(mine, its)
+
+
+@needs_kernels
+def test_running_statistics_and_advantages_have_numpys_bits(plain):
+    rng = np.random.default_rng(0)
+    observation_TSO, reward_ST = rng.normal(3, 2, (40, 5, 7)), rng.normal(1, 5, (5, 40))
+    done_ST, value_ST, next_value_ST = rng.random((5, 40)) < 0.1, rng.normal(size=(5, 40)), rng.normal(size=(5, 40))
+
+    def numbers():
+        normalizer = ObservationNormalizer(7, [True, True, False, True, True], [1.5, None, 2.0, 10.0, 0.5])
+        answers = [normalizer.observe(observation_SO) for observation_SO in observation_TSO]
+        which = np.array([1, 3, 4])
+        answers += [normalizer.observe(observation_TSO[0, which], which), normalizer.frozen(observation_TSO[1] * 100)]
+        answers += [normalizer.frozen(observation_TSO[2, which], which), *normalizer.standing.row(3)]
+        for scaling, clip in (("returns", 0.3), ("rewards", None)):
+            scaler = RewardScaler(5, scaling, 0.9, clip)
+            answers += [scaler(reward_ST[:, :25], done_ST[:, :25]), scaler(reward_ST[:, 25:], done_ST[:, 25:])]
+            answers.append(scaler.state())
+        ends = done_ST, ~done_ST & (reward_ST > 8)
+        return [*answers, generalized_advantages(reward_ST, value_ST, next_value_ST, *ends, gamma=0.9, lam=0.8)]
+
+    found = numbers()
+    plain()
+    for mine, its in zip(found, numbers(), strict=True):
+        assert mine.dtype == its.dtype and np.array_equal(mine, its)
+
+
+@needs_kernels
+def test_rows_are_taken_in_each_seeds_order():
+    generator = torch.Generator().manual_seed(0)
+    index_SK = torch.randint(9, (3, 4), generator=generator)
+    for shape in ((3, 9), (3, 9, 5)):
+        x = torch.randn(shape, generator=generator)
+        assert torch.equal(compiled.take(x, index_SK), torch.stack([x[s, index_SK[s]] for s in range(3)]))
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("CC", "no-such-compiler"), ("CC", "false"), ("RLCLAIMS_COMPILED", "0")]
+)
+def test_without_a_compiler_that_can_all_goes_on_and_runs_have_another_name(variable, value, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv(variable, value)
+    compiled.library.cache_clear()
+    digest.library_versions.cache_clear()
+    try:
+        assert compiled.library() is None
+        assert "rlclaims.compiled" not in digest.library_versions()
+        mlp = MLP((3, 4, 2))
+        assert mlp.kernels is None and mlp(*drawn(mlp, 2, 5)[:2]).shape == (2, 5, 2)
+    finally:
+        monkeypatch.undo()
+        compiled.library.cache_clear()
+        digest.library_versions.cache_clear()
+    assert ("rlclaims.compiled" in digest.library_versions()) == (compiled.library() is not None)
+
+
+@needs_kernels
+def test_kernels_are_made_once_and_where_a_home_cannot_be_written_for_the_process(monkeypatch, tmp_path):
+    compiler = "cc"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    made = compiled._compiled(compiler)
+    assert made.parent == tmp_path / "cache" / "rlclaims"
+    when = made.stat().st_mtime_ns
+    assert compiled._compiled(compiler) == made and made.stat().st_mtime_ns == when
+    assert [path.name for path in made.parent.iterdir()] == [made.name]
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    elsewhere = compiled._compiled(compiler)
+    assert elsewhere.exists() and tmp_path not in elsewhere.parents
