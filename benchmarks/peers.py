@@ -1,0 +1,205 @@
+"""How fast rlclaims trains, and in how much memory, against what people train with.
+
+    python benchmarks/peers.py                    (some four minutes a round on two cores)
+    python benchmarks/peers.py --rounds 5 --task Walker2d-v5
+
+All cores are busy on each side, in one run, with the same settings (rlclaims' PPO's and TRPO's, which are the papers'):
+
+    rlclaims PPO, TRPO    30 seeds, as `pytest claims/` trains them: a process per core, measuring included
+    SB3 PPO               Stable-Baselines3's, one training in a process per core
+    sb3-contrib TRPO      the same of sb3-contrib's
+    single-file PPO       `single_file_ppo.py`, in the style of single-file libraries, in a process per core
+
+Sides take turns within a round, every other round in the opposite order; ratios are taken within rounds, and medians
+over rounds. Each side takes one iteration to warm up. Environment steps a second are of all trainings together; of
+rlclaims' only those that train count, not those for held-out measurements. Memory is the largest resident set of a
+side's processes, all of them together, for each training that goes on at a time.
+"""
+
+import argparse
+import math
+import resource
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+
+import gymnasium
+import torch
+from single_file_ppo import trainer
+from training import STEPS, Iterate, race, serve
+
+from rlclaims.agents.ppo import PPO
+from rlclaims.agents.trpo import TRPO
+from rlclaims.study.executor import cores, execute
+from rlclaims.study.plan import plan
+from rlclaims.study.spec import RunSpec
+from rlclaims.study.store import Store
+from rlclaims.training import HELD_OUT_EVERY
+
+SEEDS = 30
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A side's turn."""
+
+    rate: float
+    """Environment steps a second, of all trainings."""
+    memory: float
+    """MB for each training that went on at a time."""
+
+
+def sb3_side(algorithm: str, task: str, seed: int) -> Iterate:
+    import sb3_contrib
+    import stable_baselines3
+    from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+
+    torch.set_num_threads(1)
+    ours = (PPO if algorithm == "PPO" else TRPO).for_task(task)
+    clips = {"clip_obs": ours.observation_clip or math.inf, "clip_reward": ours.reward_clip or math.inf}
+    env = VecNormalize(
+        DummyVecEnv([lambda: gymnasium.make(task)]),
+        gamma=ours.gamma,
+        norm_obs=ours.normalize_observations,
+        norm_reward=ours.scale_rewards,
+        **clips,
+    )
+    networks = {"net_arch": {"pi": list(ours.hidden), "vf": list(ours.hidden)}, "activation_fn": torch.nn.Tanh}
+    shared = {
+        "policy": "MlpPolicy", "env": env, "n_steps": ours.steps, "gamma": ours.gamma, "gae_lambda": ours.gae_lambda,
+        "batch_size": ours.steps // ours.minibatches, "policy_kwargs": networks, "seed": seed, "device": "cpu",
+    }  # fmt: skip
+    if isinstance(ours, PPO):
+        model = stable_baselines3.PPO(
+            **shared, learning_rate=lambda left: ours.learning_rate * left, n_epochs=ours.epochs,
+            clip_range=ours.clip_epsilon, ent_coef=0.0, max_grad_norm=math.inf,
+        )  # fmt: skip
+    else:
+        model = sb3_contrib.TRPO(
+            **shared, learning_rate=ours.value_learning_rate, n_critic_updates=ours.value_epochs,
+            target_kl=ours.delta, cg_max_steps=ours.conjugate_gradient_steps, cg_damping=ours.damping,
+            line_search_max_iter=ours.backtracks, sub_sampling_factor=1,
+        )  # fmt: skip
+    return lambda iterations: model.learn(iterations * STEPS, reset_num_timesteps=False)
+
+
+def single_file_side(task: str, seed: int, iterations: int) -> Iterate:
+    torch.set_num_threads(1)
+    return trainer(task, PPO.for_task(task), seed, 1 + iterations)
+
+
+class Memory:
+    """The largest resident set, in MB, that the children of this process have together while it is asked."""
+
+    def __enter__(self) -> "Memory":
+        self.most, self._over = 0.0, threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.2):
+            self.most = max(self.most, sum(_resident(pid) for pid in _children()))
+
+
+def _children() -> list[int]:
+    me = Path("/proc/self/task")
+    return [int(pid) for task in me.iterdir() for pid in (task / "children").read_text().split()]
+
+
+def _resident(pid: int) -> float:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
+    except OSError:  # it has ended
+        return 0.0
+
+
+def one_each(side: str, task: str, iterations: int) -> Measured:
+    """One training in a process per core."""
+    arguments = [
+        ("--side", side, "--task", task, "--iterations", iterations, "--seed", seed) for seed in range(cores())
+    ]
+    with Memory() as memory:
+        seconds = race(arguments, __file__)
+    return Measured(cores() * STEPS * iterations / seconds, memory.most / cores())
+
+
+def rlclaims(algorithm: PPO | TRPO, task: str, iterations: int) -> Measured:
+    """All seeds in lockstep, a process per core."""
+    specs = [RunSpec(algorithm, task, 1 + iterations, seed) for seed in range(SEEDS)]
+    reports: list[tuple[float, int]] = []  # when, and how many steps were done
+    with tempfile.TemporaryDirectory() as folder, Memory() as memory:
+        store = Store(Path(folder))
+        store.prepare()
+        execute(plan(specs, store), store, cores(), lambda p: reports.append((time.perf_counter(), p.steps_done)))
+    total = SEEDS * STEPS * (1 + iterations)
+    warm_at, warm_steps = next(r for r in reports if r[1] >= SEEDS * STEPS)
+    done_at = next(at for at, steps in reports if steps == total)
+    return Measured((total - warm_steps) / (done_at - warm_at), memory.most / SEEDS)
+
+
+def compare(task: str, rounds: int, iterations: int) -> None:
+    n = cores()
+    ours: dict[str, Callable[[], Measured]] = {
+        "rlclaims PPO": lambda: rlclaims(PPO.for_task(task), task, iterations),
+        "rlclaims TRPO": lambda: rlclaims(TRPO.for_task(task), task, iterations),
+    }
+    theirs = {"SB3 PPO": "PPO", "single-file PPO": "PPO", "sb3-contrib TRPO": "TRPO"}
+    sides = ours | {name: lambda name=name: one_each(name, task, iterations) for name in theirs}
+    libraries = ("torch", "numpy", "gymnasium", "mujoco", "stable-baselines3", "sb3-contrib")
+    print(f"{n} cores, {', '.join(f'{library} {version(library)}' for library in libraries)}")
+    print(f"{task}, {rounds} rounds of {iterations} iterations", flush=True)
+    turns: list[dict[str, Measured]] = []
+    for number in range(rounds):
+        order = list(sides) if number % 2 == 0 else list(reversed(sides))
+        turns.append({name: sides[name]() for name in order})
+        print(f"  round {number + 1} done", flush=True)
+
+    print(f"\n{'':24}{'steps/s':>12}{'lowest':>10}{'highest':>10}{'MB a training':>16}")
+    for name in sides:
+        rates = [turn[name].rate for turn in turns]
+        memory = median(turn[name].memory for turn in turns)
+        print(f"{name:24}{median(rates):>12,.0f}{min(rates):>10,.0f}{max(rates):>10,.0f}{memory:>16,.0f}")
+    print(f"\n{'ratio of steps/s':44}{'median':>10}{'lowest':>10}{'highest':>10}")
+    for name, algorithm in theirs.items():
+        ratios = [turn[f"rlclaims {algorithm}"].rate / turn[name].rate for turn in turns]
+        print(line(f"rlclaims {algorithm} / {name}", ratios))
+
+
+def line(name: str, values: Sequence[float]) -> str:
+    return f"{name:44}" + "".join(f"{x:>10.1f}" for x in (median(values), min(values), max(values)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=3, help="turns that each side takes (default: 3)")
+    parser.add_argument("--iterations", type=int, default=HELD_OUT_EVERY, help="iterations timed a turn (default: 10)")
+    parser.add_argument("--task", default="Hopper-v5", help="of Gymnasium's MuJoCo tasks (default: Hopper-v5)")
+    for name, kind in (("--side", str), ("--seed", int)):
+        parser.add_argument(name, type=kind, help=argparse.SUPPRESS)  # what `race` tells its processes
+    options = parser.parse_args()
+    if options.rounds < 1 or options.iterations < 1:
+        parser.error("--rounds and --iterations are numbers from 1 up")
+    if options.side is None:
+        compare(options.task, options.rounds, options.iterations)
+    elif options.side == "single-file PPO":
+        serve(single_file_side(options.task, options.seed, options.iterations), options.iterations)
+    elif options.side in ("SB3 PPO", "sb3-contrib TRPO"):
+        algorithm = options.side.rpartition(" ")[2]
+        serve(sb3_side(algorithm, options.task, options.seed), options.iterations)
+    else:
+        sys.exit(f"There is no side {options.side!r}.")
+
+
+if __name__ == "__main__":
+    main()
