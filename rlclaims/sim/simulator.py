@@ -54,10 +54,16 @@ class Simulator:
         self._state = State(self._batch.model, bound)
         self._ctrl_SA = self._batch.bind("ctrl")
         self._elapsed_S = np.zeros(len(rngs), dtype=np.int64)
+        self._time_limit = np.iinfo(np.int64).max if task.time_limit is None else task.time_limit
         self._seconds = model.opt.timestep * task.frame_skip
         self._warnings_seen = self._batch.warning.copy()
-        self.unstable_S = np.zeros(len(rngs), dtype=bool)
-        """Simulations that MuJoCo has warned about (a diverged state, say) or could not step."""
+        self._unstable_S = np.zeros(len(rngs), dtype=bool)
+
+    @property
+    def unstable_S(self) -> Bools:  # noqa: N802
+        """Simulations that MuJoCo has warned about (a diverged state, say) or could not step; may be set."""
+        self._notice_warnings()
+        return self._unstable_S
 
     @property
     def n_observation(self) -> int:
@@ -92,6 +98,7 @@ class Simulator:
         reads some, its first observation is not quite that of an episode that came by, nor is Ant's and Humanoid's
         first reward, for a way; all else goes on alike.
         """
+        self._notice_warnings()
         self._batch.reset(ids=which, stage=mujoco.mjtStage.mjSTAGE_NONE)
         # A reset forgets warnings: fewer than before are none of the new episode's.
         self._warnings_seen[which] = self._batch.warning[which]
@@ -115,13 +122,12 @@ class Simulator:
         self._ctrl_SA[:] = action_SA
         bad_S = ~np.isfinite(action_SA).all(axis=1)
         if bad_S.any():
-            self.unstable_S |= bad_S
+            self._unstable_S |= bad_S
             self._ctrl_SA[bad_S] = 0
         try:
             self._batch.step(ids=which, nstep=self.task.frame_skip)
         except SimulationError as error:
-            self.unstable_S[error.ids] = True
-        self._notice_warnings()
+            self._unstable_S[error.ids] = True
         if self._scratch is not None:
             self._compute_external_forces(self._scratch, which)
         self._elapsed_S += 1
@@ -130,7 +136,7 @@ class Simulator:
             self.task.observe(self._state),
             self.task.reward(Moment(before, self._state, action_SA, self._seconds), unhealthy_S),
             self.task.terminated(unhealthy_S),
-            self._elapsed_S >= (np.inf if self.task.time_limit is None else self.task.time_limit),
+            self._elapsed_S >= self._time_limit,
         )
 
     def kept(self, i: int) -> dict[str, npt.NDArray[Any]]:
@@ -160,9 +166,10 @@ class Simulator:
             self._state["cfrc_ext"][i] = scratch.cfrc_ext
 
     def _notice_warnings(self) -> None:
+        """MuJoCo counts its warnings until a reset; so they are looked at before that, and when somebody asks."""
         warnings = self._batch.warning
         if not np.array_equal(warnings, self._warnings_seen):
-            self.unstable_S |= (warnings != self._warnings_seen).any(axis=(1, 2))
+            self._unstable_S |= (warnings != self._warnings_seen).any(axis=(1, 2))
             self._warnings_seen = warnings.copy()
 
 
