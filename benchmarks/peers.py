@@ -36,7 +36,8 @@ from training import STEPS, Iterate, race, serve
 
 from rlclaims.agents.ppo import PPO
 from rlclaims.agents.trpo import TRPO
-from rlclaims.study.executor import cores, execute
+from rlclaims.study.crew import cores
+from rlclaims.study.executor import execute
 from rlclaims.study.plan import plan
 from rlclaims.study.spec import RunSpec
 from rlclaims.study.store import Store
