@@ -9,7 +9,7 @@ from rlclaims.agents.adam import Adam
 from rlclaims.agents.advantages import RewardScaler, generalized_advantages
 from rlclaims.agents.networks import MLP
 from rlclaims.sim.normalizer import ObservationNormalizer
-from rlclaims.study import digest
+from rlclaims.study.arithmetic import arithmetic
 
 needs_kernels = pytest.mark.skipif(compiled.library() is None, reason="no C compiler here makes the kernels")
 # Hopper's policy and values; widths that fill no vector; one layer; many pairs, which pass in several parts.
@@ -166,19 +166,21 @@ def test_rows_are_taken_in_each_seeds_order():
 )
 def test_without_a_compiler_that_can_all_goes_on_and_runs_have_another_name(variable, value, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with_kernels = arithmetic()
     monkeypatch.setenv(variable, value)
     compiled.library.cache_clear()
-    digest.library_versions.cache_clear()
+    arithmetic.cache_clear()
     try:
         assert compiled.library() is None
-        assert "rlclaims.compiled" not in digest.library_versions()
+        assert arithmetic().count("-") == 2
         mlp = MLP((3, 4, 2))
         assert mlp.kernels is None and mlp(*drawn(mlp, 2, 5)[:2]).shape == (2, 5, 2)
     finally:
         monkeypatch.undo()
         compiled.library.cache_clear()
-        digest.library_versions.cache_clear()
-    assert ("rlclaims.compiled" in digest.library_versions()) == (compiled.library() is not None)
+        arithmetic.cache_clear()
+    assert arithmetic() == with_kernels
+    assert (with_kernels.count("-") == 3) == (compiled.library() is not None)
 
 
 @needs_kernels

@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from rlclaims import compiled
+
 SHAPES = ((2, 64, 11, 8), (2, 64, 64, 64), (1, 32, 4, 64), (2, 16, 17, 3), (1, 96, 3, 1), (3, 5, 7, 9))
 """Products of matrices: how many, and the length, depth and width of each."""
 N = 1024
@@ -24,8 +26,9 @@ N = 1024
 
 @cache
 def arithmetic() -> str:
-    """A name such as "x86_64-AVX2-1f0c9ab2": machine, what torch is built for, and a digest of results.
+    """A name such as "x86_64-AVX2-1f0c9ab2-7be2d4c1": machine, what torch is built for, a digest of results, kernels.
 
+    The last is of the compiled kernels' source, and is lacking where there are none: they round alike on all machines.
     It takes some milliseconds, draws no random number, and does not depend on the number of threads.
     """
     threads = torch.get_num_threads()
@@ -35,7 +38,9 @@ def arithmetic() -> str:
             bits = hashlib.sha256(b"".join(np.ascontiguousarray(x).tobytes() for x in _results())).hexdigest()
     finally:
         torch.set_num_threads(threads)
-    return f"{platform.machine()}-{torch.backends.cpu.get_cpu_capability()}-{bits[:8]}"
+    kernels = compiled.identity()
+    name = f"{platform.machine()}-{torch.backends.cpu.get_cpu_capability()}-{bits[:8]}"
+    return name if kernels is None else f"{name}-{kernels[:8]}"
 
 
 def _results() -> Iterator[npt.NDArray[Any]]:

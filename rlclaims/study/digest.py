@@ -23,7 +23,6 @@ from pathlib import Path
 
 import mujoco
 
-from rlclaims import compiled
 from rlclaims.adapters.foreign import Foreign
 from rlclaims.sim.environment import Environment
 from rlclaims.sim.spelling import parsed
@@ -57,10 +56,7 @@ def run_digest(spec: RunSpec) -> str:
 @cache
 def library_versions() -> dict[str, str]:
     """The versions of the libraries that compute; looking them up takes longer than all else in a digest."""
-    computes = {name: version(name) for name in LIBRARIES}
-    # Where kernels are compiled they compute as well, whatever compiler made them.
-    kernels = compiled.identity()
-    return computes if kernels is None else computes | {"rlclaims.compiled": kernels[:16]}
+    return {name: version(name) for name in LIBRARIES}
 
 
 def measurement_digest(spec: RunSpec) -> str:
