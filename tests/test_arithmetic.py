@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rlclaims import PPO
+from rlclaims import PPO, compiled
 from rlclaims.study import digest
 from rlclaims.study.arithmetic import arithmetic
 from rlclaims.study.spec import RunSpec
@@ -44,6 +44,12 @@ def usual():
     return told()
 
 
+@pytest.fixture(scope="module")
+def plain():
+    """Without compiled kernels, which come to the same bits by whatever libraries choose."""
+    return told(RLCLAIMS_COMPILED="0")
+
+
 def test_threads_do_not_count(usual):
     name, bits, threads = told(THREADS="3")
     assert threads == "3" and usual == [name, bits, "1"]
@@ -58,9 +64,13 @@ def test_threads_do_not_count(usual):
     "variable",
     ["ATEN_CPU_CAPABILITY=default", "MKL_CBWR=COMPATIBLE", "OPENBLAS_CORETYPE=Nehalem"],
 )
-def test_kernels_by_which_training_comes_to_other_bits_have_other_names(usual, variable):
-    name, bits, _ = told(**dict([variable.split("=")]))
-    assert bits != usual[1] and name != usual[0]
+def test_kernels_by_which_training_comes_to_other_bits_have_other_names(plain, variable):
+    name, bits, _ = told(RLCLAIMS_COMPILED="0", **dict([variable.split("=")]))
+    assert bits != plain[1] and name != plain[0]
+
+
+def test_compiled_kernels_have_another_name_than_none(usual, plain):
+    assert (usual[0] != plain[0]) == (usual[1] != plain[1]) == (compiled.library() is not None)
 
 
 def test_runs_have_names_of_their_own_on_a_processor_that_rounds_otherwise(monkeypatch):
