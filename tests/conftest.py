@@ -1,7 +1,9 @@
 """Shared fixtures: agents in double precision, rollouts nobody simulated, and networks as torch.nn writes them."""
 
+import os
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +14,9 @@ from torch import nn
 
 from rlclaims.agents.algorithm import Agent
 from rlclaims.update import Rollout
+
+# pytester gives each session a home of its own, and kernels are compiled once for each home.
+os.environ.setdefault("XDG_CACHE_HOME", str(Path("~/.cache").expanduser()))
 
 # How fast a machine is asserts nothing.
 settings.register_profile("rlclaims", deadline=None)
