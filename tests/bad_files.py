@@ -19,8 +19,9 @@ from rlclaims.judging.baseline import _checksum
 from rlclaims.judging.terms import Family
 from rlclaims.pytest_plugin.pilots import read_pilots
 from rlclaims.report.nights import NightsError, read_nights
+from rlclaims.study.digest import run_digest
+from rlclaims.study.files import json_content
 from rlclaims.study.plan import plan
-from rlclaims.study.store import series_digest
 
 
 def baselines(draw, folder):
@@ -214,7 +215,7 @@ def measurements(draw, folder):
     path = session.store.measurements(run)
     path.parent.mkdir(parents=True)
     series = {"a/training": [1.0, 2.0]}
-    document = {"series": series, "sha256": series_digest(series), "failure": None}
+    document = json.loads(json_content(path.name, run_digest(run), {"series": series, "failure": None}))
     write(path, draw(files_of(mutated(draw, document))))
 
     def read():

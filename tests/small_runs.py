@@ -87,10 +87,9 @@ def by_hand(run, theta_P, iteration, index=None, begin=None, noise_TA=None):
     if begin is None:
         begin = simulation.initial_state(stream(run.start.seed, Purpose.LANDSCAPE_RESETS, index))
     noise_TA = noise_of(run, index) if noise_TA is None else noise_TA
-    weights, rest_P = [], theta_P
-    for n_in, n_out in zip(SIZES, (*SIZES[1:], N_ACTION), strict=True):
-        weight_P, bias_P, rest_P = np.split(rest_P, [n_in * n_out, (n_in + 1) * n_out])
-        weights.append((weight_P.reshape(n_in, n_out), bias_P))
+    # By the actor, whose means are held against the formula elsewhere: an episode that ends at a threshold may last a
+    # step longer by another rounding.
+    actor = run.network.actor(torch.from_numpy(np.asarray(theta_P, np.float32)[None]))
 
     def seen(raw_O):
         scaled_O = (raw_O - run.history.offset_KO[iteration]) * run.history.inverse_std_KO[iteration]
@@ -100,10 +99,7 @@ def by_hand(run, theta_P, iteration, index=None, begin=None, noise_TA=None):
     actions, rewards, states, done = [], [], [], False
     while not done and len(actions) < len(noise_TA):
         states.append(tuple(x[0].copy() for x in simulation.state))
-        x = observations[-1]
-        for weight_IO, bias_O in weights[:-1]:
-            x = np.tanh(x @ weight_IO + bias_O)
-        actions.append(x @ weights[-1][0] + weights[-1][1] + np.exp(rest_P) * noise_TA[len(actions)])
+        actions.append(actor.act(observations[-1][None], noise_TA[[len(actions)]])[0])
         answer = simulation.step(actions[-1][None])
         observations.append(seen(answer.observation_SO[0]))
         rewards.append(float(answer.reward_S[0]))

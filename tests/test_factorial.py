@@ -255,7 +255,7 @@ def test_what_is_asked_of_the_runs_is_a_sample_that_is_not_judged_yet(effect):
         ({"learning_rate": (3e-4, lambda x: x)}, r"has different values, and learning_rate is 0\.0003 twice\."),
         (
             {"learning_rate": (3e-4, lambda x: x["a"])},
-            r"function that learning_rate is varied by fails at .* 0\.0003: '",
+            r"function that learning_rate is varied by fails at .* 0\.0003: TypeError: '",
         ),
         ({f"setting{i}": (1, 2) for i in range(10)}, "at most 9 factors"),
     ],

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from queue import Queue
 from typing import IO, Any, Protocol
 
+from rlclaims.study.arithmetic import arithmetic
 from rlclaims.study.child import Child, end, last_words
 from rlclaims.study.process import start
 from rlclaims.study.spec import RunSpec
@@ -99,8 +100,15 @@ class LocalCrew:
                 place, line = lines.get()
                 if line is None:
                     yield place, {"ended": _last(working.pop(place), shares[place])}
-                else:
-                    yield place, json.loads(line)
+                    continue
+                answer = json.loads(line)
+                if "unlike" in answer:
+                    raise TrainingError(
+                        f"A process of this machine rounds otherwise ({answer['unlike']}) than this one "
+                        f"({arithmetic()}): what compiles its kernels, or its environment, has changed since. Run the "
+                        "same command again."
+                    )
+                yield place, answer
 
     def seen(self, missing: Callable[[], Sequence[RunSpec]]) -> Sequence[RunSpec]:
         """At once."""

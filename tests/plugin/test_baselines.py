@@ -161,8 +161,8 @@ def test_seeds_that_only_the_last_look_would_share_are_refused_too(session_by_lo
     ("head", "body", "sentence"),
     [
         ("before = rlclaims.baseline('nil')", "", "There is no baseline 'nil' in *, of v1.0 that there are; *"),
-        ("before = rlclaims.baseline('../v1.0')", "", "A baseline's name is letters, *, not '../v1.0'*"),
-        ("before = rlclaims.baseline(3)", "", "A baseline's name is letters, *, not 3*"),
+        ("before = rlclaims.baseline('../v1.0')", "", "A baseline's name is up to 100 letters, *, not '../v1.0'*"),
+        ("before = rlclaims.baseline(3)", "", "A baseline's name is up to 100 letters, *, not 3*"),
         (
             "before = rlclaims.baseline('v1.0', runs='sac')",
             "",
@@ -234,7 +234,7 @@ def test_what_is_to_be_kept_in_git_is_told_if_it_is_not_as_it_was(session, kept,
     assert "is not as it was kept, by its checksum" in told(good.replace(value, value[:2] + other_digit + value[3:]))
     assert "is not as it was kept, by its checksum" in told(good.replace('"seeds": [500', '"seeds": [505'))
     assert "is no baseline (" in told(f"<<<<<<< HEAD\n{good}")
-    assert "is no baseline ('format')" in told("{}")
+    assert "is no baseline (it has no 'format')" in told("{}")
     assert "is no baseline (" in told("[]")
     assert "is a baseline of form 2, and this version reads 1." in told(good.replace('"format": 1', '"format": 2'))
     # Git may write other line ends.
@@ -300,7 +300,7 @@ def test_what_cannot_be_kept_is_refused_in_a_sentence(session, save, kept, pytes
     assert "v1.0.json is there already" in save("v1.0", code=2)
     assert kept.read_text() == before
     assert "There are no runs 'sac' in the last record; there are ppo, trpo." in save("v2", "--runs=sac", code=2)
-    assert "A baseline's name is letters" in save("../v2", code=2)
+    assert "A baseline's name is up to 100 letters" in save("../v2", code=2)
     session(ABSOLUTE, "--claims-first-seed=10000")
     assert "'section/late' of the last record is of development seeds" in save("v2", code=2)
     session(ABSOLUTE, "--claims-profile=smoke")

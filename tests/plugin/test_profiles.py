@@ -156,7 +156,8 @@ def test_tasks_have_arguments(project, store):
     assert len(list(store.glob("runs/PPO-InvertedPendulum-v5-frame_skip-1-reset_noise_scale-1-seed*"))) == 5
     again = project(ON_THE_PROFILES_TASKS + one_claim(FREE, "free"), WITH_ARGUMENTS.replace("NOISE", "5e-2"))
     again.assert_outcomes(passed=2)
-    assert len(list(store.glob("runs/PPO-*"))) == 10  # nothing was trained again
+    # Nothing was trained again.
+    assert len(list(store.glob("runs/PPO-InvertedPendulum-v5-*reset_noise_scale-*-seed*"))) == 10
 
 
 @pytest.mark.parametrize(

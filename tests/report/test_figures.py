@@ -14,8 +14,10 @@ from rlclaims.agents.ppo import PPO
 from rlclaims.report import figures
 from rlclaims.report.illustrate import illustrations, surfaces
 from rlclaims.report.page.write import page
+from rlclaims.study.digest import run_digest
+from rlclaims.study.files import json_content
 from rlclaims.study.spec import RunSpec
-from rlclaims.study.store import Store, series_digest
+from rlclaims.study.store import Store
 
 ROWS = {
     "one": np.array([[1.0, 2.0, 4.0], [3.0, 2.0, 1.0]]),
@@ -111,9 +113,9 @@ def stored(tmp_path):
         folder.mkdir()
         series = {name: [0.1 * (seed + 1), 0.2] for name in MEASURED}
         broke = "it broke" if seed == 2 else None
-        kept = {"format": 1, "failure": broke, "sha256": series_digest(series), "series": series}
-        store.measurements(spec).write_text(json.dumps(kept))
-        digests.append(folder.name[-32:] + "0" * 32)
+        measured = store.measurements(spec)
+        measured.write_bytes(json_content(measured.name, run_digest(spec), {"failure": broke, "series": series}))
+        digests.append(run_digest(spec))
     return store, digests
 
 
@@ -160,7 +162,7 @@ def test_what_runs_do_not_have_is_not_drawn(stored):
     for path in store.root.glob("runs/*/measured-*"):
         kept = json.loads(path.read_text())
         del kept["series"]["ratio/max/training"]
-        path.write_text(json.dumps(kept))
+        path.write_bytes(json_content(path.name, kept["digest"], {name: kept[name] for name in ("failure", "series")}))
     told = claim("a/b")
     told["runs"][0] |= {"digests": digests, "task": "InvertedPendulum-v5"}
     assert list(illustrations(record(told, tasks=["InvertedPendulum-v5"]), store.root)) == ["kl", "exceedance"]
@@ -212,7 +214,9 @@ def studied(store, kind, series):
         failed = "it broke" if "seed2" in folder.name else None
         seed = int(folder.name.partition("seed")[2][0])
         kept = {"failure": failed, "series": series(seed)}
-        (folder / f"{kind}-{'0' * 32}.json").write_text(json.dumps(kept))
+        (measured,) = folder.glob("measured-*")
+        path = folder / f"{kind}-{'0' * 32}.json"
+        path.write_bytes(json_content(path.name, json.loads(measured.read_text())["digest"], kept))
 
 
 def landscape_series(seed):

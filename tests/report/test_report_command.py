@@ -9,8 +9,10 @@ from typer.testing import CliRunner
 
 from rlclaims.agents.ppo import PPO
 from rlclaims.cli import app
+from rlclaims.study.digest import run_digest
+from rlclaims.study.files import json_content
 from rlclaims.study.spec import RunSpec
-from rlclaims.study.store import Store, series_digest
+from rlclaims.study.store import Store
 
 
 def report(*arguments, code=0):
@@ -29,9 +31,9 @@ def made(tmp_path):
         spec = RunSpec(PPO(steps=64), "InvertedPendulum-v5", 2, seed)
         store.folder(spec).mkdir()
         series = {"kl_old_new/mean/training": [0.1, 0.2]}
-        kept = {"format": 1, "failure": None, "sha256": series_digest(series), "series": series}
-        store.measurements(spec).write_text(json.dumps(kept))
-        digests.append(store.folder(spec).name[-32:] + "0" * 32)
+        measured = store.measurements(spec)
+        measured.write_bytes(json_content(measured.name, run_digest(spec), {"failure": None, "series": series}))
+        digests.append(run_digest(spec))
     told["runs"][0] |= {"digests": digests, "task": "InvertedPendulum-v5"}
     path = tmp_path / "claims.json"
     path.write_text(json.dumps(record(told, tasks=["InvertedPendulum-v5"])))
@@ -64,4 +66,4 @@ def test_what_is_no_record_is_refused_in_a_sentence(made, tmp_path, change):
     broken["claims"][0] |= change
     path.write_text(json.dumps(broken))
     said = report(path, "--store", store, "--out", tmp_path / "out", code=2)
-    assert "is not as claims.schema.json says" in said and "Traceback" not in said
+    assert "is no record of claims" in said and "Traceback" not in said
