@@ -111,6 +111,7 @@ def options(draw, folder):
         claims_store=draw(st.one_of(st.none(), texts)),
         claims_report=draw(st.one_of(st.none(), texts)),
         claims_processes=draw(whole),
+        claims_executor=draw(st.one_of(st.none(), st.sampled_from(["local", "ray"]), texts)),
         claims_replay=draw(whole),
         claims_ahead=draw(flags),
         claims_subject=draw(st.one_of(st.none(), texts)),
@@ -161,7 +162,19 @@ def claim_session(folder, profile="standard"):
     chosen = replace(PROFILES[profile], looks=(5,), tasks=("InvertedPendulum-v5",))
     return ClaimSession(
         Settings(
-            chosen, tuple(PROFILES), 0, folder / "store", folder / "report", folder, 2, False, None, {}, False, None
+            chosen,
+            tuple(PROFILES),
+            0,
+            folder / "store",
+            folder / "report",
+            folder,
+            2,
+            False,
+            False,
+            None,
+            {},
+            False,
+            None,
         )
     )
 

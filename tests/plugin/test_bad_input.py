@@ -10,6 +10,8 @@ from claim_text import CONFTEST, HEADER, SUPPORTED, one_claim
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from rlclaims.study.arithmetic import arithmetic
+
 EXAMPLES = {
     bad_surfaces.options: 60,
     bad_surfaces.settings: 80,
@@ -37,6 +39,7 @@ def no_process(monkeypatch):
     def started(*_, **__):
         raise AssertionError("A process was started.")
 
+    arithmetic()  # which asks the compiler, once
     monkeypatch.setattr(subprocess, "Popen", started)
 
 
