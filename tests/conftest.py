@@ -12,6 +12,7 @@ from rail import task_at
 from small_runs import trained
 from torch import nn
 
+from rlclaims import PPO
 from rlclaims.agents.algorithm import Agent
 from rlclaims.update import Rollout
 
@@ -114,3 +115,16 @@ def flat():
         return torch.cat([part for n in linears for part in (n.weight.detach().T.reshape(-1), n.bias.detach())])
 
     return flatten
+
+
+@pytest.fixture
+def rollouts(monkeypatch):
+    """What an algorithm's `learn` is given, and the parameters it is given them at."""
+    given, original = [], PPO.learn
+
+    def learn(self, agent, rollout):
+        given.append((agent.theta_SP.detach().clone(), rollout))
+        return original(self, agent, rollout)
+
+    monkeypatch.setattr(PPO, "learn", learn)
+    return given

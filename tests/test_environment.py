@@ -232,19 +232,6 @@ def choices_by_hand(logits_L, choices, noise_A):
     return taken
 
 
-@pytest.fixture
-def rollouts(monkeypatch):
-    """What an algorithm's `learn` is given, and the parameters it is given them at."""
-    given, original = [], PPO.learn
-
-    def learn(self, agent, rollout):
-        given.append((agent.theta_SP.detach().clone(), rollout))
-        return original(self, agent, rollout)
-
-    monkeypatch.setattr(PPO, "learn", learn)
-    return given
-
-
 @pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1", "tiny_envs:tiny/BoxMultiDiscrete-v0"])
 def test_rollouts_are_what_a_naive_loop_collects_and_episodes_are_counted_in_them(name, rollouts, as_module):
     task, seeds, steps = task_named(name), (5, 2), SMALL["steps"]

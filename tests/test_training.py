@@ -145,19 +145,6 @@ def test_every_episode_that_training_starts_is_counted_once_and_to_its_end(name,
     assert len(watched) == max(ends)
 
 
-@pytest.fixture
-def rollouts(monkeypatch):
-    """What an algorithm's `learn` is given, and the parameters it is given them at."""
-    given, original = [], PPO.learn
-
-    def learn(self, agent, rollout):
-        given.append((agent.theta_SP.detach().clone(), rollout))
-        return original(self, agent, rollout)
-
-    monkeypatch.setattr(PPO, "learn", learn)
-    return given
-
-
 def normalised(observation_O, seen):
     """By the mean and standard deviation of all observations so far, this one among them; clipped at 10."""
     seen.append(observation_O)

@@ -123,22 +123,18 @@ class Network:
         out_SBO = torch.empty(n_seeds, n_rows, self._n_output)
         hidden = torch.empty(n_seeds * n_rows * self._n_hidden) if keep else None
         kept = hidden.data_ptr() if hidden is not None else None
-        kernels = _kernels()
-        failed = kernels.rlclaims_forward(*self._arguments(theta_SP, x_SBI), out_SBO.data_ptr(), kept)
-        if failed:
-            raise MemoryError("There is no memory for the networks' inner layers.")
+        _done(_kernels().rlclaims_forward(*self._arguments(theta_SP, x_SBI), out_SBO.data_ptr(), kept))
         return out_SBO, hidden
 
     def act(self, theta_SP: Floats32, x_SI: Floats32) -> Floats32:
         """Outputs (S, O) of one input (S, I) each."""
         n_seeds, x_SI = len(theta_SP), np.ascontiguousarray(x_SI)
         out_SO = np.empty((n_seeds, self._n_output), np.float32)
-        failed = _kernels().rlclaims_forward(
+        no_memory = _kernels().rlclaims_forward(
             n_seeds, 1, self._n_layers, self._sizes, self._activation, _at(theta_SP), theta_SP.shape[1],
             _at(x_SI), self._n_input, _at(out_SO), None,
         )  # fmt: skip
-        if failed:
-            raise MemoryError("There is no memory for the networks' inner layers.")
+        _done(no_memory)
         return out_SO
 
     def backward(self, theta_SP: Tensor, x_SBI: Tensor, hidden: Tensor, gradient_SBO: Tensor) -> Tensor:
@@ -146,8 +142,7 @@ class Network:
         gradient_SP = torch.empty(len(theta_SP), self._n_parameters)
         gradient_SBO = gradient_SBO.contiguous()
         pointers = hidden.data_ptr(), gradient_SBO.data_ptr(), gradient_SP.data_ptr()
-        if _kernels().rlclaims_backward(*self._arguments(theta_SP, x_SBI), *pointers):
-            raise MemoryError("There is no memory for the networks' gradients.")
+        _done(_kernels().rlclaims_backward(*self._arguments(theta_SP, x_SBI), *pointers))
         return gradient_SP
 
     def _arguments(self, theta_SP: Tensor, x_SBI: Tensor) -> tuple[object, ...]:
@@ -245,6 +240,11 @@ def _at(array: npt.NDArray[Any]) -> int:
     """Where an array's numbers lie."""
     address: int = array.__array_interface__["data"][0]
     return address
+
+
+def _done(no_memory: int) -> None:
+    if no_memory:
+        raise MemoryError("There is no memory for the networks' inner layers.")
 
 
 def _kernels() -> ctypes.CDLL:

@@ -35,8 +35,8 @@ class Share:
 
 
 def is_item(answer: Mapping[str, Any]) -> bool:
-    """Whether an answer is one of the things that a job is made of, and not how far the next one is."""
-    return answer.keys().isdisjoint(("iteration", "steps", "stored", "unlike"))
+    """Whether an answer is one of the things that a job is made of, and not on how it fares."""
+    return answer.keys().isdisjoint(("iteration", "steps", "stored", "told", "broken", "unlike"))
 
 
 Answers = Generator[tuple[int, dict[str, Any]], None, None]
