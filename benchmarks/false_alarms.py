@@ -3,7 +3,8 @@
 python benchmarks/false_alarms.py --store .rlclaims        (after benchmarks/mutants.py, whose runs it takes)
 
 Trainings of one unchanged algorithm are a bank, of which 1,000 gates of ten seeds are drawn with replacement, and held
-to the bank's own means: the very bound of what is true, where red is most frequent. Nights are drawn alike. What a
+to the bank's own means, and to its own quantile of what is largest: the very bound of what is true, where red is most
+frequent. Nights are drawn alike. What a
 mutant's nights say is drawn from its ten seeds, against the bounds that `mutants.py` holds it to.
 """
 
@@ -16,9 +17,12 @@ import numpy.typing as npt
 
 from rlclaims.agents.ppo import PPO
 from rlclaims.agents.trpo import TRPO
+from rlclaims.gate.test_gate import TRAININGS_WITHIN
 from rlclaims.report.nights import RUN_LENGTH
-from rlclaims.stats.detector import detected, evidence_of_t
+from rlclaims.stats.detector import detected, evidence_of_p, evidence_of_t
+from rlclaims.stats.distribution_free import Quantile
 from rlclaims.stats.mean import StudentT
+from rlclaims.stats.method import Method
 from rlclaims.stats.verdict import Design, Region, decide
 from rlclaims.study.spec import RunSpec
 from rlclaims.study.store import Store
@@ -28,6 +32,9 @@ GATES, SEEDS, ALPHA, SHARES = 1000, 10, 0.05, 5
 DETECTORS = 200
 MOST_NIGHTS, MOST_NIGHTS_OF_A_BREACH = 20_000, 400
 """After which a simulated detector is given up."""
+
+METHODS: dict[str, Method] = {"constraint": Quantile(TRAININGS_WITHIN)}
+"""That claims are judged by, if not by t."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -48,22 +55,36 @@ def numbers(store: Store, specs: list[RunSpec]) -> dict[str, Floats]:
     return {name: np.asarray(values) for name, values in found.items()}
 
 
-def reds(bank: Floats, bound: float, drawn_GN: npt.NDArray[np.int_]) -> npt.NDArray[np.bool_]:
-    """Whether each of the gates refutes that the mean is at most the bound."""
+def of_all(claim: str, bank: Floats) -> float:
+    """What a claim is about, of a bank's own."""
+    return float(METHODS.get(claim, StudentT()).estimate((bank[None, :],))[0])
+
+
+def reds(claim: str, bank: Floats, bound: float, drawn_GN: npt.NDArray[np.int_]) -> npt.NDArray[np.bool_]:
+    """Whether each of the gates refutes that it is at most the bound."""
+    method = METHODS.get(claim, StudentT())
     design = Design((SEEDS,), ALPHA, ALPHA / SHARES)
-    return decide(StudentT(), (bank[drawn_GN],), Region.of("<=", bound), design).refuted
+    return decide(method, (bank[drawn_GN],), Region.of("<=", bound), design).refuted
 
 
-def nights_until_alarm(banks: list[Floats], bounds: list[float], rng: np.random.Generator, most: int) -> Floats:
+def evidence(claim: str, x_DN: Floats, bound: float) -> Floats:
+    """The e-value of each detector's night."""
+    if claim in METHODS:
+        return evidence_of_p(METHODS[claim].p_value((x_DN,), bound))
+    off_D, error_D = x_DN.mean(-1) - bound, x_DN.std(-1, ddof=1) / np.sqrt(SEEDS)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return evidence_of_t(np.where(error_D > 0, off_D / error_D, np.copysign(np.inf, off_D)), SEEDS)
+
+
+def nights_until_alarm(
+    banks: dict[str, Floats], bounds: dict[str, float], rng: np.random.Generator, most: int
+) -> Floats:
     """Of detectors on nights drawn from banks of the same seeds, until the first alarm of any claim; or `most`."""
     value, nights = np.zeros((len(banks), DETECTORS)), np.full(DETECTORS, float(most))
     for night in range(1, most):
-        drawn = rng.integers(0, len(banks[0]), (DETECTORS, SEEDS))
-        x = np.stack([bank[drawn] - bound for bank, bound in zip(banks, bounds, strict=True)])
-        error = x.std(-1, ddof=1) / np.sqrt(SEEDS)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            t = np.where(error > 0, x.mean(-1) / error, np.copysign(np.inf, x.mean(-1)))
-        value = detected(value, evidence_of_t(t, SEEDS))
+        drawn_DN = rng.integers(0, len(next(iter(banks.values()))), (DETECTORS, SEEDS))
+        e_values = [evidence(claim, bank[drawn_DN], bounds[claim]) for claim, bank in banks.items()]
+        value = detected(value, np.stack(e_values))
         alarm = (value.max(0) >= RUN_LENGTH * len(banks)) & (nights == most)
         nights[alarm] = night
         if (nights < most).all():
@@ -83,15 +104,15 @@ def main() -> None:
         specs = [spec for first in firsts for spec in mutants.specs_of(algorithm, first)]
         banks[name] = bank = numbers(store, specs)
         drawn_GN = rng.integers(0, len(specs), (GATES, SEEDS))
-        for more, where in ((1.0, "at the bank's means"), (mutants.A_QUARTER_MORE, "a quarter above them")):
-            bounds = {claim: values.mean() * more for claim, values in bank.items()}
+        for more, where in ((1.0, "at the bank's own"), (mutants.A_QUARTER_MORE, "a quarter above them")):
+            bounds = {claim: of_all(claim, values) * more for claim, values in bank.items()}
             bounds |= {"held_out_agreement": bank["held_out_agreement"].mean() + np.log(more), "surrogate_rises": 0.0}
-            red = {claim: reds(values, bounds[claim], drawn_GN) for claim, values in bank.items()}
+            red = {claim: reds(claim, values, bounds[claim], drawn_GN) for claim, values in bank.items()}
             share = np.any(list(red.values()), axis=0).mean()
             of_each = ", ".join(f"{claim} {100 * r.mean():.1f}%" for claim, r in red.items())
             print(f"{name}, {len(specs)} trainings, {GATES} gates, bounds {where}: {100 * share:.1f}% red ({of_each})")
             if more == 1.0:
-                nights = nights_until_alarm(list(bank.values()), [bounds[claim] for claim in bank], rng, MOST_NIGHTS)
+                nights = nights_until_alarm(bank, bounds, rng, MOST_NIGHTS)
                 least = "at least " if (nights == MOST_NIGHTS).any() else ""
                 print(f"    nights between false alarms: {least}{nights.mean():.0f}, promised {RUN_LENGTH}")
     held_to = {kin: mutants.bounds(store, kin_of) for kin, kin_of in ((PPO, mutants.ppo), (TRPO, mutants.trpo))}
@@ -103,10 +124,8 @@ def main() -> None:
         found = numbers(store, specs)
         bounds = {"surrogate_rises": 0.0, **held_to[TRPO if isinstance(algorithm, TRPO) else PPO]}
         bounds["held_out_agreement"] = np.log(bounds["held_out_agreement"])
-        judged = list(bounds)
-        nights = nights_until_alarm(
-            [found[claim] for claim in judged], [bounds[claim] for claim in judged], rng, MOST_NIGHTS_OF_A_BREACH
-        )
+        judged = {claim: found[claim] for claim in bounds}
+        nights = nights_until_alarm(judged, bounds, rng, MOST_NIGHTS_OF_A_BREACH)
         late = np.median(nights) == MOST_NIGHTS_OF_A_BREACH
         seen = f"more than {MOST_NIGHTS_OF_A_BREACH}" if late else f"{np.median(nights):.0f}"
         print(f"{name:32} nights until an alarm, median: {seen}", flush=True)

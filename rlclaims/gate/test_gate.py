@@ -4,6 +4,9 @@ from rlclaims import Runs, claim, family, source
 
 GATE = source("the gate", "rlclaims")
 FAMILY = family("the gate", size=5)
+TRAININGS_WITHIN = 0.7
+"""What share of trainings is to stay within the constraint: with ten of them all within prove it, eight beyond breach
+it, whatever their distribution. Means of largest values are no matter for t: what cuts them off makes them skewed."""
 
 
 @claim(
@@ -22,12 +25,12 @@ def test_mean_kl(subject: Runs, bound: float) -> None:
     "gate/constraint",
     GATE,
     says="No update leaves the trust region.",
-    means="the largest mean KL(old || new) over the training batch of any update of a training is at most the bound: "
-    "the mean over seeds",
+    means="the largest mean KL(old || new) over the training batch of any update of a training is at most the bound in "
+    "seven trainings of ten: the 70% quantile over seeds",
     family=FAMILY,
 )
 def test_constraint(subject: Runs, bound: float) -> None:
-    assert subject.kl_old_new.mean.training.highest() <= bound
+    assert subject.kl_old_new.mean.training.highest().quantile(TRAININGS_WITHIN) <= bound
 
 
 @claim(
