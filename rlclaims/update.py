@@ -7,10 +7,12 @@ Tensors lead with the seed axis S: S independent agents are one batched program.
 import math
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor
+
+from rlclaims import compiled
 
 
 class ActionDistribution(Protocol):
@@ -48,9 +50,23 @@ class DiagonalGaussian:
 
     def log_prob(self, action_SBA: Tensor) -> Tensor:
         """Log density of the actions, (S, B), in nats."""
+        if self._has_kernels(action_SBA):
+            tensors = self.mean_SBA.contiguous(), compiled.rows_of(self.log_std_S1A), action_SBA.contiguous()
+            log_prob_SB: Tensor = _CompiledLogProb.apply(*tensors)  # type: ignore[no-untyped-call]
+            return log_prob_SB
         z_SBA = (action_SBA - self.mean_SBA) * (-self.log_std_S1A).exp()
         log_normalizer_S1 = self.log_std_S1A.sum(-1) + 0.5 * math.log(2 * math.pi) * action_SBA.shape[-1]
         return -0.5 * (z_SBA * z_SBA).sum(-1) - log_normalizer_S1
+
+    def _has_kernels(self, action_SBA: Tensor) -> bool:
+        tensors = self.mean_SBA, self.log_std_S1A, action_SBA
+        return (
+            compiled.library() is not None
+            and all(x.dtype == torch.float32 and x.device.type == "cpu" for x in tensors)
+            and self.mean_SBA.shape == action_SBA.shape
+            and self.log_std_S1A.shape == (len(action_SBA), 1, action_SBA.shape[2])
+            and not action_SBA.requires_grad
+        )
 
     def entropy(self) -> Tensor:
         """Entropy, the same in every state, (S,), in nats: sum over actions of log(s) + log(2 pi e) / 2."""
@@ -67,6 +83,24 @@ class DiagonalGaussian:
         spread_S1 = (0.5 * (2 * log_ratio_S1A).expm1() - log_ratio_S1A).sum(-1)
         shift_SBA = (self.mean_SBA - other.mean_SBA) * (-other.log_std_S1A).exp()
         return spread_S1 + 0.5 * (shift_SBA * shift_SBA).sum(-1)
+
+
+class _CompiledLogProb(torch.autograd.Function):
+    """Log densities by kernels, and the gradients of means and log standard deviations."""
+
+    @staticmethod
+    def forward(ctx: Any, mean_SBA: Tensor, log_std_S1A: Tensor, action_SBA: Tensor) -> Tensor:
+        ctx.save_for_backward(mean_SBA, log_std_S1A, action_SBA)
+        return compiled.log_prob(mean_SBA, log_std_S1A, action_SBA)
+
+    @staticmethod
+    def backward(ctx: Any, gradient_SB: Tensor) -> tuple[Tensor, Tensor, None]:
+        mean_SBA, log_std_S1A, action_SBA = ctx.saved_tensors
+        if torch.is_grad_enabled():  # the gradient is to be differentiated itself, which kernels cannot be
+            inverse_S1A, gradient_SB1 = (-log_std_S1A).exp(), gradient_SB.unsqueeze(-1)
+            z_SBA = (action_SBA - mean_SBA) * inverse_S1A
+            return gradient_SB1 * z_SBA * inverse_S1A, (gradient_SB1 * (z_SBA * z_SBA - 1)).sum(1, keepdim=True), None
+        return *compiled.log_prob_backward(mean_SBA, log_std_S1A, action_SBA, gradient_SB), None
 
 
 @dataclass(frozen=True)

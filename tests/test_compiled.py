@@ -3,13 +3,17 @@
 import numpy as np
 import pytest
 import torch
+from torch.distributions import Normal
 
 from rlclaims import compiled
 from rlclaims.agents.adam import Adam
 from rlclaims.agents.advantages import RewardScaler, generalized_advantages
+from rlclaims.agents.algorithm import Agent
 from rlclaims.agents.networks import MLP
+from rlclaims.agents.ppo import PPO
 from rlclaims.sim.normalizer import ObservationNormalizer
 from rlclaims.study.arithmetic import arithmetic
+from rlclaims.update import DiagonalGaussian
 
 needs_kernels = pytest.mark.skipif(compiled.library() is None, reason="no C compiler here makes the kernels")
 # Hopper's policy and values; widths that fill no vector; one layer; many pairs, which pass in several parts.
@@ -125,6 +129,75 @@ def test_adams_steps_have_numpys_bits(plain):
     plain()
     for mine, its in zip(found, moved(), strict=True):
         assert np.array_equal(mine, its)
+
+
+@needs_kernels
+@pytest.mark.parametrize("n_action", [1, 3, 17])
+def test_log_densities_and_what_is_derived_from_them_are_those_of_the_normal_distribution(n_action):
+    generator = torch.Generator().manual_seed(0)
+    mean_SBA, action_SBA = (torch.randn(3, 20, n_action, generator=generator) for _ in range(2))
+    log_std_S1A, weight_SB = (
+        torch.randn(3, 1, n_action, generator=generator) / 2,
+        torch.randn(3, 20, generator=generator),
+    )
+
+    def found(log_prob, dtype):
+        mean, log_std = (x.to(dtype).requires_grad_() for x in (mean_SBA, log_std_S1A))
+        log_prob_SB = log_prob(mean, log_std)
+        slopes = torch.autograd.grad((log_prob_SB * weight_SB).sum(), (mean, log_std), create_graph=True)
+        curvature = torch.autograd.grad(sum(slope.square().sum() for slope in slopes), (mean, log_std))
+        plain_slopes = torch.autograd.grad((log_prob(mean, log_std) * weight_SB).sum(), (mean, log_std))
+        return log_prob_SB, *slopes, *plain_slopes, *curvature
+
+    mine = found(lambda mean, log_std: DiagonalGaussian(mean, log_std).log_prob(action_SBA), torch.float32)
+    assert mine[0].grad_fn.name() == "_CompiledLogProbBackward"
+    exact = found(lambda mean, log_std: Normal(mean, log_std.exp()).log_prob(action_SBA).sum(-1), torch.float64)
+    for value, right in zip(mine, exact, strict=True):
+        assert 0 < (value - right).abs().max() / right.abs().max() < 2e-6
+
+
+@needs_kernels
+def test_a_seeds_actions_have_the_same_log_densities_in_any_company():
+    generator = torch.Generator().manual_seed(0)
+    mean_SBA, action_SBA = (torch.randn(5, 7, 3, generator=generator) for _ in range(2))
+    log_std_S1A = torch.randn(5, 1, 3, generator=generator)
+    together = DiagonalGaussian(mean_SBA, log_std_S1A).log_prob(action_SBA)
+    for one in (slice(i, i + 1) for i in range(5)):
+        assert torch.equal(DiagonalGaussian(mean_SBA[one], log_std_S1A[one]).log_prob(action_SBA[one]), together[one])
+    # Of what lies otherwise in memory, too.
+    turned = (x.transpose(0, 1).contiguous().transpose(0, 1) for x in (mean_SBA, action_SBA))
+    mean, action = turned
+    assert torch.equal(DiagonalGaussian(mean, log_std_S1A).log_prob(action), together)
+
+
+@needs_kernels
+@pytest.mark.parametrize("value_clip", [None, 0.05])
+def test_values_are_fitted_as_by_torch_in_double_precision(value_clip):
+    """50 pairs in 8 parts, which are of 7 and of 6; with old values, some of which are passed by more than the clip."""
+    settings = {"hidden": (16, 8), "steps": 48, "minibatches": 8, "value_epochs": 3, "value_learning_rate": 3e-3}
+    algorithm = PPO(value_clip=value_clip, anneal_learning_rates=False, **settings)
+    generator = torch.Generator().manual_seed(0)
+    observation_STO = torch.randn(3, 50, 5, generator=generator)
+    old_ST, advantage_ST = (torch.randn(3, 50, generator=generator) for _ in range(2))
+
+    def fitted(dtype, which=(0, 1, 2)):
+        agent, rows = Agent(algorithm, which, 5, 2, 10), list(which)
+        agent.phi_SP = agent.phi_SP.detach().to(dtype).requires_grad_()
+        agent.value_adam = Adam(agent.phi_SP, algorithm.adam_epsilon)
+        with torch.no_grad():
+            old = old_ST[rows] / 10 + agent.value_network(agent.phi_SP, observation_STO[rows].to(dtype))[..., 0]
+        for _ in range(2):
+            agent.fit_values(observation_STO[rows].to(dtype), old.to(dtype), advantage_ST[rows].to(dtype))
+        return agent.phi_SP.detach(), agent.value_adam
+
+    phi_SP, adam = fitted(torch.float32)
+    alone = [fitted(torch.float32, (i,))[0] for i in range(3)]
+    exact_SP, exact_adam = fitted(torch.float64)  # which has no kernels
+    assert torch.equal(torch.cat(alone), phi_SP) and (adam.steps_S == 48).all()
+    moved = (exact_SP - Agent(algorithm, (0, 1, 2), 5, 2, 10).phi_SP).abs().max()
+    assert 0 < (phi_SP - exact_SP).abs().max() < 1e-5 < 1e-2 < moved
+    for mine, right in ((adam.mean_SP, exact_adam.mean_SP), (adam.square_SP, exact_adam.square_SP)):
+        np.testing.assert_allclose(mine, right, rtol=1e-4, atol=1e-6)
 
 
 @needs_kernels

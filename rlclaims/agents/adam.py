@@ -36,42 +36,50 @@ class Adam:
 
     def step(self, gradient: Tensor, learning_rate: float) -> None:
         """Move the parameters down their gradient."""
-        self.steps_S = self.steps_S + 1
         # Tests of other routes take float64.
         if compiled.library() is not None and gradient.dtype == self._parameters.dtype == torch.float32:
-            self.mean_SP, self.square_SP = self.mean_SP.copy(), self.square_SP.copy()
-            moments, factors = (self.mean_SP, self.square_SP), self._factors(learning_rate)
-            betas = self._beta1, self._beta2
-            compiled.adam(self._parameters.detach(), gradient, moments, factors, betas, self._epsilon)
+            compiled.adam(self._parameters.detach(), gradient, self.begun(learning_rate, 1))
             return
         g = gradient.numpy()
         self.mean_SP = self._beta1 * self.mean_SP + (1 - self._beta1) * g
         self.square_SP = self._beta2 * self.square_SP + (1 - self._beta2) * (g * g)
-        size_S1, correction_S1 = self._factors(learning_rate)
+        size_S1, correction_S1 = self._factors(learning_rate, 1)
+        self.steps_S = self.steps_S + 1
         root = np.sqrt(self.square_SP)
         root *= correction_S1
         root += self._epsilon
         parameters = self._parameters.detach().numpy()
         parameters -= size_S1 * (self.mean_SP / root)
 
-    def _factors(self, learning_rate: float) -> tuple[Floats, Floats]:
-        """Of each row's step and of its second moment's root, both moments' biases corrected."""
+    def begun(self, learning_rate: float, n_steps: int) -> compiled.AdamSteps:
+        """The next steps, counted as taken: whoever asks takes them, and moves the moments in place."""
+        factors = self._factors(learning_rate, n_steps)
+        self.steps_S = self.steps_S + n_steps
+        return compiled.AdamSteps(self.mean_SP, self.square_SP, *factors, (self._beta1, self._beta2), self._epsilon)
+
+    def _factors(self, learning_rate: float, n_steps: int) -> tuple[Floats, Floats]:
+        """Of each row's next K steps and of its second moment's root, both moments' biases corrected, (S, K) each."""
         of_rows = list(zip(self._rates(learning_rate), self.steps_S.tolist(), strict=True))
         factors = {  # of rows that differ
-            (rate, n): (rate / (1 - self._beta1**n), 1 / math.sqrt(1 - self._beta2**n)) for rate, n in set(of_rows)
+            (rate, taken): [
+                (rate / (1 - self._beta1**n), 1 / math.sqrt(1 - self._beta2**n))
+                for n in range(taken + 1, taken + 1 + n_steps)
+            ]
+            for rate, taken in set(of_rows)
         }
-        sizes, corrections = zip(*(factors[row] for row in of_rows), strict=True)
         # In the precision that a Python number has next to the moments.
-        columns = np.array([sizes, corrections], dtype=self.mean_SP.dtype)[..., None]
-        return columns[0], columns[1]
+        factor_SK2 = np.array([factors[row] for row in of_rows], dtype=self.mean_SP.dtype)
+        return factor_SK2[..., 0].copy(), factor_SK2[..., 1].copy()
 
     def _rates(self, learning_rate: float) -> Sequence[float]:
         """Each row's."""
         return [learning_rate] * len(self.steps_S)
 
     def copy(self) -> "Adam":
-        """The same state, on the same parameters: steps replace what they change, and change nothing in place."""
-        return copy(self)
+        """The same state, on the same parameters, which moves by itself."""
+        that = copy(self)
+        that.mean_SP, that.square_SP = self.mean_SP.copy(), self.square_SP.copy()
+        return that
 
     def of_rows(self, which: Sequence[int], parameters: Tensor) -> "Adam":
         """The state of some of the rows, on parameters of their own."""

@@ -336,10 +336,12 @@ class Agent:
     def minibatches(self, epochs: int, *data: Tensor) -> Iterator[tuple[Tensor, ...]]:
         """Each seed's own shuffles of (S, T, ...) tensors, cut into minibatches (S, B, ...) of nearly equal B."""
         for _ in range(epochs):
-            order_ST = np.stack([rng.permutation(data[0].shape[1]) for rng in self._minibatch_rngs])
-            index_ST = torch.from_numpy(order_ST)
+            index_ST = torch.from_numpy(self._order(data[0].shape[1]))
             shuffled = [_taken(x, index_ST) for x in data]
             yield from zip(*(x.tensor_split(self.algorithm.minibatches, dim=1) for x in shuffled), strict=True)
+
+    def _order(self, n_pairs: int) -> npt.NDArray[np.int64]:
+        return np.stack([rng.permutation(n_pairs) for rng in self._minibatch_rngs])
 
     def minibatch_states(self) -> list[npt.NDArray[np.uint64]]:
         """Where each seed's stream of minibatch orders stands."""
@@ -386,6 +388,12 @@ class Agent:
             return
         learning_rate = self.annealed(algorithm.value_learning_rate)
         data = (observation_STO, old_value_ST, old_value_ST + advantage_ST)
+        kernels, adam = self.value_network.kernels, self.value_adam
+        if kernels is not None and type(adam) is Adam and all(x.dtype == torch.float32 for x in (self.phi_SP, *data)):
+            for _ in range(algorithm.value_epochs):
+                order_ST, steps = self._order(data[1].shape[1]), adam.begun(learning_rate, algorithm.minibatches)
+                kernels.fit_values(self.phi_SP.detach(), data, order_ST, algorithm.value_clip, steps)
+            return
         for observation_SBO, old_value_SB, target_SB in self.minibatches(algorithm.value_epochs, *data):
             value_SB = self.value_network(self.phi_SP, observation_SBO).squeeze(-1)
             squared_error_SB = (value_SB - target_SB).square()

@@ -7,11 +7,13 @@ run, with a name of its own.
 
 import ctypes
 import hashlib
+import math
 import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -52,6 +54,11 @@ def library() -> ctypes.CDLL | None:
     network: list[Any] = [Long, Long, Long, Pointer, ctypes.c_int, Pointer, Long, Pointer, Long, Pointer, Pointer]
     loaded.rlclaims_forward.argtypes = network
     loaded.rlclaims_backward.argtypes = [*network, Pointer]
+    loaded.rlclaims_fit_values.argtypes = [
+        Long, Long, Long, *network[2:5], Pointer, Long, *[Pointer] * 4, Float, *[Pointer] * 4, *[Float] * 5,
+    ]  # fmt: skip
+    loaded.rlclaims_log_prob.argtypes = [Long, Long, Long, Pointer, Pointer, Long, Pointer, Pointer]
+    loaded.rlclaims_log_prob_backward.argtypes = [*loaded.rlclaims_log_prob.argtypes, Pointer, Pointer]
     loaded.rlclaims_adam.argtypes = [Long, Long, Pointer, Long, *[Pointer] * 5, *[Float] * 5]
     loaded.rlclaims_observe.argtypes = [Long, Long, Pointer, ctypes.c_int, *[Pointer] * 7]
     loaded.rlclaims_take.argtypes = [Long, Long, Long, Long, Pointer, Pointer, Pointer]
@@ -59,7 +66,7 @@ def library() -> ctypes.CDLL | None:
     loaded.rlclaims_scale_rewards.argtypes = [
         Long, Long, Pointer, Pointer, Double, ctypes.c_int, Double, Pointer, Pointer,
     ]  # fmt: skip
-    for name in ("adam", "observe", "take", "advantages", "scale_rewards"):
+    for name in ("adam", "observe", "take", "advantages", "scale_rewards", "log_prob", "log_prob_backward"):
         getattr(loaded, f"rlclaims_{name}").restype = None
     return loaded
 
@@ -145,6 +152,27 @@ class Network:
         _done(_kernels().rlclaims_backward(*self._arguments(theta_SP, x_SBI), *pointers))
         return gradient_SP
 
+    def fit_values(
+        self,
+        phi_SP: Tensor,
+        pairs: tuple[Tensor, Tensor, Tensor],
+        order_ST: npt.NDArray[np.int64],
+        clip: float | None,
+        steps: "AdamSteps",
+    ) -> None:
+        """A pass of value regression (`rlclaims.agents.algorithm.Agent.fit_values`): so many parts, so many steps.
+
+        `pairs` are observations (S, T, O), their old values and their targets, (S, T) each.
+        """
+        observation_STO, old_ST, target_ST = (x.contiguous() for x in pairs)
+        n_seeds, n_rows = order_ST.shape
+        no_memory = _kernels().rlclaims_fit_values(
+            n_seeds, n_rows, steps.size_SK.shape[1], self._n_layers, self._sizes, self._activation,
+            phi_SP.data_ptr(), phi_SP.stride(0), observation_STO.data_ptr(), old_ST.data_ptr(), target_ST.data_ptr(),
+            _at(order_ST), math.inf if clip is None else clip, *steps.arguments(),
+        )  # fmt: skip
+        _done(no_memory)
+
     def _arguments(self, theta_SP: Tensor, x_SBI: Tensor) -> tuple[object, ...]:
         sizes = len(theta_SP), x_SBI.shape[1], self._n_layers, self._sizes, self._activation
         return *sizes, theta_SP.data_ptr(), theta_SP.stride(0), x_SBI.data_ptr(), x_SBI.stride(0)
@@ -160,22 +188,55 @@ def rows_of(x: Tensor) -> Tensor:
     return x
 
 
-def adam(
-    theta_SP: Tensor,
-    gradient_SP: Tensor,
-    moments: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]],
-    factors: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]],
-    betas: tuple[float, float],
-    epsilon: float,
-) -> None:
+@dataclass(frozen=True)
+class AdamSteps:
+    """The next K steps of an Adam, which its moments move by."""
+
+    mean_SP: Floats
+    square_SP: Floats
+    size_SK: Floats
+    """Each step's rate, the first moment's bias corrected."""
+    correction_SK: Floats
+    """That of the second moment's root."""
+    betas: tuple[float, float]
+    epsilon: float
+
+    def arguments(self) -> tuple[object, ...]:
+        """As the kernels take them."""
+        beta1, beta2 = self.betas
+        arrays = self.mean_SP, self.square_SP, self.size_SK, self.correction_SK
+        return *map(_at, arrays), beta1, 1 - beta1, beta2, 1 - beta2, self.epsilon
+
+
+def adam(theta_SP: Tensor, gradient_SP: Tensor, step: AdamSteps) -> None:
     """Adam's step in place: both moments, and the parameters by each seed's factors (`rlclaims.agents.adam`)."""
-    (mean_SP, square_SP), (size_S1, correction_S1), (beta1, beta2) = moments, factors, betas
     gradient_SP = gradient_SP.contiguous()
-    _kernels().rlclaims_adam(
-        *theta_SP.shape, theta_SP.data_ptr(), theta_SP.stride(0), gradient_SP.data_ptr(), mean_SP.ctypes.data,
-        square_SP.ctypes.data, size_S1.ctypes.data, correction_S1.ctypes.data,
-        beta1, 1 - beta1, beta2, 1 - beta2, epsilon,
-    )  # fmt: skip
+    pointers = theta_SP.data_ptr(), theta_SP.stride(0), gradient_SP.data_ptr()
+    _kernels().rlclaims_adam(*theta_SP.shape, *pointers, *step.arguments())
+
+
+def log_prob(mean_SBA: Tensor, log_std_S1A: Tensor, action_SBA: Tensor) -> Tensor:
+    """Log densities (S, B) of actions that are normal about means (`rlclaims.update.DiagonalGaussian`)."""
+    log_prob_SB = torch.empty(mean_SBA.shape[:2])
+    log_std = log_std_S1A.data_ptr(), log_std_S1A.stride(0)
+    pointers = mean_SBA.data_ptr(), *log_std, action_SBA.data_ptr(), log_prob_SB.data_ptr()
+    _kernels().rlclaims_log_prob(*mean_SBA.shape, *pointers)
+    return log_prob_SB
+
+
+def log_prob_backward(
+    mean_SBA: Tensor, log_std_S1A: Tensor, action_SBA: Tensor, gradient_SB: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The gradients of means (S, B, A) and log standard deviations (S, 1, A), from that of the log densities."""
+    gradient_SB = gradient_SB.contiguous()
+    of_mean_SBA, of_log_std_S1A = torch.empty(mean_SBA.shape), torch.empty(log_std_S1A.shape)
+    log_std, found = (
+        (log_std_S1A.data_ptr(), log_std_S1A.stride(0)),
+        (of_mean_SBA.data_ptr(), of_log_std_S1A.data_ptr()),
+    )
+    pointers = mean_SBA.data_ptr(), *log_std, action_SBA.data_ptr(), gradient_SB.data_ptr(), *found
+    _kernels().rlclaims_log_prob_backward(*mean_SBA.shape, *pointers)
+    return of_mean_SBA, of_log_std_S1A
 
 
 def observe(

@@ -244,6 +244,75 @@ void rlclaims_adam(long n_seeds, long n, float *restrict theta, long theta_row, 
         }
 }
 
+/* Log densities (S, B) of actions (S, B, A) that are normal about given means, their log standard deviations the same in
+   every row, as `DiagonalGaussian` writes them. */
+void rlclaims_log_prob(long n_seeds, long n_rows, long n, const float *mean, const float *log_std, long log_std_row,
+                       const float *action, float *log_prob) {
+    for (long s = 0; s < n_seeds; s++, log_std += log_std_row) {
+        float inverse[n], normalizer = n * .918938533f; /* log(2 pi) / 2 */
+        for (long i = 0; i < n; i++) inverse[i] = (float)exp(-(double)log_std[i]), normalizer += log_std[i];
+        for (long b = 0; b < n_rows; b++, mean += n, action += n) {
+            float squares = 0;
+            for (long i = 0; i < n; i++) {
+                const float z = (action[i] - mean[i]) * inverse[i];
+                squares += z * z;
+            }
+            *log_prob++ = -.5f * squares - normalizer;
+        }
+    }
+}
+
+/* From the gradient of these, those of the means and of the log standard deviations. */
+void rlclaims_log_prob_backward(long n_seeds, long n_rows, long n, const float *mean, const float *log_std,
+                                long log_std_row, const float *action, const float *d_log_prob, float *d_mean,
+                                float *d_log_std) {
+    for (long s = 0; s < n_seeds; s++, log_std += log_std_row, d_log_std += n) {
+        float inverse[n];
+        for (long i = 0; i < n; i++) inverse[i] = (float)exp(-(double)log_std[i]), d_log_std[i] = 0;
+        for (long b = 0; b < n_rows; b++, mean += n, action += n, d_mean += n, d_log_prob++)
+            for (long i = 0; i < n; i++) {
+                const float z = (action[i] - mean[i]) * inverse[i];
+                d_mean[i] = *d_log_prob * z * inverse[i];
+                d_log_std[i] += *d_log_prob * (z * z - 1.f);
+            }
+    }
+}
+
+/* A pass of value regression, as `Agent.fit_values` writes it: each seed's rows (S, T) in its own order, in K parts of
+   nearly equal length, and a step of Adam for each part, with factors (S, K). An infinite `clip` is none. */
+int rlclaims_fit_values(long n_seeds, long n_rows, long n_parts, long n_layers, const long *sizes, int activation,
+                        float *phi, long phi_row, const float *x, const float *old, const float *target,
+                        const long *order, float clip, float *mean, float *square, const float *size,
+                        const float *correction, float beta1, float rest1, float beta2, float rest2, float epsilon) {
+    const long most = n_rows / n_parts + 1, n_in = sizes[0];
+    long n_hidden = 0, n = 0;
+    for (long l = 1; l <= n_layers; l++) n_hidden += l < n_layers ? padded(sizes[l]) : 0, n += (sizes[l - 1] + 1) * sizes[l];
+    float *x_part = some(most * n_in), *value = some(most), *hidden = some(most * n_hidden + 1), *gradient = some(n);
+    int no_memory = !x_part || !value || !hidden || !gradient;
+    for (long s = 0; s < n_seeds; s++, x += n_rows * n_in, old += n_rows, target += n_rows)
+        for (long k = 0; k < n_parts && !no_memory; k++, size++, correction++) {
+            const long m = n_rows / n_parts + (k < n_rows % n_parts);
+            for (long r = 0; r < m; r++) memcpy(x_part + r * n_in, x + order[r] * n_in, n_in * sizeof(float));
+            no_memory |= rlclaims_forward(1, m, n_layers, sizes, activation, phi + s * phi_row, 0, x_part, 0, value, hidden);
+            for (long r = 0; r < m; r++) {
+                const float was = old[order[r]], wanted = target[order[r]], moved = value[r] - was;
+                const float near = was + (moved < -clip ? -clip : moved > clip ? clip : moved);
+                const float error = value[r] - wanted, near_error = near - wanted;
+                /* Beyond the clip the larger error counts, and that of the clipped value has no slope. */
+                const int stays = (moved < -clip || moved > clip) && error * error < near_error * near_error;
+                value[r] = stays ? 0.f : 2.f * error / m;
+            }
+            no_memory |= rlclaims_backward(1, m, n_layers, sizes, activation, phi + s * phi_row, 0, x_part, 0, hidden,
+                                           value, gradient);
+            if (!no_memory)
+                rlclaims_adam(1, n, phi + s * phi_row, 0, gradient, mean + s * n, square + s * n, size, correction,
+                              beta1, rest1, beta2, rest2, epsilon);
+            order += m;
+        }
+    free(x_part), free(value), free(hidden), free(gradient);
+    return no_memory;
+}
+
 /* Takes in one observation (O) of each of some seeds, rows of x, and normalises it, as `ObservationNormalizer` writes
    it. `which` says whose rows they are, or is 0 for all of them; `learning` is 0 where statistics stay. */
 void rlclaims_observe(long n_rows, long n, const long *which, int learning, const double *x, double *count,
