@@ -1,5 +1,9 @@
 """Compiled kernels against torch and numpy by their plain formulas, and what there is where they are not."""
 
+import ctypes
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -235,7 +239,7 @@ def test_rows_are_taken_in_each_seeds_order():
 
 
 @pytest.mark.parametrize(
-    ("variable", "value"), [("CC", "no-such-compiler"), ("CC", "false"), ("RLCLAIMS_COMPILED", "0")]
+    ("variable", "value"), [("CC", "no-such-compiler"), ("CC", "false"), ("CC", "'"), ("RLCLAIMS_COMPILED", "0")]
 )
 def test_without_a_compiler_that_can_all_goes_on_and_runs_have_another_name(variable, value, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -256,16 +260,49 @@ def test_without_a_compiler_that_can_all_goes_on_and_runs_have_another_name(vari
     assert (with_kernels.count("-") == 3) == (compiled.library() is not None)
 
 
+@pytest.fixture
+def loaded_from(monkeypatch):
+    """Of kernels that are asked for anew, with a folder for caches, where they were loaded from."""
+
+    def loaded(folder):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+        return Path(compiled._loaded(compiled._compiler())._name)
+
+    return loaded
+
+
 @needs_kernels
-def test_kernels_are_made_once_and_where_a_home_cannot_be_written_for_the_process(monkeypatch, tmp_path):
-    compiler = "cc"
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    made = compiled._compiled(compiler)
+def test_kernels_are_made_once_and_where_a_home_cannot_be_written_for_the_process(loaded_from, tmp_path):
+    made = loaded_from(tmp_path / "cache")
     assert made.parent == tmp_path / "cache" / "rlclaims"
     when = made.stat().st_mtime_ns
-    assert compiled._compiled(compiler) == made and made.stat().st_mtime_ns == when
+    assert loaded_from(tmp_path / "cache") == made and made.stat().st_mtime_ns == when
     assert [path.name for path in made.parent.iterdir()] == [made.name]
     (tmp_path / "file").touch()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    elsewhere = compiled._compiled(compiler)
-    assert elsewhere.exists() and tmp_path not in elsewhere.parents
+    elsewhere = loaded_from(tmp_path / "file")
+    assert tmp_path not in elsewhere.parents and not elsewhere.parent.exists()
+
+
+@needs_kernels
+@pytest.mark.parametrize("content", [b"", b"half", b"another"])
+def test_kernels_that_are_not_what_was_compiled_are_made_again(content, loaded_from, tmp_path):
+    made = loaded_from(tmp_path)
+    whole = made.read_bytes()
+    made.unlink()  # what is loaded has its own
+    made.write_bytes(whole[:100] if content == b"half" else content)
+    again = loaded_from(tmp_path)
+    assert again.parent == made.parent and again.read_bytes() == whole
+
+
+@needs_kernels
+def test_a_user_without_a_home_has_kernels(loaded_from, monkeypatch):
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    assert not loaded_from("").exists()
+
+
+@needs_kernels
+def test_a_compiler_may_be_a_command_with_options_of_its_own(monkeypatch):
+    monkeypatch.setenv("CC", f"env 'NAME=of two' {os.environ.get('CC') or 'cc'}")
+    assert compiled._compiler()[:2] == ["env", "NAME=of two"]
+    assert isinstance(compiled._loaded(compiled._compiler()), ctypes.CDLL)

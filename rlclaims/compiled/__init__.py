@@ -9,6 +9,7 @@ import ctypes
 import hashlib
 import math
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -44,11 +45,11 @@ Long, Pointer, Float, Double = ctypes.c_long, ctypes.c_void_p, ctypes.c_float, c
 @cache
 def library() -> ctypes.CDLL | None:
     """The compiled kernels, or None where there are none."""
-    compiler = shutil.which(os.environ.get("CC") or "cc")
+    compiler = _compiler()
     if os.environ.get("RLCLAIMS_COMPILED") == "0" or compiler is None:
         return None
     try:
-        loaded = ctypes.CDLL(str(_compiled(compiler)))
+        loaded = _loaded(compiler)
     except (OSError, subprocess.SubprocessError):
         return None
     network: list[Any] = [Long, Long, Long, Pointer, ctypes.c_int, Pointer, Long, Pointer, Long, Pointer, Pointer]
@@ -81,31 +82,64 @@ def _source_digest() -> str:
     return hashlib.sha256(SOURCE.read_bytes() + repr(FLAGS).encode()).hexdigest()
 
 
-def _compiled(compiler: str) -> Path:
-    """The shared library for this machine, made if it is not there yet."""
+def _compiler() -> list[str] | None:
+    """The command that compiles, with options of its own where CC has some ("ccache gcc"); None if there is none."""
+    try:
+        command = shlex.split(os.environ.get("CC") or "cc")
+    except ValueError:  # a quotation that does not end
+        return None
+    return command if command and shutil.which(command[0]) else None
+
+
+def _loaded(compiler: Sequence[str]) -> ctypes.CDLL:
+    """The shared library for this machine, made if it is not there yet.
+
+    Raises:
+        OSError, subprocess.SubprocessError: it cannot be made.
+    """
     # What the compiler knows of itself and of the processor: homes are shared by machines that differ.
     machine = subprocess.run(
-        [compiler, "-march=native", "-dM", "-E", "-xc", os.devnull], check=True, capture_output=True, timeout=60
+        [*compiler, "-march=native", "-dM", "-E", "-xc", os.devnull], check=True, capture_output=True, timeout=60
     ).stdout
-    name = f"kernels-{hashlib.sha256(machine + _source_digest().encode()).hexdigest()[:32]}.so"
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "rlclaims"
+    name = f"kernels-{hashlib.sha256(machine + _source_digest().encode()).hexdigest()[:32]}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        made = folder / name
-        if made.exists():
-            return made
-        partial = Path(tempfile.mkstemp(suffix=".so", prefix=".partial-", dir=folder)[1])
-    except OSError:  # a home that cannot be written: compiled anew by each process
-        folder = Path(tempfile.mkdtemp(prefix="rlclaims-"))
-        made, partial = folder / name, folder / "partial.so"
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "rlclaims"
+        return ctypes.CDLL(str(_kept(folder, name) or _compiled(compiler, folder, name)))
+    # No home, or one that cannot be written, is full, or is none to execute from: compiled anew by each process.
+    except (OSError, RuntimeError, subprocess.CalledProcessError):
+        with tempfile.TemporaryDirectory(prefix="rlclaims-") as own:  # what is loaded stays so
+            return ctypes.CDLL(str(_compiled(compiler, Path(own), name)))
+
+
+def _kept(folder: Path, name: str) -> Path | None:
+    """What was compiled before, if it is whole: to load a part of a library can end the process."""
+    for path in folder.glob(f"{name}-*.so"):
+        if path.is_file() and path.name == _checked_name(name, path):
+            return path
+    return None
+
+
+def _compiled(compiler: Sequence[str], folder: Path, name: str) -> Path:
+    """The shared library, made in a folder.
+
+    Raises:
+        OSError, subprocess.SubprocessError: it cannot be.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor, path = tempfile.mkstemp(suffix=".so", prefix=".partial-", dir=folder)
+    os.close(descriptor)
+    partial = Path(path)
     try:
-        command = [compiler, *FLAGS, "-o", str(partial), str(SOURCE), "-lm"]
+        command = [*compiler, *FLAGS, "-o", str(partial), str(SOURCE), "-lm"]
         subprocess.run(command, check=True, capture_output=True, timeout=300)
-        partial.replace(made)
+        return partial.replace(folder / _checked_name(name, partial))
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-    return made
+
+
+def _checked_name(name: str, path: Path) -> str:
+    return f"{name}-{hashlib.sha256(path.read_bytes()).hexdigest()[:32]}.so"
 
 
 class Network:
