@@ -95,6 +95,22 @@ class Task(ABC):
         """Draw where an episode starts, positions (Q,) and velocities (V,), in the order in which Gymnasium draws."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Mortal(Task):
+    """Who is to stay healthy."""
+
+    healthy_reward: float = 1.0
+    """For a step that leads to a healthy state."""
+    terminate_when_unhealthy: bool = True
+    """Whether another ends the episode."""
+    healthy_z_range: Range
+    """Heights, in m, that are healthy."""
+
+    def terminated(self, unhealthy_S: Bools) -> Bools:
+        """Where an unhealthy state ends the episode."""
+        return unhealthy_S if self.terminate_when_unhealthy else np.zeros_like(unhealthy_S)
+
+
 def uniform_noise(model: mujoco.MjModel, rng: np.random.Generator, scale: float) -> tuple[Floats, Floats]:
     """The model's positions, and velocities 0, with uniform noise on both of half width `scale`."""
     return model.qpos0 + rng.uniform(-scale, scale, model.nq), rng.uniform(-scale, scale, model.nv)

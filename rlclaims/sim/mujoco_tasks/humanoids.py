@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from rlclaims.sim.task import Bools, Floats, Moment, Range, State, Task, uniform_noise
+from rlclaims.sim.task import Bools, Floats, Moment, Mortal, Range, State, Task, uniform_noise
 
 SEEN = {"cinert": 1, "cvel": 1, "qfrc_actuator": 6, "cfrc_ext": 1}
 """What may be seen besides positions and velocities, and from where on: of all bodies but the world, and of joints."""
@@ -62,7 +62,7 @@ class Human(Task):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Humanoid(Human):
+class Humanoid(Mortal, Human):
     """It is to walk ahead and not to fall."""
 
     id: str = "Humanoid-v5"
@@ -75,11 +75,7 @@ class Humanoid(Human):
     contact_cost_range: Range = (-np.inf, 10.0)
     """That this charge is clipped to."""
     healthy_reward: float = 5.0
-    """For a step that leads to a healthy state."""
-    terminate_when_unhealthy: bool = True
-    """Whether another ends the episode."""
     healthy_z_range: Range = (1.0, 2.0)
-    """Heights, in m, that are healthy."""
 
     @property
     def derived(self) -> tuple[str, ...]:
@@ -98,10 +94,6 @@ class Humanoid(Human):
         """Low or high."""
         low, high = self.healthy_z_range
         return ~((state["qpos"][:, 2] > low) & (state["qpos"][:, 2] < high))
-
-    def terminated(self, unhealthy_S: Bools) -> Bools:
-        """Where an unhealthy state ends the episode."""
-        return unhealthy_S if self.terminate_when_unhealthy else np.zeros_like(unhealthy_S)
 
 
 @dataclass(frozen=True, kw_only=True)

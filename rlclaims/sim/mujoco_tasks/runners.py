@@ -6,7 +6,7 @@ from typing import ClassVar
 import mujoco
 import numpy as np
 
-from rlclaims.sim.task import Bools, Floats, Moment, Range, State, Task, normal_velocities, uniform_noise
+from rlclaims.sim.task import Bools, Floats, Moment, Mortal, Range, State, Task, normal_velocities, uniform_noise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,28 +78,17 @@ class Swimmer(Runner):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mortal(Runner):
+class MortalRunner(Mortal, Runner):
     """A runner that is to stay healthy."""
-
-    healthy_reward: float = 1.0
-    """For a step that leads to a healthy state."""
-    terminate_when_unhealthy: bool = True
-    """Whether another ends the episode."""
-    healthy_z_range: Range
-    """Heights, in m, that are healthy."""
 
     def reward(self, moment: Moment, unhealthy_S: Bools) -> Floats:
         """For the way ahead and for health, less the effort."""
         reward_S: Floats = self._forward(moment) + ~unhealthy_S * self.healthy_reward - self._control(moment)
         return reward_S
 
-    def terminated(self, unhealthy_S: Bools) -> Bools:
-        """Where an unhealthy state ends the episode."""
-        return unhealthy_S if self.terminate_when_unhealthy else np.zeros_like(unhealthy_S)
-
 
 @dataclass(frozen=True, kw_only=True)
-class Walker2d(Mortal):
+class Walker2d(MortalRunner):
     """Two legs in a plane."""
 
     id: str = "Walker2d-v5"
@@ -144,7 +133,7 @@ class Hopper(Walker2d):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ant(Mortal):
+class Ant(MortalRunner):
     """Four legs."""
 
     places: ClassVar[int] = 2
