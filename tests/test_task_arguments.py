@@ -326,7 +326,8 @@ def test_whole_episodes_need_an_end():
 # What is refused.
 
 LIKE = r"one is written as 'Ant-v5\(ctrl_cost_weight=0\.1\)'\."
-NUMBER, PAIR = "a finite number", "a pair of numbers, the lower one first"
+WHOLE, NUMBER = "a whole number from 1 to 2147483647", "a finite number"
+PAIR = "a pair of numbers, the lower one first"
 
 
 @pytest.mark.parametrize(
@@ -357,9 +358,10 @@ NUMBER, PAIR = "a finite number", "a pair of numbers, the lower one first"
             (f"Ant-v5({name}=1)", rf"The task '.*' has {name}, which is about pictures, and none are drawn: omit it\.")
             for name in RENDERING
         ),
-        ("Ant-v5(frame_skip=0)", r"The task '.*' takes a whole number from 1 up as frame_skip, not 0\."),
-        ("Ant-v5(frame_skip=True)", r"The task '.*' takes a whole number from 1 up as frame_skip, not True\."),
-        ("Ant-v5(frame_skip=2.0)", r"The task '.*' takes a whole number from 1 up as frame_skip, not 2\.0\."),
+        ("Ant-v5(frame_skip=0)", rf"The task '.*' takes {WHOLE} as frame_skip, not 0\."),
+        ("Ant-v5(frame_skip=True)", rf"The task '.*' takes {WHOLE} as frame_skip, not True\."),
+        ("Ant-v5(frame_skip=2.0)", rf"The task '.*' takes {WHOLE} as frame_skip, not 2\.0\."),
+        ("Ant-v5(frame_skip=2147483648)", rf"The task '.*' takes {WHOLE} as frame_skip, not 2147483648\."),
         ("Ant-v5(ctrl_cost_weight='1')", rf"The task \".*\" takes {NUMBER} as ctrl_cost_weight, not '1'\."),
         ("Ant-v5(ctrl_cost_weight=False)", rf"The task '.*' takes {NUMBER} as ctrl_cost_weight, not False\."),
         ("Ant-v5(ctrl_cost_weight=-inf)", rf"The task '.*' takes {NUMBER} as ctrl_cost_weight, not -inf\."),
@@ -377,14 +379,17 @@ NUMBER, PAIR = "a finite number", "a pair of numbers, the lower one first"
         ("Ant-v5(main_body=14)", r"The task '.*' cannot be made: IndexError: .*"),
         ("Ant-v5(xml_file=1)", r"The task '.*' takes the path of a model as xml_file, not 1\."),
         ("Ant-v5(xml_file='no.xml')", r"The task \".*\" has no model 'no\.xml': there is no file .*: '\./my\.xml'\."),
+        ("Ant-v5(xml_file='~nobody-here/my.xml')", r"The task \".*\" has no model .*: Could not determine home dir.*"),
+        (f"Ant-v5(xml_file='./{'x' * 300}')", r"The task \".*\" has no model .*: .*File name too long.* './my\.xml'\."),
         ("Ant-v5(xml_file='./empty.xml')", r"The task \".*\" cannot be made: ValueError: .*"),
         (
             "Ant-v5(xml_file='./stiff.xml')",
             r"The task \".*\" has a model without actuators: there is nothing to act by\.",
         ),
         ("Reacher-v5(xml_file='ant.xml')", r"The task \".*\" cannot be made: KeyError: .*Invalid name 'fingertip'.*"),
-        ("Ant-v5(max_episode_steps=0)", r"The task '.*' takes a whole number from 1 up as max_.*, or -1 .*, not 0\."),
-        ("Ant-v5(max_episode_steps=2.5)", r"The task '.*' takes a whole number from 1 up as max_.*, not 2\.5\."),
+        ("Ant-v5(max_episode_steps=0)", rf"The task '.*' takes {WHOLE} as max_.*, or -1 .*, not 0\."),
+        ("Ant-v5(max_episode_steps=2.5)", rf"The task '.*' takes {WHOLE} as max_.*, not 2\.5\."),
+        ("Ant-v5(max_episode_steps=2147483648)", rf"The task '.*' takes {WHOLE} as max_.*, not 2147483648\."),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_a_sentence(text, sentence, model):

@@ -22,10 +22,12 @@ RENDERING = (
 )
 """Arguments of Gymnasium's MuJoCo tasks that change nothing but pictures."""
 LIMIT = "max_episode_steps"
+MOST = 2**31 - 1
+"""Of steps, as MuJoCo's step and arrays count them."""
 KINDS: dict[Any, str] = {
     bool: "True or False",
     float: "a finite number",
-    int: "a whole number from 1 up",
+    int: f"a whole number from 1 to {MOST}",
     str: "the path of a model",
     int | str: "the number or the name of a body",
     Range: "a pair of numbers, the lower one first",
@@ -64,10 +66,8 @@ def with_arguments(task: Task, text: str, arguments: dict[str, Any]) -> Task:
 
 
 def _time_limit(text: str, value: object) -> int | None:
-    if type(value) is not int or (value < 1 and value != -1):
-        raise ValueError(
-            f"The task {text!r} takes a whole number from 1 up as {LIMIT}, or -1 for no limit, not {value!r}."
-        )
+    if type(value) is not int or (not 1 <= value <= MOST and value != -1):
+        raise ValueError(f"The task {text!r} takes {KINDS[int]} as {LIMIT}, or -1 for no limit, not {value!r}.")
     return None if value == -1 else value
 
 
@@ -76,7 +76,7 @@ def _taken(kind: Any, value: object) -> Any:
     if kind is bool or kind is str:
         return value if type(value) is kind else None
     if kind is int:
-        return value if type(value) is int and value >= 1 else None
+        return value if type(value) is int and 1 <= value <= MOST else None
     if kind is float:
         return number if (number := _number(value)) is not None and math.isfinite(number) else None
     if kind == Range:
@@ -103,10 +103,14 @@ def _try(task: Task) -> None:
     Raises:
         ValueError: it fails, and why.
     """
-    if not task.model_path.is_file():
+    try:
+        is_there, where = task.model_path.is_file(), f"there is no file {task.model_path}"
+    except (OSError, RuntimeError) as error:  # a name that is too long, the home of nobody
+        is_there, where = False, said(error).rstrip(".")
+    if not is_there:
         raise ValueError(
-            f"The task {task.id!r} has no model {task.xml_file!r}: there is no file {task.model_path}. One of yours is "
-            "found from the working directory, and begins with a dot: './my.xml'."
+            f"The task {task.id!r} has no model {task.xml_file!r}: {where}. One of yours is found from the working "
+            "directory, and begins with a dot: './my.xml'."
         )
     mujoco.set_mju_user_warning(lambda _: None)
     try:
