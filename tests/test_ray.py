@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 from claim_text import HEADER, written
 
+from rlclaims.study import ray_crew
+from rlclaims.study.spec import SpecError
+
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'rlclaims[ray]'")
 
 TESTS = Path(__file__).parent
@@ -293,6 +296,29 @@ def test_a_cluster_that_cannot_be_reached_is_told_before_anything_is_trained(pro
     assert code == 4 and "RAY_ADDRESS is ray://127.0.0.1:1, a client's" in said
     code, said = project.run(SUITE, "--claims-executor=ray", address="nowhere")
     assert code == 4 and "cannot be reached (an address is HOST:PORT)" in said
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_store_is_known_by_one_mark_also_where_files_have_no_second_name(tmp_path, monkeypatch, links):
+    def refused(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr(Path, "hardlink_to", refused)
+    mark = ray_crew._marked(tmp_path)
+    assert len(mark) == 32 and ray_crew._marked(tmp_path) == mark
+    assert [path.name for path in tmp_path.iterdir()] == ["mark"]
+
+
+def test_what_is_no_mark_in_its_place_is_told_in_a_sentence(tmp_path):
+    mark = tmp_path / "mark"
+    mark.write_bytes(b"\xff")
+    with pytest.raises(SpecError, match=r"mark, by which nodes know the store, .* \(it is no text\): move away"):
+        ray_crew._marked(tmp_path)
+    mark.unlink()
+    mark.mkdir()
+    with pytest.raises(SpecError, match=r"mark, by which nodes know the store, .* \(Is a directory\): move away"):
+        ray_crew._marked(tmp_path)
 
 
 def test_without_a_cluster_there_is_one_of_this_machine(project):

@@ -1,5 +1,6 @@
 """`rlclaims store`: what is in the folder of finished runs, and whether it is whole."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -75,6 +76,6 @@ def _store(folder: Path | None) -> "Store":
         store = Store(store_folder(folder, project_of(Path.cwd())))
     except pytest.UsageError as error:
         raise refused(str(error)) from None
-    if not (store.root / "runs").is_dir():
+    if not os.path.isdir(store.root / "runs"):  # noqa: PTH112  (of a name that is none, or a closed folder, False)
         raise refused(f"There is no store in {store.root}; pytest makes one, and --store DIR names another.")
     return store

@@ -21,7 +21,7 @@ from rlclaims.judging.subjects import Subject, cells, check_playable, check_stud
 from rlclaims.judging.terms import Family, Pilot, Terms
 from rlclaims.pytest_plugin.options import TASK, Settings, settings
 from rlclaims.pytest_plugin.pilots import read_pilots
-from rlclaims.shown import shown
+from rlclaims.shown import said, shown
 from rlclaims.study.crew import Crew, LocalCrew, TrainingError, cores
 from rlclaims.study.executor import Progress, execute
 from rlclaims.study.plan import Plan, plan
@@ -270,13 +270,24 @@ class ClaimSession:
 
     @contextmanager
     def _alone(self, wait: Callable[[], None]) -> Iterator[None]:
-        """Keep others out of the store: another session may be making the same, which is then found made."""
-        lock = FileLock(self.store.root / "training.lock")
+        """Keep others out of the store: another session may be making the same, which is then found made.
+
+        Raises:
+            pytest.UsageError: that cannot be done.
+        """
+        lock = FileLock(path := self.store.root / "training.lock")
         try:
-            held = lock.acquire(timeout=0)
-        except Timeout:
-            wait()
-            held = lock.acquire()
+            try:
+                held = lock.acquire(timeout=0)
+            except Timeout:
+                wait()
+                held = lock.acquire()
+        except (OSError, NotImplementedError) as error:
+            why = getattr(error, "strerror", None) or said(error)
+            raise pytest.UsageError(
+                f"{path} cannot be locked ({why}), by which sessions on one store take turns: move away what is in its "
+                "place, or choose a store on a file system that has locks with --claims-store DIR or RLCLAIMS_STORE."
+            ) from None
         with held:
             yield
 

@@ -73,7 +73,7 @@ class RayCrew:
         tell: is told a sentence when a node is lost or set aside.
 
     Raises:
-        SpecError: Ray is not installed, or its cluster cannot be reached.
+        SpecError: its cluster cannot be reached, or what nodes know the store by cannot be read.
     """
 
     def __init__(self, store: Store, cores: int, tell: Tell = lambda _: None) -> None:
@@ -236,14 +236,29 @@ def _quiet() -> Iterator[None]:
 
 
 def _marked(root: Path) -> str:
-    """What a store is known by on other nodes, as its file `mark` has it."""
+    """What a store is known by on other nodes, as its file `mark` has it.
+
+    Raises:
+        SpecError: it cannot be written or read.
+    """
     path, new = root / "mark", root / f".mark-{secrets.token_hex(8)}"
-    if not path.exists():
-        new.write_text(secrets.token_hex(16))
-        with suppress(FileExistsError):  # another session was faster
-            path.hardlink_to(new)
-        new.unlink()
-    return path.read_text()
+    try:
+        if not path.exists():
+            new.write_text(secrets.token_hex(16))
+            try:
+                path.hardlink_to(new)
+            except FileExistsError:  # another session was faster
+                pass
+            except OSError:  # a file system without such links
+                new.rename(path)
+            new.unlink(missing_ok=True)
+        return path.read_text()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise SpecError(
+            f"{path}, by which nodes know the store, cannot be read or written ({why}): move away what is in its "
+            "place, or choose another folder with --claims-store DIR or RLCLAIMS_STORE."
+        ) from None
 
 
 def _connect(cores: int) -> None:

@@ -6,7 +6,9 @@ import sys
 
 import pytest
 from claim_text import CONFTEST, HEADER, SUPPORTED, one_claim, written
+from typer.testing import CliRunner
 
+from rlclaims.cli import app
 from rlclaims.pytest_plugin import prepare
 from rlclaims.study.spec import SpecError
 from rlclaims.study.store import Store
@@ -47,6 +49,29 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_half_of_a_run(session, tmp_pa
     full.stdout.no_fnmatch_line("*Traceback*")
     assert list((tmp_path / "runs").iterdir()) == []
     session(*options).assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("what", ["folder", "link"])
+def test_what_is_no_lock_in_its_place_is_one_sentence_before_anything_is_trained(session, tmp_path, what):
+    lock = tmp_path / "training.lock"
+    if what == "folder":
+        lock.mkdir()
+    else:
+        lock.symlink_to(tmp_path / "nowhere" / "lock")
+    refused = session(one_claim(SUPPORTED), f"--claims-store={tmp_path}")
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    refused.stderr.fnmatch_lines([f"ERROR: {lock} cannot be locked (*), by which sessions on one store take turns: *"])
+    refused.stdout.no_fnmatch_line("*training*")
+
+
+def test_a_store_whose_name_is_too_long_is_one_sentence(session, tmp_path):
+    store = tmp_path / ("x" * 300)
+    refused = session(one_claim(SUPPORTED), f"--claims-store={store}")
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    refused.stderr.fnmatch_lines([f"ERROR: The store {tmp_path}*x cannot be written (File name too long)*"])
+    for command in ("ls", "verify"):
+        found = CliRunner().invoke(app, ["store", command, "--store", str(store)])
+        assert found.exit_code == 2 and "There is no store in" in found.output
 
 
 def test_two_sessions_on_one_store_train_nothing_twice(pytester, tmp_path):
