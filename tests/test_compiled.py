@@ -71,8 +71,9 @@ def test_a_seed_has_the_same_bits_in_any_company_and_a_state_among_any_others(si
     with torch.no_grad():
         for b in {0, n_pairs // 2, n_pairs - 1}:
             assert torch.equal(mlp(theta_SP, x_SBI[:, b : b + 1].contiguous()), out_SBO[:, b : b + 1])
-        acted_SO = mlp.kernels.act(theta_SP.numpy(), x_SBI[:, 0].numpy())
-    assert np.array_equal(acted_SO, out_SBO[:, 0].detach().numpy())
+        for dtype in (np.float32, np.float64):
+            acted_SO = mlp.kernels.act(theta_SP.numpy(), x_SBI[:, 0].numpy().astype(dtype))
+            assert np.array_equal(acted_SO, out_SBO[:, 0].detach().numpy())
 
 
 @needs_kernels

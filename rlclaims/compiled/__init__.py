@@ -169,7 +169,7 @@ class Network:
 
     def act(self, theta_SP: Floats32, x_SI: Floats32) -> Floats32:
         """Outputs (S, O) of one input (S, I) each."""
-        n_seeds, x_SI = len(theta_SP), np.ascontiguousarray(x_SI)
+        n_seeds, x_SI = len(theta_SP), np.ascontiguousarray(x_SI, np.float32)
         out_SO = np.empty((n_seeds, self._n_output), np.float32)
         no_memory = _kernels().rlclaims_forward(
             n_seeds, 1, self._n_layers, self._sizes, self._activation, _at(theta_SP), theta_SP.shape[1],
