@@ -307,3 +307,13 @@ def test_a_compiler_may_be_a_command_with_options_of_its_own(monkeypatch):
     monkeypatch.setenv("CC", f"env 'NAME=of two' {os.environ.get('CC') or 'cc'}")
     assert compiled._compiler()[:2] == ["env", "NAME=of two"]
     assert isinstance(compiled._loaded(compiled._compiler()), ctypes.CDLL)
+
+
+@needs_kernels
+def test_a_cache_that_is_named_from_where_one_stands_is_none(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", "here")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    compiled._loaded(["cc"])
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+    assert len(list((tmp_path / "home" / ".cache" / "rlclaims").iterdir())) == 1

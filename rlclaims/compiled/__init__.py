@@ -103,7 +103,9 @@ def _loaded(compiler: Sequence[str]) -> ctypes.CDLL:
     ).stdout
     name = f"kernels-{hashlib.sha256(machine + _source_digest().encode()).hexdigest()[:32]}"
     try:
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "rlclaims"
+        cache = Path(os.environ.get("XDG_CACHE_HOME", "")).expanduser()
+        # One that is not absolute counts as none (XDG base directory specification).
+        folder = (cache if cache.is_absolute() else Path("~/.cache").expanduser()) / "rlclaims"
         return ctypes.CDLL(str(_kept(folder, name) or _compiled(compiler, folder, name)))
     # No home, or one that cannot be written, is full, or is none to execute from: compiled anew by each process.
     except (OSError, RuntimeError, subprocess.CalledProcessError):
@@ -334,7 +336,7 @@ def scale_rewards(
 def _at(array: npt.NDArray[Any]) -> int:
     """Where an array's numbers lie."""
     if array.flags.writeable and array.flags.c_contiguous:  # a sixth of the time
-        return ctypes.addressof(ctypes.c_char.from_buffer(array))
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
     address: int = array.__array_interface__["data"][0]
     return address
 
