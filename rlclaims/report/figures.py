@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import TightLayoutEngine
 from matplotlib.ticker import LogFormatter
 
 Floats = npt.NDArray[np.floating]
@@ -69,7 +70,7 @@ class Drawn:
         """For a page: without a prolog, in the page's ink, and with ids that begin as no other figure's do."""
         with _styled():
             file = io.StringIO()
-            self._laid_out().savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+            self.figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
         text = file.getvalue()
         text = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{prefix}", text[text.index("<svg") :])
         return text.replace(INK, "currentColor")
@@ -93,16 +94,9 @@ class Drawn:
         with _styled():
             for path, undated in zip(paths, ("Date", "CreationDate"), strict=False):
                 metadata = {undated: None, "Creator": None}
-                self._laid_out().savefig(path, metadata=metadata, facecolor="white")
+                self.figure.savefig(path, metadata=metadata, facecolor="white")
         paths[2].write_text(self.csv(), encoding="utf-8")
         return paths
-
-    def _laid_out(self) -> Figure:
-        """The figure, once laid out: for each file anew, matplotlib would spend more on it than on drawing."""
-        if (layout := self.figure.get_layout_engine()) is not None:
-            layout.execute(self.figure)
-            self.figure.set_layout_engine(None)
-        return self.figure
 
 
 def training(
@@ -135,6 +129,7 @@ def training(
             if log:
                 _logarithmic(ax, "y")
         axes[0].set_ylabel(quantity)
+        _lay_out(figure)
     at = ", ".join(f"{b:g} ({name})" for name, b in bounds.items() if name in rows)
     line = f" Dashed lines are at {at}." if at else ""
     seeds = ", ".join(f"{name} {len(values)}" for name, values in rows.items())
@@ -164,9 +159,9 @@ def along_step(x_N: Sequence[float], curves: Mapping[str, Mapping[str, Floats]])
             ax.axvline(1, color=INK, linewidth=0.6, linestyle=(0, (4, 3)))
             ax.set(title=when, xlabel=MULTIPLES)
         axes[0].set_ylabel("change, as a part of the return")
-        figure.set_layout_engine("tight", rect=(0, 0, 1, 0.92))
         handles = {str(line.get_label()): line for ax in axes for line in ax.lines if line.get_label() in names}
         figure.legend(list(handles.values()), list(handles), loc="upper center", ncols=len(names))
+        _lay_out(figure, above=0.08)
     columns: dict[str, list[object]] = {name: [] for name in ("when", "curve", "run", "steps", "change")}
     for when, by_name in curves.items():
         for name, values_SN in by_name.items():
@@ -192,7 +187,7 @@ def plane(along_X: Sequence[float], across_Y: Sequence[float], heights: Mapping[
     columns: dict[str, list[object]] = {name: [] for name in ("when", "surface", "along", "across", "height")}
     names = list(next(iter(heights.values())))
     with _styled():
-        figure = Figure(figsize=(3.6 * len(names), 2.7 * len(heights)), layout="tight")
+        figure = Figure(figsize=(3.6 * len(names), 2.7 * len(heights)))
         axes = figure.subplots(len(heights), len(names), sharex=True, sharey=True, squeeze=False)
         for row, (when, by_name) in zip(axes, heights.items(), strict=True):
             for ax, (name, height_YX) in zip(row, by_name.items(), strict=True):
@@ -206,6 +201,7 @@ def plane(along_X: Sequence[float], across_Y: Sequence[float], heights: Mapping[
             row[0].set_ylabel("random direction")
         for ax in axes[-1]:
             ax.set_xlabel(MULTIPLES)
+        _lay_out(figure)
     return Drawn(
         figure,
         "Around the policy before an update, of one run, both in units of return; the white line is the update.",
@@ -231,6 +227,7 @@ def agreement(pairs_N: Sequence[float], curves: Mapping[str, Floats], *, batch: 
         _logarithmic(ax, "x")
         ax.set(ylim=(0, 1), xlabel="state-action pairs of an estimate", ylabel="cosine of two estimates")
         ax.legend(loc="lower right")
+        _lay_out(figure)
     columns: dict[str, list[object]] = {name: [] for name in ("curve", "run", "pairs", "cosine")}
     for name, cosine_SN in curves.items():
         for seed, cosine_N in enumerate(cosine_SN):
@@ -296,6 +293,7 @@ def n_star(
         _logarithmic(ax, "x")
         ax.set(ylim=(0.5, 1.01), xlabel="state-action pairs of each policy", ylabel="chance of the right order")
         ax.legend(loc="lower right")
+        _lay_out(figure)
     caption = (
         f"How likely the returns of so many pairs of each put {of} in their true order. Thin lines are seeds, bold "
         f"ones by the means over seeds; dots are N*, the pairs that take it to {certainty:g} ({'; '.join(told)})."
@@ -317,7 +315,7 @@ def effects(rows: Mapping[str, Floats], quantity: str, *, none: float, log: bool
 
     columns: dict[str, list[object]] = {name: [] for name in ("switched", "run", "effect")}
     with _styled():
-        figure = Figure(figsize=(6.2, 0.7 + 0.32 * len(rows)), layout="tight")
+        figure = Figure(figsize=(6.2, 0.7 + 0.32 * len(rows)))
         ax = figure.subplots()
         for y, (name, values_S) in enumerate(rows.items()):
             x_S = np.log(values_S) if log else values_S
@@ -333,6 +331,7 @@ def effects(rows: Mapping[str, Floats], quantity: str, *, none: float, log: bool
         if log:
             _logarithmic(ax, "x")
         ax.invert_yaxis()
+        _lay_out(figure)
     said = f"{quantity[:1].upper()}{quantity[1:]}, with each of these switched"
     return Drawn(figure, f"{said}: dots are seeds, bars 95% intervals of their mean.", columns)
 
@@ -346,9 +345,18 @@ def _styled() -> Iterator[None]:
 def _axes(of: Mapping[str, object], *, alike: bool = True) -> tuple[Figure, list[Axes]]:
     """A figure with as many axes beside each other, alike upwards or not."""
     n = max(1, len(of))
-    figure = Figure(figsize=(4.2 if n == 1 else min(2.6 * n, 10.5), 2.8), layout="tight")
+    figure = Figure(figsize=(4.2 if n == 1 else min(2.6 * n, 10.5), 2.8))
     axes = figure.subplots(1, n, sharey=alike, squeeze=False)
     return figure, list(axes[0])
+
+
+def _lay_out(figure: Figure, above: float = 0.0) -> None:
+    """Make room for labels, and above them for a part of the figure's height; on drawing nothing is moved again.
+
+    Without a rectangle, as matplotlib measures all labels once more for each, and that takes longer than drawing them.
+    """
+    TightLayoutEngine(rect=None).execute(figure)  # type: ignore[arg-type]  # its default is the whole figure
+    figure.subplots_adjust(top=figure.subplotpars.top - above)
 
 
 def _logarithmic(ax: Axes, which: Literal["x", "y"]) -> None:
