@@ -79,8 +79,10 @@ function drawSurface() {
   const axis = (title) => ({ title: { text: title }, color: ink });
   window.Plotly.newPlot("drawn", [{
     type: "surface", x: chosen.along, y: chosen.across, z: chosen.height, colorscale: "Viridis",
+    colorbar: { thickness: 12, len: 0.7, xpad: 4 },
   }], {
     scene: {
+      camera: { eye: { x: 1.6, y: 1.6, z: 1.1 }, center: { x: 0, y: 0, z: -0.2 } }, // so that titles of axes are seen
       xaxis: axis("multiple of the update"), yaxis: axis("random direction"),
       zaxis: axis(chosen.title.slice(chosen.title.lastIndexOf(": ") + 2)),
     },
