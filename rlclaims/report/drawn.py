@@ -1,6 +1,7 @@
 """A figure with its data, and what all figures have in common: inks, looks, axes, room for labels."""
 
 import csv
+import gc
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -90,9 +91,15 @@ class Drawn:
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Make what is drawn look alike."""
-    with mpl.rc_context(STYLE):  # type: ignore[arg-type]  # its keys are known to matplotlib alone
-        yield
+    """Make what is drawn look alike; no garbage is collected meanwhile, as that looks through all of a session."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        with mpl.rc_context(STYLE):  # type: ignore[arg-type]  # its keys are known to matplotlib alone
+            yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def side_by_side(of: Mapping[str, object], *, alike: bool = True) -> tuple[Figure, list[Axes]]:

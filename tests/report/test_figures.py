@@ -1,6 +1,7 @@
 """Figures: what they draw is what they were given, whatever its names are."""
 
 import csv
+import gc
 import io
 import json
 import xml.etree.ElementTree as ET
@@ -64,6 +65,15 @@ def test_on_a_page_its_ink_is_the_pages_and_its_ids_are_its_own(name):
     assert "currentColor" in svg and drawing.INK not in svg
     if name != "effects":
         assert "<b>" not in svg and "$two$ &amp; &lt;b&gt;" in svg  # as text, and no formula
+
+
+def test_drawing_leaves_the_collector_as_it_was():
+    for turn, on in ((gc.disable, False), (gc.enable, True)):
+        turn()
+        ALL["effects"]().svg()
+        with pytest.raises(ValueError, match="between 1/2 and 1"):
+            figures.n_star([10], {"a": (np.ones(2), np.ones(2))}, certainty=0.5)
+        assert gc.isenabled() == on
 
 
 def test_training_shows_seeds_medians_and_the_bound():
