@@ -1,5 +1,6 @@
 """The figures of a session: what its record names, read from the store that has it."""
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -125,6 +126,8 @@ def _training(taken: Sequence[Taken], record: Json, task: str, series: str, quan
     rows = {runs.algorithm: runs.rows(series) for runs in taken if all(series in numbers for numbers in runs.series)}
     if not rows:
         raise KeyError(series)
+    if "ε" in quantity and len(ranges := _ranges(record, task)) == 1:
+        quantity = quantity.replace("ε", ranges.pop())
     return training(rows, quantity, bound=_bounds(record, task, rows, BOUNDED[series]), log=log)
 
 
@@ -145,6 +148,13 @@ BOUNDED = {
     "ratio/exceedance/training": "share of ratios off .*",
 }
 """How records name these series (`rlclaims.judging.runs`), as patterns."""
+
+
+def _ranges(record: Json, task: str) -> set[str]:
+    """What claims on a task take for ε where they count ratios, as they write it."""
+    of_task = [claim["evidence"] for claim in record["claims"] if task in {runs["task"] for runs in claim["runs"]}]
+    told = json.dumps(of_task, ensure_ascii=False)  # however its parts are joined
+    return set(re.findall(r"share of ratios off 1±([\d.e-]+)", told))
 
 
 def _bounds(record: Json, task: str, algorithms: Iterable[str], quantity: str) -> dict[str, float]:

@@ -237,6 +237,8 @@ def test_lines_are_those_that_claims_hold_measures_against(stored):
     assert "Dashed lines are at 1.2 (PPO)" in drawn["largest-ratio"].caption
     assert "Dashed lines are at 0.5 (PPO)" in drawn["exceedance"].caption
     assert "ashed" not in drawn["kl"].caption
+    assert drawn["exceedance"].caption.startswith("Share of ratios off 1±0.2 of")  # which is claimed of
+    assert "1±ε" in illustrations(record(told[0], tasks=["InvertedPendulum-v5"]), store.root)["exceedance"].caption
 
 
 def studied(store, kind, series):
