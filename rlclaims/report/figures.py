@@ -7,102 +7,29 @@ They take plain arrays, so that they draw what anybody has measured. Axes are le
 iterations, N places along something.
 """
 
-import csv
-import io
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
 
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from rlclaims.report.drawn import (
+    COLOURS,
+    INK,
+    LOOKS,
+    MARKERS,
+    MULTIPLES,
+    Drawn,
+    Plain,
+    lay_out,
+    logarithmic,
+    side_by_side,
+    styled,
+)
 
 Floats = npt.NDArray[np.floating]
-
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""Okabe and Ito's, which people see who see colours in different ways."""
-LOOKS = ("-", (0, (6, 2)), (0, (4, 1, 1, 1)), (0, (1, 1)))
-"""Of lines, so that colour alone tells none from another."""
-MARKERS = ("o", "s", "^", "D")
-INK = "#010203"
-"""Of lines and letters: on the page, whatever its ink is."""
-MULTIPLES = "multiple of the update"
-STYLE = {
-    "text.parse_math": False,  # names are names
-    "svg.fonttype": "none",
-    "pdf.fonttype": 42,
-    "font.size": 9,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.titlesize": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "legend.frameon": False,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "svg.hashsalt": "rlclaims",  # the same figure is the same file
-}
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """A figure and its data."""
-
-    figure: Figure
-    caption: str
-    """What is seen, in words."""
-    columns: Mapping[str, Sequence[object]]
-    """What is drawn, all of one length."""
-    title: str = ""
-    """Its heading where it is shown with others."""
-
-    def svg(self, prefix: str = "") -> str:
-        """For a page: without a prolog, in the page's ink, and with ids that begin as no other figure's do."""
-        with _styled():
-            file = io.StringIO()
-            self._laid_out().savefig(file, format="svg", metadata={"Date": None, "Creator": None})
-        text = file.getvalue()
-        text = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{prefix}", text[text.index("<svg") :])
-        return text.replace(INK, "currentColor")
-
-    def csv(self) -> str:
-        """Its data, one row a line."""
-        file = io.StringIO()
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(self.columns)
-        writer.writerows(zip(*self.columns.values(), strict=True))
-        return file.getvalue()
-
-    def save(self, folder: Path, name: str) -> list[Path]:
-        """Write NAME.svg, NAME.pdf and NAME.csv into a folder, and tell where.
-
-        Raises:
-            OSError: they cannot be written.
-        """
-        folder.mkdir(parents=True, exist_ok=True)
-        paths = [folder / f"{name}.{ending}" for ending in ("svg", "pdf", "csv")]
-        with _styled():
-            for path, undated in zip(paths, ("Date", "CreationDate"), strict=False):
-                metadata = {undated: None, "Creator": None}
-                self._laid_out().savefig(path, metadata=metadata, facecolor="white")
-        paths[2].write_text(self.csv(), encoding="utf-8")
-        return paths
-
-    def _laid_out(self) -> Figure:
-        """The figure, once laid out: for each file anew, matplotlib would spend more on it than on drawing."""
-        if (layout := self.figure.get_layout_engine()) is not None:
-            layout.execute(self.figure)
-            self.figure.set_layout_engine(None)
-        return self.figure
 
 
 def training(
@@ -123,8 +50,8 @@ def training(
         log: whether the axis is logarithmic.
     """
     bounds = bound if isinstance(bound, Mapping) else {} if bound is None else dict.fromkeys(rows, bound)
-    with _styled():
-        figure, axes = _axes(rows)
+    with styled():
+        figure, axes = side_by_side(rows)
         for ax, (name, values_SK), colour in zip(axes, rows.items(), _colours(rows), strict=True):
             x_K = 1 + every * np.arange(values_SK.shape[1])
             ax.plot(x_K, values_SK.T, color=colour, alpha=0.3, linewidth=0.7)
@@ -133,10 +60,11 @@ def training(
                 ax.axhline(bounds[name], color=INK, linestyle=(0, (4, 3)), linewidth=1)
             ax.set(title=name, xlabel="update")
             if log:
-                _logarithmic(ax, "y")
+                logarithmic(ax, "y")
         axes[0].set_ylabel(quantity)
-    at = ", ".join(f"{b:g} ({name})" for name, b in bounds.items() if name in rows)
-    line = f" Dashed lines are at {at}." if at else ""
+        lay_out(figure)
+    at = ", ".join(f"{bounds[name]:g} ({name})" for name in rows if name in bounds)
+    line = f" Dashed lines are at {at}, what it is held against." if at else ""
     seeds = ", ".join(f"{name} {len(values)}" for name, values in rows.items())
     said = f"{quantity[:1].upper()}{quantity[1:]} of each update of a training"
     caption = f"{said}: thin lines are seeds ({seeds}), bold ones their median.{line}"
@@ -150,8 +78,8 @@ def along_step(x_N: Sequence[float], curves: Mapping[str, Mapping[str, Floats]])
         x_N: how much of the step.
         curves: by time of training, by name, changes (S, N) as parts of the return.
     """
-    with _styled():
-        figure, axes = _axes(curves, alike=False)
+    with styled():
+        figure, axes = side_by_side(curves, alike=False)
         names = list(dict.fromkeys(name for by_name in curves.values() for name in by_name))
         for ax, (when, by_name) in zip(axes, curves.items(), strict=True):
             for name, values_SN in by_name.items():
@@ -164,9 +92,9 @@ def along_step(x_N: Sequence[float], curves: Mapping[str, Mapping[str, Floats]])
             ax.axvline(1, color=INK, linewidth=0.6, linestyle=(0, (4, 3)))
             ax.set(title=when, xlabel=MULTIPLES)
         axes[0].set_ylabel("change, as a part of the return")
-        figure.set_layout_engine("tight", rect=(0, 0, 1, 0.92))
         handles = {str(line.get_label()): line for ax in axes for line in ax.lines if line.get_label() in names}
         figure.legend(list(handles.values()), list(handles), loc="upper center", ncols=len(names))
+        lay_out(figure, above=0.08)
     columns: dict[str, list[object]] = {name: [] for name in ("when", "curve", "run", "steps", "change")}
     for when, by_name in curves.items():
         for name, values_SN in by_name.items():
@@ -176,29 +104,37 @@ def along_step(x_N: Sequence[float], curves: Mapping[str, Mapping[str, Floats]])
     return Drawn(
         figure,
         "How the return changes along the update that was made, 1 being all of it (dashed), and what its surrogate "
-        "promises: medians over seeds, and their middle half.",
+        f"promises: medians over {_seeds(*curves.values())}, and their middle half. Each time has a scale of its own.",
         columns,
     )
 
 
-def plane(along_X: Sequence[float], across_Y: Sequence[float], heights: Mapping[str, Mapping[str, Floats]]) -> Drawn:
+def plane(
+    along_X: Sequence[float],
+    across_Y: Sequence[float],
+    heights: Mapping[str, Mapping[str, Floats]],
+    *,
+    episodes: int | None = None,
+) -> Drawn:
     """Returns and surrogates on a plane through a policy, as contours side by side.
 
     Args:
         along_X: multiples of the update.
         across_Y: multiples of its length, in a random direction.
         heights: by row, and in it by column, heights (Y, X); rows are times of training, say.
+        episodes: how many a return is the mean of.
     """
     columns: dict[str, list[object]] = {name: [] for name in ("when", "surface", "along", "across", "height")}
     names = list(next(iter(heights.values())))
-    with _styled():
-        figure = Figure(figsize=(3.6 * len(names), 2.7 * len(heights)), layout="tight")
+    with styled():
+        figure = Figure(figsize=(3.6 * len(names), 2.7 * len(heights)))
         axes = figure.subplots(len(heights), len(names), sharex=True, sharey=True, squeeze=False)
         for row, (when, by_name) in zip(axes, heights.items(), strict=True):
             for ax, (name, height_YX) in zip(row, by_name.items(), strict=True):
                 filled = ax.contourf(along_X, across_Y, height_YX, levels=12, cmap="viridis")
                 figure.colorbar(filled, ax=ax)
-                ax.plot([0, 1], [0, 0], color="white", marker="o", markersize=3, linewidth=1.2)
+                for colour, more in (("black", 1.4), ("white", 0)):  # an edge, as the brightest heights are near white
+                    ax.plot([0, 1], [0, 0], color=colour, marker="o", markersize=3 + more, linewidth=1.2 + more)
                 ax.set(title=f"{name}, {when}")
                 for y, height_X in zip(across_Y, height_YX, strict=True):
                     for x, height in zip(along_X, height_X, strict=True):
@@ -206,11 +142,22 @@ def plane(along_X: Sequence[float], across_Y: Sequence[float], heights: Mapping[
             row[0].set_ylabel("random direction")
         for ax in axes[-1]:
             ax.set_xlabel(MULTIPLES)
+        lay_out(figure)
     return Drawn(
         figure,
-        "Around the policy before an update, of one run, both in units of return; the white line is the update.",
+        "Around the policy before an update, of one run, both in units of return; the white line is the update. "
+        + between(along_X, across_Y, episodes),
         columns,
     )
+
+
+def between(along_X: Sequence[float], across_Y: Sequence[float], episodes: int | None) -> str:
+    """What contours of a plane rest on, in words."""
+    grid = f"Contours lie between {len(along_X)} by {len(across_Y)} points"
+    noise = (
+        "" if episodes is None else f", whose returns are means of {episodes} episodes, so that chance roughens them"
+    )
+    return f"{grid}{noise}. Each picture has a scale of its own."
 
 
 def agreement(pairs_N: Sequence[float], curves: Mapping[str, Floats], *, batch: int | None = None) -> Drawn:
@@ -221,23 +168,26 @@ def agreement(pairs_N: Sequence[float], curves: Mapping[str, Floats], *, batch: 
         curves: by name, mean cosines (S, N).
         batch: the algorithm's own number of pairs, marked.
     """
-    with _styled():
-        figure, (ax,) = _axes({"": None})
+    with styled():
+        figure, (ax,) = side_by_side({"": None})
         for i, (name, cosine_SN) in enumerate(curves.items()):
             colour, look = COLOURS[i % len(COLOURS)], LOOKS[i % len(LOOKS)]
             ax.plot(pairs_N, cosine_SN.T, color=colour, alpha=0.2, linewidth=0.7)
             ax.plot(pairs_N, np.median(cosine_SN, axis=0), color=colour, linestyle=look, label=name, linewidth=1.8)
         _batch(ax, batch)
-        _logarithmic(ax, "x")
+        logarithmic(ax, "x")
         ax.set(ylim=(0, 1), xlabel="state-action pairs of an estimate", ylabel="cosine of two estimates")
         ax.legend(loc="lower right")
+        lay_out(figure)
     columns: dict[str, list[object]] = {name: [] for name in ("curve", "run", "pairs", "cosine")}
     for name, cosine_SN in curves.items():
         for seed, cosine_N in enumerate(cosine_SN):
             for pairs, cosine in zip(pairs_N, cosine_N, strict=True):
                 _append(columns, name, seed, pairs, float(cosine))
     said = "How far two estimates of the policy's gradient point the same way, 1 being wholly"
-    return Drawn(figure, f"{said}: thin lines are seeds, bold ones their medians.{_own(batch)}", columns)
+    by = "by the gradient's length and the noise of one pair, both estimated, and not tried at each number of pairs"
+    lines = f"thin lines are {_seeds(curves)}, bold ones their medians"
+    return Drawn(figure, f"{said}, {by}: {lines}.{_own(batch)}", columns)
 
 
 def n_star(
@@ -270,8 +220,8 @@ def n_star(
 
     columns: dict[str, list[object]] = {name: [] for name in ("curve", "run", "pairs", "chance", "n_star")}
     told = []
-    with _styled():
-        figure, (ax,) = _axes({"": None})
+    with styled():
+        figure, (ax,) = side_by_side({"": None})
         for i, (name, (square_S, variance_S)) in enumerate(curves.items()):
             colour, look = COLOURS[i % len(COLOURS)], LOOKS[i % len(LOOKS)]
             mean = float(square_S.mean()), float(variance_S.mean())
@@ -293,12 +243,14 @@ def n_star(
                     _append(columns, name, run, pairs, float(chance), needed)
         ax.axhline(certainty, color=INK, linewidth=0.6)
         _batch(ax, batch)
-        _logarithmic(ax, "x")
+        logarithmic(ax, "x")
         ax.set(ylim=(0.5, 1.01), xlabel="state-action pairs of each policy", ylabel="chance of the right order")
         ax.legend(loc="lower right")
+        lay_out(figure)
     caption = (
-        f"How likely the returns of so many pairs of each put {of} in their true order. Thin lines are seeds, bold "
-        f"ones by the means over seeds; dots are N*, the pairs that take it to {certainty:g} ({'; '.join(told)})."
+        f"How likely the returns of so many pairs of each put {of} in their true order, if their noise is normal. Thin "
+        f"lines are {_seeds({name: square_S for name, (square_S, _) in curves.items()})}, bold ones by the means over "
+        f"them; dots are N*, the pairs that take it to {certainty:g} ({'; '.join(told)})."
         f"{_own(batch)}"
     )
     return Drawn(figure, caption, columns)
@@ -316,8 +268,8 @@ def effects(rows: Mapping[str, Floats], quantity: str, *, none: float, log: bool
     from scipy import stats
 
     columns: dict[str, list[object]] = {name: [] for name in ("switched", "run", "effect")}
-    with _styled():
-        figure = Figure(figsize=(6.2, 0.7 + 0.32 * len(rows)), layout="tight")
+    with styled():
+        figure = Figure(figsize=(6.2, 0.7 + 0.32 * len(rows)))
         ax = figure.subplots()
         for y, (name, values_S) in enumerate(rows.items()):
             x_S = np.log(values_S) if log else values_S
@@ -331,43 +283,18 @@ def effects(rows: Mapping[str, Floats], quantity: str, *, none: float, log: bool
         ax.axvline(none, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
         ax.set(yticks=range(len(rows)), yticklabels=list(rows), xlabel=quantity)
         if log:
-            _logarithmic(ax, "x")
+            logarithmic(ax, "x")
+            left, right = ax.get_xlim()
+            if right / left > 5:  # below, all ticks are labelled; above, only powers of ten
+                ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                ax.xaxis.set_major_formatter(Plain(minor_thresholds=(4, 4)))
+                ax.xaxis.set_minor_formatter(NullFormatter())
         ax.invert_yaxis()
+        lay_out(figure)
     said = f"{quantity[:1].upper()}{quantity[1:]}, with each of these switched"
-    return Drawn(figure, f"{said}: dots are seeds, bars 95% intervals of their mean.", columns)
-
-
-@contextmanager
-def _styled() -> Iterator[None]:
-    with mpl.rc_context(STYLE):  # type: ignore[arg-type]  # its keys are known to matplotlib alone
-        yield
-
-
-def _axes(of: Mapping[str, object], *, alike: bool = True) -> tuple[Figure, list[Axes]]:
-    """A figure with as many axes beside each other, alike upwards or not."""
-    n = max(1, len(of))
-    figure = Figure(figsize=(4.2 if n == 1 else min(2.6 * n, 10.5), 2.8), layout="tight")
-    axes = figure.subplots(1, n, sharey=alike, squeeze=False)
-    return figure, list(axes[0])
-
-
-def _logarithmic(ax: Axes, which: Literal["x", "y"]) -> None:
-    """Give an axis a logarithmic scale, with plain numbers."""
-    axis = ax.xaxis if which == "x" else ax.yaxis
-    ax.set(**{f"{which}scale": "log"})
-    axis.set_major_formatter(_Plain())
-    axis.set_minor_formatter(_Plain(labelOnlyBase=False, minor_thresholds=(1, 0.4)))
-
-
-class _Plain(LogFormatter):
-    """Matplotlib's choice of what is labelled, as 0.01, 100, 10k, 1M."""
-
-    def __call__(self, x: float, pos: int | None = None) -> str:
-        if not super().__call__(x, pos):
-            return ""
-        if abs(x) >= 1e4:
-            return f"{x / 1e6:g}M" if abs(x) >= 1e6 else f"{x / 1e3:g}k"
-        return f"{x:g}"
+    mean_of = "geometric mean" if log else "mean"
+    bars = f"bars 95% intervals of their {mean_of} by t, each for itself"
+    return Drawn(figure, f"{said}: dots are {_seeds(rows)}, {bars}.", columns)
 
 
 def _batch(ax: Axes, batch: int | None) -> None:
@@ -378,6 +305,12 @@ def _batch(ax: Axes, batch: int | None) -> None:
 
 def _own(batch: int | None) -> str:
     return "" if batch is None else f" The dashed line is the algorithm's own number of pairs, {batch:,}."
+
+
+def _seeds(*curves: Mapping[str, Floats]) -> str:
+    """How many seeds these have, in words."""
+    found = sorted({len(values_S) for by_name in curves for values_S in by_name.values()})
+    return f"{' or '.join(map(str, found))} seeds"
 
 
 def _colours(of: Mapping[str, object]) -> list[str]:

@@ -1,26 +1,30 @@
 """The figures of a session: what its record names, read from the store that has it."""
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from rlclaims.agents.ppo import PPO
 from rlclaims.checkpoints import checkpoint_iterations
 from rlclaims.finished import planes
 from rlclaims.finished.landscapes import ALONG
 from rlclaims.finished.run import GROUPS
 from rlclaims.judging.landscapes import step_to_random
-from rlclaims.report.figures import Drawn, Floats, agreement, along_step, effects, n_star, plane, training
+from rlclaims.report.drawn import Drawn
+from rlclaims.report.figures import Floats, agreement, along_step, between, effects, n_star, plane, training
 from rlclaims.report.page.write import Surface
 from rlclaims.report.record import Json
 from rlclaims.study.store import UNREADABLE, read_measured
 from rlclaims.study.studies import study_files
 from rlclaims.training import HELD_OUT_EVERY
-from rlclaims.twin_updates import MECHANISMS
+from rlclaims.twin_updates import MECHANISMS, levels
 
 PAIRS = np.logspace(1, 7, 61)
 """Numbers of pairs that curves are drawn over."""
@@ -43,6 +47,8 @@ class Taken:
     """Of a batch; None where an older record does not say."""
     series: Sequence[Mapping[str, Sequence[float]]]
     """Of each run that did not fail."""
+    settings: Mapping[str, Any] | None = None
+    """Of the algorithm; None where an older record does not say."""
 
     def rows(self, name: str) -> Floats:
         """A series of each run, as (S, K)."""
@@ -120,6 +126,8 @@ def _training(taken: Sequence[Taken], record: Json, task: str, series: str, quan
     rows = {runs.algorithm: runs.rows(series) for runs in taken if all(series in numbers for numbers in runs.series)}
     if not rows:
         raise KeyError(series)
+    if "ε" in quantity and len(ranges := _ranges(record, task)) == 1:
+        quantity = quantity.replace("ε", ranges.pop())
     return training(rows, quantity, bound=_bounds(record, task, rows, BOUNDED[series]), log=log)
 
 
@@ -140,6 +148,13 @@ BOUNDED = {
     "ratio/exceedance/training": "share of ratios off .*",
 }
 """How records name these series (`rlclaims.judging.runs`), as patterns."""
+
+
+def _ranges(record: Json, task: str) -> set[str]:
+    """What claims on a task take for ε where they count ratios, as they write it."""
+    of_task = [claim["evidence"] for claim in record["claims"] if task in {runs["task"] for runs in claim["runs"]}]
+    told = json.dumps(of_task, ensure_ascii=False)  # however its parts are joined
+    return set(re.findall(r"share of ratios off 1±([\d.e-]+)", told))
 
 
 def _bounds(record: Json, task: str, algorithms: Iterable[str], quantity: str) -> dict[str, float]:
@@ -192,7 +207,7 @@ def _n_star(runs: Taken) -> Drawn:
 
 
 def _planes(runs: Taken) -> Drawn:
-    return plane(planes.ALONG, planes.ACROSS, _heights(runs, 0))
+    return plane(planes.ALONG, planes.ACROSS, _heights(runs, 0), episodes=planes.EPISODES)
 
 
 def _planes_of_runs(runs: Taken) -> Drawn:
@@ -201,7 +216,10 @@ def _planes_of_runs(runs: Taken) -> Drawn:
         raise ValueError("the runs of a grid")
     when = list(by_run[0])[-1]
     drawn = plane(planes.ALONG, planes.ACROSS, {f"run {i}": of[when] for i, of in enumerate(by_run, start=1)})
-    caption = f"The same of {len(by_run)} runs, each around its own policy before {when}: what differs is the seed."
+    caption = (
+        f"The same of {len(by_run)} runs, each around its own policy before {when}: what differs is the seed. "
+        f"{between(planes.ALONG, planes.ACROSS, planes.EPISODES)}"
+    )
     return replace(drawn, caption=caption)
 
 
@@ -231,8 +249,21 @@ def _mechanisms(runs: Taken) -> Drawn:
         return np.asarray(np.log(runs.rows(f"{twin}/kl_old_new/mean/held_out")).mean(1))
 
     as_it_is = mean_log("none")
-    rows = {name.replace("_", " "): np.exp(mean_log(name) - as_it_is) for name in MECHANISMS}
+    told = _switched(runs.settings)
+    rows = {name.replace("_", " ") + told.get(name, ""): np.exp(mean_log(name) - as_it_is) for name in MECHANISMS}
     return effects(rows, f"factor on the mean KL of an update of {runs.algorithm}", none=1.0, log=True)
+
+
+def _switched(settings: Mapping[str, Any] | None) -> dict[str, str]:
+    """From what to what each mechanism is switched, in words; nothing where a record does not say."""
+    if settings is None:
+        return {}
+    kept: dict[str, Any] = {name: tuple(x) if isinstance(x, list) else x for name, x in settings.items()}
+    try:
+        algorithm = PPO(**kept)
+    except TypeError:  # no settings of today's
+        return {}
+    return {name: f": {one} \u2192 {other}" for name, (one, other) in levels(algorithm).items()}
 
 
 FIGURES: Sequence[tuple[str, str, str, Callable[[Taken], Drawn]]] = (
@@ -262,7 +293,7 @@ def _taken(record: Json, store: Path, task: str, kind: str, of: str) -> list[Tak
             name, iterations = runs["algorithm"], runs["iterations"]
             name = f"{name} ({runs['fixture']})" if name in named else name
             steps = runs["steps"] // iterations if "steps" in runs else None
-            named[name] = Taken(name, task, iterations, steps, series)
+            named[name] = Taken(name, task, iterations, steps, series, runs.get("settings"))
     return sorted(named.values(), key=lambda taken: -taken.iterations)
 
 

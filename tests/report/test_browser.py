@@ -178,6 +178,8 @@ def test_surfaces_turn(opened):
     page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 3, steps=5)
     page.mouse.up()
     assert page.evaluate(eye) != before
+    # A drag ends somewhere: from where x cannot stay as it is while it is turned.
+    page.evaluate("Plotly.relayout('drawn', {'scene.camera.eye': {x: 1.6, y: 1.6, z: 1.1}})")
     page.focus("#drawn")
     for key, change in (("ArrowLeft", "about"), ("ArrowUp", "up")):
         eye_before = page.evaluate(f"JSON.parse({eye})")

@@ -1,9 +1,11 @@
 """Figures: what they draw is what they were given, whatever its names are."""
 
 import csv
+import gc
 import io
 import json
 import xml.etree.ElementTree as ET
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -11,6 +13,8 @@ from records import claim, evidence, record
 from scipy import stats
 
 from rlclaims.agents.ppo import PPO
+from rlclaims.finished import planes
+from rlclaims.report import drawn as drawing
 from rlclaims.report import figures
 from rlclaims.report.illustrate import illustrations, surfaces
 from rlclaims.report.page.write import page
@@ -18,6 +22,7 @@ from rlclaims.study.digest import run_digest
 from rlclaims.study.files import json_content
 from rlclaims.study.spec import RunSpec
 from rlclaims.study.store import Store
+from rlclaims.twin_updates import MECHANISMS
 
 ROWS = {
     "one": np.array([[1.0, 2.0, 4.0], [3.0, 2.0, 1.0]]),
@@ -57,9 +62,18 @@ def test_on_a_page_its_ink_is_the_pages_and_its_ids_are_its_own(name):
     svg = ALL[name]().svg("first-")
     ids = [element.get("id") for element in ET.fromstring(svg).iter() if element.get("id")]
     assert ids and all(each.startswith("first-") for each in ids)
-    assert "currentColor" in svg and figures.INK not in svg
+    assert "currentColor" in svg and drawing.INK not in svg
     if name != "effects":
         assert "<b>" not in svg and "$two$ &amp; &lt;b&gt;" in svg  # as text, and no formula
+
+
+def test_drawing_leaves_the_collector_as_it_was():
+    for turn, on in ((gc.disable, False), (gc.enable, True)):
+        turn()
+        ALL["effects"]().svg()
+        with pytest.raises(ValueError, match="between 1/2 and 1"):
+            figures.n_star([10], {"a": (np.ones(2), np.ones(2))}, certainty=0.5)
+        assert gc.isenabled() == on
 
 
 def test_training_shows_seeds_medians_and_the_bound():
@@ -72,7 +86,8 @@ def test_training_shows_seeds_medians_and_the_bound():
     rows = table(drawn)
     assert [row["update"] for row in rows[:3]] == ["1", "11", "21"]
     assert [float(row["value"]) for row in rows if row["algorithm"] == "one" and row["run"] == "1"] == [3, 2, 1]
-    assert len(rows) == 12 and "one 2" in drawn.caption and "2.5 (one)" in drawn.caption
+    assert len(rows) == 12 and "one 2" in drawn.caption
+    assert "at 2.5 (one), 2.5 ($two$ & <b>), what it is held against" in drawn.caption  # in the order of the pictures
 
 
 def test_an_effects_interval_is_a_t_interval():
@@ -81,6 +96,19 @@ def test_an_effects_interval_is_a_t_interval():
     (bar,) = (line for line in drawn.figure.axes[0].lines if line.get_linewidth() == 1.8)
     theirs = np.exp(stats.ttest_1samp(np.log(x), 0).confidence_interval(0.95))
     assert bar.get_xdata() == pytest.approx(theirs)
+    assert "dots are 4 seeds" in drawn.caption and "geometric mean by t, each for itself" in drawn.caption
+
+
+@pytest.mark.parametrize("factors", [(0.02, 0.06), (0.2, 60), (0.3, 0.8), (0.9, 1.3)])
+def test_an_axis_of_factors_is_labelled_at_both_of_its_sides(factors):
+    drawn = figures.effects({"a": np.array([factors[0]] * 3), "b": np.array([factors[1]] * 3)}, "a factor", none=1.0,
+                            log=True)  # fmt: skip
+    (ax,) = drawn.figure.axes
+    low, high = ax.get_xlim()
+    labels = [tick.get_text() for tick in (*ax.get_xticklabels(), *ax.get_xticklabels(minor=True))]
+    shown = [float(text) for text in labels if text and low <= float(text) <= high]
+    assert len(shown) == len(set(shown)) >= 2
+    assert min(shown) <= max(low * 2.5, min(factors) * 1.2) and max(shown) >= high / 2.5
 
 
 def test_a_plane_is_drawn_to_its_axes():
@@ -93,6 +121,9 @@ def test_a_plane_is_drawn_to_its_axes():
         ("0", "1", 3.0),
     ]
     assert len(rows) == 12 and {r["surface"] for r in rows} == set(ROWS)
+    assert "between 3 by 2 points. Each" in drawn.caption
+    noisy = figures.plane([0, 1, 2], [0, 1], {"late": ROWS}, episodes=7)
+    assert "means of 7 episodes, so that chance" in noisy.caption
     titles = [ax.get_title() for ax in drawn.figure.axes if ax.get_title()]
     assert titles == ["one, late", "$two$ & <b>, late"]
 
@@ -206,6 +237,8 @@ def test_lines_are_those_that_claims_hold_measures_against(stored):
     assert "Dashed lines are at 1.2 (PPO)" in drawn["largest-ratio"].caption
     assert "Dashed lines are at 0.5 (PPO)" in drawn["exceedance"].caption
     assert "ashed" not in drawn["kl"].caption
+    assert drawn["exceedance"].caption.startswith("Share of ratios off 1±0.2 of")  # which is claimed of
+    assert "1±ε" in illustrations(record(told[0], tasks=["InvertedPendulum-v5"]), store.root)["exceedance"].caption
 
 
 def studied(store, kind, series):
@@ -263,12 +296,37 @@ def test_planes_of_several_runs_stand_side_by_side_and_turn(stored):
     firsts = {(row["when"], row["surface"]): float(row["height"]) for row in reversed(rows)}
     assert {when: height for (when, _), height in firsts.items()} == {"run 1": 0.0, "run 2": 1.0}
     assert "2 runs" in drawn["landscape-by-run-ppo"].caption
+    for name in drawn:  # what a claim would take many episodes for
+        assert f"9 by 9 points, whose returns are means of {planes.EPISODES} episodes" in drawn[name].caption
     turning = surfaces(made, store.root)
     assert len(turning) == 2 * len({s.title for s in turning if "run 1," in s.title}) > 0
     assert len({s.title for s in turning}) == len(turning)
 
 
 PLANES = ("return", "promise")
+
+
+def twin_series(seed):
+    """Logarithms of the mean KL whose means are 0 as it is and 1 + seed with a mechanism switched."""
+    names = ("none", *MECHANISMS)
+    return {f"{n}/kl_old_new/mean/held_out": [np.exp((n != "none") * (1 + seed))] * 2 for n in names}
+
+
+def test_what_is_switched_is_told_from_what_to_what(stored):
+    store, digests = stored
+    studied(store, "twins", twin_series)
+    told, older = claim("a/b"), claim("a/b")
+    told["runs"][0] |= {"kind": "twin updates", "digests": digests, "task": "InvertedPendulum-v5"}
+    older["runs"][0] |= told["runs"][0]
+    told["runs"][0]["settings"] = json.loads(json.dumps(asdict(PPO(steps=64, learning_rate=0.004, epochs=6))))
+    rows, without = (
+        table(illustrations(record(of, tasks=["InvertedPendulum-v5"]), store.root)["mechanisms-ppo"])
+        for of in (told, older)
+    )
+    assert [float(row["effect"]) for row in rows[:2]] == pytest.approx([np.e, np.e**2])
+    names = {row["switched"] for row in rows}
+    assert {"learning rate: 0.004 → 0.002", "epochs: 6 → 3", "clip: on → off"} <= names
+    assert {row["switched"] for row in without} == {name.replace("_", " ") for name in MECHANISMS}
 
 
 def test_a_name_of_any_length_makes_a_name_for_files(stored):

@@ -144,6 +144,29 @@ def test_a_picture_is_to_scale():
     assert len(drawn.ticks) >= 3
 
 
+def test_ticks_that_are_close_are_told_apart():
+    near = [123456.0 + i for i in range(6)]
+    drawn = picture(
+        evidence(values=[near], estimate=near[2], lower=near[1], upper=near[4], region_ends=[None, near[5]])
+    )
+    low, high = near[0] - 0.4, near[5] + 0.4
+    assert len({tick.label for tick in drawn.ticks}) == len(drawn.ticks) >= 3
+    for tick in drawn.ticks:
+        assert tick.x == pytest.approx(place(float(tick.label), low, high), abs=0.06)
+
+
+def test_a_p_value_says_what_it_is_of():
+    told = page(record(claim("a/b"), claim("a/c", "refuted")))
+    assert "0.001, one-sided, under its not being so; 0.05 or less supports it" in told
+    assert "0.001, one-sided, under its being so; 0.05 or less refutes it" in told
+
+
+def test_a_theorem_in_error_says_so():
+    told = [Elements(page(record(theorem("a/b", verdict, examples=None)))).of("details") for verdict in VERDICTS]
+    assert ["so there is no verdict" in one["text"] for (one,) in told] == [True, False]
+
+
+VERDICTS = ("error", "supported")
 EVERY = [1.0, 1.2, 1.4, 1.6, 1.8, 2.0]
 
 

@@ -81,7 +81,7 @@ def picture(evidence: Json) -> Picture | None:
             for i, (value, label, later) in enumerate(seeds)
             if value > 0 or not log
         ),
-        ticks=tuple(Tick(scale(x), f"{x:.4g}") for x in scale.ticks),
+        ticks=tuple(map(Tick, map(scale, scale.ticks), _labels(scale.ticks))),
         words=_words(evidence),
     )
 
@@ -115,6 +115,15 @@ class _Scale:
             subs = (1.0,) if high > 1000 * low else (1.0, 2.0, 5.0)
             found = LogLocator(subs=subs, numticks=TICKS).tick_values(low, high)
         return [float(x) for x in np.asarray(found) if low <= x <= high]
+
+
+def _labels(ticks: Sequence[float]) -> list[str]:
+    """Numbers as short as they can be told apart."""
+    for digits in range(4, 17):
+        labels = [f"{x:.{digits}g}" for x in ticks]
+        if len(set(labels)) == len(labels):
+            break
+    return labels
 
 
 def _seeds(evidence: Json) -> list[tuple[float, str, bool]]:

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from rlclaims.judging.claim import SEED_POST
-from rlclaims.report.figures import Drawn
+from rlclaims.report.drawn import Drawn
 from rlclaims.report.page.picture import MARGIN, WIDTH, Picture, picture
 from rlclaims.report.record import Json, State, is_theorem, session_options, state
 

@@ -76,11 +76,14 @@ function drawSurface() {
   }
   const chosen = JSON.parse(document.getElementById("heights").textContent)[document.getElementById("surface").value];
   const ink = getComputedStyle(document.body).color;
+  const far = Math.max(1, 560 / document.getElementById("drawn").clientWidth); // so that titles of axes are seen
   const axis = (title) => ({ title: { text: title }, color: ink });
   window.Plotly.newPlot("drawn", [{
     type: "surface", x: chosen.along, y: chosen.across, z: chosen.height, colorscale: "Viridis",
+    colorbar: { thickness: 12, len: 0.7, xpad: 4 },
   }], {
     scene: {
+      camera: { eye: { x: 1.6 * far, y: 1.6 * far, z: 1.1 * far }, center: { x: 0, y: 0, z: -0.2 } },
       xaxis: axis("multiple of the update"), yaxis: axis("random direction"),
       zaxis: axis(chosen.title.slice(chosen.title.lastIndexOf(": ") + 2)),
     },
