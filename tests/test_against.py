@@ -64,3 +64,23 @@ def test_seeds_without_a_value_say_nothing_and_equal_ones_as_much_as_can_be():
     assert evidence_against(all_of(sample([*X, np.nan]) <= 0.7, sample([*X, 1]) <= 2)) is None
     assert evidence_against(sample([2.0] * 8) <= 1) == pytest.approx(float(evidence_of_t(1e12, 8)))
     assert evidence_against(sample([2.0] * 8) <= 3) == pytest.approx(float(evidence_of_t(-1e12, 8)))
+
+
+def test_a_thing_compared_with_itself_says_nothing_against_its_being_no_larger():
+    """All differences are 0, so that neither side of the bound is spoken against, also where rounding moved a mean."""
+    on_the_bound = pytest.approx(float(evidence_of_t(0.0, 8)))
+    assert float(evidence_of_t(0.0, 8)) < 1
+    assert evidence_against(sample(X) <= sample(X)) == on_the_bound
+    assert evidence_against(sample(X) >= sample(X)) == on_the_bound
+    assert evidence_against(sample(X**2) / sample(X**2) <= 1) == on_the_bound
+    for third in (0.1 + 0.2, 0.3):
+        assert evidence_against(sample([third] * 8) <= 0.3) == on_the_bound
+        assert evidence_against(sample([third] * 8) >= 0.3) == on_the_bound
+
+
+def test_of_equal_seeds_other_methods_say_nothing():
+    ones, later = sample([1.0] * 8), sample([1.0] * 8, 100)
+    assert evidence_against(ones <= later) is None
+    assert evidence_against(ones.by("bootstrap-t") <= 1) is None
+    assert evidence_against((sample(X) - sample(X)).wrong_order(seeds=3) > 0.05) is None
+    assert evidence_against(ones.median <= 1) is not None

@@ -132,3 +132,45 @@ def test_what_would_learn_by_its_bases_learn_instead_is_refused_where_it_is_writ
         class Reversed(PPO, SingleSeed):
             def learn_one(self, agent, rollout):
                 raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "sentence"),
+    [
+        (lambda _: None, TypeError, r"^Forgets\.learn_one gives back the Batch that it learned from, not None: end it"),
+        (
+            lambda r: Batch(r.observation_STO[0], r.action_STA[0], r.reward_ST[0]),
+            ValueError,
+            r"^Forgets\.learn_one gives back a Batch of one row, .* not of shapes \(8, 4\), \(8, 1\), \(8,\)\.$",
+        ),
+        (
+            lambda r: Batch(r.observation_STO, r.action_STA, r.reward_ST[:, 1:]),
+            ValueError,
+            r"not of shapes \(1, 8, 4\), \(1, 8, 1\), \(1, 7\)\.$",
+        ),
+    ],
+)
+def test_an_update_that_does_not_give_back_what_it_learned_from_is_told_to(given, error, sentence):
+    @dataclass(frozen=True)
+    class Forgets(SingleSeed, Algorithm):
+        def learn_one(self, agent, rollout):
+            return given(rollout)
+
+    with pytest.raises(error, match=sentence):
+        Cohort(task_named("InvertedPendulum-v5"), [Group(Forgets(steps=8, minibatches=1), (0, 1))], 1).train()
+
+
+def test_an_objective_that_mixes_seeds_is_refused():
+    @dataclass(frozen=True)
+    class Standardised(PPO):
+        over: tuple = ()
+
+        def policy_loss(self, ratio_SB, advantage_SB):
+            mean = advantage_SB.mean(*self.over, keepdim=True) if self.over else advantage_SB.mean()
+            return -(ratio_SB * (advantage_SB - mean)).mean(1)
+
+    Standardised(over=(1,)).check()
+    with pytest.raises(
+        ValueError, match=r"^Standardised\.policy_loss mixes seeds, .* \.mean\(1, keepdim=True\), say\.$"
+    ):
+        Standardised().check()

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor
-from torch.distributions import Bernoulli, Categorical, Distribution, Transform, kl_divergence
+from torch.distributions import Bernoulli, Categorical, Distribution, TanhTransform, Transform, kl_divergence
 
 Said = Distribution | Sequence[Distribution]
 """Over actions in each of B states; several are over parts of an action, independent of each other."""
@@ -82,6 +82,16 @@ def _total(by_part: Any) -> Tensor:
     return torch.stack([x.reshape(len(x), -1).sum(1).double() for x in by_part]).sum(0, keepdim=True)
 
 
+class _Tanh(TanhTransform):
+    """Whose inverse takes 1 for what single precision rounds to 1, around 9.
+
+    Of double precision it would be 18, and the logarithm of a ratio twice what it is.
+    """
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        return torch.where(y.abs() < 1, y, y.sign() * (1 - 2**-25)).atanh()
+
+
 def _kept(x: Any) -> Any:
     """A copy of a distribution or of what it is made of: in memory of its own, and in double precision.
 
@@ -96,6 +106,8 @@ def _kept(x: Any) -> Any:
     if isinstance(x, Bernoulli):  # as a choice of two: torch's KL is infinite where a choice is all but sure
         logits = _kept(x.logits)
         return Categorical(logits=torch.stack([torch.zeros_like(logits), logits], -1), validate_args=False)
+    if type(x) is TanhTransform:
+        return _Tanh()
     if isinstance(x, list):
         return [_kept(entry) for entry in x]
     if isinstance(x, Distribution | Transform):

@@ -153,6 +153,8 @@ def trained(algorithm: Foreign, task: str, seed: int, iterations: int) -> RunRec
     failure = None
     try:
         algorithm.train(task, seed, iterations, recorder)
+    except NotRecordedError:
+        raise
     except Exception as error:
         if recorder.iteration == 0 and recorder.failure is None:
             raise

@@ -20,7 +20,7 @@ def named(name: str) -> Subject:
     Args:
         name: "my_pkg.algos:MyPPO", a subclass of `rlclaims.Algorithm`, or an instance of one or of an adapter, found
             from the working directory too; "sb3:PPO" for Stable-Baselines3 and sb3-contrib, with their own settings;
-            "cleanrl:path/to/script.py" for a script in CleanRL's style.
+            "cleanrl:path/to/script.py" for a script in CleanRL's style with `CLEANRL_STEPS` between updates.
 
     Raises:
         ValueError: there is no such thing, in a sentence.

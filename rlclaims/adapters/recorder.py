@@ -80,6 +80,7 @@ class Recorder:
 
         Raises:
             TypeError: the policy answers with something else than distributions.
+            NotImplementedError: torch knows no KL of these.
             ValueError: pairs do not fit together.
         """
         self.begin(policy, pairs, held_out)
@@ -100,7 +101,9 @@ class Recorder:
                 asked["held_out"] = _kept(held_out())
             opened = [(states, found, _said(policy, found)) for states, found in asked.items()]
             for _, found, said in opened:
-                said.log_prob(found.action[None])  # which tells what does not fit before it is learnt from
+                # Which tells what does not fit, and of what torch knows no KL, before it is learnt from.
+                said.log_prob(found.action[None])
+                said.kl(said)
         self._open = opened
 
     def give_up(self) -> None:

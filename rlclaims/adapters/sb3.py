@@ -285,11 +285,13 @@ class SB3(Foreign):
             )
         if type(n := self._setting("n_steps")) is not int or n < 1:
             raise ValueError(f"{self.name} takes a whole number of steps between updates, n_steps, not {shown(n)}.")
-        if self.policy not in (named := self._class.policy_aliases):
-            raise ValueError(f"{self.name} has no policy {shown(self.policy)}; there are {', '.join(named)}.")
-        asked = inspect.signature(named[self.policy].get_distribution).parameters
-        if len(asked) != 2:  # itself and an observation
+        named = self._class.policy_aliases
+        meant = [named[self.policy]] if self.policy in named else [*named.values()]
+        asked = [len(inspect.signature(policy.get_distribution).parameters) for policy in meant]
+        if asked and 2 not in asked:  # itself and an observation
             raise ValueError(f"{self.name}'s policies are asked about more than an observation: it is not recorded.")
+        if self.policy not in named:
+            raise ValueError(f"{self.name} has no policy {shown(self.policy)}; there are {', '.join(named)}.")
 
     def train(self, task: str, seed: int, iterations: int, recorder: Recorder) -> None:
         """Train one seed."""

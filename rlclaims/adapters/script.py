@@ -22,7 +22,7 @@ from torch.distributions import Distribution
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from rlclaims.adapters.actions import Said
-from rlclaims.adapters.foreign import OfSteps, in_names
+from rlclaims.adapters.foreign import NotRecordedError, OfSteps, in_names
 from rlclaims.adapters.recorder import EPSILON, Pairs, Recorder
 from rlclaims.shown import shown
 from rlclaims.sim.spelling import parsed
@@ -99,13 +99,16 @@ class Script(OfSteps):
 
         Raises:
             RuntimeError: the script ended with an error.
+            NotRecordedError: it makes another number of updates than it was asked for.
         """
+        found = {"iteration": 0, "pairs": None, "broken_off": False}
         with tempfile.TemporaryDirectory() as folder:  # where it may leave what it likes
             record = Path(folder) / "record.json"
             job = {
                 "path": str(Path(self.path).absolute()),
                 "arguments": self._filled(task, seed, iterations),
                 "epsilon": self.epsilon,
+                "iterations": iterations,
                 "record": str(record),
             }
             done = subprocess.run(
@@ -122,14 +125,27 @@ class Script(OfSteps):
         if done.returncode != 0:
             said = done.stderr.strip().splitlines()
             raise RuntimeError(f"{self.path} ended with exit status {done.returncode}: {said[-1] if said else ''}")
+        if recorder.failure is None and (found["broken_off"] or recorder.iteration != iterations):
+            made = f"more than the {iterations}" if found["broken_off"] else f"{recorder.iteration} of the {iterations}"
+            raise NotRecordedError(
+                f"{self.title} makes {made} updates that it was asked for, from {found['pairs']:,} pairs each, and was "
+                f"said to take {self.steps:,} steps for one: name an instance, Script({self.path!r}, STEPS), with the "
+                "steps of all its environments between two updates."
+            )
+
+
+class _MoreUpdates(SystemExit):
+    """The script goes on to an update that it was not asked for, and may go on for long."""
 
 
 class _Watch:
     """Follows the updates of the script that runs as `__main__`, from one optimiser's step to the next."""
 
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
+    def __init__(self, recorder: Recorder, most: int) -> None:
+        self._recorder, self._most = recorder, most
         self._pairs: Any = None
+        self.n_pairs: int | None = None
+        """That the last update was made from."""
 
     def __call__(self, *_: object) -> None:
         names = vars(sys.modules["__main__"])
@@ -140,7 +156,11 @@ class _Watch:
                 f"The script keeps no {missing[0]!r} at its top level, by which its updates are recorded."
             )
         self.end()
+        self._pairs = None
+        if self._recorder.iteration == self._most:
+            raise _MoreUpdates
         self._pairs, self._agent = names["b_obs"], names["agent"]
+        self.n_pairs = len(names["b_advantages"])
         pairs = Pairs(names["b_obs"], names["b_actions"], names["b_advantages"])
         self._recorder.begin(self._said, pairs)
 
@@ -156,7 +176,9 @@ class _Watch:
             RuntimeError: there was none.
         """
         if self._pairs is None:
-            raise RuntimeError(f"The script keeps no {KEPT[1]!r} at its top level, by which its updates are recorded.")
+            raise RuntimeError(
+                f"The script made no update from a {KEPT[1]!r} at its top level, by which its updates are recorded."
+            )
         self.end()
 
     def _said(self, observation: Any) -> Said:
@@ -184,7 +206,7 @@ def main() -> None:
     """In a process of its own: run the script, and write down its updates."""
     job = json.loads(sys.argv[1])
     recorder = Recorder(job["epsilon"])
-    watch = _Watch(recorder)
+    watch, broken_off = _Watch(recorder, job["iterations"]), False
     register_optimizer_step_pre_hook(watch)
     torch.set_num_threads(1)
     sys.argv = [job["path"], *job["arguments"]]
@@ -192,12 +214,16 @@ def main() -> None:
     try:
         try:
             runpy.run_path(job["path"], run_name="__main__")
+        except _MoreUpdates:
+            broken_off = True
         except SystemExit as end:
             if end.code not in (None, 0):
                 raise
-        watch.script_ended()
+        if not broken_off:
+            watch.script_ended()
     finally:
         found = {name: value for name, value in vars(recorder).items() if name in ("series", "failure", "iteration")}
+        found |= {"pairs": watch.n_pairs, "broken_off": broken_off}
         Path(job["record"]).write_text(json.dumps(found))
 
 

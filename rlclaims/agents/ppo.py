@@ -79,6 +79,13 @@ class PPO(Algorithm):
             )
         if not loss_S.requires_grad:
             raise ValueError(f"{name} must depend on the ratio, and its gradient does not reach it.")
+        other_SB = torch.tensor([[0.7, 0.9, 1.1, 1.5], [2.0, 0.4, 1.2, 0.8]], requires_grad=True)
+        beside_S = self.policy_loss(other_SB, torch.tensor([[1.0, -1.0, 0.5, -0.5], [3.0, 1.0, 2.0, -0.25]]))
+        if not torch.allclose(beside_S[0], loss_S[0], rtol=1e-4, equal_nan=True):
+            raise ValueError(
+                f"{name} mixes seeds, whose losses are to be their own: the first one's changes with the pairs of the "
+                "second; take means and the like over pairs alone, .mean(1, keepdim=True), say."
+            )
 
     @property
     def gradient_steps(self) -> int:

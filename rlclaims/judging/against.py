@@ -22,7 +22,7 @@ def evidence_against(evidence: Evidence, *, true: bool = True) -> float | None:
         true: whether the sentence ships as supported.
 
     Returns:
-        None where a seed has no value that the method could take.
+        None where a seed has no value that the method could take, or all are equal and it is told nothing by them.
     """
     if isinstance(evidence, Combination):
         parts = [evidence_against(part, true=true) for part in evidence.parts]
@@ -31,6 +31,8 @@ def evidence_against(evidence: Evidence, *, true: bool = True) -> float | None:
     assert isinstance(evidence, Comparison)
     values = np.concatenate([np.asarray(group) for group in evidence.groups])
     if not np.isfinite(values).all() and not evidence.method.takes_any_value:
+        return None
+    if not (evidence.method.takes_any_value or isinstance(evidence.method, StudentT)) and _without_spread(evidence):
         return None
     lower, upper = evidence.region.lower, evidence.region.upper
     # Inside, the estimand is above the one end and below the other; outside it is beyond either.
@@ -48,7 +50,14 @@ def _beyond(evidence: Comparison, end: float, *, above: bool) -> float:
     if isinstance(method, StudentT):
         (x_1N,) = groups
         n, off = x_1N.shape[1], (1 if above else -1) * (float(x_1N.mean()) - end)
-        error = 0.0 if nearly_constant(x_1N)[0] else float(x_1N.std(ddof=1)) / math.sqrt(n)
-        return float(evidence_of_t(off / error if error else math.copysign(math.inf, off), n))
+        if not nearly_constant(x_1N)[0]:
+            return float(evidence_of_t(off / (float(x_1N.std(ddof=1)) / math.sqrt(n)), n))
+        # Equal seeds are off the bound as plainly as can be, unless by rounding alone: of a thing compared with itself.
+        on_it = abs(off) <= max(1e-12 * max(abs(end), float(np.abs(x_1N).max())), 1e-100)
+        return float(evidence_of_t(0.0 if on_it else math.copysign(math.inf, off), n))
     p = method.p_value(groups, end) if above else method.p_value_above(groups, end)
     return float(evidence_of_p(p)[0])
+
+
+def _without_spread(evidence: Comparison) -> bool:
+    return all(nearly_constant(np.asarray(group, dtype=float)[None, :])[0] for group in evidence.groups)

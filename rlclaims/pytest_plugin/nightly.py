@@ -49,7 +49,7 @@ def night(session: ClaimSession, item: pytest.Item, judged: Judged) -> Json | No
 def words(told: Json | None) -> str:
     """The same, in words."""
     if told is None:
-        return "\n  nightly    this session says nothing: a seed has no value"
+        return "\n  nightly    this session says nothing: a seed has no value, or all have the same"
     return (
         f"\n  nightly    evidence against it {told['value']:.3g} after an e-value of {told['e_value']:.3g} in this "
         f"session; the alarm is at {told['threshold']:g}"

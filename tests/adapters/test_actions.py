@@ -124,6 +124,24 @@ def test_a_squashed_gaussian_is_as_the_change_of_variables_and_an_integral_have_
     np.testing.assert_allclose(kl(squashed(mean_B, std_B), squashed(other_B, two_B)), integrals, rtol=1e-4)
 
 
+@pytest.mark.parametrize("scale", [1.0, -2.5])
+def test_the_ratio_of_an_action_that_single_precision_squashes_to_1_is_about_that_before_squashing(scale):
+    before_B = torch.linspace(9.02, 9.5, B).double()
+    action_B1 = (scale * before_B.float().tanh())[:, None]
+    assert (action_B1 == scale).all()
+    old, new = ((6.0, 1.5), (6.3, 1.6))
+
+    def squashed(mean, std):
+        transforms = [TanhTransform(cache_size=1), AffineTransform(0.0, scale)]
+        return TransformedDistribution(Normal(torch.full((B, 1), mean), std), transforms)
+
+    got_B = log_prob(squashed(*new), action_B1) - log_prob(squashed(*old), action_B1)
+    expected_B = stats.norm(*new).logpdf(before_B) - stats.norm(*old).logpdf(before_B)
+    # What is rounded away leaves 9.01 at least.
+    np.testing.assert_allclose(got_B, expected_B, rtol=0.25)
+    assert got_B[0] == pytest.approx(expected_B[0], rel=0.01)
+
+
 def test_betas_are_as_scipy_and_an_integral_have_them(draw):
     a_B1, b_B1, c_B1, d_B1 = (1.5 + draw(B, 1).abs() for _ in range(4))
     action_B1 = draw(B, 1).sigmoid()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.distributions import Categorical, Distribution, Independent, Normal
+from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily, Normal
 
 from rlclaims.adapters.recorder import Pairs, Recorder
 
@@ -350,3 +350,17 @@ def test_a_policy_that_answers_with_no_distribution_is_refused():
         Recorder().update(nn.Linear(SEEN, A), pairs),
     ):
         pytest.fail("learnt from")
+
+
+def test_a_policy_whose_kl_torch_does_not_know_is_refused_before_it_learns():
+    def policy(observation):
+        components = Normal(observation[:, :2], 1.0)
+        return MixtureSameFamily(Categorical(logits=observation[:, :2]), components)
+
+    recorder, learnt = Recorder(), []
+    with (
+        pytest.raises(NotImplementedError, match="knows no KL of one MixtureSameFamily from another"),
+        recorder.update(policy, Pairs(torch.ones(4, 2), torch.zeros(4), torch.ones(4))),
+    ):
+        learnt.append(True)
+    assert not learnt and recorder.iteration == 0

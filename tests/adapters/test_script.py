@@ -3,6 +3,7 @@
 import json
 import runpy
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from rlclaims.adapters import script
 from rlclaims.adapters.actions import TorchActions
-from rlclaims.adapters.foreign import trained
+from rlclaims.adapters.foreign import NotRecordedError, trained
 from rlclaims.adapters.recorder import Recorder, untouched
 from rlclaims.adapters.script import CLEANRL, Script, _Watch
 
@@ -133,7 +134,8 @@ def ran(written, tmp_path, monkeypatch):
 
     def run(iterations=3, **changes):
         algorithm = written(**changes)
-        job = {"path": algorithm.path, "arguments": [str(iterations)], "epsilon": 0.2, "record": str(tmp_path / "r")}
+        job = {"path": algorithm.path, "arguments": [str(iterations)], "epsilon": 0.2, "iterations": iterations}
+        job["record"] = str(tmp_path / "r")
         monkeypatch.setattr(sys, "argv", ["script", json.dumps(job)])
         raised = None
         try:
@@ -207,7 +209,9 @@ def test_parameters_that_are_no_longer_finite_are_a_failure_and_the_script_goes_
 def test_a_script_of_no_pairs_at_its_top_level_is_told(ran):
     found, raised = ran(here="del b_obs")
     assert isinstance(raised, RuntimeError)
-    assert str(raised) == "The script keeps no 'b_obs' at its top level, by which its updates are recorded."
+    assert (
+        str(raised) == "The script made no update from a 'b_obs' at its top level, by which its updates are recorded."
+    )
     assert found["iteration"] == 0
 
 
@@ -228,6 +232,33 @@ def test_a_script_that_fails_later_is_a_failed_seed_and_leaves_nothing_where_it_
     )
     assert record.series["kl_old_new/mean/training"] == pytest.approx(KL[:1], rel=1e-6)
     assert set(Path.cwd().iterdir()) | set(tmp_path.iterdir()) == there
+
+
+@pytest.mark.parametrize(
+    ("said", "asked", "made"), [(1, 2, "2 of the 10"), (5, 10, "more than the 2")], ids=["fewer", "more"]
+)
+def test_a_script_of_another_number_of_steps_between_updates_is_told_how_many_pairs_they_have(
+    written, said, asked, made
+):
+    # The script makes `asked` updates from five pairs, as its command line has the steps over 5.
+    algorithm = written(
+        here="if iteration == int(sys.argv[1]) // 5:\n        break\n    print(iteration, file=LOG, flush=True)"
+    )
+    log = Path(algorithm.path).with_name("log")
+    text = Path(algorithm.path).read_text().replace("import sys", f"import sys\nLOG = open({str(log)!r}, 'w')", 1)
+    Path(algorithm.path).write_text(text)
+    iterations = 10 // said
+    with pytest.raises(NotRecordedError) as raised:
+        trained(
+            replace(algorithm, steps_between_updates=said, arguments=(str(5 * asked),)), "Pendulum-v1", 0, iterations
+        )
+    assert str(raised.value) == (
+        f"mine makes {made} updates that it was asked for, from 5 pairs each, and was said to take {said} steps for "
+        f"one: name an instance, Script({algorithm.path!r}, STEPS), with the steps of all its environments between two "
+        "updates."
+    )
+    # It was broken off as it began one too many.
+    assert len(log.read_text().splitlines()) == min(asked, iterations + 1)
 
 
 B, A = 6, 2
@@ -299,7 +330,7 @@ def uniform(x):
 )
 def test_what_an_agent_says_is_what_it_makes_of_all_distributions_on_the_way(make, action, log_prob):
     observation_BA = torch.randn(B, A, generator=torch.Generator().manual_seed(0))
-    usual, watch = torch.distributions.Distribution.__init__, _Watch(Recorder())
+    usual, watch = torch.distributions.Distribution.__init__, _Watch(Recorder(), 1)
     watch._agent = Saying(make)
     said = watch._said(observation_BA)
     assert torch.distributions.Distribution.__init__ is usual
@@ -309,7 +340,7 @@ def test_what_an_agent_says_is_what_it_makes_of_all_distributions_on_the_way(mak
 
 
 def test_an_agent_that_makes_no_distribution_is_told():
-    watch = _Watch(Recorder())
+    watch = _Watch(Recorder(), 1)
     watch._agent = Saying(lambda x: x)
     with pytest.raises(RuntimeError, match=r"^The agent's get_action_and_value makes no torch distribution\.$"):
         watch._said(torch.zeros(B, A))
