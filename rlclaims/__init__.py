@@ -7,7 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rlclaims.agents.algorithm import Agent, Algorithm
+    from rlclaims.agents.agent import Agent
+    from rlclaims.agents.algorithm import Algorithm
     from rlclaims.agents.ppo import PPO, PPOM, PPOMAtPPOsRates, PPONoClip
     from rlclaims.agents.single import SingleSeed
     from rlclaims.agents.trpo import TRPO, TRPOPlus
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from rlclaims.update import Batch, Rollout, Update
 
 _HOME = {
-    "Agent": "agents.algorithm",
+    "Agent": "agents.agent",
     "Algorithm": "agents.algorithm",
     "Baseline": "judging.baseline",
     "Batch": "update",

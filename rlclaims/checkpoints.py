@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from rlclaims.agents.algorithm import Agent, Algorithm
+from rlclaims.agents.agent import Agent
+from rlclaims.agents.algorithm import Algorithm
 from rlclaims.update import Batch
 
 Floats32 = npt.NDArray[np.float32]

@@ -23,7 +23,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from rlclaims.agents.algorithm import Agent, Algorithm
+from rlclaims.agents.agent import Agent
+from rlclaims.agents.algorithm import Algorithm
 from rlclaims.agents.networks import NetworkPolicy, PolicyNetwork
 from rlclaims.checkpoints import checkpoint_iterations, start_of_update
 from rlclaims.measures.by_name import divergences, measures
@@ -209,7 +210,7 @@ class Cohort:
             # The old values judge the fresh pairs, in the units of reward that the update learns from.
             fresh = None if held_out is None else held_out[0].of_seeds(which)
             fresh_values = None if fresh is None else agent.values(fresh)
-            batch = agent.algorithm.learn(agent, rollout.of_seeds(which))
+            batch = agent.learn(rollout.of_seeds(which))
             agent.iteration += 1
             # The statistics that the next rollout acts with are part of what is deployed.
             statistics = deployed_before.of_seeds(which), deployed_after.of_seeds(which)

@@ -37,7 +37,8 @@ import torch
 from torch import Tensor
 
 from rlclaims.agents.adam import Adam
-from rlclaims.agents.algorithm import Agent, Algorithm
+from rlclaims.agents.agent import Agent
+from rlclaims.agents.algorithm import Algorithm
 from rlclaims.agents.networks import NetworkPolicy
 from rlclaims.agents.ppo import PPO
 from rlclaims.checkpoints import Checkpoint, Row, Start, resume

@@ -13,7 +13,7 @@ from small_runs import trained
 from torch import nn
 
 from rlclaims import PPO
-from rlclaims.agents.algorithm import Agent
+from rlclaims.agents.agent import Agent
 from rlclaims.update import Rollout
 
 # pytester gives each session a home of its own, and kernels are compiled once for each home.

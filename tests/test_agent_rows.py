@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rlclaims import PPO, PPONoClip
-from rlclaims.agents.algorithm import Agent
+from rlclaims.agents.agent import Agent
 from rlclaims.checkpoints import start_of_update
 from rlclaims.update import Rollout
 

@@ -12,7 +12,7 @@ from torch.distributions import Normal
 from rlclaims import compiled
 from rlclaims.agents.adam import Adam
 from rlclaims.agents.advantages import RewardScaler, generalized_advantages
-from rlclaims.agents.algorithm import Agent
+from rlclaims.agents.agent import Agent
 from rlclaims.agents.networks import MLP
 from rlclaims.agents.ppo import PPO
 from rlclaims.sim.normalizer import ObservationNormalizer

@@ -184,6 +184,7 @@ def test_training_covers_what_it_executes_and_nothing_that_judges():
         "rlclaims.update",
         "rlclaims.randomness",
         "rlclaims.agents.ppo",
+        "rlclaims.agents.agent",
         "rlclaims.agents.algorithm",
         "rlclaims.agents.networks",
         "rlclaims.agents.advantages",

@@ -7,7 +7,7 @@ from scipy import stats
 from torch import nn
 
 from rlclaims import PPO, PPOM
-from rlclaims.agents.algorithm import Agent
+from rlclaims.agents.agent import Agent
 from rlclaims.agents.networks import MLP, GaussianNetwork
 
 SIZES = (11, 64, 64, 3)

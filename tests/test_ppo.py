@@ -8,7 +8,7 @@ from torch import nn
 from torch.distributions import Categorical, Independent, Normal
 
 from rlclaims import PPO, PPOM, Batch, PPONoClip
-from rlclaims.agents.algorithm import Agent
+from rlclaims.agents.agent import Agent
 from rlclaims.randomness import Purpose, stream
 
 SIZES, N_ACTION, SEEDS = (5, 16, 16), 2, (3, 0, 11)

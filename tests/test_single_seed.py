@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from rlclaims import PPO, Algorithm, Batch, SingleSeed
-from rlclaims.agents.algorithm import Agent
+from rlclaims.agents.agent import Agent
 from rlclaims.checkpoints import arrays_of
 from rlclaims.sim.tasks import task_named
 from rlclaims.study.plan import groups
@@ -158,6 +158,28 @@ def test_an_update_that_does_not_give_back_what_it_learned_from_is_told_to(given
 
     with pytest.raises(error, match=sentence):
         Cohort(task_named("InvertedPendulum-v5"), [Group(Forgets(steps=8, minibatches=1), (0, 1))], 1).train()
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "sentence"),
+    [
+        (lambda _: None, TypeError, r"^Loses\.learn gives back the Batch that it learned from, not None: end it with"),
+        (
+            lambda r: Batch(r.observation_STO[:1], r.action_STA[:1], r.reward_ST[:1]),
+            ValueError,
+            r"^Loses\.learn gives back a Batch of 2 rows, .* not of shapes \(1, 8, 4\), \(1, 8, 1\), \(1, 8\)\.$",
+        ),
+    ],
+)
+def test_an_update_of_all_seeds_that_does_not_give_back_what_it_learned_from_is_told_to(given, error, sentence):
+    @dataclass(frozen=True)
+    class Loses(PPO):
+        def learn(self, agent, rollout):
+            super().learn(agent, rollout)
+            return given(rollout)
+
+    with pytest.raises(error, match=sentence):
+        Cohort(task_named("InvertedPendulum-v5"), [Group(Loses(steps=8, minibatches=1), (0, 1))], 1).train()
 
 
 def test_an_objective_that_mixes_seeds_is_refused():

@@ -11,7 +11,7 @@ from torch import nn
 from torch.distributions import Independent, Normal
 
 from rlclaims import PPO, Batch
-from rlclaims.agents.algorithm import Agent
+from rlclaims.agents.agent import Agent
 from rlclaims.judging.subjects import check_study
 from rlclaims.randomness import Purpose, state_of, stream
 from rlclaims.study.spec import RunSpec, SpecError, checked

@@ -22,7 +22,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from rlclaims.agents.algorithm import Agent, Algorithm, standardized
+from rlclaims.agents.agent import Agent
+from rlclaims.agents.algorithm import Algorithm, standardized
 from rlclaims.update import Batch, Categorical, DiagonalGaussian, Rollout, Update
 
 

@@ -6,8 +6,7 @@ from typing import Any
 
 import torch
 
-from rlclaims.agents.algorithm import Agent
-from rlclaims.shown import shown
+from rlclaims.agents.agent import Agent, check_batch
 from rlclaims.update import Batch, Rollout
 
 
@@ -31,7 +30,7 @@ class SingleSeed(ABC):
         for i in range(len(agent.seeds)):
             one = agent.of_seeds([i])
             batch = self.learn_one(one, rollout.of_seeds([i]))
-            _check(batch, f"{type(self).__name__}.learn_one")
+            check_batch(batch, 1, f"{type(self).__name__}.learn_one")
             batches.append(batch)
             agent.take([i], one)
         return Batch(*(torch.cat([getattr(batch, field.name) for batch in batches]) for field in fields(Batch)))
@@ -46,16 +45,3 @@ class SingleSeed(ABC):
         Returns:
             The pairs and advantages that the policy learned from.
         """
-
-
-def _check(batch: object, name: str) -> None:
-    if not isinstance(batch, Batch):
-        raise TypeError(f"{name} gives back the Batch that it learned from, not {shown(batch)}: end it with return.")
-    observation_SBO, action_SBA, advantage_SB = batch.observation_SBO, batch.action_SBA, batch.advantage_SB
-    shapes = [tuple(x_SB.shape) for x_SB in (observation_SBO, action_SBA, advantage_SB)]
-    if [len(shape) for shape in shapes] != [3, 3, 2] or any(shape[:2] != (1, shapes[2][1]) for shape in shapes):
-        told = ", ".join(map(str, shapes))
-        raise ValueError(
-            f"{name} gives back a Batch of one row, observations (1, B, O), actions (1, B, A) and advantages (1, B), "
-            f"not of shapes {told}."
-        )

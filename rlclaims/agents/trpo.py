@@ -18,7 +18,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rlclaims.agents.algorithm import Agent, Algorithm, standardized
+from rlclaims.agents.agent import Agent
+from rlclaims.agents.algorithm import Algorithm, standardized
 from rlclaims.randomness import Purpose, stream
 from rlclaims.update import Batch, Rollout, Update
 

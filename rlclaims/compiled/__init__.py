@@ -46,7 +46,7 @@ Long, Pointer, Float, Double = ctypes.c_long, ctypes.c_void_p, ctypes.c_float, c
 def library() -> ctypes.CDLL | None:
     """The compiled kernels, or None where there are none."""
     compiler = _compiler()
-    if os.environ.get("RLCLAIMS_COMPILED") == "0" or compiler is None:
+    if _unwanted() or compiler is None:
         return None
     try:
         loaded = _loaded(compiler)
@@ -70,6 +70,15 @@ def library() -> ctypes.CDLL | None:
     for name in ("adam", "observe", "take", "advantages", "scale_rewards", "log_prob", "log_prob_backward"):
         getattr(loaded, f"rlclaims_{name}").restype = None
     return loaded
+
+
+def missed() -> bool:
+    """Whether there are no kernels though nobody has said that there be none."""
+    return library() is None and not _unwanted()
+
+
+def _unwanted() -> bool:
+    return os.environ.get("RLCLAIMS_COMPILED") == "0"
 
 
 def identity() -> str | None:
@@ -196,7 +205,7 @@ class Network:
         clip: float | None,
         steps: "AdamSteps",
     ) -> None:
-        """A pass of value regression (`rlclaims.agents.algorithm.Agent.fit_values`): so many parts, so many steps.
+        """A pass of value regression (`rlclaims.agents.agent.Agent.fit_values`): so many parts, so many steps.
 
         `pairs` are observations (S, T, O), their old values and their targets, (S, T) each.
         """

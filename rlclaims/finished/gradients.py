@@ -31,7 +31,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rlclaims.agents.algorithm import Agent
+from rlclaims.agents.agent import Agent
 from rlclaims.checkpoints import Checkpoint, checkpoint_iterations
 from rlclaims.finished.run import (
     GRADIENTS,

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from rlclaims.agents.advantages import generalized_advantages
-from rlclaims.agents.algorithm import Agent, Algorithm
+from rlclaims.agents.agent import Agent
+from rlclaims.agents.algorithm import Algorithm
 from rlclaims.agents.networks import NetworkPolicy, PolicyNetwork, policy_network
 from rlclaims.checkpoints import Checkpoint, History, Start, resumed
 from rlclaims.episodes import Floats32, Played, Policies, draws, play

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock, Timeout
 
+from rlclaims import compiled
 from rlclaims.adapters.foreign import Foreign
 from rlclaims.adapters.named import named
 from rlclaims.agents.algorithm import Algorithm
@@ -221,6 +222,11 @@ class ClaimSession:
             training = plan(wanted, self.store, read)
             if training.missing:
                 crew, processes = self.crew, self.processes
+                if compiled.missed():
+                    self.say(
+                        "rlclaims: warning: cc, or what CC names, compiles no kernels here: training takes half as "
+                        "long again, and its runs are others than with them. RLCLAIMS_COMPILED=0 says so on purpose."
+                    )
                 with show_progress(training) as on_progress:
                     execute(training, self.store, processes, on_progress, crew)
                 if left := crew.seen(lambda: plan(wanted, self.store).missing):

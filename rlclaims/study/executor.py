@@ -54,9 +54,10 @@ class _Cohort:
 
     def broken(self, code: int, words: str) -> str:
         names = ", ".join(spec.name for spec in self.specs[:3]) + (", ..." if len(self.specs) > 3 else "")
+        mended = "once that is mended, " if code > 0 else ""  # below 0 it was killed
         return (
             f"The process that trained {names} ended with exit status {code}.{words} "
-            "What was finished before is stored; run the same command again to go on."
+            f"What was finished before is stored; {mended}run the same command again to go on."
         )
 
 

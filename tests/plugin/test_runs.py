@@ -12,7 +12,9 @@ import safetensors.numpy
 from claim_text import CONFTEST, HEADER, SUPPORTED, one_claim, written
 from filelock import FileLock
 
+from rlclaims import compiled
 from rlclaims.pytest_plugin.progress import Display
+from rlclaims.study.arithmetic import arithmetic
 
 
 def test_a_second_session_trains_nothing(session):
@@ -133,3 +135,23 @@ def test_a_session_waits_for_another_on_its_store(session, tmp_path, monkeypatch
     result = session(one_claim(SUPPORTED), f"--claims-store={tmp_path}")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["rlclaims: another process trains into this store*", "rlclaims: training 5 runs*"])
+
+
+@pytest.mark.skipif(compiled.library() is None, reason="no C compiler here makes the kernels")
+def test_that_training_lacks_its_kernels_is_told_unless_it_is_meant(session, monkeypatch, tmp_path):
+    told = "rlclaims: warning: cc, or what CC names, compiles no kernels here: *"
+
+    def trained(variable, value):
+        monkeypatch.setenv(variable, value)
+        compiled.library.cache_clear()
+        arithmetic.cache_clear()
+        return session(one_claim(SUPPORTED), f"--claims-store={tmp_path / variable}").stdout
+
+    try:
+        trained("CC", "no-such-compiler").fnmatch_lines([told, "rlclaims: training 5 runs of PPO *"])
+        trained("RLCLAIMS_COMPILED", "0").no_fnmatch_line(told)
+    finally:
+        monkeypatch.undo()
+        compiled.library.cache_clear()
+        arithmetic.cache_clear()
+    trained("UNRELATED", "0").no_fnmatch_line(told)

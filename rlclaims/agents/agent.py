@@ -1,0 +1,248 @@
+"""The state of S learning agents: what an algorithm's `learn` moves, each seed one row of every tensor."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from rlclaims import compiled
+from rlclaims.agents.adam import Adam
+from rlclaims.agents.advantages import RewardScale, RewardScaler, generalized_advantages
+from rlclaims.agents.algorithm import Algorithm
+from rlclaims.agents.networks import MLP, NetworkPolicy, policy_network
+from rlclaims.randomness import Purpose, state_of, stream, stream_at, torch_stream
+from rlclaims.shown import shown
+from rlclaims.update import Batch, Rollout
+
+
+class Agent:
+    """S learning agents: parameters, optimisers, running statistics, and each seed's minibatch order."""
+
+    def __init__(
+        self,
+        algorithm: Algorithm,
+        seeds: Sequence[int],
+        n_observation: int,
+        n_action: int,
+        iterations: int,
+        choices: tuple[int, ...] = (),
+    ):
+        """`choices` are those of each entry of an action, where it is not a number."""
+        self.algorithm, self.seeds, self.iterations, self.choices = algorithm, tuple(seeds), iterations, choices
+        self.iteration = 0
+        hidden, activation = algorithm.hidden, algorithm.activation
+        self.network = policy_network(n_observation, n_action, choices, hidden, activation)
+        self.value_network = MLP((n_observation, *hidden, 1), activation)
+        self.theta_SP = self.network.initial(
+            [torch_stream(s, Purpose.POLICY_INIT) for s in seeds], algorithm.initialization
+        ).requires_grad_()
+        self.phi_SP = self.value_network.initial(
+            [torch_stream(s, Purpose.VALUE_INIT) for s in seeds], algorithm.initialization, head_gain=1.0
+        ).requires_grad_()
+        self.policy_adam = Adam(self.theta_SP, algorithm.adam_epsilon)
+        self.value_adam = Adam(self.phi_SP, algorithm.adam_epsilon)
+        self._scaler = RewardScaler(len(seeds), algorithm.reward_scaling, algorithm.gamma, algorithm.reward_clip)
+        self._minibatch_rngs = [stream(s, Purpose.MINIBATCHES) for s in seeds]
+
+    def learn(self, rollout: Rollout) -> Batch:
+        """One iteration of the algorithm.
+
+        Raises:
+            TypeError, ValueError: it gives back no batch of these seeds, which is then told by its name.
+        """
+        batch = self.algorithm.learn(self, rollout)
+        check_batch(batch, len(self.seeds), f"{type(self.algorithm).__name__}.learn")
+        return batch
+
+    def policy(self) -> NetworkPolicy:
+        """The policies as they stand, at a copy of their parameters."""
+        return NetworkPolicy(self.network, self.theta_SP.detach().clone())
+
+    def log_prob(self, batch: Batch) -> Tensor:
+        """Log densities of a batch's actions under the policies as they stand, (S, B), in nats."""
+        with torch.no_grad():
+            return self.policy()(batch.observation_SBO).log_prob(batch.action_SBA)
+
+    def of_seeds(self, which: Sequence[int]) -> "Agent":
+        """Some of the seeds, by their rows, as an agent of their own, which moves without moving this one."""
+        those, rows = copy(self), list(which)
+        those.seeds = tuple(self.seeds[i] for i in rows)
+        those.theta_SP = self.theta_SP.detach()[rows].requires_grad_()
+        those.phi_SP = self.phi_SP.detach()[rows].requires_grad_()
+        those.policy_adam = self.policy_adam.of_rows(rows, those.theta_SP)
+        those.value_adam = self.value_adam.of_rows(rows, those.phi_SP)
+        those._scaler = self._scaler.of_rows(rows)
+        those._minibatch_rngs = [stream_at(state_of(self._minibatch_rngs[i])) for i in rows]
+        return those
+
+    def take(self, which: Sequence[int], those: "Agent") -> None:
+        """Let some of the seeds stand where the agent that `of_seeds` made of them has come to; others stay."""
+        rows = list(which)
+        with torch.no_grad():
+            self.theta_SP[rows], self.phi_SP[rows] = those.theta_SP, those.phi_SP
+        self.policy_adam.take_rows(rows, those.policy_adam)
+        self.value_adam.take_rows(rows, those.value_adam)
+        self._scaler.take_rows(rows, those._scaler)
+        for i, rng in zip(rows, those._minibatch_rngs, strict=True):
+            self._minibatch_rngs[i] = stream_at(state_of(rng))
+
+    def annealed(self, learning_rate: float) -> float:
+        """The learning rate at this iteration."""
+        left = 1 - self.iteration / self.iterations if self.algorithm.anneal_learning_rates else 1.0
+        return learning_rate * left
+
+    def estimate(self, rollout: Rollout) -> tuple[Tensor, Tensor]:
+        """Values and generalised advantages of a rollout to learn from, (S, T) each; moves the reward statistic."""
+        value_ST, next_value_ST = self.values(rollout)
+        return value_ST, self.advantages(rollout, value_ST, next_value_ST)
+
+    def values(self, rollout: Rollout) -> tuple[Tensor, Tensor]:
+        """What the value network says of each step's state and of the state it led to, (S, T) each; 0 without it."""
+        if not self.algorithm.value_baseline:
+            nothing_ST = torch.zeros_like(rollout.reward_ST, dtype=torch.float32)
+            return nothing_ST, nothing_ST
+        with torch.no_grad():
+            value_ST = self.value_network(self.phi_SP, rollout.observation_STO).squeeze(-1)
+            next_value_ST = self.value_network(self.phi_SP, rollout.next_observation_STO).squeeze(-1)
+        return value_ST, next_value_ST
+
+    @property
+    def reward_scale(self) -> RewardScale:
+        """How rewards are scaled and bounded by the statistic as it stands, at 1 where they are only bounded."""
+        return self._scaler.standing
+
+    def with_scaled_rewards(self, rollout: Rollout) -> Rollout:
+        """A rollout with the rewards that are learnt from, by the statistic as it stands, which stays."""
+        return replace(rollout, reward_ST=torch.from_numpy(self.reward_scale(rollout.reward_ST.numpy())))
+
+    def reward_states(self) -> npt.NDArray[np.floating]:
+        """That statistic itself, seed by seed (`RewardScaler.state`)."""
+        return self._scaler.state()
+
+    def take_reward_states(self, states: Sequence[npt.NDArray[np.floating]]) -> None:
+        """Let each seed's statistic of rewards go on from where `reward_states` said."""
+        self._scaler.take_state(np.stack(states))
+
+    def advantages(self, rollout: Rollout, value_ST: Tensor, next_value_ST: Tensor, *, frozen: bool = False) -> Tensor:
+        """Generalised advantages, (S, T); with `frozen` the reward statistic stays as it is, for measuring."""
+        algorithm = self.algorithm
+        if frozen or not algorithm.scale_rewards:
+            rollout = self.with_scaled_rewards(rollout)
+        reward_ST, terminated_ST, truncated_ST = (
+            x.numpy() for x in (rollout.reward_ST, rollout.terminated_ST, rollout.truncated_ST)
+        )
+        if algorithm.scale_rewards and not frozen:
+            reward_ST = self._scaler(reward_ST, terminated_ST | truncated_ST)
+        advantage_ST = generalized_advantages(
+            reward_ST,
+            value_ST.double().numpy(),
+            next_value_ST.double().numpy(),
+            terminated_ST,
+            truncated_ST,
+            gamma=algorithm.gamma,
+            lam=algorithm.gae_lambda if algorithm.value_baseline else 1.0,
+        )
+        return torch.from_numpy(advantage_ST).float()
+
+    def minibatches(self, epochs: int, *data: Tensor) -> Iterator[tuple[Tensor, ...]]:
+        """Each seed's own shuffles of (S, T, ...) tensors, cut into minibatches (S, B, ...) of nearly equal B."""
+        for _ in range(epochs):
+            index_ST = torch.from_numpy(self._order(data[0].shape[1]))
+            shuffled = [_taken(x, index_ST) for x in data]
+            yield from zip(*(x.tensor_split(self.algorithm.minibatches, dim=1) for x in shuffled), strict=True)
+
+    def _order(self, n_pairs: int) -> npt.NDArray[np.int64]:
+        return np.stack([rng.permutation(n_pairs) for rng in self._minibatch_rngs])
+
+    def minibatch_states(self) -> list[npt.NDArray[np.uint64]]:
+        """Where each seed's stream of minibatch orders stands."""
+        return [state_of(rng) for rng in self._minibatch_rngs]
+
+    def take_minibatch_states(self, states: Sequence[npt.NDArray[np.uint64]]) -> None:
+        """Let each seed's stream of minibatch orders go on from where `minibatch_states` said."""
+        self._minibatch_rngs = [stream_at(state) for state in states]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its optimisers are those it began with, whose state `kept` tells."""
+        return type(self.policy_adam) is type(self.value_adam) is Adam
+
+    def kept(self, i: int) -> dict[str, npt.NDArray[Any]]:
+        """All that one seed learns on from, as arrays by name."""
+        adams = {"policy_adam": self.policy_adam, "value_adam": self.value_adam}
+        return {
+            "theta_P": self.theta_SP[i].detach().numpy(),
+            "phi_P": self.phi_SP[i].detach().numpy(),
+            "rewards": self.reward_states()[i],
+            "minibatches": state_of(self._minibatch_rngs[i]),
+            **{f"{of}/{name}": array for of, adam in adams.items() for name, array in adam.kept(i).items()},
+        }
+
+    def take_kept(self, rows: Sequence[Mapping[str, npt.NDArray[Any]]]) -> None:
+        """Let every seed learn on from what `kept` said."""
+        with torch.no_grad():
+            self.theta_SP.copy_(torch.from_numpy(np.stack([row["theta_P"] for row in rows])))
+            self.phi_SP.copy_(torch.from_numpy(np.stack([row["phi_P"] for row in rows])))
+        self.take_reward_states([row["rewards"] for row in rows])
+        self.take_minibatch_states([row["minibatches"] for row in rows])
+        for of, adam in (("policy_adam/", self.policy_adam), ("value_adam/", self.value_adam)):
+            adam.take_kept([{name.removeprefix(of): x for name, x in row.items()} for row in rows])
+
+    def fit_values(self, observation_STO: Tensor, old_value_ST: Tensor, advantage_ST: Tensor) -> None:
+        """Regress values on the GAE target V_old + A, by Adam on minibatches of squared errors.
+
+        With `value_clip`, the larger of the error and the error of the value clipped to within that distance of
+        its old prediction counts (MadryLab/implementation-matters `steps.py`, `value_loss_gae`).
+        """
+        algorithm = self.algorithm
+        if not algorithm.value_baseline:
+            return
+        learning_rate = self.annealed(algorithm.value_learning_rate)
+        data = (observation_STO, old_value_ST, old_value_ST + advantage_ST)
+        kernels, adam = self.value_network.kernels, self.value_adam
+        if kernels is not None and type(adam) is Adam and all(x.dtype == torch.float32 for x in (self.phi_SP, *data)):
+            for _ in range(algorithm.value_epochs):
+                order_ST, steps = self._order(data[1].shape[1]), adam.begun(learning_rate, algorithm.minibatches)
+                kernels.fit_values(self.phi_SP.detach(), data, order_ST, algorithm.value_clip, steps)
+            return
+        for observation_SBO, old_value_SB, target_SB in self.minibatches(algorithm.value_epochs, *data):
+            value_SB = self.value_network(self.phi_SP, observation_SBO).squeeze(-1)
+            squared_error_SB = (value_SB - target_SB).square()
+            if algorithm.value_clip is not None:
+                near_SB = old_value_SB + (value_SB - old_value_SB).clamp(-algorithm.value_clip, algorithm.value_clip)
+                squared_error_SB = torch.maximum(squared_error_SB, (near_SB - target_SB).square())
+            # A sum over seeds gives each seed the gradient of its own mean.
+            loss = squared_error_SB.mean(1).sum()
+            (gradient_SP,) = torch.autograd.grad(loss, self.phi_SP)
+            self.value_adam.step(gradient_SP, learning_rate)
+
+
+def check_batch(batch: object, n_seeds: int, name: str) -> None:
+    """See that what somebody's method gives back is the pairs that so many seeds learned from.
+
+    Raises:
+        TypeError: it is no batch.
+        ValueError: it is of other shapes.
+    """
+    if not isinstance(batch, Batch):
+        raise TypeError(f"{name} gives back the Batch that it learned from, not {shown(batch)}: end it with return.")
+    shapes = [tuple(x_SB.shape) for x_SB in (batch.observation_SBO, batch.action_SBA, batch.advantage_SB)]
+    if [len(shape) for shape in shapes] != [3, 3, 2] or any(shape[:2] != (n_seeds, shapes[2][1]) for shape in shapes):
+        rows = "one row" if n_seeds == 1 else f"{n_seeds} rows"
+        told = ", ".join(map(str, shapes))
+        raise ValueError(
+            f"{name} gives back a Batch of {rows}, observations ({n_seeds}, B, O), actions ({n_seeds}, B, A) and "
+            f"advantages ({n_seeds}, B), not of shapes {told}."
+        )
+
+
+def _taken(x: Tensor, index_ST: Tensor) -> Tensor:
+    """Each seed's own order of its pairs."""
+    if compiled.library() is not None and x.dtype == torch.float32:
+        return compiled.take(x, index_ST)
+    return x.gather(1, index_ST if x.ndim == 2 else index_ST.unsqueeze(-1).expand(x.shape))
