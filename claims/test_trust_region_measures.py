@@ -313,6 +313,9 @@ def test_ppo_m_measures_go_together(ppo_m: Runs) -> None:
     means="the geometric means over seeds of PPO's held-out mean KL(old||new) from .375 to .625 of training over that "
     "of the first quarter, and over that of the last, are above 1",
     family=FAMILY,
+    expected="refuted",
+    evidence="seeds 0 to 11, Hopper-v5, 204,800 steps: midway over the first quarter .813, 90% interval [.769, .861]; "
+    "with other rounding, which makes other trainings of them, .783 [.704, .871] and .761 [.670, .866]",
 )
 def test_ppo_mean_kl_peaks_midway(ppo: Runs) -> None:
     kl = ppo.kl_old_new.mean.held_out
