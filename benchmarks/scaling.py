@@ -83,13 +83,15 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, help="a picture of it (SVG, PDF or PNG by its name)")
     asked = parser.parse_args()
     turns: dict[Case, list[tuple[float, float]]] = {case: [] for case in CASES}
-    for _ in range(asked.rounds):
+    print(f"{'':52}{'µs a step':>10}{'MuJoCo':>10}{'share':>8}")
+    found: dict[Case, tuple[float, ...]] = {}
+    for turn in range(1, asked.rounds + 1):
         for case in CASES:
             turns[case].append(timed(case))
-    found = {case: tuple(map(median, zip(*measured, strict=True))) for case, measured in turns.items()}
-    print(f"{'':52}{'µs a step':>10}{'MuJoCo':>10}{'share':>8}")
-    for case, (whole, mujoco) in found.items():
-        print(f"{case.axis:8}{case.name:44}{whole:>10.1f}{mujoco:>10.1f}{mujoco / whole:>8.2f}")
+            whole, mujoco = found[case] = tuple(map(median, zip(*turns[case], strict=True)))
+            if turn == asked.rounds:
+                shares = f"{whole:>10.1f}{mujoco:>10.1f}{mujoco / whole:>8.2f}"
+                print(f"{case.axis:8}{case.name:44}{shares}", flush=True)
     if asked.plot is not None:
         draw(found, asked.plot)
 
