@@ -100,10 +100,10 @@ class Simulator:
         reads some, its first observation is not quite that of an episode that came by, nor is Ant's and Humanoid's
         first reward, for a way; all else goes on alike.
         """
-        if self._scratch is None:
+        self._notice_warnings()
+        if self._scratch is None and not self._batch.warning[which].any():
             self._batch.state[which] = self._fresh  # MuJoCo's own reset of these takes twenty times as long
-        else:  # data that persist are more than a state
-            self._notice_warnings()
+        else:  # where data persist they are more than a state; and a warning that is not forgotten hides the next one
             self._batch.reset(ids=which, stage=mujoco.mjtStage.mjSTAGE_NONE)
             # A reset forgets warnings: fewer than before are none of the new episode's.
             self._warnings_seen[which] = self._batch.warning[which]
