@@ -4,8 +4,8 @@ python benchmarks/false_alarms.py --store .rlclaims        (after benchmarks/mut
 
 Trainings of one unchanged algorithm are a bank, of which 1,000 gates of ten seeds are drawn with replacement, and held
 to the bank's own means, and to its own quantile of what is largest: the very bound of what is true, where red is most
-frequent. Nights are drawn alike. What a
-mutant's nights say is drawn from its ten seeds, against the bounds that `mutants.py` holds it to.
+frequent. Nights are drawn alike. What a mutant's nights say is drawn from its ten seeds, against the bounds that
+`mutants.py` holds it to.
 """
 
 import argparse
@@ -104,7 +104,7 @@ def main() -> None:
         specs = [spec for first in firsts for spec in mutants.specs_of(algorithm, first)]
         banks[name] = bank = numbers(store, specs)
         drawn_GN = rng.integers(0, len(specs), (GATES, SEEDS))
-        for more, where in ((1.0, "at the bank's own"), (mutants.A_QUARTER_MORE, "a quarter above them")):
+        for more, where in ((1.0, "at what the bank comes to"), (mutants.A_QUARTER_MORE, "a quarter above")):
             bounds = {claim: of_all(claim, values) * more for claim, values in bank.items()}
             bounds |= {"held_out_agreement": bank["held_out_agreement"].mean() + np.log(more), "surrogate_rises": 0.0}
             red = {claim: reds(claim, values, bounds[claim], drawn_GN) for claim, values in bank.items()}
