@@ -1,0 +1,113 @@
+"""What is left out of MuJoCo's work costs no bit."""
+
+import itertools
+import subprocess
+import sys
+
+import mujoco
+import numpy as np
+import pytest
+
+from rlclaims.sim.lean import leave_out_islands
+from rlclaims.sim.simulator import Simulator
+from rlclaims.sim.tasks import TASKS, task_named
+
+ISLANDS = mujoco.mjtDisableBit.mjDSBL_ISLAND
+BRANCHED = """
+<mujoco>
+  <option timestep="0.004" integrator="{integrator}" solver="{solver}" cone="{cone}" jacobian="{jacobian}"
+          noslip_iterations="{noslip}"/>
+  <default>
+    <joint damping="0.1" armature="0.01" frictionloss="{friction}"/>
+    <geom friction="1 0.1 0.1" condim="{contact}"/>
+  </default>
+  <worldbody>
+    <geom type="plane" size="5 5 0.1"/>
+    <body pos="0 0 0.6"><freejoint/><geom type="capsule" size="0.1 0.2"/><site name="trunk"/>
+      <body pos="0.2 0 -0.2">
+        <joint name="hip" axis="0 1 0" range="-60 60" limited="true"/>
+        <geom type="capsule" fromto="0 0 0 0.3 0 0" size="0.05"/>
+        <body pos="0.3 0 0"><joint type="ball"/>
+          <geom type="capsule" fromto="0 0 0 0.3 0 0" size="0.05"/><site name="foot" pos="0.3 0 0"/>
+        </body>
+      </body>
+      <body pos="-0.2 0 -0.2">
+        <joint name="other hip" axis="0 1 0" range="-60 60" limited="true"/><geom type="box" size="0.1 0.1 0.1"/>
+      </body>
+    </body>
+  </worldbody>
+  <tendon>
+    <spatial limited="true" range="0 0.55" frictionloss="{friction}"><site site="trunk"/><site site="foot"/></spatial>
+  </tendon>
+  <equality>{equality}</equality>
+  <actuator><motor joint="hip" gear="5"/><motor joint="other hip" gear="5"/></actuator>
+</mujoco>
+"""
+"""One tree that has all kinds of constraints: contacts, limits, friction in joints and in a tendon, equalities."""
+EQUALITIES = ("", '<joint joint1="hip" joint2="other hip"/>', '<connect site1="trunk" site2="foot"/>')
+
+
+def trajectory(model, steps=60):
+    data, rng = mujoco.MjData(model), np.random.default_rng(1)
+    passed, constraints = [], 0
+    for _ in range(steps):
+        data.ctrl[:] = rng.uniform(-1, 1, model.nu)
+        mujoco.mj_step(model, data, nstep=4)
+        passed.append(np.concatenate([data.qpos, data.qvel, data.qacc_warmstart]))
+        constraints += data.nefc
+    assert constraints > 0, "nothing was solved, so nothing is shown"
+    return np.array(passed)
+
+
+@pytest.mark.parametrize("solver", ["PGS", "CG", "Newton"])
+@pytest.mark.parametrize("cone", ["pyramidal", "elliptic"])
+def test_a_tree_moves_the_same_without_a_search_for_islands(solver, cone):
+    ways = itertools.product(
+        ("Euler", "RK4", "implicitfast"), ("dense", "sparse"), (0, 3), (0, 0.1), (1, 3), EQUALITIES
+    )
+    for integrator, jacobian, noslip, friction, contact, equality in ways:
+        xml = BRANCHED.format(
+            integrator=integrator, solver=solver, cone=cone, jacobian=jacobian,
+            noslip=noslip, friction=friction, contact=contact, equality=equality,
+        )  # fmt: skip
+        with_islands, without = (mujoco.MjModel.from_xml_string(xml) for _ in range(2))
+        leave_out_islands(without)
+        assert not with_islands.opt.disableflags & ISLANDS
+        assert without.opt.disableflags & ISLANDS
+        assert np.array_equal(trajectory(with_islands), trajectory(without))
+
+
+def test_models_of_several_trees_keep_their_islands():
+    kept = []
+    for name in TASKS:
+        model = mujoco.MjModel.from_xml_path(str(task_named(name).model_path))
+        before = model.opt.disableflags
+        leave_out_islands(model)
+        if model.opt.disableflags == before:
+            kept.append(name)
+    assert kept == ["Pusher-v5", "Reacher-v5"]  # whose objects and targets hang on no arm
+
+
+def test_a_simulator_leaves_islands_out():
+    simulator = Simulator(task_named("Hopper-v5"), [np.random.default_rng(0)])
+    assert simulator._batch.model.opt.disableflags & ISLANDS
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the clock cannot be reached there")
+def test_no_clock_is_read_once_a_simulator_is_made():
+    # In a process of its own: in this one a simulator may have been made.
+    script = """
+import mujoco, numpy as np
+from rlclaims.sim.simulator import Simulator
+from rlclaims.sim.tasks import task_named
+
+model = mujoco.MjModel.from_xml_path(str(task_named("Hopper-v5").model_path))
+step = mujoco.mjtTimer.mjTIMER_STEP
+for _ in range(2):
+    data = mujoco.MjData(model)
+    mujoco.mj_step(model, data)
+    print(data.timer[step].number, data.timer[step].duration > 0)
+    Simulator(task_named("Hopper-v5"), [np.random.default_rng(0)])
+"""
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["1", "True", "1", "False"]
