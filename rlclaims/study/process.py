@@ -3,6 +3,7 @@
 A process of its own for each core has no lock to share with the others, and nothing of pytest's to disturb.
 """
 
+import gc
 import json
 import os
 import signal
@@ -67,6 +68,7 @@ def receive() -> tuple[dict[str, Any], list[RunSpec], TextIO]:
                 f"{spec.name} has another name here than planned: its source was edited meanwhile, or this machine has "
                 "other code or other versions of the libraries"
             )
+    gc.freeze()  # what is imported stays, and the collector need not look through it over and over
     return job, specs, answers
 
 
