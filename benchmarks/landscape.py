@@ -7,7 +7,8 @@ python benchmarks/landscape.py --store .rlclaims surface
 
 rate       Steps per second of episodes played for a landscape, against MuJoCo alone on the very same trajectories:
            what every simulation was given (where it began, its controls, which simulations stepped) is recorded,
-           and fed to a bare `mujoco.batch.Batch`. Both on one thread of a process per core, in turns.
+           and fed to a bare `mujoco.batch.Batch` of the model as it is, with MuJoCo's clock going (`rlclaims.sim.lean`
+           stops it for ours). Both on one thread of a process per core, in turns.
 pairing    Simulator steps for a given standard error of a difference of returns, theirs on independent draws at
            each point (the papers' way) over ours on common random numbers: (var + var') / var of the paired
            difference. For every kept iteration, along the step and in random directions as far; medians over the
@@ -36,6 +37,7 @@ from rlclaims.agents.ppo import PPO
 from rlclaims.agents.trpo import TRPO
 from rlclaims.finished.landscapes import ALONG, TOLERANCE, directions, displaced
 from rlclaims.finished.run import BATCHES, MAIN, PILOT, STRIDE, FinishedRun
+from rlclaims.sim.lean import clock_of_mujoco
 from rlclaims.sim.simulator import Simulator
 from rlclaims.sim.tasks import task_named
 from rlclaims.stats.split_samples import chance_at
@@ -46,6 +48,9 @@ from rlclaims.training import one_torch_thread
 
 TASK, ITERATIONS = "Hopper-v5", 100
 NEARBY = ALONG.index(3.0) + 1
+CLOCK = clock_of_mujoco()
+TICKING = None if CLOCK is None else CLOCK.value
+"""Where MuJoCo's clock is, before a simulator of ours stops it."""
 
 
 def finished(store: Path, algorithm: type[Algorithm], seed: int) -> FinishedRun:
@@ -119,6 +124,8 @@ def rates(job: "tuple[Path, int]") -> "tuple[float, float, float]":
             begun = time.perf_counter()
             run.play(policies, listed)
             ours.append(steps / (time.perf_counter() - begun))
+            if CLOCK is not None:
+                CLOCK.value = TICKING
             begun = time.perf_counter()
             assert replay(log) == steps
             bare.append(steps / (time.perf_counter() - begun))

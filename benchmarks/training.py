@@ -6,10 +6,10 @@
 
 Environment steps per second on Hopper-v5, each side with all cores to itself:
 
-    MuJoCo     30 simulations that do nothing but step: random actions drawn beforehand, the fallen put back with
-               `Batch.reset`, nothing observed, paid or learnt. Once as one batch on a thread per core, and once as
-               one single-threaded batch in a process per core, which is the stricter yardstick where threads wait
-               for each other.
+    MuJoCo     30 simulations, as MuJoCo comes, that do nothing but step: random actions drawn beforehand, the fallen
+               put back with `Batch.reset`, nothing observed, paid or learnt. Once as one batch on a thread per core,
+               and once as one single-threaded batch in a process per core, which is the stricter yardstick where
+               threads wait for each other.
     rlclaims   30 runs (PPO, PPO-M and TRPO with the papers' settings, 10 seeds each) as `pytest claims/` trains
                them: `execute` into an empty store, one process per core. Collecting, learning and measuring all
                count as time; of the steps only those that train count, not those for held-out measurements.

@@ -340,12 +340,10 @@ class Cohort:
         """
         actors = self._actors()
         open_S = self._episode_start_S < self._step
-        most = self._task.time_limit or self._step
-        for _ in range(most):
+        for _ in range(self._task.time_limit or self._step):
             if not open_S.any():
                 break
-            n_action = self._simulator.n_action
-            noise_SA = np.stack([rng.standard_normal(n_action, np.float32) for rng in self._noise_rngs])
+            noise_SA = np.stack([rng.standard_normal(self._simulator.n_action, np.float32) for rng in self._noise_rngs])
             action_SA = actors.act(self._observation_SO, noise_SA)
             raw_SO, reward_S, terminated_S, truncated_S = self._simulator.step(action_SA)
             self._observation_SO = self._normalizer.frozen(raw_SO)

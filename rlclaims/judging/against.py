@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from rlclaims.judging.evidence import Comparison, Evidence
+from rlclaims.judging.comparison import Comparison
+from rlclaims.judging.evidence import Evidence
 from rlclaims.judging.joined import Combination
 from rlclaims.stats.detector import evidence_of_p, evidence_of_t
 from rlclaims.stats.mean import StudentT

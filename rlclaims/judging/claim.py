@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar, get_args
 
-from rlclaims.judging.evidence import ClaimError, is_number
+from rlclaims.judging.evidence import ClaimError
+from rlclaims.judging.numbers import is_number
 from rlclaims.judging.terms import Family
 from rlclaims.shown import shown
 

@@ -9,8 +9,9 @@ The true gradient is never at hand, and is not needed: squares and products of i
 
 import math
 
-from rlclaims.judging.evidence import ClaimError, is_number
+from rlclaims.judging.evidence import ClaimError
 from rlclaims.judging.kept import At, Contrast, Kept
+from rlclaims.judging.numbers import is_number
 
 GRADIENTS = {
     "surrogate": "the surrogate's gradient",

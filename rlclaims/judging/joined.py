@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rlclaims.judging.evidence import ClaimError, Comparison, Evidence, recording, replace_in_record, terms_now
+from rlclaims.judging.comparison import Comparison
+from rlclaims.judging.evidence import ClaimError, Evidence, recording, replace_in_record, terms_now
 from rlclaims.judging.terms import Terms
 from rlclaims.stats.verdict import Reason, Verdict
 

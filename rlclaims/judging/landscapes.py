@@ -17,8 +17,9 @@ import numpy as np
 from rlclaims.checkpoints import checkpoint_iterations
 from rlclaims.finished.landscapes import ALONG
 from rlclaims.finished.run import GROUPS
-from rlclaims.judging.evidence import ClaimError, is_number
+from rlclaims.judging.evidence import ClaimError
 from rlclaims.judging.kept import Contrast
+from rlclaims.judging.numbers import is_number
 from rlclaims.judging.runs import Trained
 from rlclaims.judging.samples import Sample
 from rlclaims.stats import split_samples

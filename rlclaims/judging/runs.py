@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from rlclaims.judging.evidence import ClaimError, is_number
+from rlclaims.judging.evidence import ClaimError
+from rlclaims.judging.numbers import is_number
 from rlclaims.judging.samples import Sample
 from rlclaims.sim.spelling import canonical
 from rlclaims.stats.describe import rank_correlation

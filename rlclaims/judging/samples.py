@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
-from rlclaims.judging.evidence import ClaimError, Comparison, Evidence, is_finite, is_number
+from rlclaims.judging.comparison import Comparison
+from rlclaims.judging.evidence import ClaimError, Evidence
+from rlclaims.judging.numbers import is_finite, is_number
 from rlclaims.stats.describe import correlation
 from rlclaims.stats.distribution_free import Betting, ClopperPearson, Quantile
 from rlclaims.stats.effect import WrongOrder

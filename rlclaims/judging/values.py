@@ -6,8 +6,9 @@ ppo_values.error("held_out").last(2)
 
 import math
 
-from rlclaims.judging.evidence import ClaimError, is_number
+from rlclaims.judging.evidence import ClaimError
 from rlclaims.judging.kept import At, Contrast, Kept
+from rlclaims.judging.numbers import is_number
 
 ERRORS = {
     "training": "the regression's target, on the pairs fitted to",

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rlclaims.judging.evidence import Comparison, recording
+from rlclaims.judging.comparison import Comparison
+from rlclaims.judging.evidence import recording
 from rlclaims.pytest_plugin.session import SEEDS, ClaimSession, claim_of
 from rlclaims.stats.verdict import Reason, Verdict
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 WHATEVER_IS_WRONG = (Exception, SystemExit, pytest.skip.Exception, pytest.fail.Exception, pytest.xfail.Exception)
 """What a claim's body may raise while it is looked at; pytest says so when it runs the claim."""
+
+MANY = 10
+"""Claims open after the first look of which, as good as surely, one stays open to the last."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +54,10 @@ def take_looks(
     is_open: Callable[[pytest.Item], bool],
     announce: Callable[[Look], None] = lambda _: None,
 ) -> None:
-    """Train what the items need, look by look.
+    """Train what the items need, look by look; if many claims are open after the first, what they may need at once.
 
-    A test that takes runs and is no claim gets all seeds.
+    Two seeds more at a time make cohorts of a few, whose runs cost up to twice as much; no verdict depends on it. A
+    test that takes runs and is no claim gets all seeds.
 
     Args:
         session: whose claims they are.
@@ -70,8 +75,9 @@ def take_looks(
     # A pilot is made on all seeds, whatever they decide.
     looks = session.profile.looks[-1:] if session.asked.writes_pilots else session.profile.looks
     for number, n in enumerate(looks, start=1):
-        announce(Look(number, len(looks), n, sum(item in claims for item in undecided), len(claims)))
-        made = looks[-1] if session.asked.ahead else n
+        n_open = sum(item in claims for item in undecided)
+        announce(Look(number, len(looks), n, n_open, len(claims)))
+        made = looks[-1] if session.asked.ahead or (number > 1 and n_open > MANY) else n
         train(session.wanted(undecided, made), session.studied(undecided, made))
         for item in undecided:
             item.stash[SEEDS] = n

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from rlclaims.judging.evidence import is_number
+from rlclaims.judging.numbers import is_number
 from rlclaims.judging.terms import Pilot, setting_of
 from rlclaims.shown import malformed, read_json, shown
 

@@ -16,25 +16,23 @@ from rlclaims.agents.algorithm import Algorithm
 from rlclaims.judging.baseline import Baseline, BaselineError, BaselineSpec, check_baseline, read_baseline
 from rlclaims.judging.claim import Claim
 from rlclaims.judging.evidence import ClaimError
-from rlclaims.judging.profile import MOST_ITERATIONS, Profile
+from rlclaims.judging.profile import Profile
 from rlclaims.judging.runs import SUBJECT, RunsSpec
-from rlclaims.judging.subjects import Subject, cells, check_playable, check_study, subject
+from rlclaims.judging.subjects import Subject, subject
 from rlclaims.judging.terms import Family, Pilot, Terms
 from rlclaims.pytest_plugin.options import TASK, Settings, settings
 from rlclaims.pytest_plugin.pilots import read_pilots
-from rlclaims.shown import said, shown
+from rlclaims.pytest_plugin.specs import runs_of_a_seed
+from rlclaims.shown import said
 from rlclaims.study.crew import Crew, LocalCrew, TrainingError, cores
 from rlclaims.study.executor import Progress, execute
 from rlclaims.study.plan import Plan, plan
 from rlclaims.study.resume import tidy
 from rlclaims.study.simulated_executor import Told, make_simulated
-from rlclaims.study.spec import RunSpec, SpecError, checked
+from rlclaims.study.spec import RunSpec, SpecError
 from rlclaims.study.store import UNREADABLE, Store
-from rlclaims.study.studies import FINAL_RETURNS, TWINS, Studied, Study
+from rlclaims.study.studies import TWINS, Studied, Study
 from rlclaims.study.twin_executor import Done, make_twins
-
-FEW_STEPS = 4096
-"""Environment steps between two updates, at the most, where nothing counts as evidence."""
 
 ShowProgress = Callable[[Plan], AbstractContextManager[Callable[[Progress], None]]]
 
@@ -365,61 +363,9 @@ class ClaimSession:
         Raises:
             SpecError: they cannot be made.
         """
-        # What is longer, or cannot be printed, is a slip that no registry's answer makes clearer.
-        if not isinstance(spec.task, str) or not spec.task.isprintable() or len(spec.task) > 500:
-            raise SpecError(f"A task is the name of an environment, such as 'Hopper-v5', not {shown(spec.task)}.")
-        if type(spec.block) is not int or not 0 <= spec.block < 10:
-            raise SpecError(f"A block of seeds is a number from 0 to 9, not {shown(spec.block)}.")
-        iterations = self.profile.iterations if spec.iterations is None else spec.iterations
-        if type(iterations) is int and iterations > MOST_ITERATIONS:
-            raise SpecError(f"Runs have at most {MOST_ITERATIONS:,} iterations, not {shown(iterations)}.")
-        made = algorithms(spec)
-        if not self.profile.evidence:
-            iterations = min(iterations, self.profile.iterations) if type(iterations) is int else iterations
-            made = [_on_few_steps(algorithm) for algorithm in made]
-        first = self.seeds(spec.block, 1)[0]
-        runs = [checked(RunSpec(algorithm, spec.task, iterations, first)) for algorithm in made]
+        # Refuses a block that is none before seeds are counted from it.
+        runs = runs_of_a_seed(spec, self.profile, self.asked.first_seed)
         return [replace(run, seed=seed) for run in runs for seed in self.seeds(spec.block, n)]
-
-
-def _on_few_steps(algorithm: Algorithm | Foreign) -> Algorithm | Foreign:
-    """The same, if it learns from many steps at a time with fewer."""
-    if isinstance(algorithm, Foreign) or algorithm.steps <= FEW_STEPS:
-        return algorithm
-    return replace(algorithm, steps=max(2, FEW_STEPS // algorithm.minibatches) * algorithm.minibatches)
-
-
-def algorithms(spec: RunsSpec) -> list[Algorithm | Foreign]:
-    """The algorithm that a fixture asks for, or those of its factorial.
-
-    Raises:
-        SpecError: it asks for none.
-    """
-    assert spec.task is not None
-    if type(spec.full) is not bool:
-        raise SpecError(f"A factorial is full or not, full=True or False, not {shown(spec.full)}.")
-    if spec.factors == ():
-        raise SpecError("A factorial varies settings: rlclaims.factorial(PPO, epochs=(10, 5)), say.")
-    if spec.factors is not None and spec.study not in (None, FINAL_RETURNS):
-        raise SpecError(f"A factorial is of runs, or of='final_returns', not of {shown(spec.study.kind)}.")
-    made: list[Algorithm | Foreign]
-    if isinstance(spec.algorithm, Algorithm | Foreign):
-        if spec.changes or spec.factors is not None:
-            raise SpecError("Settings are given for a class, rlclaims.PPO, say; an instance has its own.")
-        made = [spec.algorithm]
-    elif isinstance(spec.algorithm, type) and issubclass(spec.algorithm, Algorithm):
-        try:
-            made = list(cells(spec.algorithm, spec, spec.task))
-        except (ValueError, TypeError) as error:
-            raise SpecError(str(error)) from None
-    else:
-        raise SpecError(
-            f"Runs are of an algorithm, such as rlclaims.PPO or a subclass of it, not of {shown(spec.algorithm)}."
-        )
-    if spec.study is not None:
-        check_study(spec.study, made[0])
-        check_playable(spec.study, spec.task)
-    return made
 
 
 _SESSION = pytest.StashKey[ClaimSession]()

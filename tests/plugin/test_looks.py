@@ -2,6 +2,8 @@
 
 from claim_text import INCONCLUSIVE, SUPPORTED, one_claim, stored, written
 
+from rlclaims.pytest_plugin.looks import MANY
+
 
 def test_only_the_seeds_that_undecided_claims_need_are_trained(session_by_looks, tmp_path):
     body = (
@@ -35,6 +37,19 @@ def test_runs_that_are_made_ahead_are_judged_by_the_same_looks(session_by_looks,
     session_by_looks(body, f"--claims-store={afresh}")
     assert {claim["id"]: claim["evidence"] for claim in written(afresh)["claims"]} == ahead
     assert stored(afresh, "TRPO") == list(range(6))
+
+
+def test_what_many_open_claims_may_need_is_trained_at_once(session_by_looks, tmp_path):
+    open_too = "".join(f"\n@declared('section/{i}')\ndef test_{i}(ppo):\n    {INCONCLUSIVE}\n" for i in range(MANY))
+    sure = "\n@declared('s/sure')\ndef test_sure(trpo):\n    assert trpo.kl_old_new.mean.training.overall() > -1\n"
+    result = session_by_looks(one_claim(INCONCLUSIVE) + open_too + sure)
+    assert result.parseoutcomes()["inconclusive"] == MANY + 1
+    result.stdout.fnmatch_lines(["rlclaims: look 2 of 4, 8 seeds, training 6 runs of PPO *"])
+    result.stdout.no_fnmatch_line("rlclaims: look 3 of 4,*training*")
+    claims = {claim["id"]: claim["evidence"] for claim in written(tmp_path)["claims"]}
+    assert [look["n"] for look in claims["section/claim"]["looks"]] == [6, 8, 10, 12]
+    assert stored(tmp_path, "PPO") == list(range(12))
+    assert stored(tmp_path, "TRPO") == list(range(6))
 
 
 def test_a_claim_that_is_decided_at_the_first_look_trains_no_more(session_by_looks, tmp_path):
