@@ -6,8 +6,9 @@ ppo_twins.switching("clip").mean_kl.held_out.overall()
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,12 +24,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OnPairs:
-    """A contrast, by the pairs that the updates are measured on."""
+    """A contrast, by the pairs that the updates are measured on; one that nobody asks for is not made."""
 
-    training: Contrast
-    """The rollout that the update learned from."""
-    held_out: Contrast
-    """As many fresh pairs of the old policy."""
+    _on: Callable[[str], Contrast]
+
+    @cached_property
+    def training(self) -> Contrast:
+        """On the rollout that the update learned from."""
+        return self._on("training")
+
+    @cached_property
+    def held_out(self) -> Contrast:
+        """On as many fresh pairs of the old policy."""
+        return self._on("held_out")
 
 
 @dataclass(frozen=True)
@@ -117,17 +125,15 @@ class TwinUpdates(Trained):
         return self._contrast("share of let-go pairs pushed further out", ["pushed_out/share"], [], bounds=(0.0, 1.0))
 
     def _effect(self, words: str, twins: Sequence[str], others: Sequence[str]) -> Effect:
-        def on(measure: str, said: str, states: str, log_scale: bool) -> Contrast:
+        def on(measure: str, said: str, log_scale: bool, states: str) -> Contrast:
             names = [[f"{twin}/{measure}/{states}" for twin in side] for side in (twins, others)]
             bounds = None if log_scale else (-1.0, 1.0)
             pairs = {"training": "training batch", "held_out": "held out"}[states]
             return self._contrast(f"{said} ({pairs}), {words}", *names, log_scale=log_scale, bounds=bounds)
 
-        def on_both(measure: str, said: str, log_scale: bool) -> OnPairs:
-            return OnPairs(*(on(measure, said, states, log_scale) for states in ("training", "held_out")))
-
         return Effect(
-            on_both("kl_old_new/mean", "mean KL(old||new)", True), on_both("ratio/exceedance", "exceedance", False)
+            OnPairs(partial(on, "kl_old_new/mean", "mean KL(old||new)", True)),
+            OnPairs(partial(on, "ratio/exceedance", "exceedance", False)),
         )
 
     def _contrast(
