@@ -38,7 +38,7 @@ from rlclaims.agents.trpo import TRPO
 from rlclaims.finished.landscapes import ALONG, TOLERANCE, directions, displaced
 from rlclaims.finished.run import BATCHES, MAIN, PILOT, STRIDE, FinishedRun
 from rlclaims.sim.lean import clock_of_mujoco
-from rlclaims.sim.simulator import Simulator
+from rlclaims.sim.simulator import Simulator, simulate
 from rlclaims.sim.tasks import task_named
 from rlclaims.stats.split_samples import chance_at
 from rlclaims.study.crew import cores
@@ -115,10 +115,10 @@ def rates(job: "tuple[Path, int]") -> "tuple[float, float, float]":
     run = finished(store, PPO, seed)
     policies, listed = episodes_of(run, 8)
     with one_torch_thread():
-        episodes.Simulator, _Recorded.log = _Recorded, []  # type: ignore[misc, attr-defined]
+        episodes.simulate, _Recorded.log = _Recorded, []  # type: ignore[assignment]
         steps = int(run.play(policies, listed).length_M.sum())
         log = _Recorded.log
-        episodes.Simulator = Simulator  # type: ignore[misc, attr-defined]
+        episodes.simulate = simulate
         ours, bare = [], []
         for _ in range(3):
             begun = time.perf_counter()
