@@ -100,7 +100,7 @@ def main() -> None:
 def draw(found: dict[Case, tuple[float, ...]], path: Path) -> None:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 3.5), layout="constrained")
+    figure = Figure(figsize=(10, 3.2), layout="constrained")
     panels = zip(figure.subplots(1, 3, width_ratios=(2, 2, 3)), ("seeds", "width", "task"), strict=True)
     for axes, axis in panels:
         cases = [case for case in found if case.axis == axis]
@@ -109,14 +109,18 @@ def draw(found: dict[Case, tuple[float, ...]], path: Path) -> None:
         unit = [found[case][0] if axis == "task" else 1.0 for case in cases]
         mujoco = [found[case][1] / one for case, one in zip(cases, unit, strict=True)]
         rest = [(found[case][0] - found[case][1]) / one for case, one in zip(cases, unit, strict=True)]
-        axes.bar(names, mujoco, label="MuJoCo", color="0.7")
-        axes.bar(names, rest, bottom=mujoco, label="the rest")
-        axes.set_xlabel({"seeds": "seeds in lockstep", "width": "width of both hidden layers", "task": ""}[axis])
-        axes.set_ylabel("share" if axis == "task" else "µs of processor time a step and run")
         if axis == "task":
-            axes.tick_params(axis="x", rotation=60)
+            axes.barh(names, mujoco, label="MuJoCo", color="0.7")
+            axes.barh(names, rest, left=mujoco, label="the rest")
+            axes.invert_yaxis()
+            axes.set_xlabel("share of a step (10 seeds)")
+        else:
+            axes.bar(names, mujoco, label="MuJoCo", color="0.7")
+            axes.bar(names, rest, bottom=mujoco, label="the rest")
+            axes.set_xlabel({"seeds": "seeds in lockstep", "width": "width of both hidden layers"}[axis])
+            axes.set_ylabel("µs a step and run")
     figure.axes[0].legend()
-    figure.savefig(path)
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 if __name__ == "__main__":
