@@ -45,6 +45,8 @@ class Look:
     """Claims that it is taken for."""
     claims: int
     """All that are selected."""
+    made: int | None = None
+    """Seeds per algorithm whose runs are made now, if also those of later looks."""
 
 
 def take_looks(
@@ -80,8 +82,8 @@ def take_looks(
     looks = session.profile.looks[-1:] if session.asked.writes_pilots else session.profile.looks
     for number, n in enumerate(looks, start=1):
         n_open = sum(item in claims for item in undecided)
-        announce(Look(number, len(looks), n, n_open, len(claims)))
         at_once = session.asked.ahead or (number > 1 and n_open > MANY)
+        announce(Look(number, len(looks), n, n_open, len(claims), looks[-1] if at_once and n < looks[-1] else None))
         made = {item: looks[-1] if at_once else max(n, min(foreseen(item), looks[-1])) for item in undecided}
         wanted = [run for item, seeds in made.items() for run in session.wanted([item], seeds)]
         train(wanted, [studied for item, seeds in made.items() for studied in session.studied([item], seeds)])

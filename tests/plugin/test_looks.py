@@ -44,7 +44,7 @@ def test_what_many_open_claims_may_need_is_trained_at_once(session_by_looks, tmp
     sure = "\n@declared('s/sure')\ndef test_sure(trpo):\n    assert trpo.kl_old_new.mean.training.overall() > -1\n"
     result = session_by_looks(one_claim(INCONCLUSIVE) + open_too + sure)
     assert result.parseoutcomes()["inconclusive"] == MANY + 1
-    result.stdout.fnmatch_lines(["rlclaims: look 2 of 4, 8 seeds, training 6 runs of PPO *"])
+    result.stdout.fnmatch_lines(["rlclaims: look 2 of 4, 8 seeds (all 12 made at once), training 6 runs of PPO *"])
     result.stdout.no_fnmatch_line("rlclaims: look 3 of 4,*training*")
     claims = {claim["id"]: claim["evidence"] for claim in written(tmp_path)["claims"]}
     assert [look["n"] for look in claims["section/claim"]["looks"]] == [6, 8, 10, 12]
