@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from rlclaims.sim.lean import leave_out_islands
+from rlclaims.sim.lean import clock_of_mujoco, leave_out_islands, leave_out_timers
 from rlclaims.sim.simulator import Simulator
 from rlclaims.sim.tasks import TASKS, task_named
 
@@ -88,6 +88,26 @@ def test_models_of_several_trees_keep_their_islands():
     assert kept == ["Pusher-v5", "Reacher-v5"]  # whose objects and targets hang on no arm
 
 
+@pytest.mark.parametrize("integrator", ["Euler", "discrete"])
+def test_what_may_fall_asleep_falls_asleep(integrator):
+    # A box that settles on the floor; the integrator "discrete" breaks off where it may sleep without islands.
+    xml = f"""
+<mujoco>
+  <option integrator="{integrator}" sleep_tolerance="0.05"><flag sleep="enable"/></option>
+  <worldbody>
+    <geom type="plane" size="5 5 0.1"/>
+    <body pos="0 0 0.15"><freejoint/><geom type="box" size="0.1 0.1 0.1"/></body>
+  </worldbody>
+</mujoco>
+"""
+    model = mujoco.MjModel.from_xml_string(xml)
+    leave_out_islands(model)
+    data = mujoco.MjData(model)
+    mujoco.mj_step(model, data, nstep=500)
+    assert data.tree_asleep[0] >= 0
+    assert not data.qvel.any()
+
+
 def test_a_simulator_leaves_islands_out():
     simulator = Simulator(task_named("Hopper-v5"), [np.random.default_rng(0)])
     assert simulator._batch.model.opt.disableflags & ISLANDS
@@ -111,3 +131,20 @@ for _ in range(2):
 """
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["1", "True", "1", "False"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the clock cannot be reached there")
+def test_a_clock_that_somebody_has_set_is_left_to_them():
+    # Put back here, as other tests of this process may go on without one.
+    clock, ticks = clock_of_mujoco(), itertools.count()
+    assert clock is not None
+    before = clock.value
+    try:
+        mujoco.set_mjcb_time(lambda: float(next(ticks)))
+        leave_out_timers()
+        model = mujoco.MjModel.from_xml_path(str(task_named("Hopper-v5").model_path))
+        mujoco.mj_step(model, mujoco.MjData(model))
+        assert next(ticks) > 0
+    finally:
+        mujoco.set_mjcb_time(None)
+        clock.value = before

@@ -90,6 +90,13 @@ def test_in_the_design_a_switch_is_averaged_over_all_others(mechanism, measure):
     assert effect.training.bounds == (None if measure == "mean_kl" else (-1.0, 1.0))
 
 
+def test_an_effect_shows_its_numbers():
+    effect = told().switching("clip")
+    for on in (effect.mean_kl, effect.exceedance):
+        for states in STATES:
+            assert str(getattr(on, states).rows[0][0]) in repr(effect)
+
+
 def test_a_factor_put_into_one_mechanism_comes_out_of_the_design_alone():
     # KL of a twin: 3 with the clip switched, 1/2 with half the epochs, and 7 with both learning rate and head.
     def kl(switched):

@@ -28,6 +28,9 @@ class OnPairs:
 
     _on: Callable[[str], Contrast]
 
+    def __repr__(self) -> str:
+        return f"OnPairs(training={self.training}, held_out={self.held_out})"
+
     @cached_property
     def training(self) -> Contrast:
         """On the rollout that the update learned from."""

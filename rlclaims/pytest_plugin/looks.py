@@ -29,6 +29,8 @@ WHATEVER_IS_WRONG = (Exception, SystemExit, pytest.skip.Exception, pytest.fail.E
 
 MANY = 10
 """Claims open after the first look of which, as good as surely, one stays open to the last."""
+FEW = 4
+"""Seeds more at a look whose cohorts are not dear any more."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class Look:
     """Claims that it is taken for."""
     claims: int
     """All that are selected."""
+    made: int | None = None
+    """Seeds per algorithm whose runs are made now, if also those of later looks."""
 
 
 def take_looks(
@@ -57,8 +61,9 @@ def take_looks(
 ) -> None:
     """Train what the items need, look by look, and with a look what is foreseen for later ones.
 
-    That is the seeds that a claim's pilot needed, and if many claims are open after the first look, those of all looks:
-    two seeds more at a time make cohorts of a few, whose runs cost up to twice as much. No verdict depends on it.
+    That is the seeds that a claim's pilot needed, and if many claims are open and the looks are close, those of all
+    looks: two seeds more at a time make cohorts of a few, whose runs cost up to twice as much. Where looks are further
+    apart, claims that are decided on the way save more than that. No verdict depends on it.
 
     A test that takes runs and is no claim gets all seeds.
 
@@ -80,8 +85,9 @@ def take_looks(
     looks = session.profile.looks[-1:] if session.asked.writes_pilots else session.profile.looks
     for number, n in enumerate(looks, start=1):
         n_open = sum(item in claims for item in undecided)
-        announce(Look(number, len(looks), n, n_open, len(claims)))
-        at_once = session.asked.ahead or (number > 1 and n_open > MANY)
+        dear = number > 1 and n_open > MANY and n - looks[number - 2] < FEW
+        at_once = session.asked.ahead or dear
+        announce(Look(number, len(looks), n, n_open, len(claims), looks[-1] if at_once and n < looks[-1] else None))
         made = {item: looks[-1] if at_once else max(n, min(foreseen(item), looks[-1])) for item in undecided}
         wanted = [run for item, seeds in made.items() for run in session.wanted([item], seeds)]
         train(wanted, [studied for item, seeds in made.items() for studied in session.studied([item], seeds)])

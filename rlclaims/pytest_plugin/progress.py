@@ -32,7 +32,8 @@ class Display:
     def look(self, look: "Look") -> None:
         """Know which look's seeds are trained next, if any are."""
         self._decided = f"{look.claims - look.undecided} of {look.claims} claims decided"
-        self._look = "" if look.number == 1 else f"look {look.number} of {look.of}, {look.seeds} seeds, "
+        seeds = f"{look.seeds} seeds" + ("" if look.made is None else f" (all {look.made} made at once)")
+        self._look = "" if look.number == 1 else f"look {look.number} of {look.of}, {seeds}, "
 
     def wait(self) -> None:
         """Say that another session, or another worker of this one, is waited for."""

@@ -44,12 +44,23 @@ def test_what_many_open_claims_may_need_is_trained_at_once(session_by_looks, tmp
     sure = "\n@declared('s/sure')\ndef test_sure(trpo):\n    assert trpo.kl_old_new.mean.training.overall() > -1\n"
     result = session_by_looks(one_claim(INCONCLUSIVE) + open_too + sure)
     assert result.parseoutcomes()["inconclusive"] == MANY + 1
-    result.stdout.fnmatch_lines(["rlclaims: look 2 of 4, 8 seeds, training 6 runs of PPO *"])
+    result.stdout.fnmatch_lines(["rlclaims: look 2 of 4, 8 seeds (all 12 made at once), training 6 runs of PPO *"])
     result.stdout.no_fnmatch_line("rlclaims: look 3 of 4,*training*")
     claims = {claim["id"]: claim["evidence"] for claim in written(tmp_path)["claims"]}
     assert [look["n"] for look in claims["section/claim"]["looks"]] == [6, 8, 10, 12]
     assert stored(tmp_path, "PPO") == list(range(12))
     assert stored(tmp_path, "TRPO") == list(range(6))
+
+
+def test_at_looks_that_are_far_apart_many_claims_go_look_by_look(session_by_looks, pytester):
+    # As the profile paper's are: there more would be saved by what is decided on the way.
+    claims = "".join(f"\n@declared('section/{i}')\ndef test_{i}(ppo):\n    {SUPPORTED}\n" for i in range(MANY))
+    for looks, expected in (([6, 8, 10, 12], 12), ([6, 10, 15, 20], 10)):
+        pytester.makepyprojecttoml(f"[tool.rlclaims.profiles.standard]\nlooks = {looks}\n")
+        result = session_by_looks(one_claim(SUPPORTED) + claims, "--claims-dry-run")
+        (total,) = (line for line in result.outlines if line.startswith("all, once"))
+        # Without pilots a claim is expected to be decided at the second look.
+        assert total.split()[3] == f"6/{expected}/{looks[-1]}"
 
 
 def test_a_claim_that_is_decided_at_the_first_look_trains_no_more(session_by_looks, tmp_path):
