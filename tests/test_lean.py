@@ -47,6 +47,12 @@ BRANCHED = """
 EQUALITIES = ("", '<joint joint1="hip" joint2="other hip"/>', '<connect site1="trunk" site2="foot"/>')
 
 
+@pytest.fixture(autouse=True)
+def quiet():
+    """MuJoCo's own handler of warnings writes a file into the working directory."""
+    mujoco.set_mju_user_warning(lambda _: None)
+
+
 def trajectory(model, steps=60):
     data, rng = mujoco.MjData(model), np.random.default_rng(1)
     passed, constraints = [], 0
