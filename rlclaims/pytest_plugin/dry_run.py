@@ -7,7 +7,6 @@ of a look already, the look is taken, and nothing is guessed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import TextIO
 
 import pytest
@@ -91,7 +90,7 @@ def _looks(
     def is_open(item: pytest.Item) -> bool:
         return stored.is_open(item) if stored.all_of(item) else opens(item)
 
-    take_looks(session, items, train, is_open, foreseen=partial(foreseen_seeds, session))
+    take_looks(session, items, train, is_open, foreseen=lambda item: foreseen_seeds(session, item))
     return looks
 
 

@@ -29,6 +29,7 @@ ROUNDS = 3
 DEFINITION = pytest.StashKey[tuple[Any, ...]]()
 """On an item: what its claim judges, and how, whatever the numbers of its runs are."""
 FORESEEN = pytest.StashKey[int]()
+"""On an item: `foreseen_seeds`, which a dry run asks for over and over."""
 
 
 def check_bodies(session: ClaimSession, items: Iterable[pytest.Item]) -> None:
@@ -124,5 +125,4 @@ class _AnySeries(dict[str, list[float]]):
         n = length(self._study, name, self._iterations)
         # A hundred thousand of these are made, of a few numbers each: a hash is a generator that is quickly begun.
         whole = iter_unpack("=I", shake_128(f"{self._seed} {name}".encode()).digest(4 * n))
-        self[name] = [least + 0.8 * x / 2**32 for (x,) in whole]
-        return self[name]
+        return [least + 0.8 * x / 2**32 for (x,) in whole]
