@@ -2,8 +2,7 @@
 
 Looks decide how much that is, so there are three answers. At the least, every claim that is still open is decided at
 its next look. As expected, it is decided where its pilot was (`pilots.json`), or at the middle look if it has none. At
-the most, no look decides. In all three, what a pilot needed is made with the first look. Where the store has the runs
-of a look already, the look is taken, and nothing is guessed.
+the most, no look decides. Where the store has the runs of a look already, the look is taken, and nothing is guessed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +12,7 @@ import pytest
 
 from rlclaims.pytest_plugin.looks import more_seeds_may_help, take_looks
 from rlclaims.pytest_plugin.session import SEEDS, ClaimSession, claim_name, claim_of
-from rlclaims.pytest_plugin.trace import foreseen_seeds
+from rlclaims.pytest_plugin.trace import imagined_evidence
 from rlclaims.report.costs import Range, cost_table
 from rlclaims.study.cost import NOTHING, Cost, Kind, Speed, cost, cost_of_studies, measured_speeds
 from rlclaims.study.spec import RunSpec
@@ -40,8 +39,7 @@ def dry_run(session: ClaimSession, items: Sequence[pytest.Item], file: TextIO) -
             flush=True,
         )
     speeds = measured_speeds(missing, session.probes)
-    looks = session.profile.looks
-    expected = {item: foreseen_seeds(session, item) or looks[(len(looks) - 1) // 2] for item in items}
+    expected = {item: _expected_seeds(session, item) for item in items}
 
     def taken(by: Sequence[pytest.Item]) -> Range:
         return _range(session, by, stored, speeds, expected)
@@ -90,8 +88,17 @@ def _looks(
     def is_open(item: pytest.Item) -> bool:
         return stored.is_open(item) if stored.all_of(item) else opens(item)
 
-    take_looks(session, items, train, is_open, foreseen=lambda item: foreseen_seeds(session, item))
+    take_looks(session, items, train, is_open)
     return looks
+
+
+def _expected_seeds(session: ClaimSession, item: pytest.Item) -> int:
+    looks = session.profile.looks
+    middle = looks[(len(looks) - 1) // 2]
+    if claim_of(item) is None or session.pilot(item) is None:
+        return middle
+    pilots = [c.pilot for evidence in imagined_evidence(session, item) for c in evidence.comparisons]
+    return next((pilot.seeds_used for pilot in pilots if pilot is not None and pilot.seeds_used), middle)
 
 
 def _name(item: pytest.Item) -> str:

@@ -57,13 +57,12 @@ def take_looks(
     train: "Callable[[Sequence[RunSpec], Sequence[Studied]], None]",
     is_open: Callable[[pytest.Item], bool],
     announce: Callable[[Look], None] = lambda _: None,
-    foreseen: Callable[[pytest.Item], int] = lambda _: 0,
 ) -> None:
-    """Train what the items need, look by look, and with a look what is foreseen for later ones.
+    """Train what the items need, look by look.
 
-    That is the seeds that a claim's pilot needed, and if many claims are open and the looks are close, those of all
-    looks: two seeds more at a time make cohorts of a few, whose runs cost up to twice as much. Where looks are further
-    apart, claims that are decided on the way save more than that. No verdict depends on it.
+    If many claims are open and the looks are close, that is what all looks take: two seeds more at a time make cohorts
+    of a few, whose runs cost up to twice as much. Where looks are further apart, claims that are decided on the way
+    save more than that. No verdict depends on it.
 
     A test that takes runs and is no claim gets all seeds.
 
@@ -73,7 +72,6 @@ def take_looks(
         train: makes sure of runs, and of what is derived from some of them.
         is_open: whether a claim needs more seeds than it has been given.
         announce: called before each look.
-        foreseen: seeds that a claim is expected to be decided at, 0 if none is.
 
     Raises:
         TrainingError: training broke off; what was finished is stored.
@@ -86,11 +84,9 @@ def take_looks(
     for number, n in enumerate(looks, start=1):
         n_open = sum(item in claims for item in undecided)
         dear = number > 1 and n_open > MANY and n - looks[number - 2] < FEW
-        at_once = session.asked.ahead or dear
-        announce(Look(number, len(looks), n, n_open, len(claims), looks[-1] if at_once and n < looks[-1] else None))
-        made = {item: looks[-1] if at_once else max(n, min(foreseen(item), looks[-1])) for item in undecided}
-        wanted = [run for item, seeds in made.items() for run in session.wanted([item], seeds)]
-        train(wanted, [studied for item, seeds in made.items() for studied in session.studied([item], seeds)])
+        made = looks[-1] if session.asked.ahead or dear else n
+        announce(Look(number, len(looks), n, n_open, len(claims), made if made > n else None))
+        train(session.wanted(undecided, made), session.studied(undecided, made))
         for item in undecided:
             item.stash[SEEDS] = n
         undecided = [item for item in undecided if item not in claims or is_open(item)]

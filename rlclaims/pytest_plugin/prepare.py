@@ -13,7 +13,7 @@ from rlclaims.pytest_plugin.options import writable
 from rlclaims.pytest_plugin.progress import Display
 from rlclaims.pytest_plugin.replay import replay
 from rlclaims.pytest_plugin.session import claim_session
-from rlclaims.pytest_plugin.trace import check_bodies, foreseen_seeds
+from rlclaims.pytest_plugin.trace import check_bodies
 from rlclaims.pytest_plugin.workers import spoken
 from rlclaims.study.spec import RunSpec
 from rlclaims.study.studies import Studied
@@ -58,7 +58,6 @@ def prepare(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
                 train,
                 lambda item: more_seeds_may_help(session, item),
                 display.look,
-                lambda item: foreseen_seeds(session, item),
             )
         except KeyboardInterrupt:
             display.say(

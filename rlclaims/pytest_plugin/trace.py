@@ -28,8 +28,6 @@ ROUNDS = 3
 """Times that each verdict is imagined: what depends on the toss of a coin escapes them once in 32."""
 DEFINITION = pytest.StashKey[tuple[Any, ...]]()
 """On an item: what its claim judges, and how, whatever the numbers of its runs are."""
-FORESEEN = pytest.StashKey[int]()
-"""On an item: `foreseen_seeds`, which a dry run asks for over and over."""
 
 
 def check_bodies(session: ClaimSession, items: Iterable[pytest.Item]) -> None:
@@ -46,17 +44,6 @@ def check_bodies(session: ClaimSession, items: Iterable[pytest.Item]) -> None:
 def imagined_evidence(session: ClaimSession, item: pytest.Item) -> list[Evidence]:
     """What a claim judges, on imagined numbers: its quantities, regions and methods are real."""
     return _tried(session, item, Verdict.SUPPORTED, 0)[0].evidence
-
-
-def foreseen_seeds(session: ClaimSession, item: pytest.Item) -> int:
-    """The seeds that a claim's pilot was decided at, or 0: it has none in `pilots.json`, or one for something else."""
-    if FORESEEN not in item.stash:
-        has_pilot = claim_of(item) is not None and session.pilot(item) is not None
-        evidence = imagined_evidence(session, item) if has_pilot else []
-        pilots = [comparison.pilot for judged in evidence for comparison in judged.comparisons]
-        seeds = [pilot.seeds_used for pilot in pilots if pilot is not None and pilot.seeds_used]
-        item.stash[FORESEEN] = seeds[0] if seeds else 0
-    return item.stash[FORESEEN]
 
 
 def _mistake(session: ClaimSession, item: pytest.Item) -> str | None:

@@ -63,21 +63,3 @@ def test_a_pilot_that_is_none_is_refused(session, pytester, pilot):
 def test_a_pilot_is_made_on_all_seeds(session_by_looks, tmp_path):
     session_by_looks(one_claim(SUPPORTED), "--claims-write-pilots", "--claims-first-seed=10000")
     assert stored(tmp_path, "PPO") == list(range(10000, 10012))
-
-
-def test_the_seeds_that_a_pilot_needed_are_trained_at_once(session_by_looks, tmp_path, pytester):
-    session_by_looks(one_claim(SUPPORTED), "--claims-write-pilots", "--claims-first-seed=10000")
-    pilots = pytester.path / "pilots.json"
-    (pilot,) = json.loads(pilots.read_text()).values()
-    stored_by = {}
-    for name, changes in {
-        "fits": {"seeds_used": 12},
-        "of another": {"seeds_used": 12, "quantity": "its return"},
-    }.items():
-        pilots.write_text(json.dumps({"section/claim": {**pilot, **changes}}))
-        store = pytester.path / name
-        session_by_looks(one_claim(SUPPORTED), f"--claims-store={store}").assert_outcomes(passed=1)
-        (claim,) = written(store)["claims"]
-        assert claim["evidence"]["n"] == 6
-        stored_by[name] = stored(store, "PPO")
-    assert stored_by == {"fits": list(range(12)), "of another": list(range(6))}

@@ -58,10 +58,10 @@ def test_pilots_say_when_a_claim_is_expected_to_be_decided(session_by_looks, pyt
     assert row(result, "all, once")[1] == "6/6/12"
 
 
-def test_what_a_pilot_that_decided_nothing_needed_is_to_be_trained_at_once(session_by_looks, pytester):
+def test_a_pilot_that_decided_nothing_expects_every_look(session_by_looks, pytester):
     session_by_looks(one_claim(INCONCLUSIVE), "--claims-write-pilots", "--claims-first-seed=10000")
     assert '"seeds_used": 12' in (pytester.path / "pilots.json").read_text()
-    assert row(session_by_looks(one_claim(INCONCLUSIVE), "--claims-dry-run"), "all, once")[1] == "12"
+    assert row(session_by_looks(one_claim(INCONCLUSIVE), "--claims-dry-run"), "all, once")[1] == "6/12/12"
 
 
 def test_selection_selects_what_is_told_of(session_by_looks):
