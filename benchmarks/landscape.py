@@ -7,8 +7,8 @@ python benchmarks/landscape.py --store .rlclaims surface
 
 rate       Steps per second of episodes played for a landscape, against MuJoCo alone on the very same trajectories:
            what every simulation was given (where it began, its controls, which simulations stepped) is recorded,
-           and fed to a bare `mujoco.batch.Batch` of the model as it is, with MuJoCo's clock going (`rlclaims.sim.lean`
-           stops it for ours). Both on one thread of a process per core, in turns.
+           and fed to a bare `mujoco.batch.Batch` of the model as it is, with MuJoCo's clock going (what
+           `rlclaims.sim.lean` leaves out is in). Both on one thread of a process per core, in turns.
 pairing    Simulator steps for a given standard error of a difference of returns, theirs on independent draws at
            each point (the papers' way) over ours on common random numbers: (var + var') / var of the paired
            difference. For every kept iteration, along the step and in random directions as far; medians over the

@@ -5,8 +5,8 @@
 
 One process, PPO with the papers' settings, two iterations to warm up and as many timed, without held-out measurements.
 Each line says microseconds of processor time for one environment step of one run, and how much of it is MuJoCo's own
-step, without its clock and its search for islands (`rlclaims.sim.lean`); what is left is all that rlclaims adds. Lines
-are taken in turns, and medians over rounds are told.
+step, without what `rlclaims.sim.lean` leaves out; the rest is all that rlclaims adds. Lines are taken in turns, and
+medians over rounds are told.
 """
 
 import argparse

@@ -12,7 +12,7 @@ from mujoco.batch import Batch, SimulationError
 
 from rlclaims.randomness import state_of, stream_at
 from rlclaims.sim.environment import Environment, action_for, observed
-from rlclaims.sim.lean import leave_out_islands, leave_out_timers
+from rlclaims.sim.lean import lean_model
 from rlclaims.sim.task import Bools, Floats, Moment, State, Task
 from rlclaims.sim.tasks import AnyTask
 
@@ -42,9 +42,7 @@ class Simulator:
         self.task = task
         # MuJoCo's own handler appends to MUJOCO_LOG.TXT in the working directory; warnings are counted below.
         mujoco.set_mju_user_warning(lambda _: None)
-        model = mujoco.MjModel.from_xml_path(str(task.model_path))
-        leave_out_timers()
-        leave_out_islands(model)
+        model = lean_model(task.model_path)
         has_forces = "cfrc_ext" in task.derived
         self._batch = Batch(model, nsim=len(rngs), nthread=threads, persistent=has_forces)
         self._rngs = list(rngs)
