@@ -17,7 +17,7 @@ from rlclaims.agents.networks import MLP
 from rlclaims.agents.ppo import PPO
 from rlclaims.sim.normalizer import ObservationNormalizer
 from rlclaims.study.arithmetic import arithmetic
-from rlclaims.update import DiagonalGaussian
+from rlclaims.update import Batch, DiagonalGaussian
 
 needs_kernels = pytest.mark.skipif(compiled.library() is None, reason="no C compiler here makes the kernels")
 # Hopper's policy and values; widths that fill no vector; one layer; many pairs, which pass in several parts.
@@ -173,6 +173,88 @@ def test_a_seeds_actions_have_the_same_log_densities_in_any_company():
     turned = (x.transpose(0, 1).contiguous().transpose(0, 1) for x in (mean_SBA, action_SBA))
     mean, action = turned
     assert torch.equal(DiagonalGaussian(mean, log_std_S1A).log_prob(action), together)
+
+
+class ByAutograd(PPO):
+    """The same objective, which the kernels do not know for it."""
+
+    def policy_loss(self, ratio_SB, advantage_SB):
+        return super().policy_loss(ratio_SB, advantage_SB)
+
+
+def minibatch(n_seeds, n_pairs):
+    """An agent and pairs of its own, which are part of more: observations, actions, old log densities, advantages."""
+    generator = torch.Generator().manual_seed(n_seeds * n_pairs)
+
+    def some(*shape):
+        return torch.randn(n_seeds, 3 * n_pairs, *shape, generator=generator)[:, n_pairs : 2 * n_pairs]
+
+    agent = Agent(PPO(), tuple(range(n_seeds)), 11, 3, 1)
+    with torch.no_grad():
+        agent.theta_SP += 0.1 * torch.randn(agent.theta_SP.shape, generator=generator)
+    observation_SBO, action_SBA = some(11), some(3)
+    old_log_prob_SB = some().mul_(0.3).add_(agent.log_prob(Batch(observation_SBO, action_SBA, some())))
+    return agent, (observation_SBO, action_SBA, old_log_prob_SB, some())
+
+
+def both_gradients(agent, pairs, **settings):
+    """Of PPO's objective, by kernels and by autograd."""
+    assert agent.network.kernels_for(agent.theta_SP, *pairs) is not None
+    return [cls(**settings)._gradient(agent, *pairs) for cls in (PPO, ByAutograd)]
+
+
+@needs_kernels
+@pytest.mark.parametrize("epsilon", [0.2, 1e-3, 2.0, None])
+@pytest.mark.parametrize(("n_seeds", "n_pairs"), [(1, 64), (9, 64), (3, 1), (2, 7), (2, 200)])
+def test_the_gradient_of_the_clipped_objective_has_autograds_bits(n_seeds, n_pairs, epsilon):
+    by_kernels, by_autograd = both_gradients(*minibatch(n_seeds, n_pairs), clip_epsilon=epsilon)
+    assert by_autograd.any()
+    assert torch.equal(by_kernels, by_autograd)
+
+
+@needs_kernels
+def test_so_it_has_where_a_ratio_is_at_the_edge_of_the_clip():
+    agent, pairs = minibatch(2, 9)
+    ratio_SB = (agent.log_prob(Batch(pairs[0], pairs[1], pairs[3])) - pairs[2]).exp()
+    for ratio in ratio_SB.flatten().tolist():
+        edge = 1 + abs(ratio - 1) if ratio > 1 else 1 - abs(ratio - 1)
+        assert edge == ratio
+        assert torch.equal(*both_gradients(agent, pairs, clip_epsilon=abs(ratio - 1)))
+
+
+@needs_kernels
+@pytest.mark.parametrize("old", [-1000.0, 1000.0, float("nan")])
+def test_so_it_has_where_a_ratio_is_no_number_or_none_that_is_finite(old):
+    agent, pairs = minibatch(2, 9)
+    pairs[2][0, 3] = old
+    by_kernels, by_autograd = both_gradients(agent, pairs)
+    assert torch.equal(by_kernels.nan_to_num(-1.0), by_autograd.nan_to_num(-1.0))
+    assert by_kernels[1].isfinite().all()
+
+
+@needs_kernels
+def test_another_objective_in_the_place_of_ppos_is_the_one_that_is_climbed(monkeypatch):
+    agent, pairs = minibatch(2, 9)
+    own = PPO()._gradient(agent, *pairs)
+    objective = PPO.policy_loss
+    monkeypatch.setattr(PPO, "policy_loss", lambda self, *given: 2 * objective(self, *given))
+    assert torch.equal(PPO()._gradient(agent, *pairs), 2 * own)
+
+
+@needs_kernels
+def test_pairs_that_do_not_fit_are_not_read_by_kernels():
+    agent, pairs = minibatch(3, 9)
+    observation_SBO, action_SBA, old_SB, advantage_SB = pairs
+    for which, other in [
+        (0, observation_SBO[..., :-1]),
+        (1, action_SBA[..., :-1]),
+        (1, action_SBA[:1]),
+        (2, old_SB[:, :1]),
+        (3, advantage_SB.double()),
+    ]:
+        changed = [other if i == which else x for i, x in enumerate(pairs)]
+        assert agent.network.kernels_for(agent.theta_SP, *changed) is None
+    assert agent.network.kernels_for(agent.theta_SP, *(x[:, :0] for x in pairs)) is None
 
 
 @needs_kernels

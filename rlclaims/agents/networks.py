@@ -164,6 +164,17 @@ class GaussianNetwork:
         mean_SP, log_std_SA = theta_SP.split_with_sizes([self.mlp.n_parameters, self.mlp.sizes[-1]], dim=1)
         return DiagonalGaussian(self.mlp(mean_SP, observation_SBO), log_std_SA.unsqueeze(1))
 
+    def kernels_for(
+        self, theta_SP: Tensor, observation_SBO: Tensor, action_SBA: Tensor, *of_pairs_SB: Tensor
+    ) -> compiled.Network | None:
+        """The mean's network in compiled code, where there is any and pairs are as it reads them."""
+        tensors = theta_SP, observation_SBO, action_SBA, *of_pairs_SB
+        pairs = len(theta_SP), max(1, observation_SBO.shape[1])
+        n_observation, n_action = self.mlp.sizes[0], self.mlp.sizes[-1]
+        shapes = (len(theta_SP), self.n_parameters), (*pairs, n_observation), (*pairs, n_action)
+        fits = tuple(x.shape for x in tensors) == (*shapes, *[pairs] * len(of_pairs_SB))
+        return self.mlp.kernels if fits and all(map(_plain, tensors)) else None
+
     def actor(self, theta_SP: Tensor) -> "Actor":
         """The same policies, made ready to act one observation at a time."""
         return Actor(self, theta_SP)
@@ -190,6 +201,9 @@ class CategoricalNetwork:
     def __call__(self, theta_SP: Tensor, observation_SBO: Tensor) -> NetworkActions:
         """Action distributions of S policies in B states each."""
         return Categorical(self.mlp(theta_SP, observation_SBO), self.choices)
+
+    def kernels_for(self, *tensors: Tensor) -> None:
+        """None: what choices are worth is torch's to differentiate."""
 
     def actor(self, theta_SP: Tensor) -> "Actor":
         """The same policies, made ready to act one observation at a time."""

@@ -16,6 +16,7 @@ Defects of that code are not reproduced: see `Agent.estimate` (true bootstraps) 
 episodes that run on, measuring that leaves training alone).
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -142,16 +143,27 @@ class PPO(Algorithm):
         learning_rate = agent.annealed(self.learning_rate)
         data = (batch.observation_SBO, batch.action_SBA, old_log_prob_SB, batch.advantage_SB)
         for observation_SBO, action_SBA, old_log_prob_SB, advantage_SB in agent.minibatches(1, *data):
-            new_actions = agent.network(agent.theta_SP, observation_SBO)
-            ratio_SB = (new_actions.log_prob(action_SBA) - old_log_prob_SB).exp()
             if self.normalize_advantages:
                 advantage_SB = standardized(advantage_SB)
-            loss_S = self.policy_loss(ratio_SB, advantage_SB)
-            if self.entropy_coefficient is not None:
-                loss_S = loss_S - self.entropy_coefficient * new_actions.entropy()
-            # A sum over seeds gives each seed the gradient of its own loss.
-            (gradient_SP,) = torch.autograd.grad(loss_S.sum(), agent.theta_SP)
+            gradient_SP = self._gradient(agent, observation_SBO, action_SBA, old_log_prob_SB, advantage_SB)
             agent.policy_adam.step(self._clipped(gradient_SP), learning_rate)
+
+    def _gradient(
+        self, agent: Agent, observation_SBO: Tensor, action_SBA: Tensor, old_log_prob_SB: Tensor, advantage_SB: Tensor
+    ) -> Tensor:
+        """The loss's gradient, (S, P): by autograd, or the same bits by kernels where the objective is PPO's own."""
+        pairs = observation_SBO, action_SBA, old_log_prob_SB, advantage_SB
+        kernels = agent.network.kernels_for(agent.theta_SP, *pairs)
+        if kernels is not None and type(self).policy_loss is CLIPPED_OBJECTIVE and self.entropy_coefficient is None:
+            epsilon = math.inf if self.clip_epsilon is None else self.clip_epsilon
+            return kernels.ratio_gradient(agent.theta_SP.detach(), pairs, (1 - epsilon, 1 + epsilon))
+        new_actions = agent.network(agent.theta_SP, observation_SBO)
+        ratio_SB = (new_actions.log_prob(action_SBA) - old_log_prob_SB).exp()
+        loss_S = self.policy_loss(ratio_SB, advantage_SB)
+        if self.entropy_coefficient is not None:
+            loss_S = loss_S - self.entropy_coefficient * new_actions.entropy()
+        # A sum over seeds gives each seed the gradient of its own loss.
+        return torch.autograd.grad(loss_S.sum(), agent.theta_SP)[0]
 
     def policy_loss(self, ratio_SB: Tensor, advantage_SB: Tensor) -> Tensor:
         """The clipped objective, negated, (S,): minus the mean of min(rho A, clip(rho, 1-eps, 1+eps) A).
@@ -168,6 +180,10 @@ class PPO(Algorithm):
             return gradient_SP
         norm_S1 = gradient_SP.square().sum(1, keepdim=True).sqrt()
         return gradient_SP * (self.gradient_clip / (norm_S1 + 1e-6)).clamp(max=1.0)
+
+
+CLIPPED_OBJECTIVE = PPO.policy_loss
+"""Which the kernels know; another may be put in its place."""
 
 
 @dataclass(frozen=True)

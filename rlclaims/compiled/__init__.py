@@ -55,6 +55,10 @@ def library() -> ctypes.CDLL | None:
     network: list[Any] = [Long, Long, Long, Pointer, ctypes.c_int, Pointer, Long, Pointer, Long, Pointer, Pointer]
     loaded.rlclaims_forward.argtypes = network
     loaded.rlclaims_backward.argtypes = [*network, Pointer]
+    loaded.rlclaims_log_ratio.argtypes = [*network[:9], Pointer, Long, Pointer, Long, *[Pointer] * 3]
+    loaded.rlclaims_ratio_gradient.argtypes = [
+        *network[:9], Pointer, Long, *[Pointer] * 4, Float, Float, Pointer,
+    ]  # fmt: skip
     loaded.rlclaims_fit_values.argtypes = [
         Long, Long, Long, *network[2:5], Pointer, Long, *[Pointer] * 4, Float, *[Pointer] * 4, *[Float] * 5,
     ]  # fmt: skip
@@ -195,6 +199,29 @@ class Network:
         gradient_SBO = gradient_SBO.contiguous()
         pointers = hidden.data_ptr(), gradient_SBO.data_ptr(), gradient_SP.data_ptr()
         _done(_kernels().rlclaims_backward(*self._arguments(theta_SP, x_SBI), *pointers))
+        return gradient_SP
+
+    def ratio_gradient(
+        self,
+        theta_SP: Tensor,
+        pairs: tuple[Tensor, Tensor, Tensor, Tensor],
+        bounds: tuple[float, float],
+    ) -> Tensor:
+        """The gradient (S, P) of PPO's clipped objective, negated, under Gaussian policies (`rlclaims.agents.ppo`).
+
+        `pairs` are observations (S, B, O), actions (S, B, A), their old log densities and their weights, (S, B) each.
+        """
+        observation_SBO, action_SBA, old_SB = map(rows_of, pairs[:3])
+        (n_seeds, n_rows, n_action), advantage_SB = action_SBA.shape, pairs[3].contiguous()
+        mean_SBA, ratio_SB = torch.empty(n_seeds, n_rows, n_action), torch.empty(n_seeds, n_rows)
+        hidden, gradient_SP = torch.empty(n_seeds * n_rows * self._n_hidden), torch.empty(theta_SP.shape)
+        known = *self._arguments(theta_SP, observation_SBO), action_SBA.data_ptr(), action_SBA.stride(0)
+        kept = mean_SBA.data_ptr(), hidden.data_ptr(), ratio_SB.data_ptr()
+        _done(_kernels().rlclaims_log_ratio(*known, old_SB.data_ptr(), old_SB.stride(0), *kept))
+        ratio_SB.exp_()  # torch's, which has bits of its own
+        _done(
+            _kernels().rlclaims_ratio_gradient(*known, *kept, advantage_SB.data_ptr(), *bounds, gradient_SP.data_ptr())
+        )
         return gradient_SP
 
     def fit_values(

@@ -278,6 +278,59 @@ void rlclaims_log_prob_backward(long n_seeds, long n_rows, long n, const float *
     }
 }
 
+static long n_parameters_of(long n_layers, const long *sizes) {
+    long n = 0;
+    for (long l = 0; l < n_layers; l++) n += (sizes[l] + 1) * sizes[l + 1];
+    return n;
+}
+
+/* By how much log densities (S, B) of actions under Gaussian policies are above old ones, and what `ratio_gradient` needs
+   of the networks: means (S, B, A) and `hidden`. The log standard deviations follow a network's parameters. What has a
+   `_seed` is so far from one seed's to the next. */
+int rlclaims_log_ratio(long n_seeds, long n_rows, long n_layers, const long *sizes, int activation, const float *theta,
+                       long theta_row, const float *x, long x_seed, const float *action, long action_seed,
+                       const float *old, long old_seed, float *mean, float *hidden, float *log_ratio) {
+    const long n = sizes[n_layers], of_mean = n_parameters_of(n_layers, sizes);
+    const int no_memory = rlclaims_forward(n_seeds, n_rows, n_layers, sizes, activation, theta, theta_row, x, x_seed,
+                                           mean, hidden);
+    for (long s = 0; s < n_seeds; s++, mean += n_rows * n, log_ratio += n_rows) {
+        rlclaims_log_prob(1, n_rows, n, mean, theta + s * theta_row + of_mean, 0, action + s * action_seed, log_ratio);
+        for (long b = 0; b < n_rows; b++) log_ratio[b] -= old[s * old_seed + b];
+    }
+    return no_memory;
+}
+
+/* The gradient (S, P) of the clipped objective, negated, as `PPO.policy_loss` writes it and autograd differentiates it:
+   where both sides of the minimum are one, each has half of the slope. */
+int rlclaims_ratio_gradient(long n_seeds, long n_rows, long n_layers, const long *sizes, int activation,
+                            const float *theta, long theta_row, const float *x, long x_seed, const float *action,
+                            long action_seed, const float *mean, const float *hidden, const float *ratio,
+                            const float *advantage, float low, float high, float *gradient) {
+    const long n = sizes[n_layers], of_mean = n_parameters_of(n_layers, sizes);
+    long n_hidden = 0;
+    for (long l = 1; l < n_layers; l++) n_hidden += padded(sizes[l]);
+    const float whole = -1.f / n_rows, half = whole / 2.f;
+    float *d_log_prob = some(n_rows), *d_mean = some(n_rows * n);
+    int no_memory = !d_log_prob || !d_mean;
+    for (long s = 0; s < n_seeds && !no_memory; s++, ratio += n_rows, advantage += n_rows, gradient += of_mean + n) {
+        const float *weights = theta + s * theta_row;
+        for (long b = 0; b < n_rows; b++) {
+            const float r = ratio[b], a = advantage[b], near = r < low ? low : r > high ? high : r;
+            const int inside = r >= low && r <= high;
+            const float slope = r * a < near * a   ? whole * a
+                                : r * a > near * a ? (inside ? whole * a : 0.f)
+                                                   : half * a + (inside ? half * a : 0.f);
+            d_log_prob[b] = slope * r;
+        }
+        rlclaims_log_prob_backward(1, n_rows, n, mean + s * n_rows * n, weights + of_mean, 0, action + s * action_seed,
+                                   d_log_prob, d_mean, gradient + of_mean);
+        no_memory |= rlclaims_backward(1, n_rows, n_layers, sizes, activation, weights, 0, x + s * x_seed, 0,
+                                       hidden + s * n_rows * n_hidden, d_mean, gradient);
+    }
+    free(d_log_prob), free(d_mean);
+    return no_memory;
+}
+
 /* A pass of value regression, as `Agent.fit_values` writes it: each seed's rows (S, T) in its own order, in K parts of
    nearly equal length, and a step of Adam for each part, with factors (S, K). An infinite `clip` is none. */
 int rlclaims_fit_values(long n_seeds, long n_rows, long n_parts, long n_layers, const long *sizes, int activation,
