@@ -17,7 +17,6 @@ side's processes, all of them together, for each training that goes on at a time
 """
 
 import argparse
-import math
 import resource
 import sys
 import tempfile
@@ -29,10 +28,9 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
-import gymnasium
 import torch
 from single_file_ppo import trainer
-from training import STEPS, Iterate, race, serve
+from training import STEPS, Iterate, race, sb3_side, serve
 
 from rlclaims.agents.ppo import PPO
 from rlclaims.agents.trpo import TRPO
@@ -54,40 +52,6 @@ class Measured:
     """Environment steps a second, of all trainings."""
     memory: float
     """MB for each training that went on at a time."""
-
-
-def sb3_side(algorithm: str, task: str, seed: int) -> Iterate:
-    import sb3_contrib
-    import stable_baselines3
-    from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
-
-    torch.set_num_threads(1)
-    ours = (PPO if algorithm == "PPO" else TRPO).for_task(task)
-    clips = {"clip_obs": ours.observation_clip or math.inf, "clip_reward": ours.reward_clip or math.inf}
-    env = VecNormalize(
-        DummyVecEnv([lambda: gymnasium.make(task)]),
-        gamma=ours.gamma,
-        norm_obs=ours.normalize_observations,
-        norm_reward=ours.scale_rewards,
-        **clips,
-    )
-    networks = {"net_arch": {"pi": list(ours.hidden), "vf": list(ours.hidden)}, "activation_fn": torch.nn.Tanh}
-    shared = {
-        "policy": "MlpPolicy", "env": env, "n_steps": ours.steps, "gamma": ours.gamma, "gae_lambda": ours.gae_lambda,
-        "batch_size": ours.steps // ours.minibatches, "policy_kwargs": networks, "seed": seed, "device": "cpu",
-    }  # fmt: skip
-    if isinstance(ours, PPO):
-        model = stable_baselines3.PPO(
-            **shared, learning_rate=lambda left: ours.learning_rate * left, n_epochs=ours.epochs,
-            clip_range=ours.clip_epsilon, ent_coef=0.0, max_grad_norm=math.inf,
-        )  # fmt: skip
-    else:
-        model = sb3_contrib.TRPO(
-            **shared, learning_rate=ours.value_learning_rate, n_critic_updates=ours.value_epochs,
-            target_kl=ours.delta, cg_max_steps=ours.conjugate_gradient_steps, cg_damping=ours.damping,
-            line_search_max_iter=ours.backtracks, sub_sampling_factor=1,
-        )  # fmt: skip
-    return lambda iterations: model.learn(iterations * STEPS, reset_num_timesteps=False)
 
 
 def single_file_side(task: str, seed: int, iterations: int) -> Iterate:

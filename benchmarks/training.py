@@ -89,37 +89,39 @@ def mujoco_side(simulations: int, threads: int, seed: int) -> Iterate:
     return iterate
 
 
-def sb3_side(seed: int) -> Iterate:
+def sb3_side(algorithm: str, task: str, seed: int) -> Iterate:
     import stable_baselines3
     from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
     torch.set_num_threads(1)
-    ours = PPO.for_task(TASK)
-    # One optimiser there is for policy and values alike; all else is as in rlclaims.
-    model = stable_baselines3.PPO(
-        "MlpPolicy",
-        VecNormalize(
-            DummyVecEnv([lambda: gymnasium.make(TASK)]),
-            gamma=ours.gamma,
-            clip_obs=ours.observation_clip,
-            clip_reward=ours.reward_clip,
-        ),
-        learning_rate=lambda left: ours.learning_rate * left,
-        n_steps=ours.steps,
-        batch_size=ours.steps // ours.minibatches,
-        n_epochs=ours.epochs,
+    ours = (PPO if algorithm == "PPO" else TRPO).for_task(task)
+    clips = {"clip_obs": ours.observation_clip or math.inf, "clip_reward": ours.reward_clip or math.inf}
+    env = VecNormalize(
+        DummyVecEnv([lambda: gymnasium.make(task)]),
         gamma=ours.gamma,
-        gae_lambda=ours.gae_lambda,
-        clip_range=ours.clip_epsilon,
-        ent_coef=0.0,
-        max_grad_norm=math.inf,
-        policy_kwargs={
-            "net_arch": {"pi": list(ours.hidden), "vf": list(ours.hidden)},
-            "activation_fn": torch.nn.Tanh,
-        },
-        seed=seed,
-        device="cpu",
+        norm_obs=ours.normalize_observations,
+        norm_reward=ours.scale_rewards,
+        **clips,
     )
+    networks = {"net_arch": {"pi": list(ours.hidden), "vf": list(ours.hidden)}, "activation_fn": torch.nn.Tanh}
+    # One optimiser there is for policy and values alike; all else is as in rlclaims.
+    shared = {
+        "policy": "MlpPolicy", "env": env, "n_steps": ours.steps, "gamma": ours.gamma, "gae_lambda": ours.gae_lambda,
+        "batch_size": ours.steps // ours.minibatches, "policy_kwargs": networks, "seed": seed, "device": "cpu",
+    }  # fmt: skip
+    if isinstance(ours, PPO):
+        model = stable_baselines3.PPO(
+            **shared, learning_rate=lambda left: ours.learning_rate * left, n_epochs=ours.epochs,
+            clip_range=ours.clip_epsilon, ent_coef=0.0, max_grad_norm=math.inf,
+        )  # fmt: skip
+    else:
+        import sb3_contrib
+
+        model = sb3_contrib.TRPO(
+            **shared, learning_rate=ours.value_learning_rate, n_critic_updates=ours.value_epochs,
+            target_kl=ours.delta, cg_max_steps=ours.conjugate_gradient_steps, cg_damping=ours.damping,
+            line_search_max_iter=ours.backtracks, sub_sampling_factor=1,
+        )  # fmt: skip
     return lambda iterations: model.learn(iterations * STEPS, reset_num_timesteps=False)
 
 
@@ -250,7 +252,7 @@ def main() -> None:
     if options.side == "mujoco":
         serve(mujoco_side(options.simulations, options.threads, options.seed), options.iterations)
     elif options.side == "sb3":
-        serve(sb3_side(options.seed), options.iterations)
+        serve(sb3_side("PPO", TASK, options.seed), options.iterations)
     elif options.without_sb3 or importlib.util.find_spec("stable_baselines3"):
         compare(options.rounds, options.iterations, not options.without_sb3)
     else:
