@@ -246,7 +246,7 @@ class Cohort:
     def _failure(self, run: int, theta_P: Floats32, values: Mapping[str, float], iteration: int) -> str | None:
         """Why a run has failed in this iteration, or None."""
         if self._unstable_S[run]:
-            return f"the simulation became unstable in iteration {iteration}"
+            return f"{self._simulator.failure} in iteration {iteration}"
         if not np.isfinite(theta_P).all():
             return f"the policy's parameters are no longer finite after iteration {iteration}"
         for name, value in values.items():
@@ -349,7 +349,7 @@ class Cohort:
             self._observation_SO = self._normalizer.frozen(raw_SO)
             self._step += 1
             for i in np.flatnonzero(open_S & self._simulator.unstable_S):
-                failure = "the simulation became unstable after the last iteration"
+                failure = f"{self._simulator.failure} after the last iteration"
                 self.records[i].failure = self.records[i].failure or failure
             self._episode_return_S += reward_S
             done_S = terminated_S | truncated_S

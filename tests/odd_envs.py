@@ -40,6 +40,14 @@ class SpoiltByThirty(Odd):
         SpoiltByThirty.closed += 1
 
 
+class UnpaidOnce(Odd):
+    """What it pays for its three hundredth step is no number."""
+
+    def step(self, action):
+        seen, reward, *rest = super().step(action)
+        return seen, reward if self.steps != 300 else np.nan, *rest
+
+
 class Lies(Odd):
     """It sees more than it says."""
 
@@ -78,6 +86,7 @@ def other(**spaces_):
 for name, make in {
     "Endless": Odd,
     "SpoiltByThirty": SpoiltByThirty,
+    "UnpaidOnce": UnpaidOnce,
     "Lies": Lies,
     "OldStep": OldStep,
     "Counts": Counts,

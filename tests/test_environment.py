@@ -320,6 +320,12 @@ def test_training_ends_where_episodes_never_do():
     assert record.failure is None and record.episodes == []
 
 
+def test_a_reward_that_is_no_number_is_told_as_what_it_is():
+    (record,) = train("odd_envs:odd/UnpaidOnce-v0", [(PPO(**SMALL, epochs=1), [0])], 3)
+    assert record.failure == "the environment was given, or gave, what is no number in iteration 1"
+    assert len(record.policy_parameters) == 2
+
+
 # What is made of runs.
 
 

@@ -230,8 +230,12 @@ def _bounds(given: Sequence[str], table: dict[str, Any]) -> dict[str, float]:
         pytest.UsageError: one is none.
     """
     found: dict[str, Any] = {name: value for name, value in table.items() if name != "subject"}
+    taken: set[str] = set()
     for text in given:
         name, _, number = text.partition("=")
+        if name in taken:
+            raise pytest.UsageError(f"--claims-bound gives {shown(name)} more than once; one bound is held.")
+        taken.add(name)
         try:
             found[name] = float(number)
         except ValueError:

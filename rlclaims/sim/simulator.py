@@ -37,6 +37,8 @@ class Simulator:
 
     choices: tuple[int, ...] = ()
     """Of each entry of an action, among how many it is chosen: none, as all are numbers."""
+    failure = "the simulation became unstable"
+    """What it is called to be one of `unstable_S`."""
 
     def __init__(self, task: Task, rngs: Sequence[np.random.Generator], threads: int = 1) -> None:
         self.task = task
@@ -186,6 +188,8 @@ class Environments:
     starts, and what is random in it, is told by the seed that the environment is reset by, drawn from its stream. The
     caller resets what has ended, as there.
     """
+
+    failure = "the environment was given, or gave, what is no number"
 
     def __init__(self, task: Environment, rngs: Sequence[np.random.Generator]) -> None:
         self.n_observation, self.n_action, self.choices = task.n_observation, task.n_action, task.choices

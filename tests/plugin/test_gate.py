@@ -149,6 +149,10 @@ def test_subject_and_bounds_may_stand_in_the_project(gate, pytester):
             "The gate's bound mean_kl is a positive *-1.0.",
         ),
         (["--claims-subject=algos:small", "--claims-bound=kl=1"], "The gate has no bound 'kl'; there are mean_kl, *"),
+        (
+            ["--claims-subject=algos:small", "--claims-bound=mean_kl=1", "--claims-bound", "mean_kl=2"],
+            "--claims-bound gives 'mean_kl' more than once; one bound is held.",
+        ),
     ],
 )
 def test_mistakes_are_told_before_anything_is_trained(gate, tmp_path, options, sentence):
