@@ -107,7 +107,8 @@ def _at_most(t_R: Floats, df: int, noncentrality_R: Floats) -> Floats:
     p_R = np.asarray(stats.nct.cdf(np.where(easy_R, t_R, 0.0), df, noncentrality_R))
     hard_R = ~(easy_R & (p_R > RARE))  # NaN too, which scipy has for some probabilities near 0 and 1
     p_R[hard_R] = _upper_sum(t_R[hard_R], df, noncentrality_R[hard_R])
-    return p_R
+    # Some processors' sums of all chances round to less than 1.
+    return np.where(np.isneginf(noncentrality_R) & ~np.isnan(t_R), 1.0, p_R)
 
 
 def _upper_sum(t_R: Floats, df: int, noncentrality_R: Floats) -> Floats:
