@@ -3,11 +3,14 @@
 import itertools
 import subprocess
 import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import mujoco
 import numpy as np
 import pytest
 
+from rlclaims.sim import lean as lean_module
 from rlclaims.sim.lean import clock_of_mujoco, lean_model, leave_out_islands, leave_out_timers
 from rlclaims.sim.simulator import Simulator
 from rlclaims.sim.tasks import TASKS, task_named
@@ -85,9 +88,10 @@ def test_a_tree_moves_the_same_without_a_search_for_islands(solver, cone):
 
 def crowd(rng):
     """A model of bodies that fall onto each other: jointed, welded or fixed, and of several geoms that all differ."""
+    kinds = {"sphere": 0.05, "capsule": 0.15}
 
     def geom(kind):
-        size = "5 5 0.1" if kind == "plane" else " ".join(f"{x:.3f}" for x in rng.uniform(0.05, 0.15, 2))
+        size = "5 5 0.1" if kind == "plane" else " ".join(f"{x:.3f}" for x in rng.uniform(0.05, kinds[kind], 2))
         place = "" if kind == "plane" else f'pos="{" ".join(f"{x:.3f}" for x in rng.uniform(-0.1, 0.1, 3))}"'
         friction = " ".join(f"{x:.3f}" for x in rng.uniform(0.01, 1, 3))
         return (
@@ -97,7 +101,7 @@ def crowd(rng):
         )
 
     def body(depth, joint):
-        geoms = "".join(geom(rng.choice(["sphere", "capsule"])) for _ in range(rng.integers(3)))
+        geoms = "".join(geom(rng.choice(list(kinds))) for _ in range(rng.integers(3)))
         # What moves needs a mass.
         ball = '<geom type="sphere" size="0.05" contype="1" conaffinity="1"/>'
         below = "".join(
@@ -106,10 +110,17 @@ def crowd(rng):
         )
         x, y, z = rng.uniform(-0.3, 0.3, 3)
         place = f"{x:.3f} {y:.3f} {z + 0.5 * (depth == 0):.3f}"
-        return f'<body pos="{place}">{joint}<camera mode="track"/><light/>{ball}{geoms}{below}</body>'
+        return f'<body pos="{place}">{joint}{ball}{geoms}{below}</body>'
 
-    bodies = "".join(body(0, joint) for joint in ("<freejoint/>", "", '<joint axis="0 1 0"/>'))
-    return f"<mujoco><worldbody>{geom('plane')}{geom('sphere')}<light/>{bodies}</worldbody></mujoco>"
+    bodies = "".join(body(0, joint) for joint in ("<freejoint/>", "", '<joint name="arm" axis="0 1 0"/>'))
+    soft = f'solref="{rng.uniform(0.01, 0.1):.3f} 1" solimp="0.8 {rng.uniform(0.81, 0.99):.3f} 0.01"'
+    return f"""
+<mujoco>
+  <option integrator="{rng.choice(["Euler", "RK4", "implicitfast"])}" cone="{rng.choice(["pyramidal", "elliptic"])}"/>
+  <default><geom {soft}/><pair solref="0.5 2" solreffriction="0.3 1" adhesion="5"/></default>
+  <worldbody>{geom("plane")}{geom("sphere")}<light/><camera name="seen"/>{bodies}</worldbody>
+  <actuator><motor joint="arm" gear="0.1"/></actuator>
+</mujoco>"""
 
 
 def test_bodies_fall_the_same_with_their_contacts_listed(tmp_path):
@@ -121,39 +132,99 @@ def test_bodies_fall_the_same_with_their_contacts_listed(tmp_path):
         plain.opt.disableflags = lean.opt.disableflags  # of islands, which other tests are about
         ours, theirs = mujoco.MjData(lean), mujoco.MjData(plain)
         for _ in range(60):
-            mujoco.mj_step(lean, ours, nstep=5)
-            mujoco.mj_step(plain, theirs, nstep=5)
-            assert np.array_equal(ours.qpos, theirs.qpos)
-            assert np.array_equal(ours.qvel, theirs.qvel)
-            assert [list(contact.geom) for contact in ours.contact] == [
-                list(contact.geom) for contact in theirs.contact
-            ]
+            ours.ctrl[0] = theirs.ctrl[0] = rng.uniform(-1, 1)
+            for model, data in ((lean, ours), (plain, theirs)):
+                mujoco.mj_step(model, data, nstep=5)
+                mujoco.mj_rnePostConstraint(model, data)
+            for name in ("qpos", "qvel", "qacc_warmstart", "cfrc_ext"):
+                assert np.array_equal(getattr(ours, name), getattr(theirs, name))
+            for name in ("geom", "dist", "dim", "includemargin", "friction", "solref", "solreffriction", "solimp"):
+                assert np.array_equal(getattr(ours.contact, name), getattr(theirs.contact, name))
             touched += theirs.ncon
         listed += lean.npair > 0
     assert listed > 50
     assert touched > 1000
 
 
+BALL = """
+<mujoco>
+  <default></default>
+  <worldbody>
+    <geom type="plane" size="5 5 1"/><light name="lamp"/>
+    <body name="ball" pos="0 0 1">
+      <freejoint/><geom name="skin" type="sphere" size="0.1 0.1 0.1" mass="1"/><site name="here"/>
+      <body name="hat"><geom type="sphere" size="0.05" pos="0 0 0.2"/></body>
+    </body>
+  </worldbody>
+</mujoco>
+"""
+
+
+def ball(tmp_path, *changes):
+    """A ball's model as MuJoCo loads it, and without what does not move it."""
+    path, xml = tmp_path / "ball.xml", BALL
+    for old, new in changes:
+        assert old in xml
+        xml = xml.replace(old, new, 1)
+    path.write_text(xml)
+    return mujoco.MjModel.from_xml_path(str(path)), lean_model(path)
+
+
 @pytest.mark.parametrize(
     "change",
     [
         ("<worldbody>", '<contact><exclude body1="world" body2="ball"/></contact><worldbody>'),
+        ("<worldbody>", '<contact><pair geom1="skin" geom2="rlclaims 0"/></contact><worldbody>'),
         ("<worldbody>", '<option><flag filterparent="disable"/></option><worldbody>'),
-        ("<worldbody>", '<sensor><touch site="here"/></sensor><worldbody>'),
+        ("<worldbody>", '<option><flag override="enable"/></option><worldbody>'),
+        ("<worldbody>", '<worldbody><body mocap="true"><geom type="plane" size="1 1 1"/></body>'),
+        ("<worldbody>", '<worldbody><geom name="rlclaims 1" type="sphere" size="0.1"/>'),
         ('type="sphere"', 'type="box"'),
+        ('type="sphere"', 'type="cylinder"'),
+        ('type="sphere"', 'type="sphere" adhesion="5"'),
         ('type="sphere"', 'type="sphere" priority="1"'),
         ('type="sphere"', 'type="sphere" solmix="2"'),
-        ('type="sphere"', 'type="sphere" solref="0.1 1"'),
-        ('type="sphere"', 'type="sphere" solimp="0.8 0.9 0.01"'),
+        ('type="sphere"', 'type="sphere" solref="0.02 2"'),
+        ('type="sphere"', 'type="sphere" solimp="0.9 0.95 0.002"'),
     ],
 )
 def test_contacts_that_are_made_otherwise_are_not_listed(tmp_path, change):
-    path = tmp_path / "ball.xml"
-    xml = """<mujoco><worldbody><geom type="plane" size="5 5 1"/><body name="ball" pos="0 0 1">
-<freejoint/><geom type="sphere" size="0.1 0.1 0.1"/><site name="here"/></body></worldbody></mujoco>"""
-    path.write_text(xml)
-    assert lean_model(path).npair == 1
-    path.write_text(xml.replace(*change))
+    assert ball(tmp_path)[1].npair == 2
+    named = [('<geom type="plane"', '<geom name="rlclaims 0" type="plane"')] if "pair geom1" in change[1] else []
+    plain, lean = ball(tmp_path, *named, change)
+    assert lean.npair == plain.npair
+    assert lean.geom_contype.any()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        # What a light is turned to is not fused, and what may touch nothing is left out.
+        (("<default>", '<compiler fusestatic="true"/><default>'), ("<light", '<light mode="targetbody" target="hat"')),
+        (
+            ("<default>", '<compiler discardvisual="true"/><default>'),
+            ("</worldbody>", '<body><geom type="sphere" size="0.1" contype="4" conaffinity="8"/></body></worldbody>'),
+        ),
+        (("<default>", '<compiler fusestatic="true"/><default>'),),
+    ],
+)
+def test_bodies_and_geoms_are_those_of_the_file(tmp_path, changes):
+    plain, lean = ball(tmp_path, *changes)
+    assert (lean.nbody, lean.ngeom, lean.nsite) == (plain.nbody, plain.ngeom, plain.nsite)
+    assert [lean.body(i).name for i in range(lean.nbody)] == [plain.body(i).name for i in range(plain.nbody)]
+    assert np.array_equal(lean.body_inertia, plain.body_inertia)
+
+
+def test_pairs_in_another_order_are_not_listed(tmp_path, monkeypatch):
+    assert ball(tmp_path)[1].npair == 2
+    may_touch = lean_module._may_touch
+    monkeypatch.setattr(lean_module, "_may_touch", lambda model: may_touch(model)[::-1])
+    assert ball(tmp_path)[1].npair == 0
+
+
+def test_a_model_that_cannot_be_written_anew_stays_as_it_is(tmp_path):
+    path = tmp_path / "ball.model"  # which has to be .xml or .urdf for that
+    path.write_text(BALL)
     assert lean_model(path).npair == 0
 
 
@@ -167,12 +238,24 @@ def test_a_filter_of_contacts_that_somebody_has_set_is_asked():
         mujoco.set_mjcb_contactfilter(None)
 
 
-def test_where_all_bodies_may_touch_they_are_sorted(tmp_path):
+def test_a_mujoco_that_makes_contacts_from_more_than_we_know_goes_its_own_way(monkeypatch):
+    monkeypatch.setattr(lean_module, "OF_A_PAIR", lean_module.OF_A_PAIR - {"adhesion"})
+    assert lean_model(task_named("Hopper-v5").model_path).npair == 0
+
+
+@pytest.mark.parametrize(("n", "pairs"), [(20, 190), (21, 0), (2000, 0)])
+def test_where_many_bodies_may_touch_they_are_sorted(tmp_path, n, pairs):
     path = tmp_path / "balls.xml"
-    ball = '<body pos="0 0 {}"><freejoint/><geom type="sphere" size="0.1"/></body>'
-    for n, pairs in ((20, 190), (21, 0)):
-        path.write_text(f"<mujoco><worldbody>{''.join(map(ball.format, range(n)))}</worldbody></mujoco>")
-        assert lean_model(path).npair == pairs
+    one = '<body pos="0 0 {}"><freejoint/><geom type="sphere" size="0.1"/></body>'
+    path.write_text(f"<mujoco><worldbody>{''.join(map(one.format, range(n)))}</worldbody></mujoco>")
+    assert lean_model(path).npair == pairs
+
+
+def test_models_that_threads_load_leave_pythons_warnings_alone():
+    before, hopper = list(warnings.filters), task_named("Hopper-v5").model_path
+    with ThreadPoolExecutor(4) as threads:
+        assert {model.npair for model in threads.map(lean_model, [hopper] * 24)} == {7}
+    assert warnings.filters == before
 
 
 def test_models_of_several_trees_keep_their_islands():
