@@ -13,8 +13,8 @@ from rlclaims import compiled
 from rlclaims.agents.adam import Adam
 from rlclaims.agents.advantages import RewardScaler, generalized_advantages
 from rlclaims.agents.agent import Agent
-from rlclaims.agents.networks import MLP
-from rlclaims.agents.ppo import PPO
+from rlclaims.agents.networks import MLP, GaussianNetwork, kernels_for
+from rlclaims.agents.ppo import CLIPPED_OBJECTIVE, PPO
 from rlclaims.sim.normalizer import ObservationNormalizer
 from rlclaims.study.arithmetic import arithmetic
 from rlclaims.update import Batch, DiagonalGaussian
@@ -182,49 +182,92 @@ class ByAutograd(PPO):
         return super().policy_loss(ratio_SB, advantage_SB)
 
 
-def minibatch(n_seeds, n_pairs):
+def minibatch(n_seeds, n_pairs, sizes=(11, 3), spread=0.3, **settings):
     """An agent and pairs of its own, which are part of more: observations, actions, old log densities, advantages."""
     generator = torch.Generator().manual_seed(n_seeds * n_pairs)
 
     def some(*shape):
         return torch.randn(n_seeds, 3 * n_pairs, *shape, generator=generator)[:, n_pairs : 2 * n_pairs]
 
-    agent = Agent(PPO(), tuple(range(n_seeds)), 11, 3, 1)
+    agent = Agent(PPO(**settings), tuple(range(n_seeds)), *sizes, 1)
     with torch.no_grad():
         agent.theta_SP += 0.1 * torch.randn(agent.theta_SP.shape, generator=generator)
-    observation_SBO, action_SBA = some(11), some(3)
-    old_log_prob_SB = some().mul_(0.3).add_(agent.log_prob(Batch(observation_SBO, action_SBA, some())))
-    return agent, (observation_SBO, action_SBA, old_log_prob_SB, some())
+    observation_SBO, action_SBA = map(some, sizes)
+    log_prob_SB = agent.log_prob(Batch(observation_SBO, action_SBA, some()))
+    return agent, (observation_SBO, action_SBA, some().mul_(spread).add_(log_prob_SB), some())
 
 
-def both_gradients(agent, pairs, **settings):
-    """Of PPO's objective, by kernels and by autograd."""
-    assert agent.network.kernels_for(agent.theta_SP, *pairs) is not None
-    return [cls(**settings)._gradient(agent, *pairs) for cls in (PPO, ByAutograd)]
+@pytest.fixture
+def counted(monkeypatch):
+    """Gradients of PPO's objective that kernels have made."""
+    made, real = [], compiled.Network.ratio_gradient
+
+    def ratio_gradient(*given):
+        made.append(real(*given))
+        return made[-1]
+
+    monkeypatch.setattr(compiled.Network, "ratio_gradient", ratio_gradient)
+    return made
+
+
+@pytest.fixture
+def both_gradients(counted):
+    """That of PPO's objective by kernels, and that by autograd."""
+
+    def found(agent, pairs, **settings):
+        found = [cls(**settings)._gradient(agent, *pairs) for cls in (PPO, ByAutograd)]
+        assert len(counted) == 1
+        counted.clear()
+        return found
+
+    return found
 
 
 @needs_kernels
 @pytest.mark.parametrize("epsilon", [0.2, 1e-3, 2.0, None])
-@pytest.mark.parametrize(("n_seeds", "n_pairs"), [(1, 64), (9, 64), (3, 1), (2, 7), (2, 200)])
-def test_the_gradient_of_the_clipped_objective_has_autograds_bits(n_seeds, n_pairs, epsilon):
-    by_kernels, by_autograd = both_gradients(*minibatch(n_seeds, n_pairs), clip_epsilon=epsilon)
+@pytest.mark.parametrize(
+    ("n_seeds", "n_pairs", "given"),
+    [
+        (1, 64, {}),
+        (9, 64, {}),
+        (3, 1, {}),
+        (2, 7, {"activation": "relu"}),
+        (2, 300, {"hidden": ()}),
+        (2, 50, {"hidden": (7, 33, 20), "sizes": (5, 17)}),
+        (3, 20, {"spread": 10.0}),  # ratios of thousands
+    ],
+)
+def test_the_gradient_of_the_clipped_objective_has_autograds_bits(both_gradients, n_seeds, n_pairs, given, epsilon):
+    by_kernels, by_autograd = both_gradients(*minibatch(n_seeds, n_pairs, **given), clip_epsilon=epsilon)
     assert by_autograd.any()
     assert torch.equal(by_kernels, by_autograd)
 
 
 @needs_kernels
-def test_so_it_has_where_a_ratio_is_at_the_edge_of_the_clip():
-    agent, pairs = minibatch(2, 9)
+@pytest.mark.parametrize("epsilon", [0.2, None])
+def test_so_it_has_where_advantages_are_as_small_as_numbers_get(both_gradients, epsilon):
+    agent, (*known, advantage_SB) = minibatch(2, 3, spread=20.0)
+    by_kernels, by_autograd = both_gradients(agent, (*known, 1e-40 * advantage_SB), clip_epsilon=epsilon)
+    assert by_autograd.any()
+    assert torch.equal(by_kernels, by_autograd)
+
+
+@needs_kernels
+def test_so_it_has_where_a_ratio_is_at_the_edge_of_the_clip(both_gradients):
+    agent, pairs = minibatch(2, 40)
     ratio_SB = (agent.log_prob(Batch(pairs[0], pairs[1], pairs[3])) - pairs[2]).exp()
     for ratio in ratio_SB.flatten().tolist():
         edge = 1 + abs(ratio - 1) if ratio > 1 else 1 - abs(ratio - 1)
         assert edge == ratio
-        assert torch.equal(*both_gradients(agent, pairs, clip_epsilon=abs(ratio - 1)))
+        # At it, and a little beyond, where products round to those of the edge.
+        for near in (ratio, *np.nextafter(np.float32(ratio), np.float32([0, 2])).tolist()):
+            if abs(near - 1) > 1e-6:
+                assert torch.equal(*both_gradients(agent, pairs, clip_epsilon=abs(near - 1)))
 
 
 @needs_kernels
 @pytest.mark.parametrize("old", [-1000.0, 1000.0, float("nan")])
-def test_so_it_has_where_a_ratio_is_no_number_or_none_that_is_finite(old):
+def test_so_it_has_where_a_ratio_is_no_number_or_none_that_is_finite(both_gradients, old):
     agent, pairs = minibatch(2, 9)
     pairs[2][0, 3] = old
     by_kernels, by_autograd = both_gradients(agent, pairs)
@@ -232,29 +275,92 @@ def test_so_it_has_where_a_ratio_is_no_number_or_none_that_is_finite(old):
     assert by_kernels[1].isfinite().all()
 
 
+def twice(self, ratio_SB, advantage_SB):
+    return 2 * CLIPPED_OBJECTIVE(self, ratio_SB, advantage_SB)
+
+
 @needs_kernels
-def test_another_objective_in_the_place_of_ppos_is_the_one_that_is_climbed(monkeypatch):
+def test_another_objective_in_the_place_of_ppos_is_the_one_that_is_climbed(monkeypatch, counted):
     agent, pairs = minibatch(2, 9)
     own = PPO()._gradient(agent, *pairs)
-    objective = PPO.policy_loss
-    monkeypatch.setattr(PPO, "policy_loss", lambda self, *given: 2 * objective(self, *given))
+    on_an_instance = PPO()
+    object.__setattr__(on_an_instance, "policy_loss", twice.__get__(on_an_instance))
+    assert torch.equal(on_an_instance._gradient(agent, *pairs), 2 * own)
+    narrow, another = PPO(clip_epsilon=0.05), PPO()
+    object.__setattr__(another, "policy_loss", narrow.policy_loss)
+    assert torch.equal(another._gradient(agent, *pairs), ByAutograd(clip_epsilon=0.05)._gradient(agent, *pairs))
+    monkeypatch.setattr(PPO, "policy_loss", twice)
     assert torch.equal(PPO()._gradient(agent, *pairs), 2 * own)
+    assert len(counted) == 1
+
+
+@needs_kernels
+def test_an_objective_with_entropy_is_autograds(counted):
+    agent, pairs = minibatch(2, 9)
+    own = PPO()._gradient(agent, *pairs)
+    slope = PPO(entropy_coefficient=0.5)._gradient(agent, *pairs) - own
+    # Of the entropy, 1 in every log standard deviation.
+    torch.testing.assert_close(slope[:, -3:], torch.full((2, 3), -0.5))
+    assert len(counted) == 1
+
+
+@needs_kernels
+def test_networks_of_somebodys_own_are_autograds(counted):
+    agent, pairs = minibatch(2, 9)
+    real = agent.network
+
+    class Calm(GaussianNetwork):
+        def __call__(self, theta_SP, observation_SBO):
+            return super().__call__(0.5 * theta_SP, observation_SBO)
+
+    class Steep(MLP):
+        def __call__(self, theta_SP, x_SBI):
+            return 2 * super().__call__(theta_SP, x_SBI)
+
+    for network in (Calm(real.mlp), GaussianNetwork(Steep(real.mlp.sizes)), lambda *given: real(*given)):
+        agent.network = network
+        assert torch.equal(PPO()._gradient(agent, *pairs), ByAutograd()._gradient(agent, *pairs))
+    assert not counted
+
+
+@needs_kernels
+def test_what_autograd_would_see_is_autograds(counted):
+    agent, pairs = minibatch(2, 9)
+    own = ByAutograd()._gradient(agent, *pairs)
+    hook = agent.theta_SP.register_hook(lambda gradient: 3 * gradient)
+    assert torch.equal(PPO()._gradient(agent, *pairs), 3 * own)
+    hook.remove()
+    rising = (
+        cls()._gradient(agent, *pairs[:3], pairs[3] * agent.theta_SP.sum(1, keepdim=True)) for cls in (PPO, ByAutograd)
+    )
+    assert torch.equal(*rising)
+    with torch.no_grad(), pytest.raises(RuntimeError, match="does not require grad"):
+        PPO()._gradient(agent, *pairs)
+    assert not counted
 
 
 @needs_kernels
 def test_pairs_that_do_not_fit_are_not_read_by_kernels():
     agent, pairs = minibatch(3, 9)
-    observation_SBO, action_SBA, old_SB, advantage_SB = pairs
+    theta_SP, (observation_SBO, action_SBA, old_SB, advantage_SB) = agent.theta_SP, pairs
+    assert kernels_for(agent.network, theta_SP, *pairs) is not None
     for which, other in [
-        (0, observation_SBO[..., :-1]),
-        (1, action_SBA[..., :-1]),
-        (1, action_SBA[:1]),
-        (2, old_SB[:, :1]),
-        (3, advantage_SB.double()),
+        (0, theta_SP[:, :-1]),
+        (0, theta_SP[:2]),
+        (0, theta_SP.double()),
+        (0, theta_SP.detach().T.contiguous().T.requires_grad_()),
+        (1, observation_SBO[..., :-1]),
+        (1, observation_SBO.double()),
+        (2, action_SBA[..., :-1]),
+        (2, action_SBA[:1]),
+        (2, action_SBA.double()),
+        (3, old_SB[:, :1]),
+        (3, old_SB.double()),
+        (4, advantage_SB.double()),
     ]:
-        changed = [other if i == which else x for i, x in enumerate(pairs)]
-        assert agent.network.kernels_for(agent.theta_SP, *changed) is None
-    assert agent.network.kernels_for(agent.theta_SP, *(x[:, :0] for x in pairs)) is None
+        changed = [other if i == which else x for i, x in enumerate((theta_SP, *pairs))]
+        assert kernels_for(agent.network, *changed) is None
+    assert kernels_for(agent.network, theta_SP, *(x[:, :0] for x in pairs)) is None
 
 
 @needs_kernels

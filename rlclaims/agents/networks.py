@@ -164,17 +164,6 @@ class GaussianNetwork:
         mean_SP, log_std_SA = theta_SP.split_with_sizes([self.mlp.n_parameters, self.mlp.sizes[-1]], dim=1)
         return DiagonalGaussian(self.mlp(mean_SP, observation_SBO), log_std_SA.unsqueeze(1))
 
-    def kernels_for(
-        self, theta_SP: Tensor, observation_SBO: Tensor, action_SBA: Tensor, *of_pairs_SB: Tensor
-    ) -> compiled.Network | None:
-        """The mean's network in compiled code, where there is any and pairs are as it reads them."""
-        tensors = theta_SP, observation_SBO, action_SBA, *of_pairs_SB
-        pairs = len(theta_SP), max(1, observation_SBO.shape[1])
-        n_observation, n_action = self.mlp.sizes[0], self.mlp.sizes[-1]
-        shapes = (len(theta_SP), self.n_parameters), (*pairs, n_observation), (*pairs, n_action)
-        fits = tuple(x.shape for x in tensors) == (*shapes, *[pairs] * len(of_pairs_SB))
-        return self.mlp.kernels if fits and all(map(_plain, tensors)) else None
-
     def actor(self, theta_SP: Tensor) -> "Actor":
         """The same policies, made ready to act one observation at a time."""
         return Actor(self, theta_SP)
@@ -202,9 +191,6 @@ class CategoricalNetwork:
         """Action distributions of S policies in B states each."""
         return Categorical(self.mlp(theta_SP, observation_SBO), self.choices)
 
-    def kernels_for(self, *tensors: Tensor) -> None:
-        """None: what choices are worth is torch's to differentiate."""
-
     def actor(self, theta_SP: Tensor) -> "Actor":
         """The same policies, made ready to act one observation at a time."""
         return ChoosingActor(self, theta_SP)
@@ -224,6 +210,25 @@ def policy_network(
     if choices:
         return CategoricalNetwork(MLP((n_observation, *hidden, sum(choices)), activation), choices)
     return GaussianNetwork(MLP((n_observation, *hidden, n_action), activation))
+
+
+def kernels_for(
+    network: PolicyNetwork, theta_SP: Tensor, observation_SBO: Tensor, action_SBA: Tensor, *of_pairs_SB: Tensor
+) -> compiled.Network | None:
+    """A Gaussian policy's network in compiled code, if all is such that its gradient there is what autograd would have.
+
+    Somebody's own network, or hooks on gradients, are autograd's; and so is what does not fit, which torch tells of.
+    """
+    if type(network) is not GaussianNetwork or type(network.mlp) is not MLP or not theta_SP.requires_grad:
+        return None
+    given = observation_SBO, action_SBA, *of_pairs_SB
+    if theta_SP._backward_hooks or not torch.is_grad_enabled() or any(x.requires_grad for x in given):
+        return None
+    pairs = len(theta_SP), max(1, observation_SBO.shape[1])
+    n_observation, n_action = network.mlp.sizes[0], network.mlp.sizes[-1]
+    shapes = (*pairs, n_observation), (*pairs, n_action), *[pairs] * len(of_pairs_SB)
+    fits = theta_SP.shape[1:] == (network.n_parameters,) and tuple(x.shape for x in given) == shapes
+    return network.mlp.kernels if fits and theta_SP.stride(1) == 1 and all(map(_plain, (theta_SP, *given))) else None
 
 
 class Actor:

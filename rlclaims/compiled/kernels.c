@@ -301,7 +301,7 @@ int rlclaims_log_ratio(long n_seeds, long n_rows, long n_layers, const long *siz
 }
 
 /* The gradient (S, P) of the clipped objective, negated, as `PPO.policy_loss` writes it and autograd differentiates it:
-   where both sides of the minimum are one, each has half of the slope. */
+   where both sides of the minimum are one, each has half of the slope. An infinite `high` is no clip. */
 int rlclaims_ratio_gradient(long n_seeds, long n_rows, long n_layers, const long *sizes, int activation,
                             const float *theta, long theta_row, const float *x, long x_seed, const float *action,
                             long action_seed, const float *mean, const float *hidden, const float *ratio,
@@ -317,9 +317,9 @@ int rlclaims_ratio_gradient(long n_seeds, long n_rows, long n_layers, const long
         for (long b = 0; b < n_rows; b++) {
             const float r = ratio[b], a = advantage[b], near = r < low ? low : r > high ? high : r;
             const int inside = r >= low && r <= high;
-            const float slope = r * a < near * a   ? whole * a
-                                : r * a > near * a ? (inside ? whole * a : 0.f)
-                                                   : half * a + (inside ? half * a : 0.f);
+            const float slope = isinf(high) || r * a < near * a ? whole * a
+                                : r * a > near * a              ? (inside ? whole * a : 0.f)
+                                                                : half * a + (inside ? half * a : 0.f);
             d_log_prob[b] = slope * r;
         }
         rlclaims_log_prob_backward(1, n_rows, n, mean + s * n_rows * n, weights + of_mean, 0, action + s * action_seed,
