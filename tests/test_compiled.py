@@ -336,6 +336,9 @@ def test_what_autograd_would_see_is_autograds(counted):
     assert torch.equal(*rising)
     with torch.no_grad(), pytest.raises(RuntimeError, match="does not require grad"):
         PPO()._gradient(agent, *pairs)
+    pairs[2][0, 3] = float("nan")
+    with torch.autograd.set_detect_anomaly(True), pytest.raises(RuntimeError, match="returned nan values"):
+        PPO()._gradient(agent, *pairs)
     assert not counted
 
 

@@ -217,12 +217,14 @@ def kernels_for(
 ) -> compiled.Network | None:
     """A Gaussian policy's network in compiled code, if all is such that its gradient there is what autograd would have.
 
-    Somebody's own network, or hooks on gradients, are autograd's; and so is what does not fit, which torch tells of.
+    Somebody's own network, or hooks on gradients, are autograd's; and so is what does not fit.
     """
     if type(network) is not GaussianNetwork or type(network.mlp) is not MLP or not theta_SP.requires_grad:
         return None
     given = observation_SBO, action_SBA, *of_pairs_SB
-    if theta_SP._backward_hooks or not torch.is_grad_enabled() or any(x.requires_grad for x in given):
+    if theta_SP._backward_hooks or any(x.requires_grad for x in given):
+        return None
+    if torch.is_anomaly_enabled() or not torch.is_grad_enabled():  # of which torch tells
         return None
     pairs = len(theta_SP), max(1, observation_SBO.shape[1])
     n_observation, n_action = network.mlp.sizes[0], network.mlp.sizes[-1]
