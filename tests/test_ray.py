@@ -254,13 +254,15 @@ def test_what_is_lost_begins_again_and_what_is_finished_does_not(bare, project, 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_a_session_that_is_killed_leaves_no_process_and_goes_on_from_what_is_finished(cluster, project, faultless):
     project.hold(3)
-    session = project.begin(SUITE, "--claims-executor=ray", address=cluster.address)
+    # Nodes of the test before may still be counted, and more processes would be given other runs.
+    ours = "--claims-executor=ray", "--claims-processes=2"
+    session = project.begin(SUITE, *ours, address=cluster.address)
     pid, _ = project.at(3)
     session.kill()
     session.communicate()
     until(lambda: gone(pid))
     project.let_go(3)
-    code, said = project.run(SUITE, "--claims-executor=ray", address=cluster.address)
+    code, said = project.run(SUITE, *ours, address=cluster.address)
     assert code == 0, said
     assert "training 2 runs of train" in said and "; 3 are in the store" in said
     assert project.seeds("end") == ONCE and project.seeds("begin") == {**ONCE, 3: 2}
