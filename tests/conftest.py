@@ -5,6 +5,7 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
+import mujoco
 import pytest
 import torch
 from hypothesis import settings
@@ -18,6 +19,9 @@ from rlclaims.update import Rollout
 
 # pytester gives each session a home of its own, and kernels are compiled once for each home.
 os.environ.setdefault("XDG_CACHE_HOME", str(Path("~/.cache").expanduser()))
+
+# MuJoCo's own handler of warnings writes a file into the working directory.
+mujoco.set_mju_user_warning(lambda _: None)
 
 # How fast a machine is asserts nothing.
 settings.register_profile("rlclaims", deadline=None)
