@@ -50,12 +50,6 @@ BRANCHED = """
 EQUALITIES = ("", '<joint joint1="hip" joint2="other hip"/>', '<connect site1="trunk" site2="foot"/>')
 
 
-@pytest.fixture(autouse=True)
-def quiet():
-    """MuJoCo's own handler of warnings writes a file into the working directory."""
-    mujoco.set_mju_user_warning(lambda _: None)
-
-
 def trajectory(model, steps=60):
     data, rng = mujoco.MjData(model), np.random.default_rng(1)
     passed, constraints = [], 0
@@ -112,14 +106,16 @@ def crowd(rng):
         place = f"{x:.3f} {y:.3f} {z + 0.5 * (depth == 0):.3f}"
         return f'<body pos="{place}">{joint}{ball}{geoms}{below}</body>'
 
+    skin = '<body name="felt"><freejoint/><site name="skin" size="0.2"/><geom type="sphere" size="0.1"/></body>'
     bodies = "".join(body(0, joint) for joint in ("<freejoint/>", "", '<joint name="arm" axis="0 1 0"/>'))
     soft = f'solref="{rng.uniform(0.01, 0.1):.3f} 1" solimp="0.8 {rng.uniform(0.81, 0.99):.3f} 0.01"'
     return f"""
 <mujoco>
   <option integrator="{rng.choice(["Euler", "RK4", "implicitfast"])}" cone="{rng.choice(["pyramidal", "elliptic"])}"/>
   <default><geom {soft}/><pair solref="0.5 2" solreffriction="0.3 1" adhesion="5"/></default>
-  <worldbody>{geom("plane")}{geom("sphere")}<light/><camera name="seen"/>{bodies}</worldbody>
+  <worldbody>{geom("plane")}{geom("sphere")}<light/><camera name="seen"/>{skin}{bodies}</worldbody>
   <actuator><motor joint="arm" gear="0.1"/></actuator>
+  <sensor><touch site="skin"/><accelerometer site="skin"/><contact body1="felt" data="found force" num="3"/></sensor>
 </mujoco>"""
 
 
@@ -136,7 +132,7 @@ def test_bodies_fall_the_same_with_their_contacts_listed(tmp_path):
             for model, data in ((lean, ours), (plain, theirs)):
                 mujoco.mj_step(model, data, nstep=5)
                 mujoco.mj_rnePostConstraint(model, data)
-            for name in ("qpos", "qvel", "qacc_warmstart", "cfrc_ext"):
+            for name in ("qpos", "qvel", "qacc_warmstart", "cfrc_ext", "sensordata"):
                 assert np.array_equal(getattr(ours, name), getattr(theirs, name))
             for name in ("geom", "dist", "dim", "includemargin", "friction", "solref", "solreffriction", "solimp"):
                 assert np.array_equal(getattr(ours.contact, name), getattr(theirs.contact, name))
