@@ -11,7 +11,7 @@ from queue import Queue
 from typing import IO, Any, Protocol
 
 from rlclaims.study.arithmetic import arithmetic
-from rlclaims.study.child import Child, end, last_words
+from rlclaims.study.child import Child, end, kill, last_words
 from rlclaims.study.process import start
 from rlclaims.study.spec import RunSpec
 from rlclaims.study.store import Store
@@ -95,8 +95,12 @@ class LocalCrew:
                 while waiting and len(working) < at_once:
                     place, share = waiting.popleft()
                     working[place] = child = start(module, share.specs, **share.told)
-                    closing.callback(end, child)  # if another one failed, or there was Ctrl-C
-                    threading.Thread(target=listen, args=(place, child[0].stdout), daemon=True).start()
+                    # If another one failed, or there was Ctrl-C, backwards: what the listener reads is closed last.
+                    closing.callback(end, child)
+                    listener = threading.Thread(target=listen, args=(place, child[0].stdout), daemon=True)
+                    listener.start()
+                    closing.callback(listener.join)
+                    closing.callback(kill, child[0])
                 place, line = lines.get()
                 if line is None:
                     yield place, {"ended": _last(working.pop(place), shares[place])}

@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import json
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -466,13 +467,26 @@ def test_a_process_that_nobody_waits_for_ends_with_what_it_runs(monkeypatch):
     end((process, log))
 
 
+class Slow:
+    """A process's output whose reader is between two lines when it is closed."""
+
+    def __init__(self, stdout):
+        self._stdout, self.close = stdout, stdout.close
+
+    def __iter__(self):
+        for line in self._stdout:
+            yield line
+            time.sleep(0.5)
+
+
 @linux
-def test_training_that_is_broken_off_leaves_no_script_behind(monkeypatch, tmp_path):
+def test_training_that_is_broken_off_leaves_no_script_and_no_listener_behind(monkeypatch, tmp_path):
     children = []
 
     def instead(module, specs, **job):
         process, log = start("tiny_parent", [], **job)
         children.append(json.loads(process.stdout.readline())["child"])
+        process.stdout = Slow(process.stdout)
         return process, log
 
     def interrupted(_):
@@ -484,3 +498,4 @@ def test_training_that_is_broken_off_leaves_no_script_behind(monkeypatch, tmp_pa
     with pytest.raises(KeyboardInterrupt):
         execute(plan(SPECS, store), store, 2, interrupted)
     assert len(children) == 2 and all(map(gone, children))
+    assert not [thread for thread in threading.enumerate() if "listen" in thread.name]
