@@ -256,17 +256,21 @@ finite = st.floats(-1e3, 1e3, allow_nan=False, allow_subnormal=False)
 samples = st.lists(finite, min_size=5, max_size=12)
 
 
+# Whether seeds are equal is not for rounding to say: where a resample has no spread, bootstrap-t is infinite.
+eighths = st.lists(st.integers(-8_000, 8_000).map(lambda n: n / 8), min_size=5, max_size=12)
+
+
 @settings(max_examples=50)
 @pytest.mark.parametrize("method", ONE_GROUP)
-@given(values=samples, shift=finite, scale=st.floats(0.1, 10), data=st.data())
+@given(values=eighths, shift=finite, scale=st.floats(0.1, 10), data=st.data())
 def test_bounds_shift_and_scale_with_the_seeds_and_ignore_their_order(method, values, shift, scale, data):
-    assume(len(set(values)) > 1 and np.ptp(values) > 1e-6)
+    assume(len(set(values)) > 1)
     original = bounds(method, values)
     moved = bounds(method, [scale * v + shift for v in data.draw(st.permutations(values))])
     size = max(1.0, abs(shift), *map(abs, values)) * 1e-7
-    if isinstance(method, BootstrapT):  # its quantile is of ratios, which rounding can reorder
-        size += 0.02 * scale * np.ptp(values)
-        # Where a resample hardly varies, its variance is what cancellation leaves, and the bound is as far off.
+    if isinstance(method, BootstrapT):
+        # Where a resample hardly varies, its variance is what cancellation leaves, and the bound is as far off: here by
+        # n * 2e-16 of the mean square, which is at most 3e9 times as large as the variance.
         size += 1e-5 * scale * max((abs(bound) for bound in original if np.isfinite(bound)), default=0.0)
     assert moved == pytest.approx([scale * bound + shift for bound in original], abs=size)
 
