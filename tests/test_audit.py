@@ -87,7 +87,7 @@ def rewritten_start(store, name, change):
         (lambda s: sealed_theta(s, lambda theta: theta[:-1]), "it has 11 policies"),
         (lambda s: sealed_theta(s, lambda theta: theta * np.float32(np.nan)), "some may not be finite"),
         (lambda s: (s.folder(SPECS[0]) / "run.safetensors").write_bytes(b"no"), "run.safetensors is not what"),
-        (lambda s: (s.folder(SPECS[0]) / "run.safetensors").unlink(), "cannot be read ([Errno 2] No such file"),
+        (lambda s: (s.folder(SPECS[0]) / "run.safetensors").unlink(), ": run.safetensors is gone"),
         (lambda s: (s.folder(SPECS[0]) / "run.json").write_text("{"), "run.json is not what was written"),
         (
             lambda s: change_json(s.folder(SPECS[0]) / "run.json", lambda d: d.update(digest="0" * 64), sealed=True),
@@ -105,7 +105,7 @@ def rewritten_start(store, name, change):
         ),
         (lambda s: (s.root / "runs" / ".partial-x").mkdir(), "half a run"),
         (lambda s: rewritten_start(s, "10/training_advantage_T", lambda x: -x), "starts.safetensors is not what was"),
-        (lambda s: (s.folder(SPECS[0]) / "starts.safetensors").unlink(), "cannot be read ([Errno 2] No such file"),
+        (lambda s: (s.folder(SPECS[0]) / "starts.safetensors").unlink(), ": starts.safetensors is gone"),
         (
             lambda s: change_json(s.folder(SPECS[0]) / "run.json", lambda d: d.pop("starts_sha256"), sealed=True),
             "cannot be read (it has no 'starts_sha256')",

@@ -86,6 +86,8 @@ DAMAGES = {
     "a folder": replaced_by(lambda path, _: path.mkdir()),
     "a link to nowhere": replaced_by(lambda path, _: path.symlink_to("/nowhere")),
     "a link to another run's": replaced_by(lambda path, other: path.symlink_to(other)),
+    "a pipe": replaced_by(lambda path, _: os.mkfifo(path)),
+    "a link to a device": replaced_by(lambda path, _: path.symlink_to("/dev/zero")),
     "a link to itself": replaced_by(lambda path, _: path.symlink_to(path)),
 }
 
@@ -135,6 +137,15 @@ def test_what_is_no_folder_of_the_run_is_set_aside_and_nothing_is_written_throug
     put(store, SPEC)
     assert store.has(SPEC) and store.is_whole(SPEC) and list(outside.iterdir()) == []
     assert list((store.root / "set-aside").iterdir())
+
+
+@pytest.mark.parametrize("damage", ["a pipe", "a folder", "another run's"])
+def test_what_stands_where_a_run_was_whose_description_is_gone_is_set_aside(store, damage):
+    path = store.folder(SPEC) / "run.safetensors"
+    (store.folder(SPEC) / "run.json").unlink()
+    DAMAGES[damage](path, store.folder(OTHER) / path.name)
+    put(store, SPEC)
+    assert store.has(SPEC) and store.is_whole(SPEC) and len(list((store.root / "set-aside").iterdir())) == 1
 
 
 def test_a_file_of_another_kind_of_the_same_run_is_no_file_of_this(store):

@@ -13,7 +13,7 @@ import safetensors.numpy
 
 from rlclaims.shown import malformed
 from rlclaims.study.executor import execute
-from rlclaims.study.files import DamagedError, read_json, sha256
+from rlclaims.study.files import DamagedError, read, read_json, sha256
 from rlclaims.study.plan import plan
 from rlclaims.study.spec import RunSpec
 from rlclaims.study.store import CHECKED, Store, read_measured
@@ -69,12 +69,20 @@ def _wrong(folder: Path) -> Iterator[str]:
     digest, finished, iterations = described["digest"], described["status"] == "finished", described["iterations"]
     if not folder.name.endswith(digest[:32]):
         yield "run.json is of another run"
-    contents = {name: (folder / name).read_bytes() for name in CHECKED.values()}
-    damaged = [name for checksum, name in CHECKED.items() if sha256(contents[name]) != described[checksum]]
-    yield from (f"{name} is not what was written" for name in damaged)
-    whole = "run.safetensors" not in damaged
-    theta_KP = safetensors.numpy.load(contents["run.safetensors"])["theta_KP"] if whole else np.zeros(0)
-    if whole and finished and (len(theta_KP) != iterations + 1 or not np.isfinite(theta_KP).all()):
+    whole = {}
+    for checksum, name in CHECKED.items():
+        try:
+            content = read(folder / name)
+            if sha256(content) != described[checksum]:
+                raise DamagedError("its checksum is another")
+            whole[name] = content
+        except FileNotFoundError:
+            yield f"{name} is gone"
+        except DamagedError as error:
+            yield f"{name} is not what was written ({error})"
+    run = whole.get("run.safetensors")
+    theta_KP = np.zeros(0) if run is None else safetensors.numpy.load(run)["theta_KP"]
+    if run is not None and finished and (len(theta_KP) != iterations + 1 or not np.isfinite(theta_KP).all()):
         yield f"it has {len(theta_KP)} policies, of which some may not be finite, for {iterations} iterations"
     for path, study in study_files(folder):
         try:

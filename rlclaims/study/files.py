@@ -9,6 +9,7 @@ import json
 import os
 import re
 import secrets
+import stat
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -51,12 +52,7 @@ def read_json(path: Path, digest: str | None = None) -> dict[str, Any]:
         FileNotFoundError: there is none.
         DamagedError: it is not what was written under this name about this run.
     """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise DamagedError(error.strerror or str(error)) from None
+    content = read(path)
     head = _CHECKED.match(content)
     if head is None or sha256(b"{" + content[head.end() :]) != head[1].decode():
         raise DamagedError("its checksum is another")
@@ -67,6 +63,23 @@ def read_json(path: Path, digest: str | None = None) -> dict[str, Any]:
     if told.get("format") != FORMAT or told.get("file") != path.name or digest not in (None, told.get("digest")):
         raise DamagedError("it is another file, or of another run")
     return dict(told)
+
+
+def read(path: Path) -> bytes:
+    """What is in a file.
+
+    Raises:
+        FileNotFoundError: there is none.
+        DamagedError: it cannot be read, or what is there is no file: a pipe would be waited for, a device has no end.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise DamagedError("it is no file")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise DamagedError(error.strerror or str(error)) from None
 
 
 def write(path: Path, content: bytes) -> None:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 import safetensors.numpy
 
 from rlclaims.study.digest import measurement_digest
-from rlclaims.study.files import set_aside, sha256, write
+from rlclaims.study.files import DamagedError, read, set_aside, sha256, write
 from rlclaims.study.spec import RunSpec
 from rlclaims.study.store import Store, folder_name
 from rlclaims.training import Cohort
@@ -124,12 +124,12 @@ def _read(path: Path, spec: RunSpec) -> Arrays | None:
     """
     named = _NAME.fullmatch(path.name)
     try:
-        content = path.read_bytes()
+        content = read(path)
     except FileNotFoundError:
         if path.is_symlink():
             return None
         raise
-    except OSError:
+    except DamagedError:
         return None
     if named is None or sha256(content) != named[2]:
         return None

@@ -36,7 +36,7 @@ from rlclaims.records import RunRecord
 from rlclaims.shown import printable, said
 from rlclaims.study.arithmetic import arithmetic
 from rlclaims.study.digest import library_versions, measurement_digest, run_digest, study_digest
-from rlclaims.study.files import DamagedError, json_content, read_json, set_aside, sha256, write
+from rlclaims.study.files import DamagedError, json_content, read, read_json, set_aside, sha256, write
 from rlclaims.study.spec import RunSpec, SpecError
 from rlclaims.study.studies import Study
 
@@ -249,12 +249,7 @@ class Store:
             described = read_json(folder / "run.json", run_digest(spec))
         except UNREADABLE:
             raise DamagedError(_UNTOLD) from None
-        try:
-            content = (folder / CHECKED[digest]).read_bytes()
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise DamagedError(error.strerror or str(error)) from None
+        content = read(folder / CHECKED[digest])
         if sha256(content) != described.get(digest):
             raise DamagedError(f"the checksum of {CHECKED[digest]} is another")
         return content
@@ -319,11 +314,11 @@ class Store:
         try:
             known = read_json(folder / "run.json")
         except UNREADABLE:
-            known = {
-                digest: sha256((folder / name).read_bytes())
-                for digest, name in CHECKED.items()
-                if (folder / name).exists()
-            }
+            there = {digest: folder / name for digest, name in CHECKED.items() if (folder / name).exists()}
+            try:
+                known = {digest: sha256(read(path)) for digest, path in there.items()}
+            except UNREADABLE:
+                return False
         return all(known.get(digest) in (None, sha256(contents[name])) for digest, name in CHECKED.items())
 
     def _contents(self, spec: RunSpec, record: RunRecord) -> dict[str, bytes]:
