@@ -14,6 +14,7 @@ from claim_text import HEADER, written
 
 from rlclaims.study import ray_crew
 from rlclaims.study.spec import SpecError
+from rlclaims.study.store import Store
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'rlclaims[ray]'")
 
@@ -321,6 +322,15 @@ def test_what_is_no_mark_in_its_place_is_told_in_a_sentence(tmp_path):
     mark.mkdir()
     with pytest.raises(SpecError, match=r"mark, by which nodes know the store, .* \(Is a directory\): move away"):
         ray_crew._marked(tmp_path)
+
+
+def test_who_asks_only_how_many_cores_there_are_needs_no_store(tmp_path, monkeypatch):
+    monkeypatch.setattr(ray_crew, "_connect", lambda cores: None)
+    ray_crew.RayCrew(Store(tmp_path / "none"), 1)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "some" / "mark").mkdir(parents=True)
+    with pytest.raises(SpecError, match="mark, by which nodes know the store"):
+        ray_crew.RayCrew(Store(tmp_path / "some"), 1)
 
 
 def test_without_a_cluster_there_is_one_of_this_machine(project):

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from queue import Queue
 from typing import Any
@@ -77,12 +77,19 @@ class RayCrew:
     """
 
     def __init__(self, store: Store, cores: int, tell: Tell = lambda _: None) -> None:
-        self._store, self._tell, self._mark = store, tell, _marked(store.root)
+        self._store, self._tell = store, tell
         self._set_aside: dict[str, str] = {}  # how these nodes round, by their ids
         with _quiet():
             self._mine = not _ray().is_initialized()
+        if store.root.is_dir():  # else what is asked is how many cores there are, for a dry run
+            _ = self._mark
         if self._mine:
             _connect(cores)
+
+    @cached_property
+    def _mark(self) -> str:
+        """What the store is known by on other nodes."""
+        return _marked(self._store.root)
 
     def close(self) -> None:
         """Leave the cluster, and end it if it is of this machine alone."""
