@@ -288,8 +288,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         if asked.nights is not None and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             from rlclaims.pytest_plugin.nightly import end
 
-            config.stash[NIGHTS], where = end(asked.nights, results, asked.profile.seeds)
+            config.stash[NIGHTS], where, kept = end(asked.nights, results, asked.profile.seeds)
             config.stash[RECORD].append(where)
+            if not kept:  # else a CI stays green night after night, and gathers nothing
+                session.exitstatus = session.exitstatus or pytest.ExitCode.INTERNAL_ERROR
         if config.option.claims_write_pilots:
             config.stash[RECORD] += write_pilots(config.stash[REPORTS].of_claims)
         if config.option.claims_strict and any(result["verdict"] == "inconclusive" for result in results):

@@ -11,7 +11,7 @@ from rlclaims.pytest_plugin.outcomes import Judged
 from rlclaims.pytest_plugin.results import NIGHT, digest
 from rlclaims.pytest_plugin.session import ClaimSession, claim_name, claim_of
 from rlclaims.pytest_plugin.trace import imagined_evidence
-from rlclaims.report.nights import Nights, night_of
+from rlclaims.report.nights import Nights, NightsError, night_of
 from rlclaims.report.record import Json
 
 __all__ = ["NIGHT", "begin", "end", "night", "words"]
@@ -56,15 +56,17 @@ def words(told: Json | None) -> str:
     )
 
 
-def end(nights: Nights, results: Sequence[Json], seeds: int) -> tuple[Nights, str]:
-    """Write the file, and tell where."""
+def end(nights: Nights, results: Sequence[Json], seeds: int) -> tuple[Nights, str, bool]:
+    """Write the file, tell where, and whether that went well."""
     after = nights.after(results, seeds)
     try:
         after.write()
+    except NightsError as error:
+        return after, str(error), False
     except OSError as error:
-        return after, f"{nights.path} could not be written ({error}): the next session has the same seeds"
+        return after, f"{nights.path} could not be written ({error}): the next session has the same seeds", False
     sessions = "one session" if after.sessions == 1 else f"{after.sessions} sessions"
-    return after, f"The evidence of {sessions} is in {nights.path}"
+    return after, f"The evidence of {sessions} is in {nights.path}", True
 
 
 def _digest(session: ClaimSession, item: Any) -> str:

@@ -42,7 +42,9 @@ def prepare(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
             return
         # What is all there is judged from a store that cannot be written, too.
         if session.store.prepared() or not session.asked.report.is_relative_to(session.store.root):
-            writable(session.asked.report)
+            writable(session.asked.report, "report", "--claims-report DIR")
+        if session.asked.nights is not None:
+            writable(session.asked.nights.path.absolute().parent, "nights'", "--claims-nightly FILE")
         display = Display(file)
         session.store.tell = display.set_aside
         session.say = display.say

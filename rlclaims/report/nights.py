@@ -91,7 +91,20 @@ class Nights:
         )
 
     def write(self) -> None:
-        """Write the file, whole or not at all."""
+        """Write the file, whole or not at all.
+
+        Raises:
+            NightsError: another session has written it since this one began, on the same seeds.
+            OSError: it cannot be written.
+        """
+        since = read_nights(self.path, self.run_length, self.subject)
+        if (since.sessions, since.values) == (self.sessions, self.values):  # the same command, run twice at once
+            return
+        if since.sessions != self.sessions - 1:
+            raise NightsError(
+                f"{self.path} was written by another session since this one began, on the same seeds: what this one "
+                "says is left out. Let one end before the next begins"
+            )
         document = {
             "format": FORMAT,
             "run_length": self.run_length,

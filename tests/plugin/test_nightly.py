@@ -96,6 +96,49 @@ def test_two_workers_come_to_the_same_night(night, pytester, store):
     assert state(pytester) == alone
 
 
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_trained(night, store):
+    before = len(list(store.glob("runs/*")))
+    result = night(one_claim(SUPPORTED), "--claims-nightly=/proc/nights.json")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: The nights' folder /proc cannot be written (*); choose * --claims-nightly *"])
+    assert len(list(store.glob("runs/*"))) == before
+
+
+ANOTHER = """
+import json, pathlib
+def test_meanwhile():
+    there = pathlib.Path("nights.json")
+    written = {content}
+    there.write_text(json.dumps(written)) if written else there.mkdir()
+"""
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (
+            '{"format": 1, "run_length": 1000, "subject": None, "sessions": 1, "claims": {}, "last": []}',
+            "nights.json was written by another session since this one began, on the same seeds: what this one says *",
+        ),
+        ("None", "nights.json is no file of --claims-nightly (*"),
+    ],
+)
+def test_evidence_that_is_not_kept_ends_in_a_word_and_a_status(night, content, sentence):
+    result = night(one_claim(SUPPORTED) + ANOTHER.format(content=content))
+    assert result.ret == pytest.ExitCode.INTERNAL_ERROR
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines([sentence])
+
+
+def test_the_same_session_twice_at_once_is_one(night, pytester):
+    night(one_claim(SUPPORTED))
+    kept = state(pytester)
+    (pytester.path / "nights.json").unlink()
+    result = night(one_claim(SUPPORTED) + ANOTHER.format(content=repr(kept)))
+    assert result.ret == pytest.ExitCode.OK and state(pytester) == kept
+    result.stdout.fnmatch_lines(["The evidence of one session is in nights.json"])
+
+
 @pytest.mark.parametrize(
     ("options", "content", "sentence"),
     [
