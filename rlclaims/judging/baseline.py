@@ -265,6 +265,8 @@ def save_baseline(
         with path.open("x", encoding="utf-8") as file:
             file.write(_pretty(document) + "\n")
     except FileExistsError:
+        if not folder.is_dir():
+            raise BaselineError(f"{path} cannot be written: {folder} is no folder.") from None
         raise BaselineError(f"{path} is there already, and may be compared with; choose another name.") from None
     except OSError as error:
         raise BaselineError(f"{path} cannot be written ({error.strerror or error}).") from None

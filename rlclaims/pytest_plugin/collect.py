@@ -86,5 +86,8 @@ def collect(paths: Sequence[str], *options: str) -> list[Collected]:
     with redirect_stdout(said), redirect_stderr(said):
         code = pytest.main(["--collect-only", "-q", *QUIET, *options, *paths], plugins=[collector])
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
-        raise CollectError(said.getvalue().strip())
+        listed, error, why = said.getvalue().partition("\nERROR: ")
+        # Of a wrong option or claim the sentence; of a file that cannot be imported, all that pytest says.
+        refused = code == pytest.ExitCode.USAGE_ERROR and error
+        raise CollectError(f"ERROR: {why}".strip() if refused else (listed + error + why).strip())
     return collector.claims

@@ -155,7 +155,9 @@ def _resolved(config: pytest.Config) -> Settings:
             f"{DEVELOPMENT_SEEDS.start} to --claims-write-pilots."
         )
 
-    subject = option.claims_subject or table.get("gate", {}).get("subject")
+    subject = _given(option.claims_subject, table.get("gate", {}).get("subject"))
+    if not isinstance(subject, str | None):
+        raise pytest.UsageError(f"The gate's subject is a text, 'my_pkg.algos:MyPPO', say, not {shown(subject)}.")
     nights, first_seed = None, option.claims_first_seed
     if option.claims_nightly is not None:
         nights = _nights(option, profile, subject)
@@ -170,13 +172,18 @@ def _resolved(config: pytest.Config) -> Settings:
         report_folder(option.claims_report, config.rootpath, store),
         config.rootpath / "reports" / "baselines",
         option.claims_processes,
-        _executor(option.claims_executor or table.get("executor", EXECUTORS[0])) == "ray",
+        _executor(_given(option.claims_executor, table.get("executor", EXECUTORS[0]))) == "ray",
         option.claims_ahead,
         subject,
         _bounds(option.claims_bound or (), table.get("gate", {})),
         option.claims_write_pilots,
         nights,
     )
+
+
+def _given(option: Any, otherwise: Any) -> Any:
+    """An option, also where it is an empty text, as of a variable that is not set: that is refused, not left out."""
+    return otherwise if option is None else option
 
 
 def _executor(name: str) -> str:
@@ -269,7 +276,8 @@ def store_folder(given: str | Path | None, project: Path) -> Path:
         pytest.UsageError: the pyproject.toml is wrong.
     """
     table = _table(project / "pyproject.toml")
-    return _folder(given or os.environ.get("RLCLAIMS_STORE"), "store", table, project, project / ".rlclaims")
+    chosen = _given(given, os.environ.get("RLCLAIMS_STORE") or None)
+    return _folder(chosen, "store", table, project, project / ".rlclaims")
 
 
 def report_folder(given: str | Path | None, project: Path, store: Path | None = None) -> Path:
@@ -283,7 +291,7 @@ def report_folder(given: str | Path | None, project: Path, store: Path | None = 
 
 
 def _folder(given: str | Path | None, named: str, table: dict[str, Any], project: Path, default: Path) -> Path:
-    if given:
+    if given is not None:
         return _path(given)
     return project / _path(table[named]) if named in table else default
 
@@ -295,6 +303,8 @@ def _path(given: str | Path) -> Path:
         pytest.UsageError: it can be none.
     """
     try:
+        if not str(given):
+            raise ValueError("Path() takes it for the folder that one is in.")
         path = Path(given).expanduser()
         with suppress(OSError):
             path.lstat()
@@ -316,7 +326,7 @@ def _profile(option: Any, table: dict[str, Any], known: "dict[str, Profile]") ->
     from rlclaims.judging.profile import MOST_SEEDS
     from rlclaims.stats.verdict import MIN_SEEDS
 
-    name = option.claims_profile or table.get("profile", "standard")
+    name = _given(option.claims_profile, table.get("profile", "standard"))
     if name not in known:
         raise pytest.UsageError(f"There is no profile {shown(name)}; there are {', '.join(sorted(known))}.")
     profile, seeds = known[name], option.claims_seeds
@@ -359,8 +369,13 @@ def _table(path: Path) -> dict[str, Any]:
     return table
 
 
-def writable(report: Path) -> None:
-    """Make sure that claims.json can be written into a folder.
+def writable(folder: Path, of: str, option: str) -> None:
+    """Make sure that a file can be written into a folder.
+
+    Args:
+        folder: made if it is not there.
+        of: what is in it.
+        option: by which another is chosen.
 
     Raises:
         pytest.UsageError: it can not.
@@ -368,11 +383,10 @@ def writable(report: Path) -> None:
     import tempfile
 
     try:
-        report.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=report):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise pytest.UsageError(
-            f"The report folder {report} cannot be written ({error.strerror or error}); choose another with "
-            "--claims-report DIR."
+            f"The {of} folder {folder} cannot be written ({error.strerror or error}); choose another with {option}."
         ) from None

@@ -293,6 +293,13 @@ def test_only_what_is_asked_for_is_kept(session, save, kept, pytester):
     assert [runs["fixture"] for runs in document["runs"]] == ["trpo"]
 
 
+def test_a_file_in_the_folders_place_is_named(session, save, pytester):
+    session(ABSOLUTE, "--claims-first-seed=500")
+    (pytester.path / "reports").mkdir(exist_ok=True)
+    (pytester.path / "reports" / "baselines").write_text("")
+    assert "reports/baselines is no folder" in "".join(save("v1", code=2).split("\n")).replace("│", "")
+
+
 def test_what_cannot_be_kept_is_refused_in_a_sentence(session, save, kept, pytester, tmp_path):
     session(ABSOLUTE, "--claims-first-seed=500")
     assert "claims.json yet; pytest writes it." in save("v2", code=2, report=tmp_path / "nil")

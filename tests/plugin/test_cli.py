@@ -69,6 +69,15 @@ def test_claims_are_listed_with_their_last_verdicts(rlclaims, judged):
     assert [line.split()[:2] for line in lines[2:]] == [["claim", "supported"], ["other", "not"]]
 
 
+def test_a_mistake_is_told_without_all_that_pytest_says(rlclaims, judged):
+    assert rlclaims("list", "--profile=none", code=2).splitlines() == [
+        "ERROR: There is no profile 'none'; there are gate, paper, smoke, standard."
+    ]
+    assert rlclaims("list", "nowhere", code=2).splitlines() == ["ERROR: file or directory not found: nowhere"]
+    (judged / "test_broken.py").write_text("import nothing_of_that_name\n")
+    assert "No module named 'nothing_of_that_name'" in rlclaims("list", ".", code=2)
+
+
 def test_sentences_are_told_with_their_claims_by_where_they_stand(rlclaims, pytester):
     pytester.makeconftest(CONFTEST)
     other, paper = (

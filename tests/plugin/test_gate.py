@@ -138,6 +138,10 @@ def test_subject_and_bounds_may_stand_in_the_project(gate, pytester):
     [
         ([], "Which algorithm is it about[?] --claims-subject *"),
         (["--claims-subject=PPO"], "An algorithm is named as 'my_pkg.algos:MyPPO', * not 'PPO'."),
+        (["--claims-subject="], "An algorithm is named as *, not ''."),
+        (["--claims-subject=algos:small", "--claims-store="], "'' is no name of a file or a folder."),
+        (["--claims-subject=algos:small", "--claims-executor="], "There is no executor ''; there are local, ray."),
+        (["--claims-subject=algos:small", "--claims-profile="], "There is no profile ''; there are *"),
         (["--claims-subject=algos:"], "An algorithm is named as *, not 'algos:'."),
         (["--claims-subject=nowhere:PPO"], "The module 'nowhere' of 'nowhere:PPO' cannot be imported: *"),
         (["--claims-subject=algos:PPP"], "The module 'algos' has no 'PPP'."),
