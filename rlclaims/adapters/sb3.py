@@ -13,12 +13,9 @@ import inspect
 import json
 import math
 import sys
-import warnings
 from collections.abc import Callable, Mapping
-from contextlib import closing, redirect_stdout
+from contextlib import closing
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -181,25 +178,6 @@ def _flat(x_TE: Any) -> Any:
     return x_TE.swapaxes(0, 1).reshape(-1, *x_TE.shape[2:])
 
 
-@lru_cache
-def _try(algorithm: "SB3", task: str) -> None:
-    """Make an algorithm as its training does, once for all of its seeds; nothing of this session notices.
-
-    Raises:
-        ValueError: it cannot be made.
-    """
-    try:
-        with (
-            torch.random.fork_rng(devices=[]),
-            redirect_stdout(StringIO()),
-            warnings.catch_warnings(action="ignore"),
-            closing(algorithm.environments_of(task, 0)) as made,
-        ):
-            algorithm.model(made, None)
-    except Exception as error:  # whatever the library raises
-        raise ValueError(f"{algorithm.words} cannot be made for {task!r}: {said(error)}.") from None
-
-
 def _values(policy: Any, observation: Any) -> Any:
     with torch.no_grad():
         return policy.predict_values(policy.obs_to_tensor(observation)[0]).flatten().cpu().numpy()
@@ -315,31 +293,18 @@ class SB3(Foreign):
         if self.policy not in named:
             raise ValueError(f"{self.name} has no policy {shown(self.policy)}; there are {', '.join(named)}.")
 
-    def check_task(self, task: str) -> None:
-        """See that there is such a task, and that the algorithm can be made for it.
-
-        Raises:
-            ValueError: there is none, or it can not.
-        """
-        super().check_task(task)
-        self.check()
-        _try(self, task)
-
     def train(self, task: str, seed: int, iterations: int, recorder: Recorder) -> None:
         """Train one seed."""
-        with closing(self.environments_of(task, seed)) as made:
-            make_env = partial(self.environments_of, task)
-            self.model(made, seed).learn(iterations * self.steps, callback=RecordUpdates(recorder, make_env, seed))
-
-    def environments_of(self, task: str, seed: int | None = None) -> VecEnv:
-        """Those that it trains in."""
         name, arguments = parsed(task)
-        return make_vec_env(name, n_envs=self.environments, seed=seed, env_kwargs=arguments)
 
-    def model(self, made: VecEnv, seed: int | None) -> Any:
-        """What trains in these environments; without a seed, nothing is seeded."""
-        env = VecNormalize(made, gamma=self._setting("gamma")) if self.normalize else made
-        return self._class(self.policy, env, seed=seed, device="cpu", **json.loads(self.settings))
+        def make_env(seed: int | None = None) -> VecEnv:
+            return make_vec_env(name, n_envs=self.environments, seed=seed, env_kwargs=arguments)
+
+        settings = json.loads(self.settings)
+        with closing(make_env(seed)) as made:
+            env = VecNormalize(made, gamma=self._setting("gamma")) if self.normalize else made
+            model = self._class(self.policy, env, seed=seed, device="cpu", **settings)
+            model.learn(iterations * self.steps, callback=RecordUpdates(recorder, make_env, seed))
 
     def _setting(self, name: str) -> Any:
         given: Mapping[str, Any] = json.loads(self.settings)

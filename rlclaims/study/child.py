@@ -16,10 +16,6 @@ Child = tuple["subprocess.Popen[str]", IO[bytes]]
 """The process, and the file that its standard error goes to."""
 
 
-MOST_WORDS = 1000
-"""Characters of what a process said last that are told on."""
-
-
 def begin(module: str, job: str) -> Child:
     """A process that runs a module on a job; it answers on its standard output.
 
@@ -76,13 +72,5 @@ def last_words(log: IO[bytes]) -> str:
     log.seek(0)
     lines = log.read().decode(errors="replace").strip().splitlines()
     log.close()
-    if not lines:
-        return ""
-    places = [place for place, line in enumerate(lines) if line.strip().startswith("File ")]
-    if not places:
-        return f" Its last words: {lines[-1]}."
-    after = lines[places[-1] + 1 :]
-    # What an error says begins where a line is not indented, and may have several.
-    begins = next((place for place, line in enumerate(after) if line[:1].strip()), len(after) - 1)
-    words = " ".join(line.strip() for line in after[begins:] if line.strip())
-    return f" Its last words: {words[:MOST_WORDS]}; {lines[places[-1]].strip()}."
+    where = [line.strip() for line in lines if line.strip().startswith("File ")][-1:]
+    return f" Its last words: {'; '.join([*lines[-1:], *where])}." if lines else ""

@@ -1,7 +1,6 @@
 """Sessions of the plugin on a small task, with a store that they share."""
 
 import pytest
-import torch._dynamo  # noqa: F401  (by a torch optimizer, as Stable-Baselines3 has, which is tried)
 from claim_text import CONFTEST, HEADER
 
 # Sessions run in this process, and pytester makes it forget what they import: numpy and torch cannot be imported twice.
