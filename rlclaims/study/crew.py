@@ -95,12 +95,9 @@ class LocalCrew:
                 while waiting and len(working) < at_once:
                     place, share = waiting.popleft()
                     working[place] = child = start(module, share.specs, **share.told)
-                    # If another one failed, or there was Ctrl-C, backwards: what the listener reads is closed last.
-                    closing.callback(end, child)
                     listener = threading.Thread(target=listen, args=(place, child[0].stdout), daemon=True)
+                    closing.callback(_end, child, listener)  # if another one failed, or there was Ctrl-C
                     listener.start()
-                    closing.callback(listener.join)
-                    closing.callback(kill, child[0])
                 place, line = lines.get()
                 if line is None:
                     yield place, {"ended": _last(working.pop(place), shares[place])}
@@ -130,6 +127,13 @@ class LocalCrew:
 def cores() -> int:
     """Cores of this machine that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _end(child: Child, listener: threading.Thread) -> None:
+    kill(child[0])
+    if listener.ident is not None:  # it reads what is closed next
+        listener.join()
+    end(child)
 
 
 def _last(child: Child, share: Share) -> str:
