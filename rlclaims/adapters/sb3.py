@@ -220,9 +220,8 @@ class SB3(Foreign):
         try:
             written = json.dumps({**json.loads(settings), **given}, sort_keys=True, allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
-            raise ValueError(
-                f"Settings of {name} are numbers, texts, lists or tables of them ({said(error)})."
-            ) from None
+            why = f"not {shown(given or settings)}" if isinstance(error, TypeError) else said(error)
+            raise ValueError(f"Settings of {name} are numbers, texts, lists or tables of them ({why}).") from None
         for field, value in (
             ("name", name), ("policy", policy), ("environments", environments),
             ("normalize", normalize), ("settings", written),
