@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-OURS = "rlclaims.pytest_plugin"
+OURS = "rlclaims.pytest_plugin.plugin"
 
 
 def seconds(folder: Path, *options: str) -> float:

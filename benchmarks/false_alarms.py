@@ -18,14 +18,14 @@ import numpy.typing as npt
 from rlclaims.agents.ppo import PPO
 from rlclaims.agents.trpo import TRPO
 from rlclaims.gate.test_gate import TRAININGS_WITHIN
-from rlclaims.report.nights import RUN_LENGTH
+from rlclaims.nightly.ledger import RUN_LENGTH
 from rlclaims.stats.detector import detected, evidence_of_p, evidence_of_t
 from rlclaims.stats.distribution_free import Quantile
 from rlclaims.stats.mean import StudentT
 from rlclaims.stats.method import Method
 from rlclaims.stats.verdict import Design, Region, decide
-from rlclaims.study.spec import RunSpec
-from rlclaims.study.store import Store
+from rlclaims.store.run_spec import RunSpec
+from rlclaims.store.store import Store
 
 GATES, SEEDS, ALPHA, SHARES = 1000, 10, 0.05, 5
 """Of the gate: its seeds, its error rate, and the claims that share it."""

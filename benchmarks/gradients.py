@@ -23,12 +23,12 @@ from rlclaims.agents.algorithm import Algorithm
 from rlclaims.agents.ppo import PPO
 from rlclaims.agents.trpo import TRPO
 from rlclaims.checkpoints import checkpoint_iterations
-from rlclaims.finished.gradients import Weigh, gradient_sums, gradients
-from rlclaims.finished.run import GRADIENTS, POOL_STRIDE, FinishedRun, rollout_of
 from rlclaims.sim.tasks import task_named
-from rlclaims.study.spec import RunSpec
-from rlclaims.study.store import Store
-from rlclaims.study.studies import Study
+from rlclaims.store.run_spec import RunSpec
+from rlclaims.store.store import Store
+from rlclaims.studies.gradients.compute import Weigh, gradient_sums, gradients
+from rlclaims.studies.registry import Study
+from rlclaims.studies.replayed_run import GRADIENTS, POOL_STRIDE, FinishedRun, rollout_of
 from rlclaims.training import HELD_OUT_EVERY, one_torch_thread
 
 TASK, ITERATIONS, POOL = "Hopper-v5", 100, 2**14

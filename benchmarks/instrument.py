@@ -41,11 +41,11 @@ RATE = 0.05
 def train_bank() -> None:
     """Train the bank, and write down what its runs measured."""
     from rlclaims.agents.ppo import PPO
-    from rlclaims.study.crew import cores
-    from rlclaims.study.executor import execute
-    from rlclaims.study.plan import plan
-    from rlclaims.study.spec import RunSpec
-    from rlclaims.study.store import Store
+    from rlclaims.execution.cohorts import plan
+    from rlclaims.execution.pool import cores
+    from rlclaims.execution.train import execute
+    from rlclaims.store.run_spec import RunSpec
+    from rlclaims.store.store import Store
 
     specs = [RunSpec(PPO.for_task("Hopper-v5"), "Hopper-v5", BANK_ITERATIONS, seed) for seed in BANK_SEEDS]
     with tempfile.TemporaryDirectory() as folder:

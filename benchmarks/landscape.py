@@ -35,15 +35,15 @@ from mujoco.batch import Batch
 from rlclaims.agents.algorithm import Algorithm
 from rlclaims.agents.ppo import PPO
 from rlclaims.agents.trpo import TRPO
-from rlclaims.finished.landscapes import ALONG, TOLERANCE, directions, displaced
-from rlclaims.finished.run import BATCHES, MAIN, PILOT, STRIDE, FinishedRun
+from rlclaims.execution.pool import cores
 from rlclaims.sim.lean import clock_of_mujoco
 from rlclaims.sim.simulator import Simulator, simulate
 from rlclaims.sim.tasks import task_named
 from rlclaims.stats.split_samples import chance_at
-from rlclaims.study.crew import cores
-from rlclaims.study.spec import RunSpec
-from rlclaims.study.store import Store
+from rlclaims.store.run_spec import RunSpec
+from rlclaims.store.store import Store
+from rlclaims.studies.landscape.compute import ALONG, TOLERANCE, directions, displaced
+from rlclaims.studies.replayed_run import BATCHES, MAIN, PILOT, STRIDE, FinishedRun
 from rlclaims.training import one_torch_thread
 
 TASK, ITERATIONS = "Hopper-v5", 100

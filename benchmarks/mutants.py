@@ -25,11 +25,11 @@ from torch import Tensor
 
 from rlclaims.agents.ppo import PPO
 from rlclaims.agents.trpo import TRPO
-from rlclaims.study.crew import cores
-from rlclaims.study.executor import execute
-from rlclaims.study.plan import plan
-from rlclaims.study.spec import RunSpec
-from rlclaims.study.store import Store
+from rlclaims.execution.cohorts import plan
+from rlclaims.execution.pool import cores
+from rlclaims.execution.train import execute
+from rlclaims.store.run_spec import RunSpec
+from rlclaims.store.store import Store
 
 TASK, ITERATIONS, SEEDS, DEVELOPMENT = "Hopper-v5", 30, 10, 10_000
 A_QUARTER_MORE = 1.25

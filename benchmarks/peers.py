@@ -34,11 +34,11 @@ from training import STEPS, Iterate, race, sb3_side, serve
 
 from rlclaims.agents.ppo import PPO
 from rlclaims.agents.trpo import TRPO
-from rlclaims.study.crew import cores
-from rlclaims.study.executor import execute
-from rlclaims.study.plan import plan
-from rlclaims.study.spec import RunSpec
-from rlclaims.study.store import Store
+from rlclaims.execution.cohorts import plan
+from rlclaims.execution.pool import cores
+from rlclaims.execution.train import execute
+from rlclaims.store.run_spec import RunSpec
+from rlclaims.store.store import Store
 from rlclaims.training import HELD_OUT_EVERY
 
 SEEDS = 30

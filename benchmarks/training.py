@@ -48,13 +48,13 @@ from mujoco.batch import Batch
 
 from rlclaims.agents.ppo import PPO, PPOM
 from rlclaims.agents.trpo import TRPO
+from rlclaims.execution.cohorts import plan
+from rlclaims.execution.pool import cores
+from rlclaims.execution.train import execute
 from rlclaims.randomness import Purpose, stream
 from rlclaims.sim.tasks import task_named
-from rlclaims.study.crew import cores
-from rlclaims.study.executor import execute
-from rlclaims.study.plan import plan
-from rlclaims.study.spec import RunSpec
-from rlclaims.study.store import Store
+from rlclaims.store.run_spec import RunSpec
+from rlclaims.store.store import Store
 from rlclaims.training import HELD_OUT_EVERY
 
 TASK = "Hopper-v5"

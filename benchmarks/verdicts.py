@@ -12,11 +12,11 @@ from statistics import median
 
 import numpy as np
 
-from rlclaims.judging.evidence import recording
-from rlclaims.judging.samples import Sample
-from rlclaims.judging.terms import Terms
+from rlclaims.claims.evidence import recording
+from rlclaims.claims.judging_terms import JudgingTerms
+from rlclaims.claims.sample import Sample
 
-TERMS = Terms(looks=(6, 10, 14, 20), alpha_refute=0.0005, margin=0.1)
+TERMS = JudgingTerms(looks=(6, 10, 14, 20), alpha_refute=0.0005, margin=0.1)
 ROUNDS = 20
 BETWEEN = 0.5
 

@@ -3,7 +3,7 @@
 The paper's grid varies four optimisations together and takes each combination at the best of several learning rates.
 Here they are on and off in all sixteen combinations, each trained at the rate that the papers have for PPO on the task
 and at a third of it (PPO-M's rates are .57, .25 and .6 of PPO's). Which of the two counts is for earlier seeds to say
-(`rlclaims.judging.factorial`). A second design, on Hopper-v5 alone, has all nine optimisations in 32 combinations, in
+(`rlclaims.results.factorial`). A second design, on Hopper-v5 alone, has all nine optimisations in 32 combinations, in
 which an effect is mixed up with what three others do together, and with nothing that one or two of them do.
 
 Between algorithms as their authors tuned them, the effects of optimisations are PPO - PPO-M and TRPO+ - TRPO, and those

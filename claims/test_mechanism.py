@@ -3,7 +3,7 @@
 "The differences are only in auxiliary optimizations such as Adam learning rate annealing or orthogonal initialization.
 As such, it is unclear exactly which mechanisms in PPO are responsible for maintaining the mean KL constraint." Twin
 updates answer: from where one of PPO's updates started, the same update is made again with one mechanism switched (see
-`rlclaims.twin_updates` for both levels of each), so that what differs is the mechanism's doing. Updates are made again
+`rlclaims.studies.twin_updates` for both levels of each), so that what differs is the mechanism's doing. They are made
 at four iterations of training, and an effect is the average over them, a factor on the mean KL and a difference in the
 share of ratios off 1 +- eps, both on held-out pairs. Each is claimed twice over, of the mechanism switched alone and on
 average over a design that switches all others too.

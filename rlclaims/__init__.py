@@ -12,20 +12,11 @@ if TYPE_CHECKING:
     from rlclaims.agents.ppo import PPO, PPOM, PPOMAtPPOsRates, PPONoClip
     from rlclaims.agents.single import SingleSeed
     from rlclaims.agents.trpo import TRPO, TRPOPlus
-    from rlclaims.judging.baseline import Baseline
-    from rlclaims.judging.claim import Claim, Source, claim, family, source
-    from rlclaims.judging.evidence import ClaimError, Evidence
-    from rlclaims.judging.factorial import Factorial
-    from rlclaims.judging.final_returns import FinalReturns
-    from rlclaims.judging.gradients import Gradients
-    from rlclaims.judging.joined import all_of, any_of
-    from rlclaims.judging.landscapes import Landscapes
-    from rlclaims.judging.runs import Runs
-    from rlclaims.judging.samples import Sample
-    from rlclaims.judging.theorem import theorem
-    from rlclaims.judging.twins import TwinUpdates
-    from rlclaims.judging.update_quality import LargeUpdates, LateUpdates
-    from rlclaims.judging.values import Values
+    from rlclaims.claims.combination import all_of, any_of
+    from rlclaims.claims.declaration import Claim, Source, claim, family, source
+    from rlclaims.claims.evidence import ClaimError, Evidence
+    from rlclaims.claims.sample import Sample
+    from rlclaims.claims.theorem import theorem
     from rlclaims.pytest_plugin.fixtures import (
         baseline,
         factorial,
@@ -38,43 +29,52 @@ if TYPE_CHECKING:
         twins,
         values,
     )
+    from rlclaims.results.factorial import Factorial
+    from rlclaims.results.runs import Runs
     from rlclaims.sim.environment import make
+    from rlclaims.store.baseline import Baseline
+    from rlclaims.studies.final_returns.query import FinalReturns
+    from rlclaims.studies.gradients.query import Gradients
+    from rlclaims.studies.landscape.query import Landscapes
+    from rlclaims.studies.twin_updates.query import TwinUpdates
+    from rlclaims.studies.updates.query import LargeUpdates, LateUpdates
+    from rlclaims.studies.values.query import Values
     from rlclaims.update import Batch, Rollout, Update
 
 _HOME = {
     "Agent": "agents.agent",
     "Algorithm": "agents.algorithm",
-    "Baseline": "judging.baseline",
+    "Baseline": "store.baseline",
     "Batch": "update",
-    "Claim": "judging.claim",
-    "ClaimError": "judging.evidence",
-    "Evidence": "judging.evidence",
-    "Factorial": "judging.factorial",
-    "FinalReturns": "judging.final_returns",
-    "Gradients": "judging.gradients",
-    "Landscapes": "judging.landscapes",
-    "LargeUpdates": "judging.update_quality",
-    "LateUpdates": "judging.update_quality",
+    "Claim": "claims.declaration",
+    "ClaimError": "claims.evidence",
+    "Evidence": "claims.evidence",
+    "Factorial": "results.factorial",
+    "FinalReturns": "studies.final_returns.query",
+    "Gradients": "studies.gradients.query",
+    "Landscapes": "studies.landscape.query",
+    "LargeUpdates": "studies.updates.query",
+    "LateUpdates": "studies.updates.query",
     "PPO": "agents.ppo",
     "PPOM": "agents.ppo",
     "PPOMAtPPOsRates": "agents.ppo",
     "PPONoClip": "agents.ppo",
     "Rollout": "update",
-    "Runs": "judging.runs",
-    "Sample": "judging.samples",
+    "Runs": "results.runs",
+    "Sample": "claims.sample",
     "SingleSeed": "agents.single",
-    "Source": "judging.claim",
+    "Source": "claims.declaration",
     "TRPO": "agents.trpo",
-    "TwinUpdates": "judging.twins",
+    "TwinUpdates": "studies.twin_updates.query",
     "TRPOPlus": "agents.trpo",
     "Update": "update",
-    "Values": "judging.values",
-    "all_of": "judging.joined",
-    "any_of": "judging.joined",
+    "Values": "studies.values.query",
+    "all_of": "claims.combination",
+    "any_of": "claims.combination",
     "baseline": "pytest_plugin.fixtures",
-    "claim": "judging.claim",
+    "claim": "claims.declaration",
     "factorial": "pytest_plugin.fixtures",
-    "family": "judging.claim",
+    "family": "claims.declaration",
     "final_returns": "pytest_plugin.fixtures",
     "gradients": "pytest_plugin.fixtures",
     "landscape": "pytest_plugin.fixtures",
@@ -82,8 +82,8 @@ _HOME = {
     "late_updates": "pytest_plugin.fixtures",
     "make": "sim.environment",
     "runs": "pytest_plugin.fixtures",
-    "source": "judging.claim",
-    "theorem": "judging.theorem",
+    "source": "claims.declaration",
+    "theorem": "claims.theorem",
     "twins": "pytest_plugin.fixtures",
     "values": "pytest_plugin.fixtures",
 }

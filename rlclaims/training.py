@@ -27,7 +27,7 @@ from rlclaims.agents.agent import Agent
 from rlclaims.agents.algorithm import Algorithm
 from rlclaims.agents.networks import NetworkPolicy, PolicyNetwork
 from rlclaims.checkpoints import checkpoint_iterations, start_of_update
-from rlclaims.measures.by_name import divergences, measures
+from rlclaims.measures.registry import divergences, measures
 from rlclaims.randomness import Purpose, state_of, stream, stream_at
 from rlclaims.records import Arrays, RunRecord
 from rlclaims.sim.normalizer import Normalization, ObservationNormalizer

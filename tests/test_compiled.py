@@ -16,7 +16,7 @@ from rlclaims.agents.agent import Agent
 from rlclaims.agents.networks import MLP, GaussianNetwork, kernels_for
 from rlclaims.agents.ppo import CLIPPED_OBJECTIVE, PPO
 from rlclaims.sim.normalizer import ObservationNormalizer
-from rlclaims.study.arithmetic import arithmetic
+from rlclaims.store.rounding import arithmetic
 from rlclaims.update import Batch, DiagonalGaussian
 
 needs_kernels = pytest.mark.skipif(compiled.library() is None, reason="no C compiler here makes the kernels")

@@ -12,10 +12,10 @@ from torch.distributions import Independent, Normal
 
 from rlclaims import PPO, Batch
 from rlclaims.agents.agent import Agent
-from rlclaims.judging.subjects import check_study
+from rlclaims.planning.subjects import check_study
 from rlclaims.randomness import Purpose, state_of, stream
-from rlclaims.study.spec import RunSpec, SpecError, checked
-from rlclaims.study.studies import TWINS, Study
+from rlclaims.store.run_spec import RunSpec, SpecError, checked
+from rlclaims.studies.registry import TWINS, Study
 
 SIZES, N_ACTION, SEEDS = (5, 16, 16), 2, (3, 0, 11)
 SMALL = {"steps": 128, "minibatches": 4, "epochs": 6, "value_epochs": 1, "hidden": (16, 16), "learning_rate": 0.02}

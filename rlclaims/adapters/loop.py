@@ -14,9 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlclaims.adapters.foreign import OfSteps, in_names
+from rlclaims.adapters.external import OfSteps, in_names
 from rlclaims.adapters.recorder import EPSILON, Recorder
-from rlclaims.shown import said, shown
+from rlclaims.text import describe, describe_error
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,13 @@ class Loop(OfSteps):
     def _found(self) -> Callable[[str, int, int, Recorder], None]:
         module, colon, name = self._name.partition(":")
         if not colon:
-            raise ValueError(f"A training function is named as 'module:name', not {shown(self.function)}.")
+            raise ValueError(f"A training function is named as 'module:name', not {describe(self.function)}.")
         try:
             found = getattr(importlib.import_module(module), name)
         except Exception as error:  # whatever stands in the module
-            why = said(error).removeprefix("AttributeError: ")
-            raise ValueError(f"There is no training function {shown(self.function)}: {why}.") from None
+            why = describe_error(error).removeprefix("AttributeError: ")
+            raise ValueError(f"There is no training function {describe(self.function)}: {why}.") from None
         if not callable(found):
-            raise ValueError(f"{shown(self.function)} is no function.")
+            raise ValueError(f"{describe(self.function)} is no function.")
         made: Callable[[str, int, int, Recorder], None] = found
         return made

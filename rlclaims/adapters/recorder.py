@@ -22,7 +22,7 @@ import torch
 from torch.distributions import Distribution
 
 from rlclaims.adapters.actions import Said, TorchActions
-from rlclaims.measures.by_name import measures
+from rlclaims.measures.registry import measures
 from rlclaims.training import HELD_OUT_EVERY
 from rlclaims.update import Batch, Update
 

@@ -23,12 +23,12 @@ import numpy as np
 import torch
 
 from rlclaims.adapters.actions import Said, TorchActions
-from rlclaims.adapters.foreign import Foreign, in_names
+from rlclaims.adapters.external import ExternalTraining, in_names
 from rlclaims.adapters.recorder import EPSILON, Pairs, Recorder
 from rlclaims.agents.advantages import generalized_advantages
 from rlclaims.randomness import Purpose, stream, torch_stream
-from rlclaims.shown import said, shown
 from rlclaims.sim.spelling import parsed
+from rlclaims.text import describe, describe_error
 
 try:
     from gymnasium import spaces
@@ -184,7 +184,7 @@ def _values(policy: Any, observation: Any) -> Any:
 
 
 @dataclass(frozen=True, init=False)
-class SB3(Foreign):
+class SB3(ExternalTraining):
     """An on-policy algorithm of Stable-Baselines3 or sb3-contrib, with its own settings but for those that are given.
 
     Args:
@@ -216,11 +216,11 @@ class SB3(Foreign):
     ) -> None:
         for what, text in (("name", name), ("policy", policy), ("settings", settings)):
             if not isinstance(text, str) or not text.isprintable():
-                raise ValueError(f"SB3 takes a text as its {what}, not {shown(text)}.")
+                raise ValueError(f"SB3 takes a text as its {what}, not {describe(text)}.")
         try:
             written = json.dumps({**json.loads(settings), **given}, sort_keys=True, allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
-            why = f"not {shown(given or settings)}" if isinstance(error, TypeError) else said(error)
+            why = f"not {describe(given or settings)}" if isinstance(error, TypeError) else describe_error(error)
             raise ValueError(f"Settings of {name} are numbers, texts, lists or tables of them ({why}).") from None
         for field, value in (
             ("name", name), ("policy", policy), ("environments", environments),
@@ -277,20 +277,20 @@ class SB3(Foreign):
             raise ValueError(f"{self.name} is no on-policy algorithm of Stable-Baselines3, whose updates are recorded.")
         known = [name for name in self._parameters if name not in OURS]
         if unknown := [name for name in json.loads(self.settings) if name not in known]:
-            raise ValueError(f"{self.name} has no setting {shown(unknown[0])}; there are {', '.join(known)}.")
+            raise ValueError(f"{self.name} has no setting {describe(unknown[0])}; there are {', '.join(known)}.")
         if type(self.environments) is not int or self.environments < 1:
             raise ValueError(
-                f"{self.name} trains in a number of environments from 1 up, not {shown(self.environments)}."
+                f"{self.name} trains in a number of environments from 1 up, not {describe(self.environments)}."
             )
         if type(n := self._setting("n_steps")) is not int or n < 1:
-            raise ValueError(f"{self.name} takes a whole number of steps between updates, n_steps, not {shown(n)}.")
+            raise ValueError(f"{self.name} takes a whole number of steps between updates, n_steps, not {describe(n)}.")
         named = self._class.policy_aliases
         meant = [named[self.policy]] if self.policy in named else [*named.values()]
         asked = [len(inspect.signature(policy.get_distribution).parameters) for policy in meant]
         if asked and 2 not in asked:  # itself and an observation
             raise ValueError(f"{self.name}'s policies are asked about more than an observation: it is not recorded.")
         if self.policy not in named:
-            raise ValueError(f"{self.name} has no policy {shown(self.policy)}; there are {', '.join(named)}.")
+            raise ValueError(f"{self.name} has no policy {describe(self.policy)}; there are {', '.join(named)}.")
 
     def train(self, task: str, seed: int, iterations: int, recorder: Recorder) -> None:
         """Train one seed."""
@@ -334,4 +334,4 @@ class SB3(Foreign):
             except (ImportError, AttributeError):
                 continue
         where = home or "stable_baselines3 and sb3_contrib"
-        raise ValueError(f"There is no algorithm {shown(name)} in {where}; sb3-contrib's need it installed.")
+        raise ValueError(f"There is no algorithm {describe(name)} in {where}; sb3-contrib's need it installed.")

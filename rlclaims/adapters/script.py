@@ -22,10 +22,10 @@ from torch.distributions import Distribution
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from rlclaims.adapters.actions import Said
-from rlclaims.adapters.foreign import NotRecordedError, OfSteps, in_names
+from rlclaims.adapters.external import NotRecordedError, OfSteps, in_names
 from rlclaims.adapters.recorder import EPSILON, Pairs, Recorder
-from rlclaims.shown import shown
 from rlclaims.sim.spelling import parsed
+from rlclaims.text import describe
 
 CLEANRL = ("--seed", "{seed}", "--env-id", "{task}", "--total-timesteps", "{steps}")
 KEPT = ("agent", "b_obs", "b_actions", "b_advantages")
@@ -66,14 +66,14 @@ class Script(OfSteps):
             ValueError: there is none.
         """
         if not isinstance(self.path, str) or not Path(self.path).is_file() or Path(self.path).suffix != ".py":
-            raise ValueError(f"There is no script {shown(self.path)}; it is a file that ends in .py.")
+            raise ValueError(f"There is no script {describe(self.path)}; it is a file that ends in .py.")
         self.check_numbers()
         try:
             self._filled("", 0, 0)
         except (TypeError, AttributeError, LookupError, ValueError):
             raise ValueError(
                 f"The arguments of {self.title} are a tuple of texts, with {{seed}}, {{task}} and {{steps}} to be "
-                f"filled in, not {shown(self.arguments)}."
+                f"filled in, not {describe(self.arguments)}."
             ) from None
 
     def check_task(self, task: str) -> None:

@@ -59,16 +59,16 @@ class Adam:
 
     def _factors(self, learning_rate: float, n_steps: int) -> tuple[Floats, Floats]:
         """Of each row's next K steps and of its second moment's root, both moments' biases corrected, (S, K) each."""
-        of_rows = list(zip(self._rates(learning_rate), self.steps_S.tolist(), strict=True))
+        select = list(zip(self._rates(learning_rate), self.steps_S.tolist(), strict=True))
         factors = {  # of rows that differ
             (rate, taken): [
                 (rate / (1 - self._beta1**n), 1 / math.sqrt(1 - self._beta2**n))
                 for n in range(taken + 1, taken + 1 + n_steps)
             ]
-            for rate, taken in set(of_rows)
+            for rate, taken in set(select)
         }
         # In the precision that a Python number has next to the moments.
-        factor_SK2 = np.array([factors[row] for row in of_rows], dtype=self.mean_SP.dtype)
+        factor_SK2 = np.array([factors[row] for row in select], dtype=self.mean_SP.dtype)
         return factor_SK2[..., 0].copy(), factor_SK2[..., 1].copy()
 
     def _rates(self, learning_rate: float) -> Sequence[float]:
@@ -81,7 +81,7 @@ class Adam:
         that.mean_SP, that.square_SP = self.mean_SP.copy(), self.square_SP.copy()
         return that
 
-    def of_rows(self, which: Sequence[int], parameters: Tensor) -> "Adam":
+    def select(self, which: Sequence[int], parameters: Tensor) -> "Adam":
         """The state of some of the rows, on parameters of their own."""
         those, rows = copy(self), list(which)
         those._parameters = parameters
@@ -97,8 +97,8 @@ class Adam:
         self.steps_S = np.concatenate([row["steps_1"] for row in rows])
         self.mean_SP, self.square_SP = (np.stack([row[name] for row in rows]) for name in ("mean_P", "square_P"))
 
-    def take_rows(self, which: Sequence[int], those: "Adam") -> None:
-        """Let some of the rows have the state that `of_rows` made, and that has moved since."""
+    def assign(self, which: Sequence[int], those: "Adam") -> None:
+        """Let some of the rows have the state that `select` made, and that has moved since."""
         for name in ("steps_S", "mean_SP", "square_SP"):
             its = getattr(those, name)
             mine = getattr(self, name).astype(its.dtype)  # a copy: who copied this Adam keeps what it had

@@ -106,13 +106,13 @@ class RewardScaler:
         """Go on from where `state` said."""
         self._return_S, self._count_S, self._mean_S, self._sum_of_squares_S = state_S4.T.copy()
 
-    def of_rows(self, which: Sequence[int]) -> "RewardScaler":
+    def select(self, which: Sequence[int]) -> "RewardScaler":
         """That of some of the seeds, which moves by itself."""
         those = copy(self)
         those.take_state(self.state()[list(which)])
         return those
 
-    def take_rows(self, which: Sequence[int], those: "RewardScaler") -> None:
+    def assign(self, which: Sequence[int], those: "RewardScaler") -> None:
         """Let some of the seeds stand where that of theirs alone has come to."""
         state_S4 = self.state()
         state_S4[list(which)] = those.state()

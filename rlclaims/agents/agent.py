@@ -16,7 +16,7 @@ from rlclaims.agents.advantages import RewardScale, RewardScaler, generalized_ad
 from rlclaims.agents.algorithm import Algorithm
 from rlclaims.agents.networks import MLP, NetworkPolicy, policy_network
 from rlclaims.randomness import Purpose, state_of, stream, stream_at, torch_stream
-from rlclaims.shown import shown
+from rlclaims.text import describe
 from rlclaims.update import Batch, Rollout
 
 
@@ -74,9 +74,9 @@ class Agent:
         those.seeds = tuple(self.seeds[i] for i in rows)
         those.theta_SP = self.theta_SP.detach()[rows].requires_grad_()
         those.phi_SP = self.phi_SP.detach()[rows].requires_grad_()
-        those.policy_adam = self.policy_adam.of_rows(rows, those.theta_SP)
-        those.value_adam = self.value_adam.of_rows(rows, those.phi_SP)
-        those._scaler = self._scaler.of_rows(rows)
+        those.policy_adam = self.policy_adam.select(rows, those.theta_SP)
+        those.value_adam = self.value_adam.select(rows, those.phi_SP)
+        those._scaler = self._scaler.select(rows)
         those._minibatch_rngs = [stream_at(state_of(self._minibatch_rngs[i])) for i in rows]
         return those
 
@@ -85,9 +85,9 @@ class Agent:
         rows = list(which)
         with torch.no_grad():
             self.theta_SP[rows], self.phi_SP[rows] = those.theta_SP, those.phi_SP
-        self.policy_adam.take_rows(rows, those.policy_adam)
-        self.value_adam.take_rows(rows, those.value_adam)
-        self._scaler.take_rows(rows, those._scaler)
+        self.policy_adam.assign(rows, those.policy_adam)
+        self.value_adam.assign(rows, those.value_adam)
+        self._scaler.assign(rows, those._scaler)
         for i, rng in zip(rows, those._minibatch_rngs, strict=True):
             self._minibatch_rngs[i] = stream_at(state_of(rng))
 
@@ -230,7 +230,7 @@ def check_batch(batch: object, n_seeds: int, name: str) -> None:
         ValueError: it is of other shapes.
     """
     if not isinstance(batch, Batch):
-        raise TypeError(f"{name} gives back the Batch that it learned from, not {shown(batch)}: end it with return.")
+        raise TypeError(f"{name} gives back the Batch that it learned from, not {describe(batch)}: end it with return.")
     shapes = [tuple(x_SB.shape) for x_SB in (batch.observation_SBO, batch.action_SBA, batch.advantage_SB)]
     if [len(shape) for shape in shapes] != [3, 3, 2] or any(shape[:2] != (n_seeds, shapes[2][1]) for shape in shapes):
         rows = "one row" if n_seeds == 1 else f"{n_seeds} rows"

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rlclaims.agents.networks import ACTIVATIONS
 from rlclaims.agents.settings import paper_settings
-from rlclaims.shown import shown
+from rlclaims.text import describe
 from rlclaims.update import Batch, Rollout, Update
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Algorithm(ABC):
                 self._require_positive(name)
         for name in ("gamma", "gae_lambda"):
             value = getattr(self, name)
-            self._require(_is_number(value) and 0 <= value <= 1, f"{name} must lie in [0, 1], not {shown(value)}")
+            self._require(_is_number(value) and 0 <= value <= 1, f"{name} must lie in [0, 1], not {describe(value)}")
         self._require(
             self.steps % self.minibatches == 0 and self.steps > self.minibatches,
             f"steps ({self.steps}) must be a multiple of minibatches ({self.minibatches}), and more than one",
@@ -89,19 +89,19 @@ class Algorithm(ABC):
             and all(type(width) is int and 0 < width <= MOST_WIDE for width in self.hidden)
             and len(self.hidden) <= MOST_DEEP,
             f"hidden must be a tuple of positive widths, at most {MOST_DEEP} of at most {MOST_WIDE:,}, not "
-            f"{shown(self.hidden)}",
+            f"{describe(self.hidden)}",
         )
         self._require(
             isinstance(self.initialization, str) and self.initialization in ("orthogonal", "xavier"),
-            f"initialization must be 'orthogonal' or 'xavier', not {shown(self.initialization)}",
+            f"initialization must be 'orthogonal' or 'xavier', not {describe(self.initialization)}",
         )
         self._require(
             isinstance(self.activation, str) and self.activation in ACTIVATIONS,
-            f"activation must be one of {', '.join(sorted(ACTIVATIONS))}, not {shown(self.activation)}",
+            f"activation must be one of {', '.join(sorted(ACTIVATIONS))}, not {describe(self.activation)}",
         )
         self._require(
             isinstance(self.reward_scaling, str) and self.reward_scaling in ("returns", "rewards"),
-            f"reward_scaling must be 'returns' or 'rewards', not {shown(self.reward_scaling)}",
+            f"reward_scaling must be 'returns' or 'rewards', not {describe(self.reward_scaling)}",
         )
         self._require(
             self.reward_scaling == "returns" or self.scale_rewards,
@@ -138,16 +138,16 @@ class Algorithm(ABC):
         if type(value) is int and value > MOST_TIMES:
             number += f", {MOST_TIMES:,} at the most" if kind is int else ""
         off = ", or None for off" if "None" in str(type(self).__dataclass_fields__[name].type) else ""
-        self._require(fits and 0 < value < MOST, f"{name} must be a positive {number}{off}, not {shown(value)}")
+        self._require(fits and 0 < value < MOST, f"{name} must be a positive {number}{off}, not {describe(value)}")
 
     def _require_nonzero(self, name: str) -> None:
         value = getattr(self, name)
         fits = _is_number(value) and 0 < abs(value) < MOST
-        self._require(fits, f"{name} must be a number other than 0, or None for off, not {shown(value)}")
+        self._require(fits, f"{name} must be a number other than 0, or None for off, not {describe(value)}")
 
     def _require_boolean(self, name: str) -> None:
         value = getattr(self, name)
-        self._require(isinstance(value, bool), f"{name} must be True or False, not {shown(value)}")
+        self._require(isinstance(value, bool), f"{name} must be True or False, not {describe(value)}")
 
     @classmethod
     def for_task(cls, task: str, **changes: Any) -> Self:
@@ -160,7 +160,9 @@ class Algorithm(ABC):
         """
         known = {field.name for field in fields(cls)}
         if unknown := sorted(changes.keys() - known):
-            raise ValueError(f"{cls.__name__} has no setting {shown(unknown[0])}; it has {', '.join(sorted(known))}.")
+            raise ValueError(
+                f"{cls.__name__} has no setting {describe(unknown[0])}; it has {', '.join(sorted(known))}."
+            )
         name = task.partition("(")[0]  # "Hopper-v5(healthy_reward=2.0)" is Hopper
         for owner in cls.__mro__:
             found = paper_settings(owner.__name__, name) if owner.__module__.startswith("rlclaims.") else None

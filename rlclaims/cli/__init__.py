@@ -140,9 +140,9 @@ def mechanism(
 ) -> None:
     """Tell what each mechanism does to an update, from the twin updates that the claims take and the store has."""
     from rlclaims.checkpoints import checkpoint_iterations
-    from rlclaims.judging.twins import TwinUpdates
     from rlclaims.report.mechanism import mechanism_table
-    from rlclaims.study.studies import TWINS
+    from rlclaims.studies.registry import TWINS
+    from rlclaims.studies.twin_updates.query import TwinUpdates
     from rlclaims.training import HELD_OUT_EVERY
 
     options = [f"--claims-first-seed={first_seed}", *([] if store is None else [f"--claims-store={store}"])]
@@ -169,7 +169,7 @@ def mechanism(
 
 
 def _explained(claim: "Collected") -> str:
-    from rlclaims.report.explained import judged, row, tried
+    from rlclaims.report.explain import judged, row, tried
     from rlclaims.report.record import is_theorem, session_options
 
     declared, result = claim.declared, _last(claim)
@@ -192,8 +192,8 @@ def _explained(claim: "Collected") -> str:
 
 def _terms(claim: "Collected") -> list[str]:
     """What a claim is judged on, and a theorem is not."""
-    from rlclaims.judging.claim import Claim
-    from rlclaims.report.explained import row
+    from rlclaims.claims.declaration import Claim
+    from rlclaims.report.explain import row
 
     declared, family = claim.declared, claim.family
     if family is None or not isinstance(declared, Claim):
@@ -266,7 +266,7 @@ def baseline_save(
     report: ReportFolder = None,
 ) -> None:
     """Keep, in reports/baselines/NAME.json, the numbers of each seed that the claims of the last record judged."""
-    from rlclaims.judging.baseline import BaselineError, save_baseline
+    from rlclaims.store.baseline import BaselineError, save_baseline
 
     claims = _collected(paths, profile, *([] if report is None else [f"--claims-report={report}"]))
     record = _last_record(claims)
@@ -299,12 +299,12 @@ def report_page(
 
     from rlclaims.pytest_plugin.options import project_of, report_folder, store_folder
     from rlclaims.report.diff import diff
-    from rlclaims.report.illustrate import illustrations
-    from rlclaims.report.illustrate import surfaces as surfaces_of
     from rlclaims.report.page import plotly, write_page
     from rlclaims.report.record import RecordError, reading
+    from rlclaims.report.session_figures import illustrations
+    from rlclaims.report.session_figures import surfaces as surfaces_of
     from rlclaims.report.summary import write_summary
-    from rlclaims.study.store import StoreError
+    from rlclaims.store.store import StoreError
 
     try:
         path = record or report_folder(None, project_of(Path.cwd())) / "claims.json"
@@ -335,7 +335,7 @@ def report_page(
 def _play_planes(record: dict[str, Any], store: Path | None, n: int) -> None:
     """Make the planes of the first n runs of each algorithm whose landscapes the claims here take."""
     from rlclaims.pytest_plugin.progress import Display
-    from rlclaims.study.studies import Study
+    from rlclaims.studies.registry import Study
 
     options = [f"--claims-first-seed={record['first_seed']}", *([] if store is None else [f"--claims-store={store}"])]
     asked = {

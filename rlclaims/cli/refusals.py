@@ -2,7 +2,7 @@
 
 import typer
 
-from rlclaims.shown import printable
+from rlclaims.text import printable
 
 
 def refused(sentence: str) -> typer.Exit:

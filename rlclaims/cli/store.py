@@ -9,7 +9,7 @@ import typer
 from rlclaims.cli.refusals import refused
 
 if TYPE_CHECKING:
-    from rlclaims.study.store import Store
+    from rlclaims.store.store import Store
 
 store_app = typer.Typer(help="The folder of finished runs.", no_args_is_help=True)
 
@@ -22,8 +22,8 @@ def store_ls(store: StoreFolder = None) -> None:
     from rich.console import Console
     from rich.text import Text
 
+    from rlclaims.execution.verify import stored_runs
     from rlclaims.report.table import grid
-    from rlclaims.study.audit import stored_runs
 
     table, total = grid("run", "iterations>", "MB>", "ended"), 0
     table.columns[0].overflow, table.columns[3].no_wrap = "fold", False
@@ -42,7 +42,7 @@ def store_ls(store: StoreFolder = None) -> None:
 @store_app.command("verify")
 def store_verify(store: StoreFolder = None) -> None:
     """See whether all runs are whole; fail if one is not."""
-    from rlclaims.study.audit import problems, stored_runs
+    from rlclaims.execution.verify import problems, stored_runs
 
     of = _store(store)
     found = list(problems(of))
@@ -56,7 +56,7 @@ def store_verify(store: StoreFolder = None) -> None:
 
 def _tell_rest(store: "Store") -> None:
     """Of what is in a store beside runs."""
-    from rlclaims.study.audit import size
+    from rlclaims.execution.verify import size
 
     for name, what in {
         "unfinished": "of runs that were being trained; they go on from there, unless their code has changed since",
@@ -70,7 +70,7 @@ def _store(folder: Path | None) -> "Store":
     import pytest
 
     from rlclaims.pytest_plugin.options import project_of, store_folder
-    from rlclaims.study.store import Store
+    from rlclaims.store.store import Store
 
     try:
         store = Store(store_folder(folder, project_of(Path.cwd())))

@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 
 import rlclaims
-from rlclaims.adapters.foreign import Foreign
-from rlclaims.judging.runs import SUBJECT
+from rlclaims.adapters.external import ExternalTraining
+from rlclaims.execution.cohorts import plan
+from rlclaims.execution.train import execute
+from rlclaims.execution.verify import differences
 from rlclaims.pytest_plugin.options import settings
 from rlclaims.pytest_plugin.session import claim_session
-from rlclaims.study.audit import differences
-from rlclaims.study.executor import execute
-from rlclaims.study.plan import plan
+from rlclaims.results.runs import SUBJECT
 
 subject = rlclaims.runs(SUBJECT)
 
@@ -43,7 +43,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def _holds_out(config: pytest.Config) -> bool:
     with suppress(pytest.UsageError):
         subject = claim_session(config).subject
-        return not (isinstance(subject, Foreign) and subject.lacks("kl_old_new/mean/held_out"))
+        return not (isinstance(subject, ExternalTraining) and subject.lacks("kl_old_new/mean/held_out"))
     return True
 
 
@@ -53,7 +53,7 @@ def differences_of_a_seed(request: pytest.FixtureRequest) -> list[str]:
     session = claim_session(request.config)
     spec = session.runs_of(request.node)["subject"]
     (first, *_) = session.run_specs(spec, 1)
-    if isinstance(first.algorithm, Foreign):
+    if isinstance(first.algorithm, ExternalTraining):
         first = replace(first, iterations=min(first.iterations, FOREIGN_ITERATIONS_AGAIN))
         execute(plan([first], session.store), session.store, 1, lambda _: None)
     (found,) = differences([first], session.store).values()

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from rlclaims.judging.claim import Claim
-from rlclaims.judging.runs import RunsSpec
-from rlclaims.judging.terms import Family
-from rlclaims.judging.theorem import Theorem
+from rlclaims.claims.declaration import Claim
+from rlclaims.claims.judging_terms import Family
+from rlclaims.claims.theorem import Theorem
 from rlclaims.pytest_plugin.options import settings
 from rlclaims.pytest_plugin.session import ClaimSession, claim_name, claim_of, claim_session
 from rlclaims.pytest_plugin.theorems import theorem_name, theorem_of
+from rlclaims.results.runs import RunsRequest
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Collected:
     """Where it stands."""
     line: int
     """Its first line there."""
-    runs: dict[str, RunsSpec]
+    runs: dict[str, RunsRequest]
     """By fixture name."""
     family: Family | None
     """The claims it shares an error rate with; a theorem has none."""

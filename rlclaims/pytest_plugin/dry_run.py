@@ -10,13 +10,13 @@ from typing import TextIO
 
 import pytest
 
+from rlclaims.planning.cost import NOTHING, Cost, Kind, Speed, cost, cost_of_studies, measured_speeds
 from rlclaims.pytest_plugin.looks import more_seeds_may_help, take_looks
 from rlclaims.pytest_plugin.session import SEEDS, ClaimSession, claim_name, claim_of
-from rlclaims.pytest_plugin.trace import imagined_evidence
+from rlclaims.pytest_plugin.trial_run import imagined_evidence
 from rlclaims.report.costs import Range, cost_table
-from rlclaims.study.cost import NOTHING, Cost, Kind, Speed, cost, cost_of_studies, measured_speeds
-from rlclaims.study.spec import RunSpec
-from rlclaims.study.studies import Studied
+from rlclaims.store.run_spec import RunSpec
+from rlclaims.studies.registry import Studied
 
 Opens = Callable[[pytest.Item], bool]
 """Whether a claim is taken to be open on the seeds it has been given."""

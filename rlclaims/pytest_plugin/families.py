@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from rlclaims.judging.claim import Claim
-from rlclaims.judging.profile import Profile
-from rlclaims.judging.terms import Family
+from rlclaims.claims.declaration import Claim
+from rlclaims.claims.judging_terms import Family
+from rlclaims.planning.profile import Profile
 from rlclaims.pytest_plugin.session import claim_of
 
 

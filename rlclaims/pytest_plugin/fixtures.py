@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rlclaims.judging.baseline import Baseline, BaselineSpec
-from rlclaims.judging.evidence import ClaimError
-from rlclaims.judging.runs import RunsSpec
+from rlclaims.claims.evidence import ClaimError
 from rlclaims.pytest_plugin.session import SEEDS, claim_session
-from rlclaims.shown import shown
-from rlclaims.study.studies import TWINS, Study
+from rlclaims.results.runs import RunsRequest
+from rlclaims.store.baseline import Baseline, BaselineSpec
+from rlclaims.studies.registry import TWINS, Study
+from rlclaims.text import describe
 
 if TYPE_CHECKING:
-    from rlclaims.adapters.foreign import Foreign
+    from rlclaims.adapters.external import ExternalTraining
     from rlclaims.agents.algorithm import Algorithm
-    from rlclaims.judging.subjects import Subject
+    from rlclaims.planning.subjects import Subject
 
 
 def runs(
-    algorithm: "type[Algorithm] | Algorithm | Foreign | str",
+    algorithm: "type[Algorithm] | Algorithm | ExternalTraining | str",
     task: str | None = None,
     *,
     iterations: int | None = None,
@@ -43,7 +43,7 @@ def runs(
         What to assign to the fixture's name: `ppo = rlclaims.runs(PPO)`. Mistakes in it are reported once, in one
         sentence, when the claims that use it have been collected.
     """
-    return _fixture(RunsSpec(algorithm, task, iterations, tuple(settings.items()), block))
+    return _fixture(RunsRequest(algorithm, task, iterations, tuple(settings.items()), block))
 
 
 def twins(
@@ -66,7 +66,7 @@ def twins(
     Returns:
         What to assign to the fixture's name: `ppo_twins = rlclaims.twins(PPO)`.
     """
-    return _fixture(RunsSpec(algorithm, task, iterations, tuple(settings.items()), block, TWINS))
+    return _fixture(RunsRequest(algorithm, task, iterations, tuple(settings.items()), block, TWINS))
 
 
 def landscape(
@@ -89,7 +89,7 @@ def landscape(
     Returns:
         What to assign to the fixture's name: `ppo_landscape = rlclaims.landscape(PPO)`.
     """
-    return _fixture(RunsSpec(algorithm, task, iterations, tuple(settings.items()), block, Study("landscapes")))
+    return _fixture(RunsRequest(algorithm, task, iterations, tuple(settings.items()), block, Study("landscapes")))
 
 
 def late_updates(
@@ -112,7 +112,7 @@ def late_updates(
     Returns:
         What to assign to the fixture's name: `ppo_late_updates = rlclaims.late_updates(PPO)`.
     """
-    return _fixture(RunsSpec(algorithm, task, iterations, tuple(settings.items()), block, Study("late_updates")))
+    return _fixture(RunsRequest(algorithm, task, iterations, tuple(settings.items()), block, Study("late_updates")))
 
 
 def large_updates(
@@ -138,7 +138,7 @@ def large_updates(
         What to assign to the fixture's name: `ppo_large_updates = rlclaims.large_updates(PPO, pairs=2**16)`.
     """
     study = Study("large_updates", pairs)
-    return _fixture(RunsSpec(algorithm, task, iterations, tuple(settings.items()), block, study))
+    return _fixture(RunsRequest(algorithm, task, iterations, tuple(settings.items()), block, study))
 
 
 def gradients(
@@ -169,9 +169,9 @@ def gradients(
         ClaimError: `near_true` is neither True nor False.
     """
     if type(near_true) is not bool:
-        raise ClaimError(f"gradients(near_true={shown(near_true)}) is to be True or False.")
+        raise ClaimError(f"gradients(near_true={describe(near_true)}) is to be True or False.")
     study = Study("near_true_gradients" if near_true else "gradients", pairs)
-    return _fixture(RunsSpec(algorithm, task, iterations, tuple(settings.items()), block, study))
+    return _fixture(RunsRequest(algorithm, task, iterations, tuple(settings.items()), block, study))
 
 
 def values(
@@ -194,7 +194,7 @@ def values(
     Returns:
         What to assign to the fixture's name: `ppo_values = rlclaims.values(PPO)`.
     """
-    return _fixture(RunsSpec(algorithm, task, iterations, tuple(settings.items()), block, Study("values")))
+    return _fixture(RunsRequest(algorithm, task, iterations, tuple(settings.items()), block, Study("values")))
 
 
 def final_returns(
@@ -217,7 +217,7 @@ def final_returns(
     Returns:
         What to assign to the fixture's name: `ppo_final = rlclaims.final_returns(PPO)`.
     """
-    return _fixture(RunsSpec(algorithm, task, iterations, tuple(settings.items()), block, Study("final_returns")))
+    return _fixture(RunsRequest(algorithm, task, iterations, tuple(settings.items()), block, Study("final_returns")))
 
 
 def factorial(
@@ -237,7 +237,7 @@ def factorial(
     (`rlclaims.stats.factorial`). Every combination is trained on the same seeds.
 
     With `tuned`, every combination is trained with each value of one setting more, and counts, seed by seed, at the
-    value where what the claim asks for is largest on average over the seeds before; `rlclaims.judging.factorial` says
+    value where what the claim asks for is largest on average over the seeds before; `rlclaims.results.factorial` says
     why only over these. So no combination is judged at a rate that suits another.
 
     Args:
@@ -257,9 +257,9 @@ def factorial(
     """
     factors = tuple((name, value) for name, value in settings.items() if isinstance(value, tuple))
     fixed = tuple((name, value) for name, value in settings.items() if not isinstance(value, tuple))
-    study = None if of is None else Study(of if isinstance(of, str) else shown(of))
+    study = None if of is None else Study(of if isinstance(of, str) else describe(of))
     values = tuple(tuned.items()) if isinstance(tuned, Mapping) else tuned
-    return _fixture(RunsSpec(algorithm, task, iterations, fixed, block, study, factors, full, values))
+    return _fixture(RunsRequest(algorithm, task, iterations, fixed, block, study, factors, full, values))
 
 
 def baseline(name: str, *, runs: str | None = None) -> Any:
@@ -280,11 +280,11 @@ def baseline(name: str, *, runs: str | None = None) -> Any:
 
     fixture: Any = kept
     fixture.__rlclaims_baseline__ = spec
-    fixture.__doc__ = f"The baseline {shown(name)}."
+    fixture.__doc__ = f"The baseline {describe(name)}."
     return pytest.fixture(fixture)
 
 
-def _fixture(spec: RunsSpec) -> Any:
+def _fixture(spec: RunsRequest) -> Any:
     # What a class would pass as self is of no use to it.
     def on_its_task(*_: object, request: pytest.FixtureRequest) -> "Subject":
         return claim_session(request.config).runs(spec, request.node.stash.get(SEEDS, None))
@@ -295,7 +295,7 @@ def _fixture(spec: RunsSpec) -> Any:
 
     fixture: Any = on_the_profiles_task if spec.task is None else on_its_task
     fixture.__rlclaims_runs__ = spec
-    name, what = getattr(spec.algorithm, "__name__", None) or shown(spec.algorithm), "runs"
+    name, what = getattr(spec.algorithm, "__name__", None) or describe(spec.algorithm), "runs"
     if spec.study is not None:
         what = f"{spec.study.words} of runs"
     if spec.factors is not None:

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rlclaims.judging.comparison import Comparison
-from rlclaims.judging.evidence import recording
+from rlclaims.claims.comparison import Comparison
+from rlclaims.claims.evidence import recording
 from rlclaims.pytest_plugin.session import SEEDS, ClaimSession, claim_of
 from rlclaims.stats.verdict import Reason, Verdict
 
 if TYPE_CHECKING:
-    from rlclaims.judging.subjects import Subject
-    from rlclaims.study.spec import RunSpec
-    from rlclaims.study.studies import Studied
+    from rlclaims.planning.subjects import Subject
+    from rlclaims.store.run_spec import RunSpec
+    from rlclaims.studies.registry import Studied
 
 WHATEVER_IS_WRONG = (Exception, SystemExit, pytest.skip.Exception, pytest.fail.Exception, pytest.xfail.Exception)
 """What a claim's body may raise while it is looked at; pytest says so when it runs the claim."""
@@ -97,14 +97,14 @@ def take_looks(
 def more_seeds_may_help(session: ClaimSession, item: pytest.Item) -> bool:
     """Whether a claim is open on the seeds it has, and further ones may decide it."""
     runs = {name: session.runs(spec, item.stash[SEEDS]) for name, spec in session.runs_of(item).items()}
-    with recording(session.terms(item)) as recorder, unheard(), suppress(*WHATEVER_IS_WRONG):
+    with recording(session.terms(item)) as recorder, muted(), suppress(*WHATEVER_IS_WRONG):
         item.obj(**arguments(session, item, runs))  # type: ignore[attr-defined]
     undecided = [evidence for evidence in recorder.evidence if evidence.verdict is Verdict.INCONCLUSIVE]
     return any(map(_open, (comparison for evidence in undecided for comparison in evidence.comparisons)))
 
 
 @contextmanager
-def unheard() -> Iterator[None]:
+def muted() -> Iterator[None]:
     """Let a claim's body run before its turn: what it prints and warns is told when it has its turn, as is a break."""
     stop, sys.breakpointhook = sys.breakpointhook, lambda *_, **__: None
     try:

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from rlclaims.judging.against import evidence_against
-from rlclaims.pytest_plugin.outcomes import Judged
+from rlclaims.claims.e_values import evidence_against
+from rlclaims.nightly.ledger import Nights, NightsError, night_of
 from rlclaims.pytest_plugin.results import NIGHT, digest
 from rlclaims.pytest_plugin.session import ClaimSession, claim_name, claim_of
-from rlclaims.pytest_plugin.trace import imagined_evidence
-from rlclaims.report.nights import Nights, NightsError, night_of
+from rlclaims.pytest_plugin.trial_run import imagined_evidence
+from rlclaims.pytest_plugin.verdict_outcome import Judged
 from rlclaims.report.record import Json
 
 __all__ = ["NIGHT", "begin", "end", "night", "words"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rlclaims.shown import said, shown
+from rlclaims.text import describe, describe_error
 
 BOUNDS = ("mean_kl", "constraint", "exceedance", "held_out_agreement")
 """That the gate may be given."""
@@ -23,8 +23,8 @@ TASK = "_claims_task"
 """The fixture that runs take which name no task."""
 
 if TYPE_CHECKING:
-    from rlclaims.judging.profile import Profile
-    from rlclaims.report.nights import Nights
+    from rlclaims.nightly.ledger import Nights
+    from rlclaims.planning.profile import Profile
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -128,7 +128,7 @@ def settings(config: pytest.Config) -> Settings:
 
 
 def _resolved(config: pytest.Config) -> Settings:
-    from rlclaims.judging.profile import DEVELOPMENT_SEEDS
+    from rlclaims.planning.profile import DEVELOPMENT_SEEDS
 
     option, table = config.option, _table(config.rootpath / "pyproject.toml")
     known = _profiles(table)
@@ -157,7 +157,7 @@ def _resolved(config: pytest.Config) -> Settings:
 
     subject = _given(option.claims_subject, table.get("gate", {}).get("subject"))
     if not isinstance(subject, str | None):
-        raise pytest.UsageError(f"The gate's subject is a text, 'my_pkg.algos:MyPPO', say, not {shown(subject)}.")
+        raise pytest.UsageError(f"The gate's subject is a text, 'my_pkg.algos:MyPPO', say, not {describe(subject)}.")
     nights, first_seed = None, option.claims_first_seed
     if option.claims_nightly is not None:
         nights = _nights(option, profile, subject)
@@ -207,7 +207,7 @@ def _nights(option: Any, profile: "Profile", subject: str | None) -> "Nights":
     Raises:
         pytest.UsageError: it cannot be read, or the session is to be something else than a night.
     """
-    from rlclaims.report.nights import RUN_LENGTH, NightsError, read_nights
+    from rlclaims.nightly.ledger import RUN_LENGTH, NightsError, read_nights
 
     for other, value in (("first-seed", option.claims_first_seed), ("write-pilots", option.claims_write_pilots)):
         if value:
@@ -241,19 +241,19 @@ def _bounds(given: Sequence[str], table: dict[str, Any]) -> dict[str, float]:
     for text in given:
         name, _, number = text.partition("=")
         if name in taken:
-            raise pytest.UsageError(f"--claims-bound gives {shown(name)} more than once; one bound is held.")
+            raise pytest.UsageError(f"--claims-bound gives {describe(name)} more than once; one bound is held.")
         taken.add(name)
         try:
             found[name] = float(number)
         except ValueError:
             raise pytest.UsageError(
-                f"--claims-bound is a name and a number, mean_kl=0.02, say, not {shown(text)}."
+                f"--claims-bound is a name and a number, mean_kl=0.02, say, not {describe(text)}."
             ) from None
     for name, value in found.items():
         if name not in BOUNDS:
-            raise pytest.UsageError(f"The gate has no bound {shown(name)}; there are {', '.join(BOUNDS)}.")
+            raise pytest.UsageError(f"The gate has no bound {describe(name)}; there are {', '.join(BOUNDS)}.")
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-            raise pytest.UsageError(f"The gate's bound {name} is a positive number, not {shown(value)}.")
+            raise pytest.UsageError(f"The gate's bound {name} is a positive number, not {describe(value)}.")
     return {name: float(value) for name, value in found.items()}
 
 
@@ -309,12 +309,12 @@ def _path(given: str | Path) -> Path:
         with suppress(OSError):
             path.lstat()
     except (RuntimeError, ValueError):  # somebody's home who is not there; what no file system writes
-        raise pytest.UsageError(f"{shown(str(given))} is no name of a file or a folder.") from None
+        raise pytest.UsageError(f"{describe(str(given))} is no name of a file or a folder.") from None
     return path
 
 
 def _profiles(table: dict[str, Any]) -> "dict[str, Profile]":
-    from rlclaims.judging.profile import ProfileError, profiles
+    from rlclaims.planning.profile import ProfileError, profiles
 
     try:
         return profiles(table.get("profiles", {}))
@@ -323,12 +323,12 @@ def _profiles(table: dict[str, Any]) -> "dict[str, Profile]":
 
 
 def _profile(option: Any, table: dict[str, Any], known: "dict[str, Profile]") -> "Profile":
-    from rlclaims.judging.profile import MOST_SEEDS
+    from rlclaims.planning.profile import MOST_SEEDS
     from rlclaims.stats.verdict import MIN_SEEDS
 
     name = _given(option.claims_profile, table.get("profile", "standard"))
     if name not in known:
-        raise pytest.UsageError(f"There is no profile {shown(name)}; there are {', '.join(sorted(known))}.")
+        raise pytest.UsageError(f"There is no profile {describe(name)}; there are {', '.join(sorted(known))}.")
     profile, seeds = known[name], option.claims_seeds
     if seeds is None:
         return profile
@@ -353,19 +353,19 @@ def _table(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:
-        raise pytest.UsageError(f"{path} cannot be read: {said(error)}.") from None
+        raise pytest.UsageError(f"{path} cannot be read: {describe_error(error)}.") from None
     kinds = {"profile": str, "executor": str, "store": str, "report": str, "profiles": dict, "gate": dict}
     if not isinstance(table, dict):
         raise pytest.UsageError("pyproject.toml: tool.rlclaims is a table, [tool.rlclaims].")
     for name, value in table.items():
         if name not in kinds:
             raise pytest.UsageError(
-                f"pyproject.toml: [tool.rlclaims] has {shown(name)}, and may have {', '.join(kinds)}."
+                f"pyproject.toml: [tool.rlclaims] has {describe(name)}, and may have {', '.join(kinds)}."
             )
         if not isinstance(value, kinds[name]):
             tables = {"profiles": "a table, [tool.rlclaims.profiles.NAME]", "gate": "a table, [tool.rlclaims.gate]"}
             what = tables.get(name, "a text")
-            raise pytest.UsageError(f"pyproject.toml: [tool.rlclaims] {name} is {what}, not {shown(value)}.")
+            raise pytest.UsageError(f"pyproject.toml: [tool.rlclaims] {name} is {what}, not {describe(value)}.")
     return table
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from rlclaims.judging.numbers import is_number
-from rlclaims.judging.terms import Pilot, setting_of
-from rlclaims.shown import malformed, read_json, shown
+from rlclaims.claims.judging_terms import Pilot, setting_of
+from rlclaims.claims.numbers import is_number
+from rlclaims.text import describe, describe_bad_file, read_json
 
 FILE = "pilots.json"
 MOST = 1e100
@@ -33,18 +33,18 @@ def read_pilots(folder: Path) -> Mapping[str, Pilot]:
     try:
         return {name: _read(pilot) for name, pilot in read_json(path).items()}
     except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-        why = malformed(error)
+        why = describe_bad_file(error)
         raise pytest.UsageError(f"{path} is no file of pilots ({why}); --claims-write-pilots makes one.") from None
 
 
 def _read(pilot: dict[str, Any]) -> Pilot:
     read = Pilot(**{**pilot, "seeds": tuple(pilot["seeds"])})
     if not (is_number(read.standard_deviation) and 0 < read.standard_deviation < MOST):
-        raise ValueError(f"a standard deviation of {shown(read.standard_deviation)}")
+        raise ValueError(f"a standard deviation of {describe(read.standard_deviation)}")
     if len(read.seeds) < 2 or not all(type(seed) is int for seed in read.seeds):
-        raise ValueError(f"seeds {shown(pilot['seeds'])}")
+        raise ValueError(f"seeds {describe(pilot['seeds'])}")
     if read.seeds_used is not None and (type(read.seeds_used) is not int or read.seeds_used < 1):
-        raise ValueError(f"{shown(read.seeds_used)} seeds used")
+        raise ValueError(f"{describe(read.seeds_used)} seeds used")
     if not isinstance(read.quantity, str) or not isinstance(read.setting, str):
         raise ValueError("a quantity or a setting that is no text")
     return read

@@ -13,10 +13,10 @@ from rlclaims.pytest_plugin.options import writable
 from rlclaims.pytest_plugin.progress import Display
 from rlclaims.pytest_plugin.replay import replay
 from rlclaims.pytest_plugin.session import claim_session
-from rlclaims.pytest_plugin.trace import check_bodies
-from rlclaims.pytest_plugin.workers import spoken
-from rlclaims.study.spec import RunSpec
-from rlclaims.study.studies import Studied
+from rlclaims.pytest_plugin.trial_run import check_bodies
+from rlclaims.pytest_plugin.xdist import spoken
+from rlclaims.store.run_spec import RunSpec
+from rlclaims.studies.registry import Studied
 
 
 def prepare(config: pytest.Config, items: Sequence[pytest.Item]) -> None:

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
+    from rlclaims.execution.cohorts import Plan
+    from rlclaims.execution.derive import SimulatedProgress
+    from rlclaims.execution.train import CohortProgress, Progress
     from rlclaims.pytest_plugin.looks import Look
-    from rlclaims.study.executor import CohortProgress, Progress
-    from rlclaims.study.plan import Plan
-    from rlclaims.study.simulated_executor import SimulatedProgress
 
 LINE_EVERY_SECONDS = 30.0
 

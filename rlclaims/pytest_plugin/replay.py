@@ -5,8 +5,8 @@ from typing import TextIO
 
 import pytest
 
+from rlclaims.execution.verify import differences
 from rlclaims.pytest_plugin.session import ClaimSession
-from rlclaims.study.audit import differences
 
 
 def replay(session: ClaimSession, items: Sequence[pytest.Item], seed: int, file: TextIO) -> None:

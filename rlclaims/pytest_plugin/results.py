@@ -10,16 +10,16 @@ from dataclasses import asdict
 
 import pytest
 
-from rlclaims.judging.baseline import general_quantity
-from rlclaims.judging.claim import Claim
-from rlclaims.judging.profile import DEVELOPMENT_SEEDS
-from rlclaims.judging.subjects import Subject, kind
-from rlclaims.judging.theorem import Theorem
-from rlclaims.pytest_plugin.outcomes import Judged
+from rlclaims.claims.declaration import Claim
+from rlclaims.claims.theorem import Theorem
+from rlclaims.planning.profile import DEVELOPMENT_SEEDS
+from rlclaims.planning.subjects import Subject, kind
 from rlclaims.pytest_plugin.session import SEEDS, ClaimSession, claim_name, claim_of, claim_session
+from rlclaims.pytest_plugin.verdict_outcome import Judged
 from rlclaims.report.record import Json, adjusted, is_theorem
-from rlclaims.study.digest import run_digest
-from rlclaims.study.spec import RunSpec
+from rlclaims.store.baseline import general_quantity
+from rlclaims.store.digest import run_digest
+from rlclaims.store.run_spec import RunSpec
 
 NIGHT = pytest.StashKey[Json | None]()
 """On an item: what a session of --claims-nightly says against its claim, or None where it says nothing."""

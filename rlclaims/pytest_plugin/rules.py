@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 import pytest
 from _pytest.python import get_direct_param_fixture_func
 
-from rlclaims.judging.claim import Claim
+from rlclaims.claims.declaration import Claim
 from rlclaims.pytest_plugin.session import ClaimSession, claim_of
 from rlclaims.pytest_plugin.theorems import check_theorem, theorem_of
 

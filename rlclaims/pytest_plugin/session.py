@@ -10,29 +10,29 @@ import pytest
 from filelock import FileLock, Timeout
 
 from rlclaims import compiled
-from rlclaims.adapters.foreign import Foreign
-from rlclaims.adapters.named import named
+from rlclaims.adapters.external import ExternalTraining
+from rlclaims.adapters.lookup import named
 from rlclaims.agents.algorithm import Algorithm
-from rlclaims.judging.baseline import Baseline, BaselineError, BaselineSpec, check_baseline, read_baseline
-from rlclaims.judging.claim import Claim
-from rlclaims.judging.evidence import ClaimError
-from rlclaims.judging.profile import Profile
-from rlclaims.judging.runs import SUBJECT, RunsSpec
-from rlclaims.judging.subjects import Subject, subject
-from rlclaims.judging.terms import Family, Pilot, Terms
+from rlclaims.claims.declaration import Claim
+from rlclaims.claims.evidence import ClaimError
+from rlclaims.claims.judging_terms import Family, JudgingTerms, Pilot
+from rlclaims.execution.cohorts import Plan, plan
+from rlclaims.execution.derive import Told, make_simulated
+from rlclaims.execution.pool import LocalPool, TrainingError, WorkerPool, cores
+from rlclaims.execution.train import Progress, execute
+from rlclaims.execution.twin_executor import Done, make_twins
+from rlclaims.planning.profile import Profile
+from rlclaims.planning.specs import runs_of_a_seed
+from rlclaims.planning.subjects import Subject, subject
 from rlclaims.pytest_plugin.options import TASK, Settings, settings
 from rlclaims.pytest_plugin.pilots import read_pilots
-from rlclaims.pytest_plugin.specs import runs_of_a_seed
-from rlclaims.shown import said
-from rlclaims.study.crew import Crew, LocalCrew, TrainingError, cores
-from rlclaims.study.executor import Progress, execute
-from rlclaims.study.plan import Plan, plan
-from rlclaims.study.resume import tidy
-from rlclaims.study.simulated_executor import Told, make_simulated
-from rlclaims.study.spec import RunSpec, SpecError
-from rlclaims.study.store import UNREADABLE, Store
-from rlclaims.study.studies import TWINS, Studied, Study
-from rlclaims.study.twin_executor import Done, make_twins
+from rlclaims.results.runs import SUBJECT, RunsRequest
+from rlclaims.store.baseline import Baseline, BaselineError, BaselineSpec, check_baseline, read_baseline
+from rlclaims.store.resume import tidy
+from rlclaims.store.run_spec import RunSpec, SpecError
+from rlclaims.store.store import UNREADABLE, Store
+from rlclaims.studies.registry import TWINS, Studied, Study
+from rlclaims.text import describe_error
 
 ShowProgress = Callable[[Plan], AbstractContextManager[Callable[[Progress], None]]]
 
@@ -80,13 +80,13 @@ class ClaimSession:
         first = self.asked.first_seed + 1000 * block
         return tuple(range(first, first + n))
 
-    def runs_of(self, item: pytest.Item) -> dict[str, RunsSpec]:
+    def runs_of(self, item: pytest.Item) -> dict[str, RunsRequest]:
         """The runs that an item takes, by fixture name, with their tasks."""
-        needs: dict[str, RunsSpec] = {}
+        needs: dict[str, RunsRequest] = {}
         if isinstance(item, pytest.Function):
             for name, definitions in item._fixtureinfo.name2fixturedefs.items():
                 spec = getattr(definitions[-1].func, "__rlclaims_runs__", None)
-                if isinstance(spec, RunsSpec):
+                if isinstance(spec, RunsRequest):
                     task = spec.task if spec.task is not None else self._task(item)
                     needs[name] = self._afforded(replace(spec, task=task))
         return needs
@@ -108,7 +108,7 @@ class ClaimSession:
             self._baselines[spec] = read_baseline(spec, self.asked.baselines, wiring=not self.profile.evidence)
         return self._baselines[spec]
 
-    def _afforded(self, spec: RunsSpec) -> RunsSpec:
+    def _afforded(self, spec: RunsRequest) -> RunsRequest:
         """What is trained for a fixture: few of a factorial's combinations where nothing counts as evidence.
 
         Raises:
@@ -119,7 +119,7 @@ class ClaimSession:
         return replace(spec, algorithm=algorithm, wiring=not self.profile.evidence)
 
     @cached_property
-    def subject(self) -> type[Algorithm] | Algorithm | Foreign:
+    def subject(self) -> type[Algorithm] | Algorithm | ExternalTraining:
         """What --claims-subject names.
 
         Raises:
@@ -146,12 +146,12 @@ class ClaimSession:
             self._pilots[folder] = read_pilots(folder)
         return self._pilots[folder].get(claim_name(item))
 
-    def terms(self, item: pytest.Item) -> Terms:
+    def terms(self, item: pytest.Item) -> JudgingTerms:
         """What a claim is judged on: the profile's looks, its family's error rates, its margin and its pilot."""
         declared = claim_of(item)
         assert declared is not None
         share, alpha = self.families[declared.id].share, self.profile.alpha
-        return Terms(
+        return JudgingTerms(
             self.profile.looks,
             # Support against expectation turns a build red as a refutation does.
             alpha_support=min(share, alpha) if declared.expected == "refuted" else alpha,
@@ -287,7 +287,7 @@ class ClaimSession:
                 wait()
                 held = lock.acquire()
         except (OSError, NotImplementedError) as error:
-            why = getattr(error, "strerror", None) or said(error)
+            why = getattr(error, "strerror", None) or describe_error(error)
             raise pytest.UsageError(
                 f"{path} cannot be locked ({why}), by which sessions on one store take turns: move away what is in its "
                 "place, or choose a store on a file system that has locks with --claims-store DIR or RLCLAIMS_STORE."
@@ -306,14 +306,14 @@ class ClaimSession:
         return min(self.processes, cores()) if self.asked.on_ray else self.processes
 
     @cached_property
-    def crew(self) -> Crew:
+    def crew(self) -> WorkerPool:
         """Who runs them; a pytest.UsageError if there is no Ray that can be reached."""
         if not self.asked.on_ray:
-            return LocalCrew()
-        from rlclaims.study.ray_crew import RayCrew
+            return LocalPool()
+        from rlclaims.execution.ray_pool import RayPool
 
         try:
-            return RayCrew(self.store, cores(), lambda line: self.say(line))
+            return RayPool(self.store, cores(), lambda line: self.say(line))
         except SpecError as error:
             raise pytest.UsageError(str(error)) from None
 
@@ -323,7 +323,7 @@ class ClaimSession:
             self.crew.close()
             del self.crew
 
-    def runs(self, spec: RunsSpec, n: int | None = None) -> Subject:
+    def runs(self, spec: RunsRequest, n: int | None = None) -> Subject:
         """The finished runs that a fixture stands for, all or those of the first n seeds."""
         spec = self._afforded(spec)
         run_specs = tuple(self.run_specs(spec, n or self.profile.seeds))
@@ -350,14 +350,14 @@ class ClaimSession:
         runs = [(spec, run) for spec in specs for run in self.run_specs(spec, n)]
         return [(run, study) for spec, run in runs if (study := self._study(spec, run))]
 
-    def _study(self, spec: RunsSpec, run: RunSpec) -> Study | None:
+    def _study(self, spec: RunsRequest, run: RunSpec) -> Study | None:
         """What is derived from a run; a large update is a small one where nothing counts as evidence."""
         study = spec.study
         if study is None or study.pairs is None or self.profile.evidence:
             return study
         return replace(study, pairs=min(study.pairs, 2 * run.algorithm.steps))
 
-    def run_specs(self, spec: RunsSpec, n: int) -> list[RunSpec]:
+    def run_specs(self, spec: RunsRequest, n: int) -> list[RunSpec]:
         """The runs of the first n seeds.
 
         Raises:

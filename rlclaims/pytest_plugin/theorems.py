@@ -15,11 +15,11 @@ from typing import Any, Literal
 import pytest
 from _pytest._code.code import ExceptionRepr
 
-from rlclaims.judging.theorem import Theorem
-from rlclaims.pytest_plugin import JUDGED
-from rlclaims.pytest_plugin.outcomes import ContradictedError
+from rlclaims.claims.theorem import Theorem
+from rlclaims.pytest_plugin.plugin import JUDGED
 from rlclaims.pytest_plugin.results import digest
 from rlclaims.pytest_plugin.session import ClaimSession, with_parameters
+from rlclaims.pytest_plugin.verdict_outcome import ContradictedError
 from rlclaims.report.record import Json
 
 COLOUR = re.compile(r"\x1b\[[\d;]*m")

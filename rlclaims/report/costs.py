@@ -6,8 +6,8 @@ from typing import TextIO
 
 from rich.console import Console
 
+from rlclaims.planning.cost import Cost
 from rlclaims.report.table import grid, rows_by_section
-from rlclaims.study.cost import Cost
 
 
 @dataclass(frozen=True)

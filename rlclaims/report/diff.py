@@ -9,7 +9,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.text import Text
 
-from rlclaims.judging.terms import setting_of
+from rlclaims.claims.judging_terms import setting_of
 from rlclaims.report.record import Json, RecordError, read, reading
 from rlclaims.report.table import grid, rows_by_section
 

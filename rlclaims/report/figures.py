@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from rlclaims.report.drawn import (
+from rlclaims.report.figure_style import (
     COLOURS,
     INK,
     LOOKS,

@@ -8,13 +8,13 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from rlclaims.judging.samples import Sample
-from rlclaims.judging.twins import TwinUpdates
+from rlclaims.claims.sample import Sample
 from rlclaims.report.table import grid
 from rlclaims.stats.factorial import aliases
 from rlclaims.stats.mean import StudentT
 from rlclaims.stats.verdict import nearly_constant
-from rlclaims.twin_updates import MECHANISMS, WORDS, design, levels
+from rlclaims.studies.twin_updates.compute import MECHANISMS, WORDS, design, levels
+from rlclaims.studies.twin_updates.query import TwinUpdates
 
 ERROR_RATE = 0.05
 """Probability that any interval of the table misses what it estimates, at most."""

@@ -17,8 +17,8 @@ from typing import Any, Literal
 
 from jinja2 import UndefinedError
 
-from rlclaims.judging.profile import Profile
-from rlclaims.shown import malformed, read_json, shown
+from rlclaims.planning.profile import Profile
+from rlclaims.text import describe, describe_bad_file, read_json
 
 FORMAT = 3
 SCHEMA = Path(__file__).with_name("claims.schema.json")
@@ -120,7 +120,7 @@ def reading(path: Path) -> Iterator[None]:
     except RecordError:
         raise
     except UNREADABLE as error:
-        raise RecordError(f"{path} is no record of claims ({malformed(error)}); pytest writes one.") from error
+        raise RecordError(f"{path} is no record of claims ({describe_bad_file(error)}); pytest writes one.") from error
 
 
 def read(path: Path) -> Json:
@@ -138,7 +138,7 @@ def read(path: Path) -> Json:
                 raise ValueError("a claim without a name")
     if found != FORMAT:
         raise RecordError(
-            f"{path} is a record of form {shown(found)}, and this version reads {FORMAT}; run pytest again."
+            f"{path} is a record of form {describe(found)}, and this version reads {FORMAT}; run pytest again."
         )
     return dict(record)
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rlclaims.judging.claim import Claim
-from rlclaims.judging.theorem import Theorem
+from rlclaims.claims.declaration import Claim
+from rlclaims.claims.theorem import Theorem
 
 Declared = Claim | Theorem
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rlclaims.judging.profile import Profile
+from rlclaims.planning.profile import Profile
 from rlclaims.report.record import Json, is_theorem
 from rlclaims.stats.power import MOST_SEEDS
 

@@ -9,7 +9,7 @@ import tiny_training
 import torch
 from tiny_training import STEPS
 
-from rlclaims.adapters.foreign import NotRecordedError, trained
+from rlclaims.adapters.external import NotRecordedError, trained
 from rlclaims.adapters.loop import Loop
 from rlclaims.adapters.recorder import Recorder
 from rlclaims.records import RunRecord

@@ -20,7 +20,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecNormalize
 
-from rlclaims.adapters.foreign import trained
+from rlclaims.adapters.external import trained
 from rlclaims.adapters.recorder import Recorder
 from rlclaims.adapters.sb3 import SB3, RecordUpdates
 from rlclaims.randomness import Purpose, stream
@@ -120,7 +120,7 @@ class Keeping(Recorder):
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedRuns:
     case: Case
     model: Any
     recorder: Keeping
@@ -143,7 +143,7 @@ def run(request):
         model, recorder, copies = case.model(), Keeping(), Copies()
         total = UPDATES * model.n_steps * case.environments
         model.learn(total, callback=[copies, RecordUpdates(recorder, case.make_env, seed=9)])
-    return Trained(case, model, recorder, copies)
+    return TrainedRuns(case, model, recorder, copies)
 
 
 def log_softmax(logits):
@@ -315,7 +315,7 @@ def many_fresh():
         copies, recorder = Copies(), Keeping()
         made = make_env or (lambda: make_vec_env(task))
         model.learn(model.n_steps, callback=[copies, RecordUpdates(recorder, made, seed)])
-        return *recorder.fresh, Trained(Case(PPO, task), model, recorder, copies).policy(0), copies.buffers[0]
+        return *recorder.fresh, TrainedRuns(Case(PPO, task), model, recorder, copies).policy(0), copies.buffers[0]
 
     return draw
 
@@ -417,7 +417,7 @@ def test_what_trpo_bounds_is_the_other_kl_and_its_mean_over_the_entries_of_an_ac
     recorder, copies = Keeping(), Copies()
     model = TRPO("MlpPolicy", env, n_steps=64, batch_size=64, target_kl=bound, seed=3, **SMALL)
     model.learn(updates * 128, callback=[copies, RecordUpdates(recorder)])
-    run = Trained(Case(TRPO, tiny("BoxBox")), model, recorder, copies)
+    run = TrainedRuns(Case(TRPO, tiny("BoxBox")), model, recorder, copies)
     new_old = []
     for i in range(updates):
         seen, (old, new) = as_tensors(copies.buffers[i].observations), (run.policy(i), run.policy(i + 1))

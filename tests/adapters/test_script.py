@@ -24,7 +24,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from rlclaims.adapters import script
 from rlclaims.adapters.actions import TorchActions
-from rlclaims.adapters.foreign import NotRecordedError, trained
+from rlclaims.adapters.external import NotRecordedError, trained
 from rlclaims.adapters.recorder import Recorder, untouched
 from rlclaims.adapters.script import CLEANRL, Script, _Watch
 

@@ -13,16 +13,15 @@ from records import claim, evidence, record
 from scipy import stats
 
 from rlclaims.agents.ppo import PPO
-from rlclaims.finished import planes
-from rlclaims.report import drawn as drawing
-from rlclaims.report import figures
-from rlclaims.report.illustrate import illustrations, surfaces
+from rlclaims.report import figure_style, figures
 from rlclaims.report.page.write import page
-from rlclaims.study.digest import run_digest
-from rlclaims.study.files import json_content
-from rlclaims.study.spec import RunSpec
-from rlclaims.study.store import Store
-from rlclaims.twin_updates import MECHANISMS
+from rlclaims.report.session_figures import illustrations, surfaces
+from rlclaims.store.digest import run_digest
+from rlclaims.store.files import json_content
+from rlclaims.store.run_spec import RunSpec
+from rlclaims.store.store import Store
+from rlclaims.studies.planes import compute as planes
+from rlclaims.studies.twin_updates.compute import MECHANISMS
 
 ROWS = {
     "one": np.array([[1.0, 2.0, 4.0], [3.0, 2.0, 1.0]]),
@@ -62,7 +61,7 @@ def test_on_a_page_its_ink_is_the_pages_and_its_ids_are_its_own(name):
     svg = ALL[name]().svg("first-")
     ids = [element.get("id") for element in ET.fromstring(svg).iter() if element.get("id")]
     assert ids and all(each.startswith("first-") for each in ids)
-    assert "currentColor" in svg and drawing.INK not in svg
+    assert "currentColor" in svg and figure_style.INK not in svg
     if name != "effects":
         assert "<b>" not in svg and "$two$ &amp; &lt;b&gt;" in svg  # as text, and no formula
 

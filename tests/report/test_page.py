@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from records import claim, evidence, record, theorem
 
-from rlclaims.report.illustrate import illustrations
-from rlclaims.report.page.picture import MARGIN, WIDTH, picture
+from rlclaims.report.page.interval_picture import MARGIN, WIDTH, picture
 from rlclaims.report.page.write import page
+from rlclaims.report.session_figures import illustrations
 from rlclaims.report.summary import summary
 
 VOID = {"meta", "input", "link", "br"}

@@ -9,10 +9,10 @@ from typer.testing import CliRunner
 
 from rlclaims.agents.ppo import PPO
 from rlclaims.cli import app
-from rlclaims.study.digest import run_digest
-from rlclaims.study.files import json_content
-from rlclaims.study.spec import RunSpec
-from rlclaims.study.store import Store
+from rlclaims.store.digest import run_digest
+from rlclaims.store.files import json_content
+from rlclaims.store.run_spec import RunSpec
+from rlclaims.store.store import Store
 
 
 def report(*arguments, code=0):

@@ -11,9 +11,9 @@ from typing import Any, get_args
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from rlclaims.judging.claim import SEED_POST
-from rlclaims.report.drawn import Drawn
-from rlclaims.report.page.picture import MARGIN, WIDTH, Picture, picture
+from rlclaims.claims.declaration import SEED_POST
+from rlclaims.report.figure_style import Drawn
+from rlclaims.report.page.interval_picture import MARGIN, WIDTH, Picture, picture
 from rlclaims.report.record import Json, State, is_theorem, session_options, state
 
 GUARANTEES = {

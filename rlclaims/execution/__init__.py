@@ -1,0 +1,1 @@
+"""Training and computing in worker processes, on this machine or on Ray."""

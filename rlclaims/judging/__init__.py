@@ -1,1 +1,0 @@
-"""Claims, the runs they are about, and the evidence that judges them."""

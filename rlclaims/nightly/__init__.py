@@ -1,0 +1,1 @@
+"""Evidence gathered over the sessions of --claims-nightly."""

@@ -1,0 +1,1 @@
+"""Profiles, resolving what a claim asks for, and what it would cost."""

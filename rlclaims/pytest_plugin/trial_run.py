@@ -1,0 +1,115 @@
+"""Run a claim's body on imagined runs, before any is trained: a mistake in it shows at once.
+
+The body runs as if what it judges were supported and as if it were refuted, so that evidence which is negated, caught
+or left unused is seen whatever the seeds will say. Each time the runs have other numbers, so that a bound or a method
+which depends on them, or on chance, is seen as well: what a claim means is fixed before the data.
+"""
+
+from collections.abc import Iterable
+from hashlib import shake_128
+from struct import iter_unpack
+from traceback import extract_tb
+from typing import Any
+
+import pytest
+
+from rlclaims.claims.evidence import ClaimError, Evidence, Recorder, recording
+from rlclaims.planning.subjects import Subject, subject
+from rlclaims.pytest_plugin.looks import WHATEVER_IS_WRONG, arguments, muted
+from rlclaims.pytest_plugin.session import ClaimSession, claim_name, claim_of
+from rlclaims.pytest_plugin.verdict_outcome import settle
+from rlclaims.results.measured import Measured
+from rlclaims.results.runs import RunsRequest
+from rlclaims.stats.verdict import Verdict
+from rlclaims.store.run_spec import RunSpec
+from rlclaims.studies.registry import Study, length
+
+ROUNDS = 3
+"""Times that each verdict is imagined: what depends on the toss of a coin escapes them once in 32."""
+DEFINITION = pytest.StashKey[tuple[Any, ...]]()
+"""On an item: what its claim judges, and how, whatever the numbers of its runs are."""
+
+
+def check_bodies(session: ClaimSession, items: Iterable[pytest.Item]) -> None:
+    """Refuse claims whose body fails, does not make one judgement, or makes it depend on the numbers of its runs.
+
+    Raises:
+        pytest.UsageError: some do, and why, a sentence each.
+    """
+    mistakes = [sentence for item in items if claim_of(item) is not None and (sentence := _mistake(session, item))]
+    if mistakes:
+        raise pytest.UsageError("\n".join(dict.fromkeys(mistakes)))
+
+
+def imagined_evidence(session: ClaimSession, item: pytest.Item) -> list[Evidence]:
+    """What a claim judges, on imagined numbers: its quantities, regions and methods are real."""
+    return _tried(session, item, Verdict.SUPPORTED, 0)[0].evidence
+
+
+def _mistake(session: ClaimSession, item: pytest.Item) -> str | None:
+    declared, name = claim_of(item), claim_name(item)
+    assert declared is not None
+    definitions = []
+    for time, assumed in enumerate((Verdict.SUPPORTED, Verdict.REFUTED) * ROUNDS):
+        recorder, raised = _tried(session, item, assumed, time)
+        if isinstance(raised, pytest.skip.Exception | pytest.xfail.Exception) and not recorder.evidence:
+            return None  # given up before it judged
+        try:
+            definitions.append(settle(declared, name, recorder, raised).evidence.definition)
+        except ClaimError as error:
+            return str(error) if repr(name) in str(error) else f"The claim {name!r}: {error}"
+        except (ArithmeticError, ValueError):  # the imagined numbers may be to blame
+            return None
+        except (Exception, SystemExit, pytest.fail.Exception) as error:
+            where = extract_tb(error.__traceback__)[-1]
+            return (
+                f"The claim {name!r} fails when it is tried on imagined runs: {type(error).__name__}: {error} "
+                f"({where.filename}:{where.lineno}). It has its runs and parameters, no fixtures and no setup methods."
+            )
+    if any(other != definitions[0] for other in definitions):
+        return depends(name)
+    item.stash[DEFINITION] = definitions[0]
+    return None
+
+
+def depends(name: str) -> str:
+    """The sentence on a claim whose definition is not fixed."""
+    return (
+        f"The claim {name!r} judges something else on other numbers: its quantity, bound or method depends on them or "
+        "on chance, and what a claim means is written before the data."
+    )
+
+
+def _tried(
+    session: ClaimSession, item: pytest.Item, assumed: Verdict, time: int
+) -> tuple[Recorder, BaseException | None]:
+    """What a claim's body judges and raises on imagined runs, if its evidence has that verdict."""
+    runs = session.runs_of(item)
+    # With seeds that a baseline has, whichever look would come to them, it cannot be compared.
+    n = session.profile.looks[-1 if session.baselines_of(item) else 0]
+    imagined = {fixture: _imagined(spec, session.run_specs(spec, n), time) for fixture, spec in runs.items()}
+    with recording(session.terms(item), assumed) as recorder, muted():
+        try:
+            item.obj(**arguments(session, item, imagined))  # type: ignore[attr-defined]
+        except WHATEVER_IS_WRONG as error:
+            return recorder, error
+    return recorder, None
+
+
+def _imagined(asked: RunsRequest, specs: list[RunSpec], time: int) -> Subject:
+    return subject(asked, specs, [Measured(None, _AnySeries(spec, time, asked.study)) for spec in specs])
+
+
+class _AnySeries(dict[str, list[float]]):
+    """Numbers for a measure of any name, other ones for each seed and time: from .1 to .9, a largest ratio's 1 more."""
+
+    def __init__(self, spec: RunSpec, time: int, study: Study | None) -> None:
+        super().__init__()
+        self._iterations, self._study, self._seed = spec.iterations, study, f"{spec.seed} {time} {spec.name}"
+
+    def __missing__(self, name: str) -> list[float]:
+        least = 1.1 if "ratio/max" in name or "ratio/q99" in name else 0.1
+        n = length(self._study, name, self._iterations)
+        # A hundred thousand of these are made, of a few numbers each: a hash is a generator that is quickly begun.
+        whole = iter_unpack("=I", shake_128(f"{self._seed} {name}".encode()).digest(4 * n))
+        return [least + 0.8 * x / 2**32 for (x,) in whole]

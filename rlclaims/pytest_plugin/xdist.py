@@ -1,0 +1,79 @@
+"""pytest-xdist: workers collect, train and judge; the controller hears, and speaks to the person.
+
+Every worker wants the same runs; a lock on the store lets one train them, and the others find them made.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+import pytest
+
+STOPPED = pytest.StashKey[tuple[str, int]]()
+"""On the controller's config: why a worker stopped, and the exit code that this means."""
+SAID = "rlclaims_stopped"
+"""The same, in a worker's output."""
+
+
+def is_worker(config: pytest.Config) -> bool:
+    """Whether the session is an xdist worker's."""
+    return hasattr(config, "workerinput")
+
+
+@contextmanager
+def stopping(config: pytest.Config) -> Iterator[None]:
+    """End the session, in words, for a user's mistake or for training that broke off; of a worker, the controller's.
+
+    Raises:
+        pytest.UsageError: a user's mistake.
+        pytest.exit.Exception: training broke off, or came to other bits.
+    """
+    from rlclaims.execution.pool import TrainingError
+    from rlclaims.pytest_plugin.replay import ReplayError
+    from rlclaims.store.store import StoreError
+
+    try:
+        yield
+    except (pytest.UsageError, TrainingError, StoreError, ReplayError) as error:
+        usage = isinstance(error, pytest.UsageError)
+        broken = (
+            pytest.ExitCode.INTERNAL_ERROR
+            if isinstance(error, TrainingError | StoreError)
+            else pytest.ExitCode.TESTS_FAILED
+        )
+        code = int(pytest.ExitCode.USAGE_ERROR if usage else broken)
+        if is_worker(config):
+            config.workeroutput.setdefault(SAID, [str(error), code])  # type: ignore[attr-defined]
+        elif usage:
+            raise
+        else:
+            pytest.exit(str(error), returncode=code)
+
+
+def stopped(session: pytest.Session) -> bool:
+    """Whether the session is a worker's that is to stop, and then let it."""
+    if is_worker(session.config) and SAID in session.config.workeroutput:  # type: ignore[attr-defined]
+        session.shouldstop = "the claims cannot be run"
+        return True
+    return False
+
+
+def heard(node: Any) -> None:
+    """Keep, in the controller, why a worker stopped."""
+    if SAID in getattr(node, "workeroutput", {}):
+        node.config.stash[STOPPED] = tuple(node.workeroutput[SAID])
+
+
+@contextmanager
+def spoken(config: pytest.Config) -> Iterator[TextIO]:
+    """Where progress is shown: the terminal, or of a worker its standard error, which is the controller's."""
+    if is_worker(config):
+        with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+            yield sys.stderr
+    elif (reporter := config.pluginmanager.getplugin("terminalreporter")) is not None:
+        yield reporter._tw._file
+    else:
+        with open(os.devnull, "w") as nowhere:  # noqa: PTH123
+            yield nowhere

@@ -1,0 +1,314 @@
+"""The figures of a session: what its record names, read from the store that has it."""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlclaims.agents.ppo import PPO
+from rlclaims.checkpoints import checkpoint_iterations
+from rlclaims.report.figure_style import Drawn
+from rlclaims.report.figures import Floats, agreement, along_step, between, effects, n_star, plane, training
+from rlclaims.report.page.write import Surface
+from rlclaims.report.record import Json
+from rlclaims.store.store import UNREADABLE, read_measured
+from rlclaims.studies.landscape.compute import ALONG
+from rlclaims.studies.landscape.query import step_to_random
+from rlclaims.studies.planes import compute as planes
+from rlclaims.studies.registry import study_files
+from rlclaims.studies.replayed_run import GROUPS
+from rlclaims.studies.twin_updates.compute import MECHANISMS, levels
+from rlclaims.training import HELD_OUT_EVERY
+
+PAIRS = np.logspace(1, 7, 61)
+"""Numbers of pairs that curves are drawn over."""
+FEWEST = 2
+"""Runs that a figure needs."""
+MOST_RUNS = 4
+"""Whose planes are drawn side by side."""
+LONGEST = 100
+"""Letters of a file's name, of which systems bear some 255."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Runs of one algorithm on one task that claims took, with the numbers of those that the store has."""
+
+    algorithm: str
+    task: str
+    iterations: int
+    steps: int | None
+    """Of a batch; None where an older record does not say."""
+    series: Sequence[Mapping[str, Sequence[float]]]
+    """Of each run that did not fail."""
+    settings: Mapping[str, Any] | None = None
+    """Of the algorithm; None where an older record does not say."""
+
+    def rows(self, name: str) -> Floats:
+        """A series of each run, as (S, K)."""
+        return np.array([series[name] for series in self.series], dtype=float)
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """Iterations whose updates were kept."""
+        return checkpoint_iterations(self.iterations, HELD_OUT_EVERY)
+
+
+def illustrations(record: Json, store: Path) -> dict[str, Drawn]:
+    """Figures by name, as many as the store has the numbers for.
+
+    Args:
+        record: of a session.
+        store: the folder of finished runs.
+    """
+    found: dict[str, Drawn] = {}
+    for i, task in enumerate(dict.fromkeys(runs["task"] for claim in record["claims"] for runs in claim["runs"])):
+        end = "" if task == record["profile"]["tasks"][0] else f"-{task.lower()}"
+        if "(" in task and end:  # other arguments may come to the same letters, or to more than a file's name may have
+            end = f"-{task.partition('(')[0].lower()}-{i + 1}"
+        taken = {kind: _taken(record, store, task, kind, of) for kind, of in KINDS.items()}
+        for name, title, draw in _of_task(taken, record, task):
+            # Numbers of another version of the code may have other names, and a foreign algorithm lacks some.
+            with suppress(KeyError, ValueError, IndexError):
+                file = re.sub(r"[^a-z0-9]+", "-", f"{name}{end}".lower()).strip("-")[:LONGEST]
+                found[file] = replace(draw(), title=f"{title}, on {task}")
+    return found
+
+
+KINDS = {
+    "runs": "runs",
+    "landscapes": "landscapes",
+    "planes": "landscapes",
+    "gradients": "gradients",
+    "twin updates": "twin updates",
+}
+"""What there are figures of, and of what in the words of a record: planes are of runs whose landscapes claims take."""
+FILES = {"runs": None, "twin updates": "twins"}
+"""Kinds of files that are named otherwise; None for a run's own measurements."""
+
+
+def surfaces(record: Json, store: Path) -> list[Surface]:
+    """Landscapes that can be turned, as far as the store has planes (`rlclaims report --surfaces`)."""
+    tasks = dict.fromkeys(runs["task"] for claim in record["claims"] for runs in claim["runs"])
+    return [
+        Surface(
+            f"{runs.algorithm} on {task}{f', run {i + 1}' if len(runs.series) > 1 else ''}, {when}: {name}",
+            planes.ALONG,
+            planes.ACROSS,
+            height_YX.tolist(),
+        )
+        for task in tasks
+        for runs in _taken(record, store, task, "planes", KINDS["planes"])
+        for i in range(len(runs.series))
+        for when, by_name in _heights(runs, i).items()
+        for name, height_YX in by_name.items()
+    ]
+
+
+def _of_task(
+    taken: Mapping[str, list[Taken]], record: Json, task: str
+) -> Iterator[tuple[str, str, Callable[[], Drawn]]]:
+    for name, (title, series, quantity, log) in MEASURES.items():
+        if taken["runs"]:
+            yield name, title, partial(_training, taken["runs"], record, task, series, quantity, log)
+    for kind, name, title, draw in FIGURES:
+        for runs in taken[kind]:
+            yield f"{name}-{runs.algorithm}", f"{title}: {runs.algorithm}", partial(draw, runs)
+
+
+def _training(taken: Sequence[Taken], record: Json, task: str, series: str, quantity: str, log: bool) -> Drawn:
+    rows = {runs.algorithm: runs.rows(series) for runs in taken if all(series in numbers for numbers in runs.series)}
+    if not rows:
+        raise KeyError(series)
+    if "ε" in quantity and len(ranges := _ranges(record, task)) == 1:
+        quantity = quantity.replace("ε", ranges.pop())
+    return training(rows, quantity, bound=_bounds(record, task, rows, BOUNDED[series]), log=log)
+
+
+MEASURES = {
+    "kl": ("KL over training", "kl_old_new/mean/training", "mean KL(old||new) in nats", True),
+    "largest-ratio": ("Largest ratio over training", "ratio/max/training", "largest ratio new/old", True),
+    "exceedance": (
+        "Ratios outside of the clipping range over training",
+        "ratio/exceedance/training",
+        "share of ratios off 1±ε",
+        False,
+    ),
+}
+"""What is drawn over training: title, series, quantity in words, and whether on a logarithmic axis."""
+BOUNDED = {
+    "kl_old_new/mean/training": r"mean KL\(old\|\|new\)",
+    "ratio/max/training": "max ratio",
+    "ratio/exceedance/training": "share of ratios off .*",
+}
+"""How records name these series (`rlclaims.results.runs`), as patterns."""
+
+
+def _ranges(record: Json, task: str) -> set[str]:
+    """What claims on a task take for ε where they count ratios, as they write it."""
+    of_task = [claim["evidence"] for claim in record["claims"] if task in {runs["task"] for runs in claim["runs"]}]
+    told = json.dumps(of_task, ensure_ascii=False)  # however its parts are joined
+    return set(re.findall(r"share of ratios off 1±([\d.e-]+)", told))
+
+
+def _bounds(record: Json, task: str, algorithms: Iterable[str], quantity: str) -> dict[str, float]:
+    """By algorithm, the line that claims hold a measure on the training batch against.
+
+    That is the least upper bound, or where there is none the largest lower one.
+    """
+    upper: dict[str, list[float]] = {}
+    lower: dict[str, list[float]] = {}
+    for claim in record["claims"]:
+        if claim["evidence"] is None or {runs["task"] for runs in claim["runs"]} != {task}:
+            continue
+        for evidence in claim["evidence"].get("parts", [claim["evidence"]]):
+            if "parts" in evidence or evidence["log_scale"]:
+                continue
+            for name in algorithms:
+                of_it = rf"(mean|median) over seeds of {re.escape(name)}(\(.*\))?'s {quantity}"
+                of_it += r" \(training batch\), [^()]* of training"
+                if re.fullmatch(of_it, evidence["quantity"]):
+                    for bounds, end in zip((lower, upper), evidence["region_ends"], strict=True):
+                        if end is not None:
+                            bounds.setdefault(name, []).append(float(end))
+    return {name: max(ends) for name, ends in lower.items()} | {name: min(ends) for name, ends in upper.items()}
+
+
+def _along(runs: Taken) -> Drawn:
+    curves: dict[str, dict[str, Floats]] = {}
+    x_N = [x for x in ALONG if x <= 3.0]  # beyond, all curves fall off the scale
+    for k, iteration in enumerate(runs.kept):
+        scale_S1 = np.abs(runs.rows(f"{k}/own/return"))
+        return_SN = runs.rows(f"{k}/along/return").reshape(len(runs.series), -1, GROUPS).mean(-1)
+        shown = {
+            "return": return_SN - return_SN[:, :1],
+            "promised, training batch": runs.rows(f"{k}/along/promise/training"),
+            "promised, fresh pairs": runs.rows(f"{k}/along/promise/held_out"),
+        }
+        curves[f"update {iteration + 1}"] = {name: (x / scale_S1)[:, : len(x_N)] for name, x in shown.items()}
+    return along_step(x_N, curves)
+
+
+def _n_star(runs: Taken) -> Drawn:
+    curves = {}
+    for k, iteration in enumerate(runs.kept):
+        gaps_S2 = np.array([step_to_random(series, k) for series in runs.series])
+        # As claims have it: of each run as parts of its squared return, so that no run counts for more.
+        parts_S2 = gaps_S2 / np.square(runs.rows(f"{k}/own/return"))
+        curves[f"update {iteration + 1}"] = parts_S2[:, 0], parts_S2[:, 1]
+    two = "the policy after an update and one as far in a random direction"
+    return n_star(PAIRS.tolist(), curves, batch=runs.steps, of=two)
+
+
+def _planes(runs: Taken) -> Drawn:
+    return plane(planes.ALONG, planes.ACROSS, _heights(runs, 0), episodes=planes.EPISODES)
+
+
+def _planes_of_runs(runs: Taken) -> Drawn:
+    by_run = [_heights(runs, i) for i in range(min(len(runs.series), MOST_RUNS))]
+    if len(by_run) < FEWEST:
+        raise ValueError("the runs of a grid")
+    when = list(by_run[0])[-1]
+    drawn = plane(planes.ALONG, planes.ACROSS, {f"run {i}": of[when] for i, of in enumerate(by_run, start=1)})
+    caption = (
+        f"The same of {len(by_run)} runs, each around its own policy before {when}: what differs is the seed. "
+        f"{between(planes.ALONG, planes.ACROSS, planes.EPISODES)}"
+    )
+    return replace(drawn, caption=caption)
+
+
+def _heights(runs: Taken, i: int) -> dict[str, dict[str, Floats]]:
+    """Returns and surrogates on the planes of a run."""
+    shape = len(planes.ACROSS), len(planes.ALONG)
+    return {
+        f"update {iteration + 1}": {
+            name: runs.rows(f"{k}/{series}")[i].reshape(shape)
+            for name, series in (("return", "return"), ("change that the surrogate promises", "promise"))
+        }
+        for k, iteration in enumerate(runs.kept)
+    }
+
+
+def _agreement(runs: Taken) -> Drawn:
+    curves = {}
+    for k, iteration in enumerate(runs.kept):
+        square_S1, noise_S1 = runs.rows(f"{k}/surrogate/square"), runs.rows(f"{k}/surrogate/noise")
+        # Lost in noise, where the unbiased square is below 0: then no agreement is seen.
+        curves[f"update {iteration + 1}"] = square_S1.clip(0) / (square_S1.clip(0) + noise_S1 / PAIRS)
+    return agreement(PAIRS.tolist(), curves, batch=runs.steps)
+
+
+def _mechanisms(runs: Taken) -> Drawn:
+    def mean_log(twin: str) -> Floats:
+        return np.asarray(np.log(runs.rows(f"{twin}/kl_old_new/mean/held_out")).mean(1))
+
+    as_it_is = mean_log("none")
+    told = _switched(runs.settings)
+    rows = {name.replace("_", " ") + told.get(name, ""): np.exp(mean_log(name) - as_it_is) for name in MECHANISMS}
+    return effects(rows, f"factor on the mean KL of an update of {runs.algorithm}", none=1.0, log=True)
+
+
+def _switched(settings: Mapping[str, Any] | None) -> dict[str, str]:
+    """From what to what each mechanism is switched, in words; nothing where a record does not say."""
+    if settings is None:
+        return {}
+    kept: dict[str, Any] = {name: tuple(x) if isinstance(x, list) else x for name, x in settings.items()}
+    try:
+        algorithm = PPO(**kept)
+    except TypeError:  # no settings of today's
+        return {}
+    return {name: f": {one} \u2192 {other}" for name, (one, other) in levels(algorithm).items()}
+
+
+FIGURES: Sequence[tuple[str, str, str, Callable[[Taken], Drawn]]] = (
+    ("gradients", "agreement", "Concentration of gradient estimates", _agreement),
+    ("landscapes", "along-the-step", "Promise and return along the update", _along),
+    ("landscapes", "n-star", "N*, the pairs that tell policies apart", _n_star),
+    ("planes", "landscape", "Landscape around the policy", _planes),
+    ("planes", "landscape-by-run", "Landscape around the policy, run by run", _planes_of_runs),
+    ("twin updates", "mechanisms", "What each mechanism does", _mechanisms),
+)
+"""Kind, name, title and what draws it, one of each algorithm."""
+
+
+def _taken(record: Json, store: Path, task: str, kind: str, of: str) -> list[Taken]:
+    """The runs of a kind, those that learn from most updates first; runs of one algorithm with other settings apart."""
+    found: dict[str, dict[str, Json]] = {}
+    for claim in record["claims"]:
+        for runs in claim["runs"]:
+            if runs["kind"] == of and runs["task"] == task:
+                # Whoever takes more seeds has the first in common.
+                found.setdefault(runs["digests"][0], {}).update(dict.fromkeys(runs["digests"], runs))
+    named: dict[str, Taken] = {}
+    for by_digest in found.values():
+        runs = next(iter(by_digest.values()))
+        series = [numbers for d in by_digest if (numbers := _numbers(store, d, FILES.get(kind, kind))) is not None]
+        if len(series) >= (1 if kind == "planes" else FEWEST):
+            name, iterations = runs["algorithm"], runs["iterations"]
+            name = f"{name} ({runs['fixture']})" if name in named else name
+            steps = runs["steps"] // iterations if "steps" in runs else None
+            named[name] = Taken(name, task, iterations, steps, series, runs.get("settings"))
+    return sorted(named.values(), key=lambda taken: -taken.iterations)
+
+
+def _numbers(store: Path, digest: str, kind: str | None) -> Mapping[str, Sequence[float]] | None:
+    """The latest numbers of a kind in a run's folder; None where there are none, or the run failed."""
+    files = [
+        path
+        for folder in (store / "runs").glob(f"*-{digest[:32]}")
+        for path, study in study_files(folder)
+        if (None if study is None else study.kind) == kind
+    ]
+    for path in sorted(files, key=lambda path: path.stat().st_mtime, reverse=True):
+        try:
+            measured = read_measured(path, digest)
+            return None if measured.failure else measured.series
+        except UNREADABLE:
+            continue
+    return None

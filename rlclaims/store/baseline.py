@@ -1,0 +1,334 @@
+"""Baselines: what a version of an algorithm came to, seed by seed, kept for later versions to be compared with.
+
+kl / before[kl] <= 1.1
+     ------ the file reports/baselines/NAME.json, which `rlclaims baseline save NAME` makes of the last record
+            -- which of its numbers: the same quantity, task and steps as of the current runs
+
+The file is small text, for git. It is JSON, so that nothing which is read back can execute, and has a checksum, by
+which a number is told that an editor or a merge has changed.
+"""
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from rlclaims.claims.evidence import ClaimError
+from rlclaims.claims.sample import Sample
+from rlclaims.store.digest import library_versions
+from rlclaims.text import describe, describe_bad_file, read_json
+
+FORMAT = 1
+Json = dict[str, Any]
+
+
+class BaselineError(ValueError):
+    """A baseline that cannot be kept or read, in one sentence."""
+
+
+@dataclass(frozen=True)
+class BaselineSpec:
+    """What a baseline fixture asks for."""
+
+    name: str
+    """Of the file."""
+    runs: str | None = None
+    """The fixture whose numbers are meant, where the file has those of several; None for whichever has them."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One quantity of the runs that a fixture stood for."""
+
+    fixture: str
+    """The fixture's name."""
+    kind: str
+    """What it stood for: runs, or what is derived from them."""
+    pairs: int | None
+    """Of which size that was, where it has one."""
+    task: str
+    steps: int
+    """Of the environment, in each run."""
+    quantity: str
+    """In words, without the algorithm's name, which is a version's own."""
+    log_scale: bool
+    """Whether the values are logarithms of what is reported."""
+    values: tuple[float, ...]
+    """One per seed; NaN where the run failed or the number does not exist."""
+    seeds: tuple[int, ...]
+
+    @property
+    def setting(self) -> str:
+        """Task and steps, in words."""
+        return _setting(self.task, self.steps)
+
+
+class Baseline:
+    """What is kept of a version, as a claim receives it: a sample for each that current runs are asked for."""
+
+    def __init__(
+        self,
+        spec: BaselineSpec,
+        kept: Iterable[Kept],
+        versions: Mapping[str, str],
+        sha256: str,
+        *,
+        wiring: bool = False,
+    ) -> None:
+        self.name = spec.name
+        self.sha256 = sha256
+        """Checksum of the file."""
+        self._kept = tuple(one for one in kept if spec.runs in (None, one.fixture))
+        self._made_with = {name: then for name, then in versions.items() if library_versions().get(name, then) != then}
+        self._wiring = wiring
+
+    def __repr__(self) -> str:
+        return f"<baseline {self.name!r}>"
+
+    def __getitem__(self, sample: Sample) -> Sample:
+        """The kept numbers of the quantity that a sample of current runs is.
+
+        They are compared with current runs on other seeds, as two groups. `as_bound` is their mean as a plain number.
+
+        Raises:
+            ClaimError: that is no plain quantity of runs, or there are no numbers of it on its task and steps, or those
+                of several fixtures, or a seed has none.
+        """
+        if not isinstance(sample, Sample) or sample.runs is None:
+            told = sample.quantity if isinstance(sample, Sample) else repr(sample)
+            raise ClaimError(
+                f"The baseline {self.name!r} is asked by a plain quantity of current runs, "
+                f"before[mine.kl_old_new.mean.held_out.last(0.25)], say, not by {told}."
+            )
+        one = self._found(sample)
+        if lost := [seed for seed, value in zip(one.seeds, one.values, strict=True) if not math.isfinite(value)]:
+            raise ClaimError(
+                f"The baseline {self.name!r} has no finite number of seed {lost[0]} for {one.quantity!r}, and no seed "
+                "is left out of a mean."
+            )
+        with_others = "".join(f", {name} {version}" for name, version in self._made_with.items())
+        return Sample(
+            sample.quantity.replace(_possessive(sample), f"{self.name}'s "),
+            one.values,
+            one.seeds,
+            f"{one.setting}, seeds {one.seeds[0]} to {one.seeds[-1]} of the baseline {self.name!r}"
+            + (f", made with{with_others[1:]}" if with_others else ""),
+            log_scale=one.log_scale,
+            saved=self.name,
+        )
+
+    def _found(self, sample: Sample) -> Kept:
+        runs, quantity = sample.runs, general_quantity(sample)
+        assert runs is not None
+        kind, pairs = runs.kind, None if runs.study is None else runs.study.pairs
+        same = [one for one in self._kept if (one.kind, one.pairs, one.quantity) == (kind, pairs, quantity)]
+        of = kind if pairs is None else f"{kind} on {pairs:,} pairs"
+        if not same:
+            others = dict.fromkeys(one.quantity for one in self._kept)
+            close = get_close_matches(quantity, others, n=3, cutoff=0.0)
+            raise ClaimError(
+                f"The baseline {self.name!r} has no {quantity!r} of {of}; of {len(others)} quantities it has, "
+                f"{', '.join(map(repr, close))}."
+            )
+        fitting = [one for one in same if (one.task, one.steps) == (runs.task, runs.steps)]
+        if not fitting and self._wiring:  # whose runs are shorter than any that are kept
+            return same[0]
+        if not fitting:
+            there = " and ".join(dict.fromkeys(one.setting for one in same))
+            raise ClaimError(
+                f"The baseline {self.name!r} has {quantity!r} of {there}, and not of {_setting(runs.task, runs.steps)}."
+            )
+        if len(fitting) > 1:
+            raise ClaimError(
+                f"The baseline {self.name!r} has {quantity!r} of {' and '.join(one.fixture for one in fitting)}: say "
+                f"which, rlclaims.baseline({self.name!r}, runs={fitting[0].fixture!r}), or keep one alone, with --runs."
+            )
+        return fitting[0]
+
+
+def general_quantity(sample: Sample) -> str:
+    """What a plain sample of runs is, in words, without the name of the algorithm."""
+    return sample.quantity.replace(_possessive(sample), "")
+
+
+def _possessive(sample: Sample) -> str:
+    assert sample.runs is not None
+    return f"{sample.runs.name}'s "
+
+
+def _setting(task: str, steps: int) -> str:
+    return f"{task}, {steps:,} steps"
+
+
+def baseline_file(folder: Path, name: object) -> Path:
+    """Where a baseline is or would be.
+
+    Raises:
+        BaselineError: its name is none.
+    """
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise BaselineError(
+            f"A baseline's name is up to 100 letters, digits, dots and dashes, my-ppo-1.0, say, not {describe(name)}."
+        )
+    return folder / f"{name}.json"
+
+
+def check_baseline(spec: BaselineSpec) -> None:
+    """Refuse what is not asked for by names.
+
+    Raises:
+        BaselineError: it is not.
+    """
+    baseline_file(Path(), spec.name)
+    if not (spec.runs is None or isinstance(spec.runs, str)):
+        raise BaselineError(
+            f"Runs of the baseline {spec.name!r} are named by their fixture, not {describe(spec.runs)}."
+        )
+
+
+def read_baseline(spec: BaselineSpec, folder: Path, *, wiring: bool = False) -> Baseline:
+    """A baseline from its file.
+
+    Args:
+        spec: which.
+        folder: of all baselines of a project.
+        wiring: whether it is asked for where nothing counts as evidence and runs are short.
+
+    Raises:
+        BaselineError: there is none, or it is not as it was kept, or has no such runs.
+    """
+    path = baseline_file(folder, spec.name)
+    try:
+        document = read_json(path)
+        found, sha256 = document["format"], document["sha256"]
+        if found == FORMAT and sha256 != _checksum(document):
+            raise BaselineError(
+                f"{path} is not as it was kept, by its checksum: take it from git as it was committed, or keep another."
+            )
+        kept = [Kept(**_fields(runs, measured)) for runs in document["runs"] for measured in runs["measured"]]
+        versions = dict(document["environment"]["packages"])
+    except FileNotFoundError:
+        there = ", ".join(sorted(other.stem for other in folder.glob("*.json"))) or "none"
+        raise BaselineError(
+            f"There is no baseline {spec.name!r} in {folder}, of {there} that there are; `rlclaims baseline save "
+            f"{spec.name}` keeps one of the last record."
+        ) from None
+    except BaselineError:
+        raise
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise BaselineError(
+            f"{path} is no baseline ({describe_bad_file(error)}); `rlclaims baseline save` makes one."
+        ) from None
+    if found != FORMAT:
+        raise BaselineError(f"{path} is a baseline of form {describe(found)}, and this version reads {FORMAT}.")
+    if spec.runs is not None and all(one.fixture != spec.runs for one in kept):
+        fixtures = ", ".join(dict.fromkeys(one.fixture for one in kept))
+        raise BaselineError(
+            f"The baseline {spec.name!r} has no runs {describe(spec.runs)}; it has those of {fixtures}."
+        )
+    return Baseline(spec, kept, versions, sha256, wiring=wiring)
+
+
+def _fields(runs: Json, measured: Json) -> Json:
+    values = tuple(math.nan if value is None else float(value) for value in measured["values"])
+    return {
+        **{name: runs[name] for name in ("fixture", "kind", "pairs", "task", "steps")},
+        **{name: measured[name] for name in ("quantity", "log_scale")},
+        "values": values,
+        "seeds": tuple(runs["seeds"][: len(values)]),
+    }
+
+
+def save_baseline(
+    record: Json, folder: Path, name: str, claims: Collection[str], fixtures: Collection[str] = ()
+) -> tuple[Path, list[Kept]]:
+    """Keep what claims of a record judged, and tell where and what.
+
+    Args:
+        record: of a session (`rlclaims.report.record`).
+        folder: of all baselines of a project.
+        name: of this one.
+        claims: names of those whose numbers are kept.
+        fixtures: whose runs are; none for all.
+
+    Raises:
+        BaselineError: there is nothing to keep, or nothing that counts, or there is one of that name already, or it
+            cannot be written.
+    """
+    path = baseline_file(folder, name)
+    document = _document(record, claims, fixtures)
+    document["sha256"] = _checksum(document)
+    kept = [Kept(**_fields(runs, measured)) for runs in document["runs"] for measured in runs["measured"]]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(_pretty(document) + "\n")
+    except FileExistsError:
+        if not folder.is_dir():
+            raise BaselineError(f"{path} cannot be written: {folder} is no folder.") from None
+        raise BaselineError(f"{path} is there already, and may be compared with; choose another name.") from None
+    except OSError as error:
+        raise BaselineError(f"{path} cannot be written ({error.strerror or error}).") from None
+    return path, kept
+
+
+def _document(record: Json, claims: Collection[str], fixtures: Collection[str]) -> Json:
+    judged = [claim for claim in record["claims"] if claim["name"] in claims]
+    for claim in judged:
+        if claim["status"] != "confirmatory":
+            why = "wiring, which is no evidence" if claim["status"] == "wiring" else "development seeds"
+            raise BaselineError(f"The claim {claim['name']!r} of the last record is of {why}: run it on others first.")
+    taken = [runs for claim in judged for runs in claim["runs"]]
+    if unknown := [fixture for fixture in fixtures if all(runs["fixture"] != fixture for runs in taken)]:
+        there = ", ".join(dict.fromkeys(runs["fixture"] for runs in taken)) or "none"
+        raise BaselineError(f"There are no runs {unknown[0]!r} in the last record; there are {there}.")
+    merged: dict[tuple[Any, ...], Json] = {}
+    for runs in taken:
+        if not runs.get("measured") or (fixtures and runs["fixture"] not in fixtures):
+            continue
+        # Fixtures of one name may stand for different runs in different files.
+        key = runs["fixture"], runs["kind"], runs["pairs"] or 0, runs["task"], runs["iterations"], runs["digests"][0]
+        of = merged.setdefault(key, {**runs, "measured": {}})
+        # Of two claims, one may have been decided on fewer seeds than the other: they are its first.
+        for part in ("seeds", "digests"):
+            of[part] = max(of[part], runs[part], key=len)
+        for measured in runs["measured"]:
+            before = of["measured"].setdefault(measured["quantity"], measured)
+            of["measured"][measured["quantity"]] = max(before, measured, key=lambda one: len(one["values"]))
+    if not merged:
+        raise BaselineError(
+            "The last record has no numbers of these claims to keep; run them, and know that no factorial's are kept."
+        )
+    return {
+        "format": FORMAT,
+        "created": record["created"],
+        "profile": record["profile"]["name"],
+        "environment": record["environment"],
+        "runs": [
+            {**of, "measured": [measured for _, measured in sorted(of["measured"].items())]}
+            for _, of in sorted(merged.items())
+        ],
+    }
+
+
+def _checksum(document: Json) -> str:
+    """Of what it says, whatever its line ends."""
+    content = {name: part for name, part in document.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _pretty(value: Any, indent: str = "\n") -> str:
+    """JSON with an entry a line, but for lists of numbers, which are one."""
+    deeper = indent + " "
+    if isinstance(value, dict) and value:
+        entries = (f"{json.dumps(name)}: {_pretty(part, deeper)}" for name, part in value.items())
+        return f"{{{deeper}{f',{deeper}'.join(entries)}{indent}}}"
+    if isinstance(value, list) and any(isinstance(part, dict | str) for part in value):
+        return f"[{deeper}{f',{deeper}'.join(_pretty(part, deeper) for part in value)}{indent}]"
+    # Python's shortest text of a number is read back as the very number.
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)

@@ -1,0 +1,1 @@
+"""Estimates of the policy gradient, and how far they agree."""

@@ -1,0 +1,1 @@
+"""Returns and surrogates around the policies of finished runs."""

@@ -1,0 +1,1 @@
+"""Return and surrogate on a plane around a policy, for pictures."""

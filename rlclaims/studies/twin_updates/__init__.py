@@ -1,0 +1,1 @@
+"""The same update again, with mechanisms switched."""

@@ -1,0 +1,359 @@
+"""Twin updates: one policy update made again with mechanisms switched, which says without noise what each of them does.
+
+From where a run's update started (`rlclaims.checkpoints`), the same pairs, the same order of minibatches and the same
+optimiser state give the same update, bit for bit. Switch one mechanism and what differs is that mechanism's doing, with
+no other trajectory in between. Each is switched alone, and all are in a two-level design: a quarter of the 2^9
+combinations, chosen so that no average effect of a mechanism or a pair is mixed up with that of three others or fewer.
+
+"Switched" is the other of two levels, fixed before the data: on and off, or half of a number.
+
+    clip                     the ratio clipping
+    epsilon                  its eps, halved; without clipping it does nothing
+    epochs                   passes over the batch, halved
+    learning_rate            halved
+    annealing                the current factor of the learning rate
+    adam_state               Adam's moments and step count, carried or started anew
+    gradient_clip            the bound of .5 on the gradient's norm
+    advantage_normalization  in every minibatch
+    head                     what is left of the initial weights of the policy's last layer: those that the seed would
+                             have had by the other initialisation take their place, and what was learnt stays on top
+
+The last changes the old policy. Its actions keep their noise, around the new means: same states, noise and advantages.
+A choice has a level in the policy's distribution, anywhere between those at which the choices before it and it itself
+end; it is drawn again, and what the new distribution has at that level is chosen.
+
+Adam's state stays as the run left it, unless it is switched. Its second moments are of the gradients that the run had,
+and hardly move in one update, so a mechanism that scales gradients (`advantage_normalization`, `gradient_clip`) scales
+the steps here, where in a run of its own Adam would take the scale out again. Each is to be read next to what it does
+in the half of the design that has a new Adam state.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from rlclaims.agents.adam import Adam
+from rlclaims.agents.agent import Agent
+from rlclaims.agents.algorithm import Algorithm
+from rlclaims.agents.networks import NetworkPolicy
+from rlclaims.agents.ppo import PPO
+from rlclaims.checkpoints import Checkpoint, Row, Start, resume
+from rlclaims.measures.divergence import mean_kl_old_new
+from rlclaims.measures.ratio import exceedance, max_ratio, ratio
+from rlclaims.randomness import Purpose, stream, torch_stream
+from rlclaims.stats.factorial import Combination, two_level_design
+from rlclaims.training import one_torch_thread
+from rlclaims.update import Batch, Categorical, DiagonalGaussian, NetworkActions, Update
+
+MECHANISMS = (
+    "clip", "epsilon", "epochs", "learning_rate", "annealing", "adam_state", "gradient_clip",
+    "advantage_normalization", "head",
+)  # fmt: skip
+
+GRADIENT_CLIP = 0.5
+"""Optimisation 9 of 2005.12729."""
+
+TO_CONVERGENCE = 10
+"""Times as many epochs; how near to convergence that is, `late_gain` tells."""
+
+
+WORDS = ("ACDFG", "BCEFG")
+"""Which of the first seven mechanisms, A to G, the last two follow in the design: a 2^(9-2) of resolution VI.
+
+With resolution IV, and 32 twins, a new Adam state seemed to have an effect on the first update, where it is no change:
+that of three mechanisms together, such as clip, eps (which does nothing without the clip) and another.
+"""
+
+
+def design() -> tuple[Combination, ...]:
+    """The 128 combinations of switched mechanisms; the update as it is is one of them."""
+    return two_level_design(MECHANISMS, WORDS)
+
+
+def name_of(switched: Collection[str]) -> str:
+    """A twin's name: what is switched, in the order of `MECHANISMS`, or "none"."""
+    return "+".join(name for name in MECHANISMS if name in switched) or "none"
+
+
+def twin_of(algorithm: PPO, switched: Collection[str]) -> PPO:
+    """The algorithm with those of the mechanisms switched that are settings of it."""
+    clips = (algorithm.clip_epsilon is not None) != ("clip" in switched)
+    epsilon = algorithm.ratio_epsilon / (2 if "epsilon" in switched else 1)
+    clips_gradients = (algorithm.gradient_clip is not None) != ("gradient_clip" in switched)
+    return replace(
+        algorithm,
+        clip_epsilon=epsilon if clips else None,
+        epochs=max(1, algorithm.epochs // 2) if "epochs" in switched else algorithm.epochs,
+        learning_rate=algorithm.learning_rate / (2 if "learning_rate" in switched else 1),
+        anneal_learning_rates=algorithm.anneal_learning_rates != ("annealing" in switched),
+        gradient_clip=(algorithm.gradient_clip or GRADIENT_CLIP) if clips_gradients else None,
+        normalize_advantages=algorithm.normalize_advantages != ("advantage_normalization" in switched),
+    )
+
+
+def levels(algorithm: PPO) -> dict[str, tuple[str, str]]:
+    """Of each mechanism, in words: as the algorithm has it, and switched."""
+    one, other = twin_of(algorithm, ()), twin_of(algorithm, MECHANISMS)
+    epsilon = algorithm.ratio_epsilon
+
+    def switch(on: bool) -> tuple[str, str]:
+        return ("on", "off") if on else ("off", "on")
+
+    initializations = algorithm.initialization, _other_initialization(algorithm)
+    return {
+        "clip": switch(algorithm.clip_epsilon is not None),
+        "epsilon": (f"{epsilon:g}", f"{epsilon / 2:g}"),
+        "epochs": (f"{one.epochs}", f"{other.epochs}"),
+        "learning_rate": (f"{one.learning_rate:g}", f"{other.learning_rate:g}"),
+        "annealing": switch(algorithm.anneal_learning_rates),
+        "adam_state": ("carried", "new"),
+        "gradient_clip": ("off", f"{GRADIENT_CLIP:g}")
+        if one.gradient_clip is None
+        else (f"{one.gradient_clip:g}", "off"),
+        "advantage_normalization": switch(algorithm.normalize_advantages),
+        "head": initializations,
+    }
+
+
+@dataclass(frozen=True)
+class Remade:
+    """S seeds' updates, made again."""
+
+    old: NetworkPolicy
+    path: tuple[NetworkPolicy, ...]
+    """The policy after each epoch, or after each minibatch; the last is the new one."""
+    training: Batch
+    held_out: Batch
+
+    def update(self, states: str, until: int = -1) -> Update:
+        """The update, or its path up to a point, on the pairs of its batch ("training") or fresh ones ("held_out")."""
+        return Update(self.old, self.path[until], self.training if states == "training" else self.held_out)
+
+
+class _RowAdam(Adam):
+    """Adam whose rows anneal their learning rates differently."""
+
+    def __init__(self, parameters: Tensor, epsilon: float, parts_left: Sequence[float]) -> None:
+        super().__init__(parameters, epsilon)
+        self._parts_left = parts_left
+
+    def _rates(self, learning_rate: float) -> Sequence[float]:
+        return [learning_rate * left for left in self._parts_left]
+
+
+class _Remaker(Agent):
+    """Updates about to be made again, one a row; keeps the policy after each epoch, or after each minibatch."""
+
+    def __init__(self, algorithm: PPO, iterations: int, rows: Sequence[Row], *, in_detail: bool) -> None:
+        checkpoints = [start.checkpoints[k] for start, k in rows]
+        sizes = checkpoints[0].training[0].shape[1], checkpoints[0].training[1].shape[1]
+        seeds, choices = [start.seed for start, _ in rows], checkpoints[0].choices
+        super().__init__(algorithm, seeds, *sizes, iterations, choices)
+        self.path: list[NetworkPolicy] = []
+        self._in_detail = in_detail
+        resume(self, rows)
+        anneals = algorithm.anneal_learning_rates
+        parts_left = [1 - checkpoint.iteration / iterations if anneals else 1.0 for checkpoint in checkpoints]
+        self.policy_adam = _RowAdam(self.theta_SP, algorithm.adam_epsilon, parts_left)
+
+    def carry_adam(self, checkpoints: Sequence[Checkpoint]) -> None:
+        """Go on with the moments and the steps of each row's Adam."""
+        self.policy_adam.mean_SP = np.stack([checkpoint.adam_mean_P for checkpoint in checkpoints])
+        self.policy_adam.square_SP = np.stack([checkpoint.adam_square_P for checkpoint in checkpoints])
+        self.policy_adam.steps_S = np.array([checkpoint.adam_steps for checkpoint in checkpoints])
+
+    def annealed(self, learning_rate: float) -> float:
+        """The learning rate itself: each row's Adam anneals it for its own iteration."""
+        return learning_rate
+
+    def minibatches(self, epochs: int, *data: Tensor) -> Iterator[tuple[Tensor, ...]]:
+        for _ in range(epochs):
+            for minibatch in super().minibatches(1, *data):
+                yield minibatch
+                if self._in_detail:
+                    self.path.append(self.policy())
+            if not self._in_detail:
+                self.path.append(self.policy())
+
+
+class Twins:
+    """Updates of several runs of one algorithm, at the iterations whose starts were kept.
+
+    Args:
+        algorithm: what the runs were trained by.
+        iterations: of their training.
+        starts: where their updates started, run by run; all at the same iterations.
+    """
+
+    def __init__(self, algorithm: PPO, iterations: int, starts: Sequence[Start]) -> None:
+        self.algorithm, self._iterations, self._starts = algorithm, iterations, starts
+        self.times = range(len(starts[0].checkpoints))
+
+    @one_torch_thread()
+    def remade(
+        self, k: int | None, switched: Collection[str] = (), *, times_the_epochs: int = 1, in_detail: bool = False
+    ) -> Remade:
+        """The runs' updates with mechanisms switched, run by run.
+
+        Args:
+            k: which kept iteration, from 0; None for all, one after the other, which takes less time than each alone.
+            switched: some of `MECHANISMS`.
+            times_the_epochs: how many times as many epochs are made.
+            in_detail: whether the path has the policy after each minibatch instead of each epoch.
+        """
+        twin = twin_of(self.algorithm, switched)
+        twin = replace(twin, epochs=twin.epochs * times_the_epochs)
+        rows = [(start, at) for at in (self.times if k is None else [k]) for start in self._starts]
+        checkpoints = [start.checkpoints[at] for start, at in rows]
+        agent = _Remaker(twin, self._iterations, rows, in_detail=in_detail)
+        batches = [_batch([getattr(checkpoint, states) for checkpoint in checkpoints]) for states in BATCHES]
+        if "adam_state" not in switched:
+            agent.carry_adam(checkpoints)
+        if "head" in switched:
+            batches = self._with_other_head(agent, rows, batches)
+        old = agent.policy()
+        twin.improve(agent, batches[0])
+        return Remade(old, tuple(agent.path), *batches)
+
+    def _with_other_head(self, agent: Agent, rows: Sequence[Row], batches: Sequence[Batch]) -> list[Batch]:
+        """Give the policies the other head to start from; the pairs around their means."""
+        own = [start.initial_P for start, _ in rows]
+        mlp = agent.network.mlp
+        n_head = (mlp.sizes[-2] + 1) * mlp.sizes[-1]
+        head = slice(mlp.n_parameters - n_head, mlp.n_parameters)
+        streams = [torch_stream(seed, Purpose.POLICY_INIT) for seed in agent.seeds]
+        other_SP = agent.network.initial(streams, _other_initialization(self.algorithm))
+        before = agent.policy()
+        with torch.no_grad():
+            agent.theta_SP[:, head] += other_SP[:, head] - torch.from_numpy(np.stack(own))[:, head]
+            after = agent.policy()
+            return [
+                replace(b, action_SBA=_carried(b, before(b.observation_SBO), after(b.observation_SBO), rows, states))
+                for b, states in zip(batches, BATCHES, strict=True)
+            ]
+
+
+BATCHES = ("training", "held_out")
+
+
+def _carried(batch: Batch, before: NetworkActions, after: NetworkActions, rows: Sequence[Row], states: str) -> Tensor:
+    """A batch's actions by one policy, as they are by another with the same noise, (S, B, A)."""
+    if isinstance(before, DiagonalGaussian) and isinstance(after, DiagonalGaussian):
+        return batch.action_SBA + (after.mean_SBA - before.mean_SBA)
+    assert isinstance(before, Categorical) and isinstance(after, Categorical)
+    index = [2 * start.checkpoints[k].iteration + BATCHES.index(states) for start, k in rows]
+    rngs = [stream(start.seed, Purpose.TWIN_CHOICES, i) for (start, _), i in zip(rows, index, strict=True)]
+    within_SBA = torch.from_numpy(np.stack([rng.random(batch.action_SBA.shape[1:]) for rng in rngs]))
+    return after.at(before.levels(batch.action_SBA, within_SBA)).to(batch.action_SBA.dtype)
+
+
+def _other_initialization(algorithm: Algorithm) -> str:
+    return "xavier" if algorithm.initialization == "orthogonal" else "orthogonal"
+
+
+def _batch(pairs: Sequence[tuple[npt.NDArray[np.float32], ...]]) -> Batch:
+    return Batch(*(torch.from_numpy(np.stack(parts)) for parts in zip(*pairs, strict=True)))
+
+
+def twins() -> list[Combination]:
+    """What is switched in each twin: the combinations of the design, and each mechanism alone."""
+    return list(dict.fromkeys([*design(), *(frozenset({name}) for name in MECHANISMS)]))
+
+
+def parts() -> list[str]:
+    """What twin updates are measured in, each by itself: three studies, and the twins by name; costliest first."""
+    return ["converged", "matched_kl", "pushed_out", *map(name_of, sorted(twins(), key=lambda twin: "epochs" in twin))]
+
+
+def cost_in_updates() -> float:
+    """How many updates as they are take as long as all parts, roughly."""
+    return TO_CONVERGENCE + 2 + 1 + sum(0.5 if "epochs" in twin else 1 for twin in twins())
+
+
+def measured(twins: Twins, part: str) -> dict[str, npt.NDArray[np.floating]]:
+    """The numbers of one of `parts`, by name, each (S, K): of S runs at K kept iterations."""
+    match part:
+        case "converged":
+            found = _converged(twins)
+        case "matched_kl":
+            # One iteration at a time: a path of every minibatch is long.
+            found = {"ratio/exceedance/held_out": torch.cat([_exceedance_at_matched_kl(twins, k) for k in twins.times])}
+        case "pushed_out":
+            found = {"share": _pushed_out(twins)}
+        case _:
+            switched = [name for name in part.split("+") if name != "none"]
+            found = _all_measures(twins.remade(None, switched), twins.algorithm)
+    # Rows are run by run, iteration by iteration.
+    return {f"{part}/{name}": rows.numpy().reshape(len(twins.times), -1).T for name, rows in found.items()}
+
+
+def _all_measures(remade: Remade, algorithm: PPO) -> dict[str, Tensor]:
+    found = {}
+    for states in BATCHES:
+        update = remade.update(states)
+        found[f"kl_old_new/mean/{states}"] = mean_kl_old_new(update)
+        # All twins are held against the eps of the algorithm as it is.
+        found[f"ratio/exceedance/{states}"] = exceedance(update, algorithm.ratio_epsilon)
+        found[f"ratio/max/{states}"] = max_ratio(update)
+    return found
+
+
+def _exceedance_at_matched_kl(twins: Twins, k: int) -> Tensor:
+    """Exceedance on fresh pairs of the update with clipping switched, stopped where its mean KL is the update's own.
+
+    The first minibatch after which the mean KL has got that far is looked for in the first epoch at whose end it has.
+    Between two minibatches exceedance is taken to be linear in mean KL. NaN for a seed that never gets that far.
+    """
+    own_S = mean_kl_old_new(twins.remade(k).update("held_out"))
+    switched = twins.remade(k, ["clip"], in_detail=True)
+    per_epoch = twins.algorithm.minibatches
+    ends = range(per_epoch - 1, len(switched.path), per_epoch)
+    at_ends_ES = torch.stack([mean_kl_old_new(switched.update("held_out", end)) for end in ends])
+    first_S = _first(at_ends_ES >= own_S)
+    # Each seed's own epoch, minibatch by minibatch, from the policy that it began with.
+    along = torch.stack([switched.old.theta_SP, *(policy.theta_SP for policy in switched.path)])
+    kl, outside = [], []
+    for minibatch in range(per_epoch + 1):
+        theta_SP = along[first_S.clamp(max=len(ends) - 1) * per_epoch + minibatch, range(len(own_S))]
+        update = Update(switched.old, replace(switched.old, theta_SP=theta_SP), switched.held_out)
+        kl.append(mean_kl_old_new(update))
+        outside.append(exceedance(update, twins.algorithm.ratio_epsilon))
+    kl_MS, outside_MS = torch.stack(kl), torch.stack(outside)
+    here_1S = _first(kl_MS >= own_S).clamp(1, per_epoch)[None]
+    kl_0, kl_1 = (kl_MS.gather(0, at)[0] for at in (here_1S - 1, here_1S))
+    outside_0, outside_1 = (outside_MS.gather(0, at)[0] for at in (here_1S - 1, here_1S))
+    between_S = outside_0 + (own_S - kl_0) / (kl_1 - kl_0) * (outside_1 - outside_0)
+    return torch.where(first_S < len(ends), between_S, torch.nan)
+
+
+def _first(true_ES: Tensor) -> Tensor:
+    """Of each column, the first row that is true; the number of rows where none is."""
+    return torch.where(true_ES.any(0), true_ES.int().argmax(0), len(true_ES))
+
+
+def _pushed_out(twins: Twins) -> Tensor:
+    """Share of the pairs that the objective has let go whose ratio the next epoch moves further out, on the batch.
+
+    Let go is a pair at the end of an epoch, but the last, whose ratio is beyond 1 + eps with an advantage above the
+    batch's mean, or below 1 - eps with one below it: the pair itself asks for no further move (Truly PPO, 1903.07940,
+    theorem 2). Where advantages are not standardised, above and below 0. NaN for a seed with no such pair.
+    """
+    remade, epsilon = twins.remade(None), twins.algorithm.ratio_epsilon
+    sign_SB = twins.algorithm.weights(remade.training).sign()
+    out_ESB = torch.stack([sign_SB * (ratio(remade.update("training", e)) - 1) for e in range(len(remade.path))])
+    let_go_ESB, further_ESB = out_ESB[:-1] > epsilon, out_ESB[1:] > out_ESB[:-1]
+    return (let_go_ESB & further_ESB).sum((0, 2)).double() / let_go_ESB.sum((0, 2))
+
+
+def _converged(twins: Twins) -> dict[str, Tensor]:
+    """The update's own objective, taken much further; with what part of its gain the second half of the epochs made."""
+    remade, algorithm = twins.remade(None, times_the_epochs=TO_CONVERGENCE), twins.algorithm
+    halfway = remade.path[len(remade.path) // 2 - 1]
+    start_S, half_S, end_S = (
+        algorithm.objective(Update(remade.old, new, remade.training)) for new in (remade.old, halfway, remade.path[-1])
+    )
+    return _all_measures(remade, algorithm) | {"late_gain": (end_S - half_S) / (end_S - start_S)}

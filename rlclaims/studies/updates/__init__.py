@@ -1,0 +1,1 @@
+"""Late updates one by one, and the last one on many more pairs."""

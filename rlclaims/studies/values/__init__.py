@@ -1,0 +1,1 @@
+"""What value networks know of the true values."""

@@ -1,1 +1,0 @@
-"""Which runs there are, which are stored, and how the missing ones get made."""

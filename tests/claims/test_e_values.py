@@ -1,0 +1,86 @@
+"""What seeds say against a sentence: which side, and what becomes of sentences that are joined."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from rlclaims.claims.combination import all_of, any_of
+from rlclaims.claims.e_values import evidence_against
+from rlclaims.claims.sample import Sample
+from rlclaims.stats.detector import evidence_of_p, evidence_of_t
+
+X = np.random.default_rng(2).normal(1.0, 0.5, 8)
+Y = np.random.default_rng(3).normal(1.4, 0.5, 8)
+
+
+def sample(values, first_seed=0):
+    seeds = tuple(range(first_seed, first_seed + len(values)))
+    return Sample("the quantity", tuple(map(float, values)), seeds, "the scope")
+
+
+def e_of(values, null, side):
+    """Against a mean on the other side of a number, by scipy's t."""
+    return float(evidence_of_t(side * stats.ttest_1samp(values, null).statistic, len(values)))
+
+
+def test_a_bound_is_spoken_against_by_what_lies_beyond_it():
+    assert evidence_against(sample(X) <= 0.7) == pytest.approx(e_of(X, 0.7, 1))
+    assert evidence_against(sample(X) >= 0.7) == pytest.approx(e_of(X, 0.7, -1))
+    assert evidence_against(sample(X) < sample(Y)) == pytest.approx(e_of(X - Y, 0, 1))
+    assert evidence_against(sample(np.exp(X)) / sample(np.exp(Y)) <= 0.5) == pytest.approx(e_of(X - Y, np.log(0.5), 1))
+
+
+def test_a_sentence_that_ships_as_refuted_is_spoken_against_by_what_supports_it():
+    assert evidence_against(sample(X) <= 0.7, true=False) == pytest.approx(e_of(X, 0.7, -1))
+
+
+def test_a_region_can_be_left_on_either_side():
+    beyond, inside = (e_of(X, 0.7, -1), e_of(X, 1.2, 1)), (e_of(X, 0.7, 1), e_of(X, 1.2, -1))
+    evidence = sample(X).within(0.7, 1.2)
+    assert evidence_against(evidence) == pytest.approx(np.mean(beyond))
+    assert evidence_against(evidence, true=False) == pytest.approx(min(inside))
+
+
+def test_joined_sentences():
+    x, y = e_of(X, 0.7, 1), e_of(Y, 1.9, 1)
+    every = all_of(sample(X) <= 0.7, sample(Y) <= 1.9)
+    one = any_of(sample(X) <= 0.7, sample(Y) <= 1.9)
+    assert evidence_against(every) == pytest.approx((x + y) / 2)
+    assert evidence_against(one) == pytest.approx(min(x, y))
+    x, y = e_of(X, 0.7, -1), e_of(Y, 1.9, -1)
+    assert evidence_against(every, true=False) == pytest.approx(min(x, y))
+    assert evidence_against(one, true=False) == pytest.approx((x + y) / 2)
+
+
+def test_other_methods_speak_by_their_p_values():
+    p = stats.binomtest(int((X > 0.7).sum()), len(X), 0.5, alternative="greater").pvalue
+    assert evidence_against(sample(X).median <= 0.7) == pytest.approx(float(evidence_of_p(p)))
+    welch = stats.ttest_ind(X, Y, equal_var=False, alternative="less").pvalue
+    assert evidence_against(sample(X) > sample(Y, 100)) == pytest.approx(float(evidence_of_p(welch)))
+
+
+def test_seeds_without_a_value_say_nothing_and_equal_ones_as_much_as_can_be():
+    assert evidence_against(sample([*X, np.nan]) <= 0.7) is None
+    assert evidence_against(all_of(sample([*X, np.nan]) <= 0.7, sample([*X, 1]) <= 2)) is None
+    assert evidence_against(sample([2.0] * 8) <= 1) == pytest.approx(float(evidence_of_t(1e12, 8)))
+    assert evidence_against(sample([2.0] * 8) <= 3) == pytest.approx(float(evidence_of_t(-1e12, 8)))
+
+
+def test_a_thing_compared_with_itself_says_nothing_against_its_being_no_larger():
+    """All differences are 0, so that neither side of the bound is spoken against, also where rounding moved a mean."""
+    on_the_bound = pytest.approx(float(evidence_of_t(0.0, 8)))
+    assert float(evidence_of_t(0.0, 8)) < 1
+    assert evidence_against(sample(X) <= sample(X)) == on_the_bound
+    assert evidence_against(sample(X) >= sample(X)) == on_the_bound
+    assert evidence_against(sample(X**2) / sample(X**2) <= 1) == on_the_bound
+    for third in (0.1 + 0.2, 0.3):
+        assert evidence_against(sample([third] * 8) <= 0.3) == on_the_bound
+        assert evidence_against(sample([third] * 8) >= 0.3) == on_the_bound
+
+
+def test_of_equal_seeds_other_methods_say_nothing():
+    ones, later = sample([1.0] * 8), sample([1.0] * 8, 100)
+    assert evidence_against(ones <= later) is None
+    assert evidence_against(ones.by("bootstrap-t") <= 1) is None
+    assert evidence_against((sample(X) - sample(X)).wrong_order(seeds=3) > 0.05) is None
+    assert evidence_against(ones.median <= 1) is not None

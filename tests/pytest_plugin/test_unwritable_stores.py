@@ -1,0 +1,95 @@
+"""Sessions on stores that are full, that may not be written, or that another session is at."""
+
+import resource
+import subprocess
+import sys
+
+import pytest
+from claim_text import CONFTEST, HEADER, SUPPORTED, one_claim, written
+from typer.testing import CliRunner
+
+from rlclaims.cli import app
+from rlclaims.pytest_plugin import prepare
+from rlclaims.store.run_spec import SpecError
+from rlclaims.store.store import Store
+
+
+def read_only(store):
+    """What `prepare` does where a folder may not be written (root, as whom tests may run, may write all)."""
+    raise SpecError(f"The store {store.root} cannot be written (Read-only file system).")
+
+
+def test_a_store_that_may_not_be_written_is_judged_from_and_trains_nothing(session, tmp_path, monkeypatch):
+    options = f"--claims-store={tmp_path}", f"--claims-report={tmp_path / 'report'}"
+    session(one_claim(SUPPORTED), *options).assert_outcomes(passed=1)
+    monkeypatch.setattr(Store, "prepare", read_only)
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.setattr(prepare, "writable", lambda folder: pytest.fail(f"{folder} must not be tried"))
+    session(one_claim(SUPPORTED), *options).assert_outcomes(passed=1)
+    assert sorted(tmp_path.rglob("*")) == before
+    refused = session(one_claim(SUPPORTED, "ppo, trpo"), *options)
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    refused.stdout.no_fnmatch_line("*training*")
+    refused.stderr.fnmatch_lines([f"ERROR: The store {tmp_path} cannot be written (Read-only file system)*"])
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_no_half_of_a_run(session, tmp_path):
+    options = one_claim(SUPPORTED), f"--claims-store={tmp_path}", f"--claims-report={tmp_path / 'report'}"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        # Of the files that training writes those of parameters are longer, and others are not.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, before[1]))
+        full = session(*options)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert full.ret == pytest.ExitCode.INTERNAL_ERROR
+    full.stdout.fnmatch_lines(
+        [f"*The store {tmp_path} cannot be written any more (File too large). What was finished before is stored*"]
+    )
+    full.stdout.no_fnmatch_line("*Traceback*")
+    assert list((tmp_path / "runs").iterdir()) == []
+    session(*options).assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("what", ["folder", "link"])
+def test_what_is_no_lock_in_its_place_is_one_sentence_before_anything_is_trained(session, tmp_path, what):
+    lock = tmp_path / "training.lock"
+    if what == "folder":
+        lock.mkdir()
+    else:
+        lock.symlink_to(tmp_path / "nowhere" / "lock")
+    refused = session(one_claim(SUPPORTED), f"--claims-store={tmp_path}")
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    refused.stderr.fnmatch_lines([f"ERROR: {lock} cannot be locked (*), by which sessions on one store take turns: *"])
+    refused.stdout.no_fnmatch_line("*training*")
+
+
+def test_a_store_whose_name_is_too_long_is_one_sentence(session, tmp_path):
+    store = tmp_path / ("x" * 300)
+    refused = session(one_claim(SUPPORTED), f"--claims-store={store}")
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    refused.stderr.fnmatch_lines([f"ERROR: The store {tmp_path}*x cannot be written (File name too long)*"])
+    for command in ("ls", "verify"):
+        found = CliRunner().invoke(app, ["store", command, "--store", str(store)])
+        assert found.exit_code == 2 and "There is no store in" in found.output
+
+
+def test_two_sessions_on_one_store_train_nothing_twice(pytester, tmp_path):
+    pytester.makeconftest(CONFTEST)
+    pytester.makepyfile(test_claims=HEADER + one_claim(SUPPORTED))
+
+    def session(name):
+        options = "--claims-seeds=5", f"--claims-store={tmp_path}", f"--claims-report={tmp_path / name}"
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--claims-no-figures", *options]
+        return subprocess.Popen(command, cwd=pytester.path, stdout=subprocess.PIPE, text=True)
+
+    said = [process.communicate()[0] for process in [session("one"), session("other")]]
+    assert all("1 passed" in text for text in said)
+    assert sum("rlclaims: training 5 runs" in text for text in said) == 1
+    one, other = (written_in(tmp_path / name) for name in ("one", "other"))
+    assert one["evidence"] == other["evidence"]
+
+
+def written_in(folder):
+    (claim,) = written(folder.parent, folder.name)["claims"]
+    return claim
