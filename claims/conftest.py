@@ -9,62 +9,32 @@ ppo = rlclaims.runs(PPO)
 ppo_m = rlclaims.runs(PPOM)
 trpo = rlclaims.runs(TRPO)
 
-ppo_twins = rlclaims.twins(PPO)
-
-ppo_landscape = rlclaims.landscape(PPO)
-trpo_landscape = rlclaims.landscape(TRPO)
-ppo_late_updates = rlclaims.late_updates(PPO)
-trpo_late_updates = rlclaims.late_updates(TRPO)
-ppo_large_updates = rlclaims.large_updates(PPO, pairs=2**15)
-trpo_large_updates = rlclaims.large_updates(TRPO, pairs=2**15)
-ppo_gradients = rlclaims.gradients(PPO)
-trpo_gradients = rlclaims.gradients(TRPO)
-ppo_values = rlclaims.values(PPO)
-trpo_values = rlclaims.values(TRPO)
-ppo_final = rlclaims.final_returns(PPO)
-ppo_m_final = rlclaims.final_returns(PPOM)
-trpo_final = rlclaims.final_returns(TRPO)
-
-# Of the profile `paper` alone, where a million steps of each are affordable.
+# Taken by claims of the profile `paper` alone, where a million steps of each are affordable.
 ppo_m_at_ppos_rates = rlclaims.runs(PPOMAtPPOsRates)
 ppo_no_clip = rlclaims.runs(PPONoClip)
 trpo_plus = rlclaims.runs(TRPOPlus)
-ppo_m_landscape = rlclaims.landscape(PPOM)
-ppo_updates_on_a_million = rlclaims.large_updates(PPO, pairs=10**6)
-trpo_updates_on_a_million = rlclaims.large_updates(TRPO, pairs=10**6)
-ppo_gradients_of_a_million = rlclaims.gradients(PPO, pairs=10**6, near_true=True)
-ppo_gradients_on_hopper = rlclaims.gradients(PPO, "Hopper-v5")
-ppo_gradients_on_humanoid = rlclaims.gradients(PPO, "Humanoid-v5")
-without_baseline_final = rlclaims.final_returns(PPO, value_baseline=False)
-ppo_no_clip_final = rlclaims.final_returns(PPONoClip)
-trpo_plus_final = rlclaims.final_returns(TRPOPlus)
-ppo_final_on_humanoid = rlclaims.final_returns(PPO, "Humanoid-v5")
-trpo_plus_final_on_humanoid = rlclaims.final_returns(TRPOPlus, "Humanoid-v5")
+ppo_without_baseline = rlclaims.runs(PPO, value_baseline=False)
+ppo_on_hopper = rlclaims.runs(PPO, "Hopper-v5")
+ppo_on_humanoid = rlclaims.runs(PPO, "Humanoid-v5")
+trpo_plus_on_humanoid = rlclaims.runs(TRPOPlus, "Humanoid-v5")
 
-# Successors of PPO, PPO without its clip alone, and the two of which SPO's authors say most with deep networks: seven
-# layers, of which the widths are the suite's. Of the profile `paper`, too.
+# Successors of PPO, PPO without its clip alone, and the two that SPO's authors compare with deep networks: seven
+# layers, of which the widths are the suite's. Also of the profile `paper`.
 spo = rlclaims.runs(SPO)
 espo = rlclaims.runs(ESPO)
 ppo_rb = rlclaims.runs(PPORB)
 ppo_unclipped = rlclaims.runs(PPO, clip_epsilon=None)
-spo_final = rlclaims.final_returns(SPO)
-espo_final = rlclaims.final_returns(ESPO)
-ppo_rb_final = rlclaims.final_returns(PPORB)
-ppo_unclipped_final = rlclaims.final_returns(PPO, clip_epsilon=None)
 DEEP = {"hidden": (64,) * 6}
-ppo_on_hopper = rlclaims.runs(PPO, "Hopper-v5")
 deep_ppo = rlclaims.runs(PPO, "Hopper-v5", **DEEP)
 deep_spo = rlclaims.runs(SPO, "Hopper-v5", **DEEP)
-deep_ppo_final = rlclaims.final_returns(PPO, "Hopper-v5", **DEEP)
-deep_spo_final = rlclaims.final_returns(SPO, "Hopper-v5", **DEEP)
 
 # A million steps each, in updates on one batch or on ten.
 ONE = {"steps": 2048, "iterations": 488}
 TEN = {"steps": 20_480, "iterations": 49}
-ppo_final_at_high_rate = rlclaims.final_returns(PPO, "Hopper-v5", learning_rate=1.25e-4, **ONE)
-ppo_final_at_low_rate = rlclaims.final_returns(PPO, "Hopper-v5", learning_rate=5e-5, **ONE)
-ppo_final_on_large_batches_at_high_rate = rlclaims.final_returns(PPO, "Hopper-v5", learning_rate=1.25e-4, **TEN)
-ppo_final_on_large_batches_at_low_rate = rlclaims.final_returns(PPO, "Hopper-v5", learning_rate=5e-5, **TEN)
+ppo_at_high_rate = rlclaims.runs(PPO, "Hopper-v5", learning_rate=1.25e-4, **ONE)
+ppo_at_low_rate = rlclaims.runs(PPO, "Hopper-v5", learning_rate=5e-5, **ONE)
+ppo_on_large_batches_at_high_rate = rlclaims.runs(PPO, "Hopper-v5", learning_rate=1.25e-4, **TEN)
+ppo_on_large_batches_at_low_rate = rlclaims.runs(PPO, "Hopper-v5", learning_rate=5e-5, **TEN)
 
 # The second value is what a mechanism's absence is, or half of a number, as in the twin updates.
 ppo_factorial = rlclaims.factorial(
@@ -90,7 +60,6 @@ ppo_four_optimisations = rlclaims.factorial(
     **FOUR,
     reward_clip=None,  # a bound of 10 on scaled rewards would be another, and often met, on the task's own
     full=True,
-    of="final_returns",
     tuned=RATES,
 )
 ppo_nine_optimisations = rlclaims.factorial(
@@ -102,6 +71,5 @@ ppo_nine_optimisations = rlclaims.factorial(
     observation_clip=(10.0, None),
     activation=("tanh", "relu"),
     gradient_clip=(None, 0.5),
-    of="final_returns",
     tuned=RATES,
 )

@@ -7,7 +7,7 @@ the best policy there was, nor the episodes that it learnt from. "Drastically" i
 tables have 1.17 to 1.2 for PPO over PPO-M, after a million steps.
 """
 
-from rlclaims import FinalReturns, any_of, claim, family, source
+from rlclaims import Runs, any_of, claim, family, source
 
 POST = source("Part III, its introduction, on Part I")
 POST_REPRODUCIBILITY = source("Part III, Wrapping Up")
@@ -34,8 +34,8 @@ FAMILY = family("the post and its papers", size=200)
     margin=A_TENTH_MORE,
     family=FAMILY,
 )
-def test_optimisations_change_the_return_drastically(ppo_final: FinalReturns, ppo_m_final: FinalReturns) -> None:
-    ratio = ppo_final.mean / ppo_m_final.mean
+def test_optimisations_change_the_return_drastically(ppo: Runs, ppo_m: Runs) -> None:
+    ratio = ppo.final_returns.mean / ppo_m.final_returns.mean
     assert any_of(ratio > A_TENTH_MORE, ratio < 1 / A_TENTH_MORE)
 
 
@@ -47,8 +47,8 @@ def test_optimisations_change_the_return_drastically(ppo_final: FinalReturns, pp
     margin=A_TENTH_MORE,
     family=FAMILY,
 )
-def test_optimisations_raise_the_return(ppo_final: FinalReturns, ppo_m_final: FinalReturns) -> None:
-    assert ppo_final.mean / ppo_m_final.mean > 1
+def test_optimisations_raise_the_return(ppo: Runs, ppo_m: Runs) -> None:
+    assert ppo.final_returns.mean / ppo_m.final_returns.mean > 1
 
 
 @claim(
@@ -61,8 +61,9 @@ def test_optimisations_raise_the_return(ppo_final: FinalReturns, ppo_m_final: Fi
     margin=ONE_IN_TWENTY,
     family=FAMILY,
 )
-def test_three_seeds_misrank_ppo_and_trpo(ppo_final: FinalReturns, trpo_final: FinalReturns) -> None:
-    assert (ppo_final.mean - trpo_final.mean).wrong_order(seeds=3).within(ONE_IN_TWENTY, 1 - ONE_IN_TWENTY)
+def test_three_seeds_misrank_ppo_and_trpo(ppo: Runs, trpo: Runs) -> None:
+    difference = ppo.final_returns.mean - trpo.final_returns.mean
+    assert difference.wrong_order(seeds=3).within(ONE_IN_TWENTY, 1 - ONE_IN_TWENTY)
 
 
 @claim(
@@ -75,5 +76,6 @@ def test_three_seeds_misrank_ppo_and_trpo(ppo_final: FinalReturns, trpo_final: F
     margin=ONE_IN_TWENTY,
     family=FAMILY,
 )
-def test_three_seeds_misrank_ppo_and_ppo_m(ppo_final: FinalReturns, ppo_m_final: FinalReturns) -> None:
-    assert (ppo_final.mean - ppo_m_final.mean).wrong_order(seeds=3).within(ONE_IN_TWENTY, 1 - ONE_IN_TWENTY)
+def test_three_seeds_misrank_ppo_and_ppo_m(ppo: Runs, ppo_m: Runs) -> None:
+    difference = ppo.final_returns.mean - ppo_m.final_returns.mean
+    assert difference.wrong_order(seeds=3).within(ONE_IN_TWENTY, 1 - ONE_IN_TWENTY)

@@ -16,7 +16,7 @@ Final returns are those of `test_code_level.py`: of the last policy, by fresh ep
 
 import pytest
 
-from rlclaims import Factorial, FinalReturns, Sample, all_of, any_of, claim, family, source
+from rlclaims import Factorial, Runs, Sample, all_of, any_of, claim, family, source
 
 IMPLEMENTATION_MATTERS = '"Implementation Matters in Deep Policy Gradients" (2005.12729)'
 ABLATION = source("section on the ablation of optimisations, paraphrased", IMPLEMENTATION_MATTERS)
@@ -41,9 +41,9 @@ FAMILY = family("the post and its papers", size=200)
 PAPER = ["paper"]
 
 
-def final_return(returns: FinalReturns) -> Sample:
-    """Of a combination's runs, seed by seed."""
-    return returns.mean
+def final_return(runs: Runs) -> Sample:
+    """Return the final return of a combination's runs, seed by seed."""
+    return runs.final_returns.mean
 
 
 @pytest.mark.parametrize("optimisation", ["scale_rewards", "anneal_learning_rates", "initialization"])
@@ -105,12 +105,11 @@ def test_three_raise_the_return_among_all_nine(ppo_nine_optimisations: Factorial
     family=FAMILY,
     profiles=PAPER,
 )
-def test_optimisations_change_more_than_the_algorithm(
-    ppo_final: FinalReturns, ppo_m_final: FinalReturns, trpo_final: FinalReturns, trpo_plus_final: FinalReturns
-) -> None:
-    ppo, ppo_m, trpo, trpo_plus = ppo_final.mean, ppo_m_final.mean, trpo_final.mean, trpo_plus_final.mean
-    optimisations = (ppo - ppo_m, ppo_m - ppo, trpo_plus - trpo, trpo - trpo_plus)
-    algorithms = (ppo - trpo_plus, trpo_plus - ppo, ppo_m - trpo, trpo - ppo_m)
+def test_optimisations_change_more_than_the_algorithm(ppo: Runs, ppo_m: Runs, trpo: Runs, trpo_plus: Runs) -> None:
+    with_all, without = ppo.final_returns.mean, ppo_m.final_returns.mean
+    trpo_with_all, trpo_without = trpo_plus.final_returns.mean, trpo.final_returns.mean
+    optimisations = (with_all - without, without - with_all, trpo_with_all - trpo_without, trpo_without - trpo_with_all)
+    algorithms = (with_all - trpo_with_all, trpo_with_all - with_all, without - trpo_without, trpo_without - without)
     assert any_of(*(all_of(*(change > other for other in algorithms)) for change in optimisations))
 
 
@@ -123,10 +122,8 @@ def test_optimisations_change_more_than_the_algorithm(
     family=FAMILY,
     profiles=PAPER,
 )
-def test_ppo_without_clipping_returns_more_than_ppo_m(
-    ppo_no_clip_final: FinalReturns, ppo_m_final: FinalReturns
-) -> None:
-    assert ppo_no_clip_final.mean / ppo_m_final.mean > 1
+def test_ppo_without_clipping_returns_more_than_ppo_m(ppo_no_clip: Runs, ppo_m: Runs) -> None:
+    assert ppo_no_clip.final_returns.mean / ppo_m.final_returns.mean > 1
 
 
 @claim(
@@ -138,8 +135,8 @@ def test_ppo_without_clipping_returns_more_than_ppo_m(
     family=FAMILY,
     profiles=PAPER,
 )
-def test_ppo_without_clipping_returns_as_much(ppo_no_clip_final: FinalReturns, ppo_final: FinalReturns) -> None:
-    assert (ppo_no_clip_final.mean / ppo_final.mean).within(1 / A_TENTH_MORE, A_TENTH_MORE)
+def test_ppo_without_clipping_returns_as_much(ppo_no_clip: Runs, ppo: Runs) -> None:
+    assert (ppo_no_clip.final_returns.mean / ppo.final_returns.mean).within(1 / A_TENTH_MORE, A_TENTH_MORE)
 
 
 @claim(
@@ -152,10 +149,8 @@ def test_ppo_without_clipping_returns_as_much(ppo_no_clip_final: FinalReturns, p
     family=FAMILY,
     profiles=PAPER,
 )
-def test_trpo_plus_returns_no_less_than_ppo_on_humanoid(
-    trpo_plus_final_on_humanoid: FinalReturns, ppo_final_on_humanoid: FinalReturns
-) -> None:
-    assert trpo_plus_final_on_humanoid.mean / ppo_final_on_humanoid.mean >= 1
+def test_trpo_plus_returns_no_less_than_ppo_on_humanoid(trpo_plus_on_humanoid: Runs, ppo_on_humanoid: Runs) -> None:
+    assert trpo_plus_on_humanoid.final_returns.mean / ppo_on_humanoid.final_returns.mean >= 1
 
 
 @claim(
@@ -170,11 +165,13 @@ def test_trpo_plus_returns_no_less_than_ppo_on_humanoid(
     profiles=PAPER,
 )
 def test_larger_batches_do_not_call_for_larger_rates(
-    ppo_final_at_high_rate: FinalReturns,
-    ppo_final_at_low_rate: FinalReturns,
-    ppo_final_on_large_batches_at_high_rate: FinalReturns,
-    ppo_final_on_large_batches_at_low_rate: FinalReturns,
+    ppo_at_high_rate: Runs,
+    ppo_at_low_rate: Runs,
+    ppo_on_large_batches_at_high_rate: Runs,
+    ppo_on_large_batches_at_low_rate: Runs,
 ) -> None:
-    gain = ppo_final_at_high_rate.mean - ppo_final_at_low_rate.mean
-    of_large_batches = ppo_final_on_large_batches_at_high_rate.mean - ppo_final_on_large_batches_at_low_rate.mean
+    gain = ppo_at_high_rate.final_returns.mean - ppo_at_low_rate.final_returns.mean
+    of_large_batches = (
+        ppo_on_large_batches_at_high_rate.final_returns.mean - ppo_on_large_batches_at_low_rate.final_returns.mean
+    )
     assert gain > of_large_batches

@@ -13,7 +13,7 @@ whose cosine is told net of noise. That 10 estimates make 45 pairs makes no 45 r
 "Late" is the mean over the last two of the four iterations.
 """
 
-from rlclaims import Gradients, claim, family, source
+from rlclaims import Runs, claim, family, source
 
 POST = source("Part III, its introduction, on Part II")
 PAPER = source(
@@ -53,8 +53,8 @@ FAMILY = family("the post and its papers", size=200)
     margin=ONE_IN_TWENTY,
     family=FAMILY,
 )
-def test_ppo_estimates_are_noisy(ppo_gradients: Gradients) -> None:
-    assert ppo_gradients.cosine(A_BATCH).last(2) < HALF
+def test_ppo_estimates_are_noisy(ppo: Runs) -> None:
+    assert ppo.gradients().cosine(A_BATCH).last(2) < HALF
 
 
 @claim(
@@ -66,8 +66,8 @@ def test_ppo_estimates_are_noisy(ppo_gradients: Gradients) -> None:
     margin=ONE_IN_TWENTY,
     family=FAMILY,
 )
-def test_trpo_estimates_are_noisy(trpo_gradients: Gradients) -> None:
-    assert trpo_gradients.cosine(A_BATCH).last(2) < HALF
+def test_trpo_estimates_are_noisy(trpo: Runs) -> None:
+    assert trpo.gradients().cosine(A_BATCH).last(2) < HALF
 
 
 @claim(
@@ -79,8 +79,8 @@ def test_trpo_estimates_are_noisy(trpo_gradients: Gradients) -> None:
     margin=A_HUNDREDTH,
     family=FAMILY,
 )
-def test_ppo_step_is_uphill(ppo_gradients: Gradients) -> None:
-    assert ppo_gradients.step().last(2) > 0
+def test_ppo_step_is_uphill(ppo: Runs) -> None:
+    assert ppo.gradients().step().last(2) > 0
 
 
 @claim(
@@ -92,8 +92,8 @@ def test_ppo_step_is_uphill(ppo_gradients: Gradients) -> None:
     margin=A_HUNDREDTH,
     family=FAMILY,
 )
-def test_trpo_step_is_uphill(trpo_gradients: Gradients) -> None:
-    assert trpo_gradients.step().last(2) > 0
+def test_trpo_step_is_uphill(trpo: Runs) -> None:
+    assert trpo.gradients().step().last(2) > 0
 
 
 @claim(
@@ -105,8 +105,8 @@ def test_trpo_step_is_uphill(trpo_gradients: Gradients) -> None:
     margin=A_HUNDREDTH,
     family=FAMILY,
 )
-def test_ppo_step_is_uphill_in_the_return(ppo_gradients: Gradients) -> None:
-    assert ppo_gradients.step("undiscounted").last(2) > 0
+def test_ppo_step_is_uphill_in_the_return(ppo: Runs) -> None:
+    assert ppo.gradients().step("undiscounted").last(2) > 0
 
 
 @claim(
@@ -118,8 +118,8 @@ def test_ppo_step_is_uphill_in_the_return(ppo_gradients: Gradients) -> None:
     margin=A_HUNDREDTH,
     family=FAMILY,
 )
-def test_trpo_step_is_uphill_in_the_return(trpo_gradients: Gradients) -> None:
-    assert trpo_gradients.step("undiscounted").last(2) > 0
+def test_trpo_step_is_uphill_in_the_return(trpo: Runs) -> None:
+    assert trpo.gradients().step("undiscounted").last(2) > 0
 
 
 @claim(
@@ -131,8 +131,8 @@ def test_trpo_step_is_uphill_in_the_return(trpo_gradients: Gradients) -> None:
     margin=A_TWENTIETH_OF_ITS_RANGE,
     family=FAMILY,
 )
-def test_ppo_step_is_only_slightly_uphill(ppo_gradients: Gradients) -> None:
-    assert ppo_gradients.step_beyond(SLIGHTLY).last(2) < 0
+def test_ppo_step_is_only_slightly_uphill(ppo: Runs) -> None:
+    assert ppo.gradients().step_beyond(SLIGHTLY).last(2) < 0
 
 
 @claim(
@@ -144,8 +144,8 @@ def test_ppo_step_is_only_slightly_uphill(ppo_gradients: Gradients) -> None:
     margin=A_TWENTIETH_OF_ITS_RANGE,
     family=FAMILY,
 )
-def test_trpo_step_is_only_slightly_uphill(trpo_gradients: Gradients) -> None:
-    assert trpo_gradients.step_beyond(SLIGHTLY).last(2) < 0
+def test_trpo_step_is_only_slightly_uphill(trpo: Runs) -> None:
+    assert trpo.gradients().step_beyond(SLIGHTLY).last(2) < 0
 
 
 @claim(
@@ -157,8 +157,8 @@ def test_trpo_step_is_only_slightly_uphill(trpo_gradients: Gradients) -> None:
     margin=ONE_IN_TWENTY,
     family=FAMILY,
 )
-def test_ppo_agreement_decays(ppo_gradients: Gradients) -> None:
-    assert ppo_gradients.cosine(A_BATCH).last(2) < ppo_gradients.cosine(A_BATCH).at(0)
+def test_ppo_agreement_decays(ppo: Runs) -> None:
+    assert ppo.gradients().cosine(A_BATCH).last(2) < ppo.gradients().cosine(A_BATCH).at(0)
 
 
 @claim(
@@ -170,8 +170,8 @@ def test_ppo_agreement_decays(ppo_gradients: Gradients) -> None:
     margin=ONE_IN_TWENTY,
     family=FAMILY,
 )
-def test_trpo_agreement_decays(trpo_gradients: Gradients) -> None:
-    assert trpo_gradients.cosine(A_BATCH).last(2) < trpo_gradients.cosine(A_BATCH).at(0)
+def test_trpo_agreement_decays(trpo: Runs) -> None:
+    assert trpo.gradients().cosine(A_BATCH).last(2) < trpo.gradients().cosine(A_BATCH).at(0)
 
 
 @claim(
@@ -185,8 +185,8 @@ def test_trpo_agreement_decays(trpo_gradients: Gradients) -> None:
     expected="refuted",
     evidence="seeds 0 to 11, Hopper-v5, 204,800 steps: median 1.00, ten of twelve above .9",
 )
-def test_ppo_surrogates_gradient_is_not_the_discounted_returns(ppo_gradients: Gradients) -> None:
-    assert ppo_gradients.between("surrogate", "discounted").at(1).median < NEARLY_THE_SAME
+def test_ppo_surrogates_gradient_is_not_the_discounted_returns(ppo: Runs) -> None:
+    assert ppo.gradients().between("surrogate", "discounted").at(1).median < NEARLY_THE_SAME
 
 
 @claim(
@@ -198,8 +198,8 @@ def test_ppo_surrogates_gradient_is_not_the_discounted_returns(ppo_gradients: Gr
     margin=ONE_IN_TWENTY,
     family=FAMILY,
 )
-def test_trpo_surrogates_gradient_is_not_the_discounted_returns(trpo_gradients: Gradients) -> None:
-    assert trpo_gradients.between("surrogate", "discounted").at(1).median < NEARLY_THE_SAME
+def test_trpo_surrogates_gradient_is_not_the_discounted_returns(trpo: Runs) -> None:
+    assert trpo.gradients().between("surrogate", "discounted").at(1).median < NEARLY_THE_SAME
 
 
 # From as many pairs as the papers' figures, and of tasks against each other: in `paper`, which has both.
@@ -215,8 +215,8 @@ def test_trpo_surrogates_gradient_is_not_the_discounted_returns(trpo_gradients: 
     family=FAMILY,
     profiles=["paper"],
 )
-def test_ppo_a_million_pairs_agree(ppo_gradients_of_a_million: Gradients) -> None:
-    assert ppo_gradients_of_a_million.cosine(A_MILLION).last(2) > NEARLY_THE_SAME
+def test_ppo_a_million_pairs_agree(ppo: Runs) -> None:
+    assert ppo.gradients(pairs=10**6, near_true=True).cosine(A_MILLION).last(2) > NEARLY_THE_SAME
 
 
 @claim(
@@ -229,8 +229,6 @@ def test_ppo_a_million_pairs_agree(ppo_gradients_of_a_million: Gradients) -> Non
     family=FAMILY,
     profiles=["paper"],
 )
-def test_ppo_agreement_decays_with_the_tasks_complexity(
-    ppo_gradients_on_humanoid: Gradients, ppo_gradients_on_hopper: Gradients
-) -> None:
-    humanoid, hopper = (g.cosine(A_BATCH).overall() for g in (ppo_gradients_on_humanoid, ppo_gradients_on_hopper))
+def test_ppo_agreement_decays_with_the_tasks_complexity(ppo_on_humanoid: Runs, ppo_on_hopper: Runs) -> None:
+    humanoid, hopper = (g.cosine(A_BATCH).overall() for g in (ppo_on_humanoid.gradients(), ppo_on_hopper.gradients()))
     assert humanoid < hopper

@@ -18,7 +18,7 @@ How many pairs tell two points apart follows from their true gap, net of noise, 
 for independent episodes at both points, which is how an agent would have to find out.
 """
 
-from rlclaims import Landscapes, LateUpdates, all_of, claim, family, source
+from rlclaims import Runs, all_of, claim, family, source
 
 POST = source("Part III, Optimization Landscapes")
 POST_FOOTNOTE = source("Part III, Optimization Landscapes, footnote 1")
@@ -79,8 +79,8 @@ FAMILY = family("the post and its papers", size=200)
     margin=ONE_IN_TWENTY,
     family=FAMILY,
 )
-def test_ppo_step_beats_random_directions_at_the_start(ppo_landscape: Landscapes) -> None:
-    assert ppo_landscape.change(1.0).at(0) > ppo_landscape.random_change().at(0)
+def test_ppo_step_beats_random_directions_at_the_start(ppo: Runs) -> None:
+    assert ppo.landscape.change(1.0).at(0) > ppo.landscape.random_change().at(0)
 
 
 @claim(
@@ -92,8 +92,8 @@ def test_ppo_step_beats_random_directions_at_the_start(ppo_landscape: Landscapes
     margin=ONE_IN_TWENTY,
     family=FAMILY,
 )
-def test_trpo_step_beats_random_directions_at_the_start(trpo_landscape: Landscapes) -> None:
-    assert trpo_landscape.change(1.0).at(0) > trpo_landscape.random_change().at(0)
+def test_trpo_step_beats_random_directions_at_the_start(trpo: Runs) -> None:
+    assert trpo.landscape.change(1.0).at(0) > trpo.landscape.random_change().at(0)
 
 
 @claim(
@@ -105,8 +105,8 @@ def test_trpo_step_beats_random_directions_at_the_start(trpo_landscape: Landscap
     margin=ONE_IN_TWENTY,
     family=FAMILY,
 )
-def test_ppo_step_beats_the_papers_gaussian_at_the_start(ppo_landscape: Landscapes) -> None:
-    assert ppo_landscape.change(1.0).at(0) > ppo_landscape.random_change("norm 2").at(0)
+def test_ppo_step_beats_the_papers_gaussian_at_the_start(ppo: Runs) -> None:
+    assert ppo.landscape.change(1.0).at(0) > ppo.landscape.random_change("norm 2").at(0)
 
 
 @claim(
@@ -118,8 +118,8 @@ def test_ppo_step_beats_the_papers_gaussian_at_the_start(ppo_landscape: Landscap
     margin=ONE_IN_TWENTY,
     family=FAMILY,
 )
-def test_trpo_step_beats_the_papers_gaussian_at_the_start(trpo_landscape: Landscapes) -> None:
-    assert trpo_landscape.change(1.0).at(0) > trpo_landscape.random_change("norm 2").at(0)
+def test_trpo_step_beats_the_papers_gaussian_at_the_start(trpo: Runs) -> None:
+    assert trpo.landscape.change(1.0).at(0) > trpo.landscape.random_change("norm 2").at(0)
 
 
 @claim(
@@ -133,8 +133,8 @@ def test_trpo_step_beats_the_papers_gaussian_at_the_start(trpo_landscape: Landsc
     expected="refuted",
     evidence="seeds 0 to 11, Hopper-v5, 204,800 steps: .035, 90% interval [.016, .055]",
 )
-def test_ppo_step_lowers_the_return_late(ppo_landscape: Landscapes) -> None:
-    assert ppo_landscape.change(1.0, 1.5, 2.0, 2.5, 3.0).last(2) < 0
+def test_ppo_step_lowers_the_return_late(ppo: Runs) -> None:
+    assert ppo.landscape.change(1.0, 1.5, 2.0, 2.5, 3.0).last(2) < 0
 
 
 @claim(
@@ -146,8 +146,8 @@ def test_ppo_step_lowers_the_return_late(ppo_landscape: Landscapes) -> None:
     margin=TWO_PERCENT,
     family=FAMILY,
 )
-def test_trpo_step_lowers_the_return_late(trpo_landscape: Landscapes) -> None:
-    assert trpo_landscape.change(1.0, 1.5, 2.0, 2.5, 3.0).last(2) < 0
+def test_trpo_step_lowers_the_return_late(trpo: Runs) -> None:
+    assert trpo.landscape.change(1.0, 1.5, 2.0, 2.5, 3.0).last(2) < 0
 
 
 @claim(
@@ -158,8 +158,8 @@ def test_trpo_step_lowers_the_return_late(trpo_landscape: Landscapes) -> None:
     margin=TWO_PERCENT,
     family=FAMILY,
 )
-def test_ppo_step_lowers_the_discounted_return_late(ppo_landscape: Landscapes) -> None:
-    assert ppo_landscape.change(1.0, 1.5, 2.0, 2.5, 3.0, discounted=True).last(2) < 0
+def test_ppo_step_lowers_the_discounted_return_late(ppo: Runs) -> None:
+    assert ppo.landscape.change(1.0, 1.5, 2.0, 2.5, 3.0, discounted=True).last(2) < 0
 
 
 @claim(
@@ -170,8 +170,8 @@ def test_ppo_step_lowers_the_discounted_return_late(ppo_landscape: Landscapes) -
     margin=TWO_PERCENT,
     family=FAMILY,
 )
-def test_trpo_step_lowers_the_discounted_return_late(trpo_landscape: Landscapes) -> None:
-    assert trpo_landscape.change(1.0, 1.5, 2.0, 2.5, 3.0, discounted=True).last(2) < 0
+def test_trpo_step_lowers_the_discounted_return_late(trpo: Runs) -> None:
+    assert trpo.landscape.change(1.0, 1.5, 2.0, 2.5, 3.0, discounted=True).last(2) < 0
 
 
 @claim(
@@ -186,8 +186,8 @@ def test_trpo_step_lowers_the_discounted_return_late(trpo_landscape: Landscapes)
     expected="refuted",
     evidence="seeds 0 to 11, Hopper-v5, 204,800 steps: .390, 90% interval [.317, .464]",
 )
-def test_ppo_late_updates_lower_the_return(ppo_late_updates: LateUpdates) -> None:
-    assert ppo_late_updates.share_lowering > 0.5
+def test_ppo_late_updates_lower_the_return(ppo: Runs) -> None:
+    assert ppo.late_updates.share_lowering > 0.5
 
 
 @claim(
@@ -203,8 +203,8 @@ def test_ppo_late_updates_lower_the_return(ppo_late_updates: LateUpdates) -> Non
     evidence="seeds 0 to 11, Hopper-v5, 204,800 steps: .360, 90% interval [.326, .394]; with other rounding, which "
     "makes other trainings of them, .430 [.364, .496] and .430 [.392, .468]",
 )
-def test_trpo_late_updates_lower_the_return(trpo_late_updates: LateUpdates) -> None:
-    assert trpo_late_updates.share_lowering > 0.5
+def test_trpo_late_updates_lower_the_return(trpo: Runs) -> None:
+    assert trpo.late_updates.share_lowering > 0.5
 
 
 @claim(
@@ -216,8 +216,8 @@ def test_trpo_late_updates_lower_the_return(trpo_late_updates: LateUpdates) -> N
     margin=A_THOUSANDTH,
     family=FAMILY,
 )
-def test_ppo_improves_on_average(ppo_late_updates: LateUpdates) -> None:
-    assert ppo_late_updates.mean_change() > 0
+def test_ppo_improves_on_average(ppo: Runs) -> None:
+    assert ppo.late_updates.mean_change() > 0
 
 
 @claim(
@@ -229,8 +229,8 @@ def test_ppo_improves_on_average(ppo_late_updates: LateUpdates) -> None:
     margin=A_THOUSANDTH,
     family=FAMILY,
 )
-def test_trpo_improves_on_average(trpo_late_updates: LateUpdates) -> None:
-    assert trpo_late_updates.mean_change() > 0
+def test_trpo_improves_on_average(trpo: Runs) -> None:
+    assert trpo.late_updates.mean_change() > 0
 
 
 # The surrogate at the same points.
@@ -245,8 +245,8 @@ def test_trpo_improves_on_average(trpo_late_updates: LateUpdates) -> None:
     margin=TWO_PERCENT,
     family=FAMILY,
 )
-def test_ppo_surrogate_rises_on_fresh_pairs(ppo_landscape: Landscapes) -> None:
-    assert ppo_landscape.promised(1.0).last(3) > 0
+def test_ppo_surrogate_rises_on_fresh_pairs(ppo: Runs) -> None:
+    assert ppo.landscape.promised(1.0).last(3) > 0
 
 
 @claim(
@@ -258,8 +258,8 @@ def test_ppo_surrogate_rises_on_fresh_pairs(ppo_landscape: Landscapes) -> None:
     margin=TWO_PERCENT,
     family=FAMILY,
 )
-def test_trpo_surrogate_rises_on_fresh_pairs(trpo_landscape: Landscapes) -> None:
-    assert trpo_landscape.promised(1.0).last(3) > 0
+def test_trpo_surrogate_rises_on_fresh_pairs(trpo: Runs) -> None:
+    assert trpo.landscape.promised(1.0).last(3) > 0
 
 
 @claim(
@@ -271,8 +271,8 @@ def test_trpo_surrogate_rises_on_fresh_pairs(trpo_landscape: Landscapes) -> None
     margin=TWO_PERCENT,
     family=FAMILY,
 )
-def test_ppo_surrogate_rises_and_the_return_does_not(ppo_landscape: Landscapes) -> None:
-    assert all_of(ppo_landscape.promised(1.0, "training").last(2) > 0, ppo_landscape.change(1.0).last(2) <= 0)
+def test_ppo_surrogate_rises_and_the_return_does_not(ppo: Runs) -> None:
+    assert all_of(ppo.landscape.promised(1.0, "training").last(2) > 0, ppo.landscape.change(1.0).last(2) <= 0)
 
 
 @claim(
@@ -284,8 +284,8 @@ def test_ppo_surrogate_rises_and_the_return_does_not(ppo_landscape: Landscapes) 
     margin=TWO_PERCENT,
     family=FAMILY,
 )
-def test_trpo_surrogate_rises_and_the_return_does_not(trpo_landscape: Landscapes) -> None:
-    assert all_of(trpo_landscape.promised(1.0, "training").last(2) > 0, trpo_landscape.change(1.0).last(2) <= 0)
+def test_trpo_surrogate_rises_and_the_return_does_not(trpo: Runs) -> None:
+    assert all_of(trpo.landscape.promised(1.0, "training").last(2) > 0, trpo.landscape.change(1.0).last(2) <= 0)
 
 
 @claim(
@@ -297,8 +297,8 @@ def test_trpo_surrogate_rises_and_the_return_does_not(trpo_landscape: Landscapes
     margin=A_QUARTER,
     family=FAMILY,
 )
-def test_ppo_alignment_falls(ppo_landscape: Landscapes) -> None:
-    assert ppo_landscape.alignment(0.5, 1.0).last(2) < ppo_landscape.alignment(0.5, 1.0).at(0)
+def test_ppo_alignment_falls(ppo: Runs) -> None:
+    assert ppo.landscape.alignment(0.5, 1.0).last(2) < ppo.landscape.alignment(0.5, 1.0).at(0)
 
 
 @claim(
@@ -310,8 +310,8 @@ def test_ppo_alignment_falls(ppo_landscape: Landscapes) -> None:
     margin=A_QUARTER,
     family=FAMILY,
 )
-def test_trpo_alignment_falls(trpo_landscape: Landscapes) -> None:
-    assert trpo_landscape.alignment(0.5, 1.0).last(2) < trpo_landscape.alignment(0.5, 1.0).at(0)
+def test_trpo_alignment_falls(trpo: Runs) -> None:
+    assert trpo.landscape.alignment(0.5, 1.0).last(2) < trpo.landscape.alignment(0.5, 1.0).at(0)
 
 
 @claim(
@@ -324,8 +324,8 @@ def test_trpo_alignment_falls(trpo_landscape: Landscapes) -> None:
     margin=TWO_PERCENT,
     family=FAMILY,
 )
-def test_ppo_samples_foretell_less_the_farther(ppo_landscape: Landscapes) -> None:
-    assert (ppo_landscape.informs(6.0, 12.0).last(3) - ppo_landscape.informs(0.5, 1.0).last(3)).median < 0
+def test_ppo_samples_foretell_less_the_farther(ppo: Runs) -> None:
+    assert (ppo.landscape.informs(6.0, 12.0).last(3) - ppo.landscape.informs(0.5, 1.0).last(3)).median < 0
 
 
 @claim(
@@ -338,8 +338,8 @@ def test_ppo_samples_foretell_less_the_farther(ppo_landscape: Landscapes) -> Non
     margin=TWO_PERCENT,
     family=FAMILY,
 )
-def test_trpo_samples_foretell_less_the_farther(trpo_landscape: Landscapes) -> None:
-    assert (trpo_landscape.informs(6.0, 12.0).last(3) - trpo_landscape.informs(0.5, 1.0).last(3)).median < 0
+def test_trpo_samples_foretell_less_the_farther(trpo: Runs) -> None:
+    assert (trpo.landscape.informs(6.0, 12.0).last(3) - trpo.landscape.informs(0.5, 1.0).last(3)).median < 0
 
 
 @claim(
@@ -352,8 +352,8 @@ def test_trpo_samples_foretell_less_the_farther(trpo_landscape: Landscapes) -> N
     margin=TWO_PERCENT**2,
     family=FAMILY,
 )
-def test_ppo_surrogate_is_smoother_than_the_return(ppo_landscape: Landscapes) -> None:
-    assert ppo_landscape.rougher_than_surrogate(last=3) > 0
+def test_ppo_surrogate_is_smoother_than_the_return(ppo: Runs) -> None:
+    assert ppo.landscape.rougher_than_surrogate(last=3) > 0
 
 
 @claim(
@@ -366,8 +366,8 @@ def test_ppo_surrogate_is_smoother_than_the_return(ppo_landscape: Landscapes) ->
     margin=TWO_PERCENT**2,
     family=FAMILY,
 )
-def test_trpo_surrogate_is_smoother_than_the_return(trpo_landscape: Landscapes) -> None:
-    assert trpo_landscape.rougher_than_surrogate(last=3) > 0
+def test_trpo_surrogate_is_smoother_than_the_return(trpo: Runs) -> None:
+    assert trpo.landscape.rougher_than_surrogate(last=3) > 0
 
 
 # What an agent can see.
@@ -383,8 +383,8 @@ def test_trpo_surrogate_is_smoother_than_the_return(trpo_landscape: Landscapes) 
     margin=TWO_PERCENT**2,
     family=FAMILY,
 )
-def test_ppo_a_batch_does_not_tell_the_step_from_random_directions(ppo_landscape: Landscapes) -> None:
-    assert ppo_landscape.telling(A_BATCH, 0.95).last(2) < 0
+def test_ppo_a_batch_does_not_tell_the_step_from_random_directions(ppo: Runs) -> None:
+    assert ppo.landscape.telling(A_BATCH, 0.95).last(2) < 0
 
 
 @claim(
@@ -397,8 +397,8 @@ def test_ppo_a_batch_does_not_tell_the_step_from_random_directions(ppo_landscape
     margin=TWO_PERCENT**2,
     family=FAMILY,
 )
-def test_trpo_a_batch_does_not_tell_the_step_from_random_directions(trpo_landscape: Landscapes) -> None:
-    assert trpo_landscape.telling(A_BATCH, 0.95).last(2) < 0
+def test_trpo_a_batch_does_not_tell_the_step_from_random_directions(trpo: Runs) -> None:
+    assert trpo.landscape.telling(A_BATCH, 0.95).last(2) < 0
 
 
 @claim(
@@ -411,8 +411,8 @@ def test_trpo_a_batch_does_not_tell_the_step_from_random_directions(trpo_landsca
     margin=TWO_PERCENT**2,
     family=FAMILY,
 )
-def test_ppo_a_batch_orders_points_little_better_than_chance(ppo_landscape: Landscapes) -> None:
-    assert ppo_landscape.telling(A_BATCH, 0.75).last(2) < 0
+def test_ppo_a_batch_orders_points_little_better_than_chance(ppo: Runs) -> None:
+    assert ppo.landscape.telling(A_BATCH, 0.75).last(2) < 0
 
 
 @claim(
@@ -425,8 +425,8 @@ def test_ppo_a_batch_orders_points_little_better_than_chance(ppo_landscape: Land
     margin=TWO_PERCENT**2,
     family=FAMILY,
 )
-def test_trpo_a_batch_orders_points_little_better_than_chance(trpo_landscape: Landscapes) -> None:
-    assert trpo_landscape.telling(A_BATCH, 0.75).last(2) < 0
+def test_trpo_a_batch_orders_points_little_better_than_chance(trpo: Runs) -> None:
+    assert trpo.landscape.telling(A_BATCH, 0.75).last(2) < 0
 
 
 @claim(
@@ -439,8 +439,8 @@ def test_trpo_a_batch_orders_points_little_better_than_chance(trpo_landscape: La
     margin=TWO_PERCENT**2,
     family=FAMILY,
 )
-def test_ppo_many_pairs_order_points(ppo_landscape: Landscapes) -> None:
-    assert ppo_landscape.telling(MANY_PAIRS, 0.95).last(2) > 0
+def test_ppo_many_pairs_order_points(ppo: Runs) -> None:
+    assert ppo.landscape.telling(MANY_PAIRS, 0.95).last(2) > 0
 
 
 @claim(
@@ -453,8 +453,8 @@ def test_ppo_many_pairs_order_points(ppo_landscape: Landscapes) -> None:
     margin=TWO_PERCENT**2,
     family=FAMILY,
 )
-def test_trpo_many_pairs_order_points(trpo_landscape: Landscapes) -> None:
-    assert trpo_landscape.telling(MANY_PAIRS, 0.95).last(2) > 0
+def test_trpo_many_pairs_order_points(trpo: Runs) -> None:
+    assert trpo.landscape.telling(MANY_PAIRS, 0.95).last(2) > 0
 
 
 @claim(
@@ -467,8 +467,8 @@ def test_trpo_many_pairs_order_points(trpo_landscape: Landscapes) -> None:
     margin=TWO_PERCENT**2,
     family=FAMILY,
 )
-def test_ppo_return_is_smooth(ppo_landscape: Landscapes) -> None:
-    assert ppo_landscape.rougher_than(SMOOTH, last=3) < 0
+def test_ppo_return_is_smooth(ppo: Runs) -> None:
+    assert ppo.landscape.rougher_than(SMOOTH, last=3) < 0
 
 
 @claim(
@@ -481,8 +481,8 @@ def test_ppo_return_is_smooth(ppo_landscape: Landscapes) -> None:
     margin=TWO_PERCENT**2,
     family=FAMILY,
 )
-def test_trpo_return_is_smooth(trpo_landscape: Landscapes) -> None:
-    assert trpo_landscape.rougher_than(SMOOTH, last=3) < 0
+def test_trpo_return_is_smooth(trpo: Runs) -> None:
+    assert trpo.landscape.rougher_than(SMOOTH, last=3) < 0
 
 
 @claim(
@@ -494,8 +494,8 @@ def test_trpo_return_is_smooth(trpo_landscape: Landscapes) -> None:
     margin=A_QUARTER,
     family=FAMILY,
 )
-def test_ppo_return_is_jagged_by_a_batch_a_point(ppo_landscape: Landscapes) -> None:
-    assert ppo_landscape.roughness(last=3, pairs=A_BATCH).median > RANDOM_WALK
+def test_ppo_return_is_jagged_by_a_batch_a_point(ppo: Runs) -> None:
+    assert ppo.landscape.roughness(last=3, pairs=A_BATCH).median > RANDOM_WALK
 
 
 @claim(
@@ -507,8 +507,8 @@ def test_ppo_return_is_jagged_by_a_batch_a_point(ppo_landscape: Landscapes) -> N
     margin=A_QUARTER,
     family=FAMILY,
 )
-def test_trpo_return_is_jagged_by_a_batch_a_point(trpo_landscape: Landscapes) -> None:
-    assert trpo_landscape.roughness(last=3, pairs=A_BATCH).median > RANDOM_WALK
+def test_trpo_return_is_jagged_by_a_batch_a_point(trpo: Runs) -> None:
+    assert trpo.landscape.roughness(last=3, pairs=A_BATCH).median > RANDOM_WALK
 
 
 # PPO-M, of which neither the post nor the paper says anything here.
@@ -523,8 +523,8 @@ def test_trpo_return_is_jagged_by_a_batch_a_point(trpo_landscape: Landscapes) ->
     family=FAMILY,
     profiles=["paper"],
 )
-def test_ppo_m_step_lowers_the_return_late(ppo_m_landscape: Landscapes) -> None:
-    assert ppo_m_landscape.change(1.0, 1.5, 2.0, 2.5, 3.0).last(2) < 0
+def test_ppo_m_step_lowers_the_return_late(ppo_m: Runs) -> None:
+    assert ppo_m.landscape.change(1.0, 1.5, 2.0, 2.5, 3.0).last(2) < 0
 
 
 @claim(
@@ -536,5 +536,5 @@ def test_ppo_m_step_lowers_the_return_late(ppo_m_landscape: Landscapes) -> None:
     family=FAMILY,
     profiles=["paper"],
 )
-def test_ppo_m_alignment_falls(ppo_m_landscape: Landscapes) -> None:
-    assert ppo_m_landscape.alignment(0.5, 1.0).last(2) < ppo_m_landscape.alignment(0.5, 1.0).at(0)
+def test_ppo_m_alignment_falls(ppo_m: Runs) -> None:
+    assert ppo_m.landscape.alignment(0.5, 1.0).last(2) < ppo_m.landscape.alignment(0.5, 1.0).at(0)

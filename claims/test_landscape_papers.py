@@ -5,7 +5,7 @@ the post finds TRPO's landscapes similar to PPO's. `standard` affords updates on
 the million. Definitions are those of `test_landscape.py`.
 """
 
-from rlclaims import Landscapes, LargeUpdates, LateUpdates, claim, family, source
+from rlclaims import Runs, claim, family, source
 
 PAPER = source("section on landscapes, paraphrased", "Are Deep Policy Gradient Algorithms Truly Policy Gradient "
                "Algorithms? (1811.02553v4)")  # fmt: skip
@@ -32,8 +32,8 @@ FAMILY = family("the post and its papers", size=200)
     margin=TWICE,
     family=FAMILY,
 )
-def test_ppo_trajectories_per_batch_fall(ppo_landscape: Landscapes) -> None:
-    assert ppo_landscape.trajectories_per_batch.last(2) / ppo_landscape.trajectories_per_batch.at(0) < 1
+def test_ppo_trajectories_per_batch_fall(ppo: Runs) -> None:
+    assert ppo.landscape.trajectories_per_batch.last(2) / ppo.landscape.trajectories_per_batch.at(0) < 1
 
 
 @claim(
@@ -45,8 +45,8 @@ def test_ppo_trajectories_per_batch_fall(ppo_landscape: Landscapes) -> None:
     margin=TWICE,
     family=FAMILY,
 )
-def test_trpo_trajectories_per_batch_fall(trpo_landscape: Landscapes) -> None:
-    assert trpo_landscape.trajectories_per_batch.last(2) / trpo_landscape.trajectories_per_batch.at(0) < 1
+def test_trpo_trajectories_per_batch_fall(trpo: Runs) -> None:
+    assert trpo.landscape.trajectories_per_batch.last(2) / trpo.landscape.trajectories_per_batch.at(0) < 1
 
 
 @claim(
@@ -61,8 +61,8 @@ def test_trpo_trajectories_per_batch_fall(trpo_landscape: Landscapes) -> None:
     expected="refuted",
     evidence="development seeds 10000 to 10005, Hopper-v5, 204,800 steps: 1.04, repeated interval [.69, 1.11]",
 )
-def test_ppo_step_leads_over_a_cliff(ppo_landscape: Landscapes) -> None:
-    assert ppo_landscape.lowest.last(2) < 0.5
+def test_ppo_step_leads_over_a_cliff(ppo: Runs) -> None:
+    assert ppo.landscape.lowest.last(2) < 0.5
 
 
 @claim(
@@ -77,8 +77,8 @@ def test_ppo_step_leads_over_a_cliff(ppo_landscape: Landscapes) -> None:
     expected="refuted",
     evidence="development seeds 10000 to 10009, Hopper-v5, 204,800 steps: .942, repeated interval [.566, 1.09]",
 )
-def test_trpo_step_leads_over_a_cliff(trpo_landscape: Landscapes) -> None:
-    assert trpo_landscape.lowest.last(2) < 0.5
+def test_trpo_step_leads_over_a_cliff(trpo: Runs) -> None:
+    assert trpo.landscape.lowest.last(2) < 0.5
 
 
 @claim(
@@ -92,8 +92,8 @@ def test_trpo_step_leads_over_a_cliff(trpo_landscape: Landscapes) -> None:
     expected="refuted",
     evidence="seeds 0 to 9, Hopper-v5, 204,800 steps: -.0003, 90% interval [-.0010, .0005]",
 )
-def test_ppo_one_update_spreads_the_return_widely(ppo_late_updates: LateUpdates) -> None:
-    assert ppo_late_updates.variance > ONE_IN_TWENTY**2
+def test_ppo_one_update_spreads_the_return_widely(ppo: Runs) -> None:
+    assert ppo.late_updates.variance > ONE_IN_TWENTY**2
 
 
 @claim(
@@ -107,8 +107,8 @@ def test_ppo_one_update_spreads_the_return_widely(ppo_late_updates: LateUpdates)
     expected="refuted",
     evidence="seeds 0 to 11, Hopper-v5, 204,800 steps: .0001, 90% interval [-.0014, .0017]",
 )
-def test_trpo_one_update_spreads_the_return_widely(trpo_late_updates: LateUpdates) -> None:
-    assert trpo_late_updates.variance > ONE_IN_TWENTY**2
+def test_trpo_one_update_spreads_the_return_widely(trpo: Runs) -> None:
+    assert trpo.late_updates.variance > ONE_IN_TWENTY**2
 
 
 @claim(
@@ -119,8 +119,8 @@ def test_trpo_one_update_spreads_the_return_widely(trpo_late_updates: LateUpdate
     "is below 0: the median over seeds",
     family=FAMILY,
 )
-def test_ppo_one_update_has_a_long_left_tail(ppo_late_updates: LateUpdates) -> None:
-    assert ppo_late_updates.third_moment.median < 0
+def test_ppo_one_update_has_a_long_left_tail(ppo: Runs) -> None:
+    assert ppo.late_updates.third_moment.median < 0
 
 
 @claim(
@@ -131,8 +131,8 @@ def test_ppo_one_update_has_a_long_left_tail(ppo_late_updates: LateUpdates) -> N
     "is below 0: the median over seeds",
     family=FAMILY,
 )
-def test_trpo_one_update_has_a_long_left_tail(trpo_late_updates: LateUpdates) -> None:
-    assert trpo_late_updates.third_moment.median < 0
+def test_trpo_one_update_has_a_long_left_tail(trpo: Runs) -> None:
+    assert trpo.late_updates.third_moment.median < 0
 
 
 @claim(
@@ -144,8 +144,8 @@ def test_trpo_one_update_has_a_long_left_tail(trpo_late_updates: LateUpdates) ->
     margin=TWO_PERCENT,
     family=FAMILY,
 )
-def test_ppo_best_step_size_is_not_one(ppo_landscape: Landscapes) -> None:
-    assert ppo_landscape.best_step_gain.last(3) > 0
+def test_ppo_best_step_size_is_not_one(ppo: Runs) -> None:
+    assert ppo.landscape.best_step_gain.last(3) > 0
 
 
 @claim(
@@ -157,8 +157,8 @@ def test_ppo_best_step_size_is_not_one(ppo_landscape: Landscapes) -> None:
     margin=TWO_PERCENT,
     family=FAMILY,
 )
-def test_trpo_best_step_size_is_not_one(trpo_landscape: Landscapes) -> None:
-    assert trpo_landscape.best_step_gain.last(3) > 0
+def test_trpo_best_step_size_is_not_one(trpo: Runs) -> None:
+    assert trpo.landscape.best_step_gain.last(3) > 0
 
 
 # Updates on many more pairs. The papers have 10^6; `standard` affords 32,768, 16 batches.
@@ -173,8 +173,8 @@ def test_trpo_best_step_size_is_not_one(trpo_landscape: Landscapes) -> None:
     margin=TWO_PERCENT,
     family=FAMILY,
 )
-def test_trpo_large_update_raises_the_return(trpo_large_updates: LargeUpdates) -> None:
-    assert trpo_large_updates.change > 0
+def test_trpo_large_update_raises_the_return(trpo: Runs) -> None:
+    assert trpo.large_updates(pairs=2**15).change > 0
 
 
 @claim(
@@ -186,8 +186,8 @@ def test_trpo_large_update_raises_the_return(trpo_large_updates: LargeUpdates) -
     margin=TWO_PERCENT,
     family=FAMILY,
 )
-def test_ppo_large_update_lowers_the_return(ppo_large_updates: LargeUpdates) -> None:
-    assert ppo_large_updates.change < 0
+def test_ppo_large_update_lowers_the_return(ppo: Runs) -> None:
+    assert ppo.large_updates(pairs=2**15).change < 0
 
 
 @claim(
@@ -199,8 +199,8 @@ def test_ppo_large_update_lowers_the_return(ppo_large_updates: LargeUpdates) -> 
     margin=TWO_PERCENT,
     family=FAMILY,
 )
-def test_samples_help_trpo_more_than_ppo(trpo_large_updates: LargeUpdates, ppo_large_updates: LargeUpdates) -> None:
-    assert trpo_large_updates.improvement > ppo_large_updates.improvement
+def test_samples_help_trpo_more_than_ppo(trpo: Runs, ppo: Runs) -> None:
+    assert trpo.large_updates(pairs=2**15).improvement > ppo.large_updates(pairs=2**15).improvement
 
 
 @claim(
@@ -212,8 +212,8 @@ def test_samples_help_trpo_more_than_ppo(trpo_large_updates: LargeUpdates, ppo_l
     family=FAMILY,
     profiles=["paper"],
 )
-def test_trpo_update_on_a_million_pairs_raises_the_return(trpo_updates_on_a_million: LargeUpdates) -> None:
-    assert trpo_updates_on_a_million.change > 0
+def test_trpo_update_on_a_million_pairs_raises_the_return(trpo: Runs) -> None:
+    assert trpo.large_updates(pairs=10**6).change > 0
 
 
 @claim(
@@ -225,5 +225,5 @@ def test_trpo_update_on_a_million_pairs_raises_the_return(trpo_updates_on_a_mill
     family=FAMILY,
     profiles=["paper"],
 )
-def test_ppo_update_on_a_million_pairs_lowers_the_return(ppo_updates_on_a_million: LargeUpdates) -> None:
-    assert ppo_updates_on_a_million.change < 0
+def test_ppo_update_on_a_million_pairs_lowers_the_return(ppo: Runs) -> None:
+    assert ppo.large_updates(pairs=10**6).change < 0

@@ -17,7 +17,7 @@ effects by iteration, the design and its aliases.
 
 import pytest
 
-from rlclaims import Factorial, Runs, Sample, TwinUpdates, all_of, claim, family, source
+from rlclaims import Factorial, Runs, Sample, all_of, claim, family, source
 
 POST = source("Part III, Trust Regions")
 POST_RATIO = source("Part III, Trust Regions, on the maximum ratio")
@@ -61,10 +61,10 @@ LOOSER = ["epsilon", "epochs", "learning_rate", "gradient_clip"]
     margin=A_QUARTER_MORE,
     family=FAMILY,
 )
-def test_lowers_mean_kl(ppo_twins: TwinUpdates, mechanism: str) -> None:
+def test_lowers_mean_kl(ppo: Runs, mechanism: str) -> None:
     assert all_of(
-        ppo_twins.switching(mechanism).mean_kl.held_out.overall() > 1,
-        ppo_twins.in_design(mechanism).mean_kl.held_out.overall() > 1,
+        ppo.twins.switching(mechanism).mean_kl.held_out.overall() > 1,
+        ppo.twins.in_design(mechanism).mean_kl.held_out.overall() > 1,
     )
 
 
@@ -78,10 +78,10 @@ def test_lowers_mean_kl(ppo_twins: TwinUpdates, mechanism: str) -> None:
     margin=ONE_IN_TWENTY,
     family=FAMILY,
 )
-def test_lowers_exceedance(ppo_twins: TwinUpdates, mechanism: str) -> None:
+def test_lowers_exceedance(ppo: Runs, mechanism: str) -> None:
     assert all_of(
-        ppo_twins.switching(mechanism).exceedance.held_out.overall() > 0,
-        ppo_twins.in_design(mechanism).exceedance.held_out.overall() > 0,
+        ppo.twins.switching(mechanism).exceedance.held_out.overall() > 0,
+        ppo.twins.in_design(mechanism).exceedance.held_out.overall() > 0,
     )
 
 
@@ -98,10 +98,10 @@ def test_lowers_exceedance(ppo_twins: TwinUpdates, mechanism: str) -> None:
     "in the design .480 [.402, .639]. It is Adam's carried moments, of gradients in other units: .225 in the half of "
     "the design that carries them, 1.02 (seeds .99 to 1.06) in the half with a new Adam state",
 )
-def test_advantage_normalization_lowers_mean_kl(ppo_twins: TwinUpdates) -> None:
+def test_advantage_normalization_lowers_mean_kl(ppo: Runs) -> None:
     assert all_of(
-        ppo_twins.switching("advantage_normalization").mean_kl.held_out.overall() > 1,
-        ppo_twins.in_design("advantage_normalization").mean_kl.held_out.overall() > 1,
+        ppo.twins.switching("advantage_normalization").mean_kl.held_out.overall() > 1,
+        ppo.twins.in_design("advantage_normalization").mean_kl.held_out.overall() > 1,
     )
 
 
@@ -118,10 +118,10 @@ def test_advantage_normalization_lowers_mean_kl(ppo_twins: TwinUpdates) -> None:
     "-.020]; in the design -.073 [-.097, -.035]. It is Adam's carried moments: -.147 in the half of the design that "
     "carries them, .001 in the half with a new Adam state",
 )
-def test_advantage_normalization_lowers_exceedance(ppo_twins: TwinUpdates) -> None:
+def test_advantage_normalization_lowers_exceedance(ppo: Runs) -> None:
     assert all_of(
-        ppo_twins.switching("advantage_normalization").exceedance.held_out.overall() > 0,
-        ppo_twins.in_design("advantage_normalization").exceedance.held_out.overall() > 0,
+        ppo.twins.switching("advantage_normalization").exceedance.held_out.overall() > 0,
+        ppo.twins.in_design("advantage_normalization").exceedance.held_out.overall() > 0,
     )
 
 
@@ -135,10 +135,10 @@ def test_advantage_normalization_lowers_exceedance(ppo_twins: TwinUpdates) -> No
     margin=A_QUARTER_MORE,
     family=FAMILY,
 )
-def test_tighter_lowers_mean_kl(ppo_twins: TwinUpdates, mechanism: str) -> None:
+def test_tighter_lowers_mean_kl(ppo: Runs, mechanism: str) -> None:
     assert all_of(
-        ppo_twins.switching(mechanism).mean_kl.held_out.overall() < 1,
-        ppo_twins.in_design(mechanism).mean_kl.held_out.overall() < 1,
+        ppo.twins.switching(mechanism).mean_kl.held_out.overall() < 1,
+        ppo.twins.in_design(mechanism).mean_kl.held_out.overall() < 1,
     )
 
 
@@ -152,10 +152,10 @@ def test_tighter_lowers_mean_kl(ppo_twins: TwinUpdates, mechanism: str) -> None:
     margin=ONE_IN_TWENTY,
     family=FAMILY,
 )
-def test_tighter_lowers_exceedance(ppo_twins: TwinUpdates, mechanism: str) -> None:
+def test_tighter_lowers_exceedance(ppo: Runs, mechanism: str) -> None:
     assert all_of(
-        ppo_twins.switching(mechanism).exceedance.held_out.overall() < 0,
-        ppo_twins.in_design(mechanism).exceedance.held_out.overall() < 0,
+        ppo.twins.switching(mechanism).exceedance.held_out.overall() < 0,
+        ppo.twins.in_design(mechanism).exceedance.held_out.overall() < 0,
     )
 
 
@@ -175,8 +175,8 @@ def test_tighter_lowers_exceedance(ppo_twins: TwinUpdates, mechanism: str) -> No
     evidence="development seeds 10000 to 10005, Hopper-v5, 204,800 steps: for the learning rate 2.35, repeated "
     "interval [1.62, 2.52]; for the epochs 2.35 [1.86, 2.46]",
 )
-def test_optimizer_moves_mean_kl_more_than_eps(ppo_twins: TwinUpdates, optimizer_setting: str) -> None:
-    assert ppo_twins.switching(optimizer_setting, against="epsilon").mean_kl.held_out.overall() < 1
+def test_optimizer_moves_mean_kl_more_than_eps(ppo: Runs, optimizer_setting: str) -> None:
+    assert ppo.twins.switching(optimizer_setting, against="epsilon").mean_kl.held_out.overall() < 1
 
 
 @claim(
@@ -189,8 +189,8 @@ def test_optimizer_moves_mean_kl_more_than_eps(ppo_twins: TwinUpdates, optimizer
     expected="refuted",
     evidence="development seeds 10000 to 10005, Hopper-v5, 204,800 steps: .312, repeated interval [.215, .452]",
 )
-def test_eps_leaves_mean_kl(ppo_twins: TwinUpdates) -> None:
-    assert ppo_twins.switching("epsilon").mean_kl.held_out.overall().within(1 / A_QUARTER_MORE, A_QUARTER_MORE)
+def test_eps_leaves_mean_kl(ppo: Runs) -> None:
+    assert ppo.twins.switching("epsilon").mean_kl.held_out.overall().within(1 / A_QUARTER_MORE, A_QUARTER_MORE)
 
 
 # What clipping does to ratios.
@@ -206,8 +206,8 @@ def test_eps_leaves_mean_kl(ppo_twins: TwinUpdates) -> None:
     margin=MATTERS_AT_ONE_KL,
     family=FAMILY,
 )
-def test_clipping_lowers_exceedance_at_matched_kl(ppo_twins: TwinUpdates) -> None:
-    assert ppo_twins.clipping_at_matched_kl.overall() < 0
+def test_clipping_lowers_exceedance_at_matched_kl(ppo: Runs) -> None:
+    assert ppo.twins.clipping_at_matched_kl.overall() < 0
 
 
 @claim(
@@ -218,8 +218,8 @@ def test_clipping_lowers_exceedance_at_matched_kl(ppo_twins: TwinUpdates) -> Non
     "outside its range as there are without it",
     family=FAMILY,
 )
-def test_clipping_leaves_exceedance_at_matched_kl(ppo_twins: TwinUpdates) -> None:
-    assert ppo_twins.clipping_at_matched_kl.overall().within(-MATTERS_AT_ONE_KL, MATTERS_AT_ONE_KL)
+def test_clipping_leaves_exceedance_at_matched_kl(ppo: Runs) -> None:
+    assert ppo.twins.clipping_at_matched_kl.overall().within(-MATTERS_AT_ONE_KL, MATTERS_AT_ONE_KL)
 
 
 @claim(
@@ -232,8 +232,8 @@ def test_clipping_leaves_exceedance_at_matched_kl(ppo_twins: TwinUpdates) -> Non
     margin=ONE_IN_TWENTY,
     family=FAMILY,
 )
-def test_ten_times_the_epochs_leave_the_range_more(ppo_twins: TwinUpdates) -> None:
-    assert ppo_twins.converged.exceedance.training.overall() > 0
+def test_ten_times_the_epochs_leave_the_range_more(ppo: Runs) -> None:
+    assert ppo.twins.converged.exceedance.training.overall() > 0
 
 
 @claim(
@@ -245,8 +245,8 @@ def test_ten_times_the_epochs_leave_the_range_more(ppo_twins: TwinUpdates) -> No
     margin=ONE_IN_TWENTY,
     family=FAMILY,
 )
-def test_let_go_pairs_are_pushed_further(ppo_twins: TwinUpdates) -> None:
-    assert ppo_twins.pushed_out.overall() > 0.25
+def test_let_go_pairs_are_pushed_further(ppo: Runs) -> None:
+    assert ppo.twins.pushed_out.overall() > 0.25
 
 
 # Through the trajectory: other settings see other data. The design has 16 of 32 combinations (resolution V), in which a

@@ -15,7 +15,7 @@ network's advantages, with those of values that were fitted to many more returns
 "Late" is the mean over the last two of the four iterations of `test_landscape.py`.
 """
 
-from rlclaims import FinalReturns, Gradients, Values, claim, family, source
+from rlclaims import Runs, claim, family, source
 
 PAPER = source(
     "section on value prediction, paraphrased",
@@ -50,8 +50,8 @@ FAMILY = family("the post and its papers", size=200)
     margin=A_TENTH_MORE,
     family=FAMILY,
 )
-def test_ppo_values_generalise_on_their_target(ppo_values: Values) -> None:
-    assert ppo_values.error("held_out").last(2) / ppo_values.error("training").last(2) < A_QUARTER_MORE
+def test_ppo_values_generalise_on_their_target(ppo: Runs) -> None:
+    assert ppo.values.error("held_out").last(2) / ppo.values.error("training").last(2) < A_QUARTER_MORE
 
 
 @claim(
@@ -63,8 +63,8 @@ def test_ppo_values_generalise_on_their_target(ppo_values: Values) -> None:
     margin=A_TENTH_MORE,
     family=FAMILY,
 )
-def test_trpo_values_generalise_on_their_target(trpo_values: Values) -> None:
-    assert trpo_values.error("held_out").last(2) / trpo_values.error("training").last(2) < A_QUARTER_MORE
+def test_trpo_values_generalise_on_their_target(trpo: Runs) -> None:
+    assert trpo.values.error("held_out").last(2) / trpo.values.error("training").last(2) < A_QUARTER_MORE
 
 
 @claim(
@@ -78,8 +78,8 @@ def test_trpo_values_generalise_on_their_target(trpo_values: Values) -> None:
     expected="refuted",
     evidence="development seeds 10000 to 10005, Hopper-v5, 204,800 steps: median .051, all six below .09",
 )
-def test_ppo_values_miss_the_returns(ppo_values: Values) -> None:
-    assert ppo_values.mean_relative_error("returns").last(2).median > A_FIFTH
+def test_ppo_values_miss_the_returns(ppo: Runs) -> None:
+    assert ppo.values.mean_relative_error("returns").last(2).median > A_FIFTH
 
 
 @claim(
@@ -93,8 +93,8 @@ def test_ppo_values_miss_the_returns(ppo_values: Values) -> None:
     expected="refuted",
     evidence="seeds 0 to 11, Hopper-v5, 204,800 steps: median .107, eleven of twelve below .2",
 )
-def test_trpo_values_miss_the_returns(trpo_values: Values) -> None:
-    assert trpo_values.mean_relative_error("returns").last(2).median > A_FIFTH
+def test_trpo_values_miss_the_returns(trpo: Runs) -> None:
+    assert trpo.values.mean_relative_error("returns").last(2).median > A_FIFTH
 
 
 @claim(
@@ -108,8 +108,8 @@ def test_trpo_values_miss_the_returns(trpo_values: Values) -> None:
     expected="refuted",
     evidence="development seeds 10000 to 10005, Hopper-v5, 204,800 steps: -.038, repeated interval [-.040, -.031]",
 )
-def test_ppo_values_miss_the_true_values(ppo_values: Values) -> None:
-    assert ppo_values.true_beyond(A_FIFTH).last(2) > 0
+def test_ppo_values_miss_the_true_values(ppo: Runs) -> None:
+    assert ppo.values.true_beyond(A_FIFTH).last(2) > 0
 
 
 @claim(
@@ -123,8 +123,8 @@ def test_ppo_values_miss_the_true_values(ppo_values: Values) -> None:
     expected="refuted",
     evidence="development seeds 10000 to 10005, Hopper-v5, 204,800 steps: -.035, repeated interval [-.040, -.0096]",
 )
-def test_trpo_values_miss_the_true_values(trpo_values: Values) -> None:
-    assert trpo_values.true_beyond(A_FIFTH).last(2) > 0
+def test_trpo_values_miss_the_true_values(trpo: Runs) -> None:
+    assert trpo.values.true_beyond(A_FIFTH).last(2) > 0
 
 
 @claim(
@@ -139,8 +139,8 @@ def test_trpo_values_miss_the_true_values(trpo_values: Values) -> None:
     expected="refuted",
     evidence="development seeds 10000 to 10005, Hopper-v5, 204,800 steps: -.431, repeated interval [-.516, -.092]",
 )
-def test_ppo_values_do_not_model_the_true_values(ppo_values: Values) -> None:
-    assert ppo_values.true_unexplained_beyond(HALF).last(2) > 0
+def test_ppo_values_do_not_model_the_true_values(ppo: Runs) -> None:
+    assert ppo.values.true_unexplained_beyond(HALF).last(2) > 0
 
 
 @claim(
@@ -155,8 +155,8 @@ def test_ppo_values_do_not_model_the_true_values(ppo_values: Values) -> None:
     expected="refuted",
     evidence="development seeds 10000 to 10005, Hopper-v5, 204,800 steps: -.352, repeated interval [-.414, -.108]",
 )
-def test_trpo_values_do_not_model_the_true_values(trpo_values: Values) -> None:
-    assert trpo_values.true_unexplained_beyond(HALF).last(2) > 0
+def test_trpo_values_do_not_model_the_true_values(trpo: Runs) -> None:
+    assert trpo.values.true_unexplained_beyond(HALF).last(2) > 0
 
 
 # What baselines do to the variance of the gradient.
@@ -171,8 +171,8 @@ def test_trpo_values_do_not_model_the_true_values(trpo_values: Values) -> None:
     margin=ONE_IN_TWENTY,
     family=FAMILY,
 )
-def test_ppo_network_beats_no_baseline(ppo_gradients: Gradients) -> None:
-    assert ppo_gradients.cosine(A_BATCH).last(2) > ppo_gradients.cosine(A_BATCH, "returns").last(2)
+def test_ppo_network_beats_no_baseline(ppo: Runs) -> None:
+    assert ppo.gradients().cosine(A_BATCH).last(2) > ppo.gradients().cosine(A_BATCH, "returns").last(2)
 
 
 @claim(
@@ -184,8 +184,8 @@ def test_ppo_network_beats_no_baseline(ppo_gradients: Gradients) -> None:
     margin=ONE_IN_TWENTY,
     family=FAMILY,
 )
-def test_trpo_network_beats_no_baseline(trpo_gradients: Gradients) -> None:
-    assert trpo_gradients.cosine(A_BATCH).last(2) > trpo_gradients.cosine(A_BATCH, "returns").last(2)
+def test_trpo_network_beats_no_baseline(trpo: Runs) -> None:
+    assert trpo.gradients().cosine(A_BATCH).last(2) > trpo.gradients().cosine(A_BATCH, "returns").last(2)
 
 
 @claim(
@@ -199,8 +199,8 @@ def test_trpo_network_beats_no_baseline(trpo_gradients: Gradients) -> None:
     expected="refuted",
     evidence="seeds 0 to 11, Hopper-v5, 204,800 steps: .196, 90% interval [.064, .328]",
 )
-def test_ppo_baselines_gain_does_not_grow(ppo_gradients: Gradients) -> None:
-    network, none = (ppo_gradients.cosine(A_BATCH, of) for of in ("surrogate", "returns"))
+def test_ppo_baselines_gain_does_not_grow(ppo: Runs) -> None:
+    network, none = (ppo.gradients().cosine(A_BATCH, of) for of in ("surrogate", "returns"))
     assert network.last(2) - none.last(2) <= network.at(0) - none.at(0)
 
 
@@ -215,8 +215,8 @@ def test_ppo_baselines_gain_does_not_grow(ppo_gradients: Gradients) -> None:
     expected="refuted",
     evidence="seeds 0 to 11, Hopper-v5, 204,800 steps: .057, 90% interval [.019, .095]",
 )
-def test_trpo_baselines_gain_does_not_grow(trpo_gradients: Gradients) -> None:
-    network, none = (trpo_gradients.cosine(A_BATCH, of) for of in ("surrogate", "returns"))
+def test_trpo_baselines_gain_does_not_grow(trpo: Runs) -> None:
+    network, none = (trpo.gradients().cosine(A_BATCH, of) for of in ("surrogate", "returns"))
     assert network.last(2) - none.last(2) <= network.at(0) - none.at(0)
 
 
@@ -234,8 +234,8 @@ def test_trpo_baselines_gain_does_not_grow(trpo_gradients: Gradients) -> None:
     family=FAMILY,
     profiles=["paper"],
 )
-def test_truth_would_gain_more_than_the_network_does(ppo_gradients_of_a_million: Gradients) -> None:
-    cosine = ppo_gradients_of_a_million.cosine
+def test_truth_would_gain_more_than_the_network_does(ppo: Runs) -> None:
+    cosine = ppo.gradients(pairs=10**6, near_true=True).cosine
     true, network, none = (cosine(A_BATCH, of).last(2) for of in ("near_true", "surrogate", "returns"))
     assert true - network > network - none
 
@@ -250,5 +250,5 @@ def test_truth_would_gain_more_than_the_network_does(ppo_gradients_of_a_million:
     family=FAMILY,
     profiles=["paper"],
 )
-def test_agents_without_baseline_are_far_worse(without_baseline_final: FinalReturns, ppo_final: FinalReturns) -> None:
-    assert without_baseline_final.mean / ppo_final.mean < A_FIFTH
+def test_agents_without_baseline_are_far_worse(ppo_without_baseline: Runs, ppo: Runs) -> None:
+    assert ppo_without_baseline.final_returns.mean / ppo.final_returns.mean < A_FIFTH

@@ -20,22 +20,15 @@ if TYPE_CHECKING:
     from rlclaims.pytest_plugin.fixtures import (
         baseline,
         factorial,
-        final_returns,
-        gradients,
-        landscape,
-        large_updates,
-        late_updates,
         runs,
-        twins,
-        values,
     )
     from rlclaims.results.factorial import Factorial
-    from rlclaims.results.runs import Runs
     from rlclaims.sim.environment import make
     from rlclaims.store.baseline import Baseline
     from rlclaims.studies.final_returns.query import FinalReturns
     from rlclaims.studies.gradients.query import Gradients
     from rlclaims.studies.landscape.query import Landscapes
+    from rlclaims.studies.runs import Runs
     from rlclaims.studies.twin_updates.query import TwinUpdates
     from rlclaims.studies.updates.query import LargeUpdates, LateUpdates
     from rlclaims.studies.values.query import Values
@@ -60,7 +53,7 @@ _HOME = {
     "PPOMAtPPOsRates": "agents.ppo",
     "PPONoClip": "agents.ppo",
     "Rollout": "update",
-    "Runs": "results.runs",
+    "Runs": "studies.runs",
     "Sample": "claims.sample",
     "SingleSeed": "agents.single",
     "Source": "claims.declaration",
@@ -75,25 +68,17 @@ _HOME = {
     "claim": "claims.declaration",
     "factorial": "pytest_plugin.fixtures",
     "family": "claims.declaration",
-    "final_returns": "pytest_plugin.fixtures",
-    "gradients": "pytest_plugin.fixtures",
-    "landscape": "pytest_plugin.fixtures",
-    "large_updates": "pytest_plugin.fixtures",
-    "late_updates": "pytest_plugin.fixtures",
     "make": "sim.environment",
     "runs": "pytest_plugin.fixtures",
     "source": "claims.declaration",
     "theorem": "claims.theorem",
-    "twins": "pytest_plugin.fixtures",
-    "values": "pytest_plugin.fixtures",
 }
 
 __all__ = [
     "PPO", "PPOM", "TRPO", "Agent", "Algorithm", "Baseline", "Batch", "Claim", "ClaimError", "Evidence", "Factorial",
     "FinalReturns", "Gradients", "Landscapes", "LargeUpdates", "LateUpdates", "PPOMAtPPOsRates", "PPONoClip",
     "Rollout", "Runs", "Sample", "SingleSeed", "Source", "TRPOPlus", "TwinUpdates", "Update", "Values", "all_of",
-    "any_of", "baseline", "claim", "factorial", "family", "final_returns", "gradients", "landscape", "large_updates",
-    "late_updates", "make", "runs", "source", "theorem", "twins", "values",
+    "any_of", "baseline", "claim", "factorial", "family", "make", "runs", "source", "theorem",
 ]  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from torch.distributions import Independent, Normal
 
 from rlclaims import PPO, Batch
 from rlclaims.agents.agent import Agent
-from rlclaims.planning.subjects import check_study
+from rlclaims.planning.study_checks import check_study
 from rlclaims.randomness import Purpose, state_of, stream
 from rlclaims.store.run_spec import RunSpec, SpecError, checked
 from rlclaims.studies.registry import TWINS, Study

@@ -140,32 +140,32 @@ def mechanism(
 ) -> None:
     """Tell what each mechanism does to an update, from the twin updates that the claims take and the store has."""
     from rlclaims.checkpoints import checkpoint_iterations
+    from rlclaims.pytest_plugin.trial_run import asked_studies
     from rlclaims.report.mechanism import mechanism_table
     from rlclaims.studies.registry import TWINS
-    from rlclaims.studies.twin_updates.query import TwinUpdates
+    from rlclaims.studies.runs import Runs
     from rlclaims.training import HELD_OUT_EVERY
 
     options = [f"--claims-first-seed={first_seed}", *([] if store is None else [f"--claims-store={store}"])]
     asked = {
-        spec: claim.session
+        runs: claim.session
         for claim in _collected(paths, profile, *options)
-        for spec in claim.runs.values()
-        if spec.study == TWINS
+        for runs in asked_studies(claim.session, claim.item, TWINS)
     }
     if not asked:
-        raise refused("No claim here takes twin updates; rlclaims.twins(PPO) makes a fixture of them.")
-    for spec, session in asked.items():
-        runs = session.run_specs(spec, session.profile.seeds)
-        made = next((n for n, run in enumerate(runs) if not session.store.has_study(run, TWINS)), len(runs))
+        raise refused("No claim here takes twin updates; a claim asks for them by ppo.twins of runs of PPO.")
+    for runs, session in asked.items():
+        specs = runs.run_specs(session.profile.seeds)
+        made = next((n for n, run in enumerate(specs) if not session.store.has_study(run, TWINS)), len(specs))
         if made < 2:
             raise refused(
-                f"The store {session.store.root} has twin updates of {made} seeds of {runs[0].name} and its like, and "
-                "a table needs 2 or more: run the claims that take them first."
+                f"The store {session.store.root} has twin updates of {made} seeds of {specs[0].title}, and a table "
+                "needs 2 or more: run the claims that take them first."
             )
-        twins = session.runs(spec, made)
-        assert isinstance(twins, TwinUpdates)
-        iterations = checkpoint_iterations(runs[0].iterations, HELD_OUT_EVERY)
-        mechanism_table(twins, iterations, sys.stdout, get_terminal_size((100, 24)).columns)
+        results = session.results(runs, made)
+        assert isinstance(results, Runs)
+        iterations = checkpoint_iterations(runs.iterations, HELD_OUT_EVERY)
+        mechanism_table(results.twins, iterations, sys.stdout, get_terminal_size((100, 24)).columns)
 
 
 def _explained(claim: "Collected") -> str:
@@ -335,16 +335,16 @@ def report_page(
 def _play_planes(record: dict[str, Any], store: Path | None, n: int) -> None:
     """Make the planes of the first n runs of each algorithm whose landscapes the claims here take."""
     from rlclaims.pytest_plugin.progress import Display
+    from rlclaims.pytest_plugin.trial_run import asked_studies
     from rlclaims.studies.registry import Study
 
     options = [f"--claims-first-seed={record['first_seed']}", *([] if store is None else [f"--claims-store={store}"])]
     asked = {
-        spec: claim.session
+        runs: claim.session
         for claim in _collected(None, record["profile"]["name"], *options)
-        for spec in claim.runs.values()
-        if spec.study == Study("landscapes")
+        for runs in asked_studies(claim.session, claim.item, Study("landscapes"))
     }
     display = Display(sys.stderr)
-    for spec, session in asked.items():
-        there = [run for run in session.run_specs(spec, n) if session.store.has(run)]
+    for runs, session in asked.items():
+        there = [run for run in runs.run_specs(n) if session.store.has(run)]
         session.make_studies([(run, Study("planes")) for run in there], display.twins, display.simulated, display.wait)

@@ -10,9 +10,9 @@ from rlclaims.adapters.external import ExternalTraining
 from rlclaims.execution.cohorts import plan
 from rlclaims.execution.train import execute
 from rlclaims.execution.verify import differences
+from rlclaims.planning.request import SUBJECT
 from rlclaims.pytest_plugin.options import settings
 from rlclaims.pytest_plugin.session import claim_session
-from rlclaims.results.runs import SUBJECT
 
 subject = rlclaims.runs(SUBJECT)
 
@@ -51,8 +51,7 @@ def _holds_out(config: pytest.Config) -> bool:
 def differences_of_a_seed(request: pytest.FixtureRequest) -> list[str]:
     """What differs where one of the seeds is trained again, alone; somebody else's training is a short one, twice."""
     session = claim_session(request.config)
-    spec = session.runs_of(request.node)["subject"]
-    (first, *_) = session.run_specs(spec, 1)
+    (first, *_) = session.resolved(request.node)["subject"].run_specs(1)
     if isinstance(first.algorithm, ExternalTraining):
         first = replace(first, iterations=min(first.iterations, FOREIGN_ITERATIONS_AGAIN))
         execute(plan([first], session.store), session.store, 1, lambda _: None)

@@ -14,7 +14,6 @@ from rlclaims.claims.theorem import Theorem
 from rlclaims.pytest_plugin.options import settings
 from rlclaims.pytest_plugin.session import ClaimSession, claim_name, claim_of, claim_session
 from rlclaims.pytest_plugin.theorems import theorem_name, theorem_of
-from rlclaims.results.runs import RunsRequest
 
 
 @dataclass(frozen=True)
@@ -31,8 +30,8 @@ class Collected:
     """Where it stands."""
     line: int
     """Its first line there."""
-    runs: dict[str, RunsRequest]
-    """By fixture name."""
+    item: pytest.Item
+    """The test that judges it."""
     family: Family | None
     """The claims it shares an error rate with; a theorem has none."""
     record: Path
@@ -68,7 +67,7 @@ class _Collector:
                     item.nodeid,
                     Path(file),
                     (line or 0) + 1,
-                    claims.runs_of(item),
+                    item,
                     None if claim is None else claims.families[claim.id],
                     settings(item.config).report / "claims.json",
                     claims,

@@ -29,7 +29,7 @@ def dry_run(session: ClaimSession, items: Sequence[pytest.Item], file: TextIO) -
         TrainingError: not even the first steps can be trained.
     """
     stored = _Stored(session)
-    items = [item for item in items if session.runs_of(item)]
+    items = [item for item in items if session.requests_of(item)]
     most = _looks(session, items, stored, lambda _: True)
     missing = [run for trained, studied in most for run in (*trained, *(run for run, _ in studied))]
     if missing:

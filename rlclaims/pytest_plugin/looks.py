@@ -20,7 +20,7 @@ from rlclaims.pytest_plugin.session import SEEDS, ClaimSession, claim_of
 from rlclaims.stats.verdict import Reason, Verdict
 
 if TYPE_CHECKING:
-    from rlclaims.planning.subjects import Subject
+    from rlclaims.planning.resolve import Results
     from rlclaims.store.run_spec import RunSpec
     from rlclaims.studies.registry import Studied
 
@@ -76,7 +76,7 @@ def take_looks(
     Raises:
         TrainingError: training broke off; what was finished is stored.
     """
-    items = [item for item in items if session.runs_of(item)]
+    items = [item for item in items if session.requests_of(item)]
     claims = {item for item in items if claim_of(item) is not None}
     undecided = items
     # A pilot is made on all seeds, whatever they decide.
@@ -96,7 +96,7 @@ def take_looks(
 
 def more_seeds_may_help(session: ClaimSession, item: pytest.Item) -> bool:
     """Whether a claim is open on the seeds it has, and further ones may decide it."""
-    runs = {name: session.runs(spec, item.stash[SEEDS]) for name, spec in session.runs_of(item).items()}
+    runs = {name: session.results(taken, item.stash[SEEDS]) for name, taken in session.resolved(item).items()}
     with recording(session.terms(item)) as recorder, muted(), suppress(*WHATEVER_IS_WRONG):
         item.obj(**arguments(session, item, runs))  # type: ignore[attr-defined]
     undecided = [evidence for evidence in recorder.evidence if evidence.verdict is Verdict.INCONCLUSIVE]
@@ -124,7 +124,7 @@ def _open(comparison: Comparison) -> bool:
     return True
 
 
-def arguments(session: ClaimSession, item: pytest.Item, runs: "Mapping[str, Subject]") -> dict[str, Any]:
+def arguments(session: ClaimSession, item: pytest.Item, runs: "Mapping[str, Results]") -> dict[str, Any]:
     """What a claim is called with: its runs, its baselines and its parameters."""
     assert isinstance(item, pytest.Function)
     parameters = item.callspec.params if hasattr(item, "callspec") else {}

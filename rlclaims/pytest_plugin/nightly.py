@@ -73,9 +73,6 @@ def _digest(session: ClaimSession, item: Any) -> str:
     """Of what a claim says of which runs; not of the algorithm, which is what may get worse."""
     declared = claim_of(item)
     assert declared is not None
-    runs = [
-        (fixture, spec.task, spec.iterations if spec.iterations is not None else session.profile.iterations)
-        for fixture, spec in session.runs_of(item).items()
-    ]
+    runs = [(fixture, runs.task, runs.iterations) for fixture, runs in session.resolved(item).items()]
     text = f"{digest(declared, item.function)} {claim_name(item)} {runs}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]

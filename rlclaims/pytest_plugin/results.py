@@ -5,7 +5,7 @@ import hashlib
 import inspect
 import math
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 import pytest
@@ -13,13 +13,15 @@ import pytest
 from rlclaims.claims.declaration import Claim
 from rlclaims.claims.theorem import Theorem
 from rlclaims.planning.profile import DEVELOPMENT_SEEDS
-from rlclaims.planning.subjects import Subject, kind
-from rlclaims.pytest_plugin.session import SEEDS, ClaimSession, claim_name, claim_of, claim_session
+from rlclaims.planning.resolve import ResolvedRuns, Results
+from rlclaims.pytest_plugin.session import SEEDS, STUDIES, ClaimSession, claim_name, claim_of, claim_session
 from rlclaims.pytest_plugin.verdict_outcome import Judged
 from rlclaims.report.record import Json, adjusted, is_theorem
+from rlclaims.results.factorial import Factorial
 from rlclaims.store.baseline import general_quantity
 from rlclaims.store.digest import run_digest
 from rlclaims.store.run_spec import RunSpec
+from rlclaims.studies.registry import Study
 
 NIGHT = pytest.StashKey[Json | None]()
 """On an item: what a session of --claims-nightly says against its claim, or None where it says nothing."""
@@ -70,37 +72,50 @@ def _status(session: ClaimSession, runs: list[Json]) -> str:
 
 
 def _runs(session: ClaimSession, item: pytest.Item, judged: Judged | None) -> list[Json]:
-    """The runs that a claim took: by fixture, and each by its digest, with what was judged of them."""
+    """Return the runs that a claim took, with an entry for each study of them: seeds, digests, judged numbers."""
     n = item.stash.get(SEEDS, session.profile.seeds)
-    needs = session.runs_of(item)
-    taken = {fixture: session.run_specs(spec, n) for fixture, spec in needs.items()}
+    studies = item.stash.get(STUDIES, {})
     return [
-        {
-            "fixture": fixture,
-            "kind": kind(needs[fixture]),
-            "pairs": None if (study := needs[fixture].study) is None else study.pairs,
-            "algorithm": specs[0].title,
-            "task": specs[0].task,
-            "iterations": specs[0].iterations,
-            "steps": specs[0].iterations * specs[0].algorithm.steps,
-            "settings": _settings(specs),
-            "seeds": [spec.seed for spec in specs],
-            "digests": [run_digest(spec) for spec in specs],
-            "measured": [] if judged is None else _measured(judged, session.runs(needs[fixture], n)),
-        }
-        for fixture, specs in taken.items()
+        _taken(session, fixture, runs, study, n, judged)
+        for fixture, runs in session.resolved(item).items()
+        for study in studies.get(fixture) or (None,)
     ]
 
 
-def _settings(specs: list[RunSpec]) -> Json:
+def _taken(
+    session: ClaimSession, fixture: str, runs: ResolvedRuns, study: Study | None, n: int, judged: Judged | None
+) -> Json:
+    specs = runs.run_specs(n)
+    words = "runs" if study is None else study.words
+    if runs.combinations is not None:
+        words = "factorial" if study is None else f"factorial of {words}"
+    return {
+        "fixture": fixture,
+        "kind": words,
+        "pairs": None if study is None else study.pairs,
+        "algorithm": specs[0].title,
+        "task": runs.task,
+        "iterations": runs.iterations,
+        "steps": runs.steps,
+        "settings": _settings(specs),
+        "seeds": [spec.seed for spec in specs],
+        "digests": [run_digest(spec) for spec in specs],
+        "measured": [] if judged is None else _measured(judged, session.results(runs, n), study),
+    }
+
+
+def _settings(specs: Sequence[RunSpec]) -> Json:
     """What the runs' algorithms are set to; not what a factorial varies."""
     first, *others = (asdict(spec.algorithm) for spec in specs)
     return {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}
 
 
-def _measured(judged: Judged, runs: Subject) -> list[Json]:
-    """The plain quantities of some runs that a judgement is made of, seed by seed."""
-    samples = [s for comparison in judged.evidence.comparisons for s in comparison.samples if s.runs is runs]
+def _measured(judged: Judged, results: Results, study: Study | None) -> list[Json]:
+    """Return the plain quantities of some runs that a judgement is made of, seed by seed."""
+    if isinstance(results, Factorial):
+        return []
+    of = results if study is None else results.study_results(study)
+    samples = [s for comparison in judged.evidence.comparisons for s in comparison.samples if s.runs is of]
     return [
         {
             "quantity": quantity,

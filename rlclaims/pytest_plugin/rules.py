@@ -74,7 +74,7 @@ def _check_claim(session: ClaimSession, item: pytest.Function, declared: Claim) 
             f"The claim {declared.id!r} is marked xfail; say expected='refuted' and on what evidence instead."
         )
     session.pilot(item)  # refuses a file that is none
-    needs = session.runs_of(item).keys() | session.baselines_of(item)
+    needs = session.requests_of(item).keys() | session.baselines_of(item)
     for name in item._fixtureinfo.argnames:
         if name not in needs and not _is_plain_parameter(item, name):
             raise pytest.UsageError(

@@ -77,7 +77,7 @@ def check_theorem(session: ClaimSession, item: pytest.Function, declared: Theore
     Raises:
         pytest.UsageError: it takes runs, pytest would not judge it, or it is expected to fail by a mark.
     """
-    for runs in session.runs_of(item):
+    for runs in session.requests_of(item):
         raise pytest.UsageError(
             f"The theorem {declared.id!r} takes the runs {runs!r}, and a theorem takes none: a sentence about runs is "
             "a claim."

@@ -1,11 +1,14 @@
-"""Run a claim's body on imagined runs, before any is trained: a mistake in it shows at once.
+"""Run a claim's body on imagined runs before any is trained, to report its mistakes and to find its studies.
 
 The body runs as if what it judges were supported and as if it were refuted, so that evidence which is negated, caught
-or left unused is seen whatever the seeds will say. Each time the runs have other numbers, so that a bound or a method
-which depends on them, or on chance, is seen as well: what a claim means is fixed before the data.
+or left unused is noticed whatever the seeds will say. Each time the runs have other numbers, so that a bound or a
+method which depends on them, or on chance, is noticed as well: what a claim means is fixed before the data. An error in
+a body is never passed over: imagined numbers lie in each measure's natural range, so a body that fails on them would
+fail on real ones too.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import partial
 from hashlib import shake_128
 from struct import iter_unpack
 from traceback import extract_tb
@@ -14,14 +17,14 @@ from typing import Any
 import pytest
 
 from rlclaims.claims.evidence import ClaimError, Evidence, Recorder, recording
-from rlclaims.planning.subjects import Subject, subject
+from rlclaims.planning.resolve import ResolvedRuns, Results
+from rlclaims.planning.study_checks import check_playable, check_study
 from rlclaims.pytest_plugin.looks import WHATEVER_IS_WRONG, arguments, muted
-from rlclaims.pytest_plugin.session import ClaimSession, claim_name, claim_of
+from rlclaims.pytest_plugin.session import STUDIES, ClaimSession, claim_name, claim_of
 from rlclaims.pytest_plugin.verdict_outcome import settle
 from rlclaims.results.measured import Measured
-from rlclaims.results.runs import RunsRequest
 from rlclaims.stats.verdict import Verdict
-from rlclaims.store.run_spec import RunSpec
+from rlclaims.store.run_spec import RunSpec, SpecError
 from rlclaims.studies.registry import Study, length
 
 ROUNDS = 3
@@ -46,6 +49,15 @@ def imagined_evidence(session: ClaimSession, item: pytest.Item) -> list[Evidence
     return _tried(session, item, Verdict.SUPPORTED, 0)[0].evidence
 
 
+def asked_studies(session: ClaimSession, item: pytest.Item, study: Study) -> list[ResolvedRuns]:
+    """Return the runs of which an item's claim asks for a study; of anything else than a claim, none."""
+    if claim_of(item) is None:
+        return []
+    if STUDIES not in item.stash:
+        _tried(session, item, Verdict.SUPPORTED, 0)
+    return [runs for fixture, runs in session.resolved(item).items() if study in item.stash[STUDIES][fixture]]
+
+
 def _mistake(session: ClaimSession, item: pytest.Item) -> str | None:
     declared, name = claim_of(item), claim_name(item)
     assert declared is not None
@@ -58,8 +70,8 @@ def _mistake(session: ClaimSession, item: pytest.Item) -> str | None:
             definitions.append(settle(declared, name, recorder, raised).evidence.definition)
         except ClaimError as error:
             return str(error) if repr(name) in str(error) else f"The claim {name!r}: {error}"
-        except (ArithmeticError, ValueError):  # the imagined numbers may be to blame
-            return None
+        except SpecError as error:  # a study that cannot be made, which names its fixture
+            return f"{error} of {item.nodeid})"
         except (Exception, SystemExit, pytest.fail.Exception) as error:
             where = extract_tb(error.__traceback__)[-1]
             return (
@@ -83,33 +95,68 @@ def depends(name: str) -> str:
 def _tried(
     session: ClaimSession, item: pytest.Item, assumed: Verdict, time: int
 ) -> tuple[Recorder, BaseException | None]:
-    """What a claim's body judges and raises on imagined runs, if its evidence has that verdict."""
-    runs = session.runs_of(item)
-    # With seeds that a baseline has, whichever look would come to them, it cannot be compared.
+    """Return what a claim's body judges and raises on imagined runs, if its evidence has that verdict."""
+    # With the seeds of the last look: a comparison with a baseline's seeds is refused whichever look meets them.
     n = session.profile.looks[-1 if session.baselines_of(item) else 0]
-    imagined = {fixture: _imagined(spec, session.run_specs(spec, n), time) for fixture, spec in runs.items()}
+    imagined = {fixture: ImaginedRuns(fixture, runs, n, time) for fixture, runs in session.resolved(item).items()}
+    results = {fixture: runs.results for fixture, runs in imagined.items()}
     with recording(session.terms(item), assumed) as recorder, muted():
+        raised: BaseException | None = None
         try:
-            item.obj(**arguments(session, item, imagined))  # type: ignore[attr-defined]
+            item.obj(**arguments(session, item, results))  # type: ignore[attr-defined]
         except WHATEVER_IS_WRONG as error:
-            return recorder, error
-    return recorder, None
+            raised = error
+    known = item.stash.get(STUDIES, {})
+    item.stash[STUDIES] = {
+        fixture: tuple(dict.fromkeys((*known.get(fixture, ()), *runs.asked))) for fixture, runs in imagined.items()
+    }
+    return recorder, raised
 
 
-def _imagined(asked: RunsRequest, specs: list[RunSpec], time: int) -> Subject:
-    return subject(asked, specs, [Measured(None, _AnySeries(spec, time, asked.study)) for spec in specs])
+class ImaginedRuns:
+    """Runs that nobody trained, and what is asked of them.
+
+    Args:
+        fixture: their name in a claim.
+        runs: as they would be trained.
+        n: number of seeds.
+        time: each time has other numbers.
+    """
+
+    def __init__(self, fixture: str, runs: ResolvedRuns, n: int, time: int) -> None:
+        self._fixture = fixture
+        self._runs = runs
+        self._time = time
+        self.asked: dict[Study | None, None] = {}
+        """The studies that were asked for, in order; None for the runs' own measures."""
+        self.results: Results = runs.results(n, partial(self._imagined, study=None), self._study)
+
+    def _study(self, specs: Sequence[RunSpec], study: Study) -> list[Measured]:
+        for algorithm in self._runs.algorithms if self._time == 0 else ():
+            try:
+                check_study(study, algorithm)
+                check_playable(study, self._runs.task)
+            except SpecError as error:
+                raise SpecError(f"{error} (the runs {self._fixture!r}") from None
+        return self._imagined(specs, study)
+
+    def _imagined(self, specs: Sequence[RunSpec], study: Study | None) -> list[Measured]:
+        self.asked[study] = None
+        return [Measured(None, _AnySeries(spec, self._time, study)) for spec in specs]
 
 
 class _AnySeries(dict[str, list[float]]):
-    """Numbers for a measure of any name, other ones for each seed and time: from .1 to .9, a largest ratio's 1 more."""
+    """Numbers for a measure of any name, different for each seed and time: .1 to .9, a largest ratio's 1 more."""
 
     def __init__(self, spec: RunSpec, time: int, study: Study | None) -> None:
         super().__init__()
-        self._iterations, self._study, self._seed = spec.iterations, study, f"{spec.seed} {time} {spec.name}"
+        self._iterations = spec.iterations
+        self._study = study
+        self._seed = f"{spec.seed} {time} {spec.name}"
 
     def __missing__(self, name: str) -> list[float]:
         least = 1.1 if "ratio/max" in name or "ratio/q99" in name else 0.1
         n = length(self._study, name, self._iterations)
-        # A hundred thousand of these are made, of a few numbers each: a hash is a generator that is quickly begun.
+        # A hundred thousand of these are made, of a few numbers each: a hash is quicker to start than a generator.
         whole = iter_unpack("=I", shake_128(f"{self._seed} {name}".encode()).digest(4 * n))
         return [least + 0.8 * x / 2**32 for (x,) in whole]

@@ -30,7 +30,6 @@ class Tuned:
         """What is tuned."""
         self.runs = tuple(runs)
         """Value by value, over the same seeds."""
-        self.failures = tuple(dict.fromkeys(failure for each in runs for failure in each.failures))
 
     def best(self, of: Callable[[TrainedRuns], Sample]) -> Sample:
         """What is asked of the runs, seed by seed at the chosen value; NaN for a seed that has none at one of them."""
@@ -45,7 +44,8 @@ class Tuned:
             values.append(numbers[sums.index(max(sums))] if sums else statistics.fmean(numbers))
             earlier.append(numbers)
         quantity = f"{samples[0].quantity}, {self.setting} tuned on earlier seeds"
-        return replace(samples[0], quantity=quantity, values=tuple(values), failures=self.failures)
+        failures = tuple(dict.fromkeys(failure for sample in samples for failure in sample.failures))
+        return replace(samples[0], quantity=quantity, values=tuple(values), failures=failures)
 
 
 class Factorial:
@@ -101,7 +101,7 @@ class Factorial:
                 *(zip(*(s.values for s in sides[at]), strict=True) for at in (True, False)), strict=True
             )
         )
-        failures = tuple(dict.fromkeys(f for runs in self.cells.values() for f in runs.failures))
+        failures = tuple(dict.fromkeys(failure for sample in samples.values() for failure in sample.failures))
         return replace(
             sides[True][0],
             quantity=f"{kind} by {setting} in {base.quantity}, on average over the design",

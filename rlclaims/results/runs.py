@@ -6,14 +6,14 @@ trpo.kl_old_new.mean.held_out.last(0.25)
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from rlclaims.claims.evidence import ClaimError
 from rlclaims.claims.numbers import is_number
 from rlclaims.claims.sample import Sample
-from rlclaims.sim.spelling import canonical
 from rlclaims.stats.describe import rank_correlation
 
 if TYPE_CHECKING:
@@ -21,40 +21,6 @@ if TYPE_CHECKING:
     from rlclaims.agents.algorithm import Algorithm
     from rlclaims.results.measured import Measured
     from rlclaims.studies.registry import Study
-
-
-SUBJECT: Final = "the algorithm of --claims-subject"
-"""What stands for it in a fixture: `rlclaims.runs(SUBJECT)`."""
-
-
-@dataclass(frozen=True)
-class RunsRequest:
-    """What a runs fixture asks for, before the profile fills in what it leaves open."""
-
-    algorithm: "type[Algorithm] | Algorithm | ExternalTraining | str"
-    """A class, for the papers' settings of the task, or an instance with settings of its own; or `SUBJECT`."""
-    task: str | None
-    """Gymnasium's id, with arguments or without, or None for the profile's task."""
-    iterations: int | None
-    """Updates per run, or None for the profile's."""
-    changes: tuple[tuple[str, Any], ...] = ()
-    """Settings that differ from the papers'."""
-    block: int = 0
-    """Which block of seeds it takes; runs of different blocks are never paired."""
-    study: "Study | None" = None
-    """What it stands for that is derived from the runs, or None for the runs themselves."""
-    factors: tuple[tuple[str, tuple[Any, Any]], ...] | None = None
-    """Settings with two values each, if it stands for runs with all or some of their combinations, or None."""
-    full: bool = False
-    """Whether a factorial tries all combinations, also of four settings and more."""
-    tuned: tuple[tuple[str, tuple[Any, ...]], ...] | None = None
-    """The one setting that each combination of a factorial is tuned by, with the values it is trained with, or None."""
-    wiring: bool = False
-    """Whether a factorial tries as few combinations as have each setting at either value, which prove no more."""
-
-    def __post_init__(self) -> None:
-        if isinstance(self.task, str):
-            object.__setattr__(self, "task", canonical(self.task))
 
 
 @dataclass(frozen=True)
@@ -185,7 +151,7 @@ class Series:
 class Measure:
     """One measure of an update, by the pairs it is taken on."""
 
-    _runs: "Runs"
+    _runs: "MeasuredRuns"
     _name: str
     _words: str
     _bounds: tuple[float, float] | None = None
@@ -250,7 +216,7 @@ class TrainedRuns:
         task: str,
         iterations: int,
         seeds: tuple[int, ...],
-        measured: "tuple[Measured, ...]",
+        measured: "Sequence[Measured] | Callable[[], Sequence[Measured]]",
         study: "Study | None" = None,
     ) -> None:
         self.settings: Any = algorithm
@@ -263,10 +229,21 @@ class TrainedRuns:
         self.seeds = seeds
         self.study = study
         """What is derived from the runs, or None for the runs themselves."""
-        self._measured = measured
+        self._read = measured
         self.scope = f"{task}, {self.steps:,} steps, seeds {seeds[0]} to {seeds[-1]}" if seeds else f"{task}, no seeds"
-        self.failures = tuple(
-            f"{self.name} seed {seed}: {m.failure}" for seed, m in zip(seeds, measured, strict=True) if m.failure
+
+    @cached_property
+    def _measured(self) -> "tuple[Measured, ...]":
+        """What was measured, seed by seed; read from the store when it is first asked for."""
+        return tuple(self._read() if callable(self._read) else self._read)
+
+    @cached_property
+    def failures(self) -> tuple[str, ...]:
+        """The failed runs, and why they failed."""
+        return tuple(
+            f"{self.name} seed {seed}: {m.failure}"
+            for seed, m in zip(self.seeds, self._measured, strict=True)
+            if m.failure
         )
 
     @property
@@ -275,11 +252,8 @@ class TrainedRuns:
         return "runs" if self.study is None else self.study.words
 
 
-class Runs(TrainedRuns):
-    """Finished runs of one algorithm and task over seeds."""
-
-    def __repr__(self) -> str:
-        return f"<runs of {self.name}: {self.scope}>"
+class MeasuredRuns(TrainedRuns):
+    """Finished runs of one algorithm and task over seeds, with the measures of their updates."""
 
     @property
     def kl_old_new(self) -> Divergence:

@@ -25,7 +25,7 @@ from rlclaims.execution.train import execute
 from rlclaims.execution.verify import differences, problems
 from rlclaims.execution.worker_process import start
 from rlclaims.planning.cost import NOTHING, Line, Speed, _foreign_speed, cost, kind
-from rlclaims.planning.subjects import check_study
+from rlclaims.planning.study_checks import check_study
 from rlclaims.results.measured import Measured
 from rlclaims.store import digest
 from rlclaims.store.files import json_content

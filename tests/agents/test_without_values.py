@@ -21,7 +21,7 @@ from small_runs import (
 )
 
 from rlclaims import PPO, TRPO
-from rlclaims.planning.subjects import check_study
+from rlclaims.planning.study_checks import check_study
 from rlclaims.store.run_spec import SpecError
 from rlclaims.studies.landscape import compute as landscapes
 from rlclaims.studies.registry import TWINS, Study

@@ -10,8 +10,8 @@ from rlclaims.claims.evidence import ClaimError, InconclusiveError, recording
 from rlclaims.claims.judging_terms import JudgingTerms, Pilot
 from rlclaims.claims.sample import Sample
 from rlclaims.results.measured import Measured
-from rlclaims.results.runs import Runs
 from rlclaims.stats.verdict import Reason, Verdict
+from rlclaims.studies.runs import Runs
 
 A = np.random.default_rng(2).lognormal(0.0, 0.5, 10)
 B = A * np.random.default_rng(3).lognormal(1.0, 0.2, 10)

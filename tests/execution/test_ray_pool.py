@@ -30,8 +30,6 @@ from rlclaims.adapters.loop import Loop
 SMALL = dict(iterations=2, steps=64, minibatches=2, value_epochs=1)
 ppo = rlclaims.runs(PPO, "InvertedPendulum-v5", epochs=1, **SMALL)
 trpo = rlclaims.runs(TRPO, "InvertedPendulum-v5", **SMALL)
-final = rlclaims.final_returns(PPO, "InvertedPendulum-v5", epochs=1, **SMALL)
-twins = rlclaims.twins(PPO, "InvertedPendulum-v5", epochs=1, **SMALL)
 loop = rlclaims.runs(Loop("traced:train", 24), "CartPole-v1", iterations=2)
 """
 # Says when it begins and ends with a run, and stays in one until the test lets it go.
@@ -67,12 +65,12 @@ def test_trained(ppo, trpo):
     assert ppo.kl_old_new.mean.training.overall() - trpo.kl_old_new.mean.training.overall() < 1
 
 @declared("s/played")
-def test_played(final):
-    assert final.mean > -1
+def test_played(ppo):
+    assert ppo.final_returns.mean > -1
 
 @declared("s/again")
-def test_again(twins):
-    assert twins.switching("epochs").mean_kl.training.overall() > 0.01
+def test_again(ppo):
+    assert ppo.twins.switching("epochs").mean_kl.training.overall() > 0.01
 """
 
 

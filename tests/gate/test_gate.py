@@ -136,7 +136,7 @@ def test_subject_and_bounds_may_stand_in_the_project(gate, pytester):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ([], "Which algorithm is it about[?] --claims-subject *"),
+        ([], "The gate needs an algorithm: --claims-subject *"),
         (["--claims-subject=PPO"], "An algorithm is named as 'my_pkg.algos:MyPPO', * not 'PPO'."),
         (["--claims-subject="], "An algorithm is named as *, not ''."),
         (["--claims-subject=algos:small", "--claims-store="], "'' is no name of a file or a folder."),

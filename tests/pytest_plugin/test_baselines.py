@@ -17,13 +17,14 @@ import rlclaims
 from rlclaims import PPO, TRPO, cli
 from rlclaims.claims.evidence import ClaimError
 from rlclaims.claims.judging_terms import setting_of
-from rlclaims.planning.subjects import DERIVED, kind
-from rlclaims.pytest_plugin.trial_run import _imagined as imagined
+from rlclaims.planning.profile import Profile
+from rlclaims.planning.request import RunsRequest
+from rlclaims.planning.resolve import resolve
+from rlclaims.pytest_plugin.trial_run import ImaginedRuns
 from rlclaims.results.measured import Measured
-from rlclaims.results.runs import Runs, RunsRequest
 from rlclaims.store.baseline import Baseline, BaselineSpec, Kept, general_quantity
-from rlclaims.store.run_spec import RunSpec
 from rlclaims.studies.registry import Study
+from rlclaims.studies.runs import QUERIES, Runs
 
 LATE = "kl_old_new.mean.training.last(0.5)"
 WORDS = "mean KL(old||new) (training batch), last 50% of training"
@@ -342,12 +343,12 @@ def test_a_claim_is_explained_with_its_baseline(session, kept, monkeypatch, stor
 
 def current(task="Hopper-v5", iterations=40, seeds=range(3), algorithm=None, study=None):
     """The mean KL late in imagined runs."""
-    kind = Runs if study is None else DERIVED[study.kind]
+    kind = Runs if study is None else QUERIES[study.kind]
     algorithm = algorithm or PPO()
     row = [Measured(None, {"kl_old_new/mean/training": [1.0, 2.0], "return": [1.0], "0/true/error": [1.0]})] * len(
         seeds
     )
-    return kind(algorithm, task, iterations, tuple(seeds), tuple(row), study)
+    return kind(algorithm, task, iterations, tuple(seeds), tuple(row), *([study] if study else []))
 
 
 def baseline(*kept, runs=None, versions=None, **changes):
@@ -390,7 +391,7 @@ def test_the_numbers_are_those_of_the_same_quantity_task_and_steps():
 def test_updates_on_other_numbers_of_pairs_are_not_mixed_up():
     row = [Measured(None, {"return": [1.0, 2.0, 3.0], "own/return": [2.0]})] * 3
     words = "change of the return by the large update"
-    of = DERIVED["large_updates"](PPO(), "Hopper-v5", 40, (0, 1, 2), tuple(row), Study("large_updates", 2**15))
+    of = QUERIES["large_updates"](PPO(), "Hopper-v5", 40, (0, 1, 2), tuple(row), Study("large_updates", 2**15))
     kept = [
         one_kept(kind="large updates", pairs=pairs, quantity=words, values=(pairs,) * 3) for pairs in (2**15, 2**16)
     ]
@@ -433,11 +434,13 @@ def test_libraries_that_are_others_now_are_told_in_the_scope_and_change_no_setti
 )
 def test_whatever_is_a_plain_number_of_runs_can_be_kept(study, asked):
     study = study and Study(study, {"large_updates": 4096, "gradients": 4096, "near_true_gradients": 4096}.get(study))
-    spec = RunsRequest(PPO(learning_rate=0.1), "Hopper-v5", 40, study=study)
-    of = imagined(spec, [RunSpec(spec.algorithm, spec.task, 40, seed) for seed in range(5)], 0)
+    profile = Profile("imagined", tasks=("Hopper-v5",), iterations=40, looks=(5,))
+    runs = resolve(RunsRequest(PPO(learning_rate=0.1), "Hopper-v5"), profile, 0)
+    of = ImaginedRuns("ppo", runs, 5, 0).results
+    of = of if study is None else of.study_results(study)
     sample = asked(of)
     assert sample.runs is of and sample.plain == (sample,)
-    assert of.kind == kind(spec)
+    assert of.kind == ("runs" if study is None else study.words)
     assert "PPO" in sample.quantity and "PPO" not in general_quantity(sample)
     kept = one_kept(
         kind=of.kind,

@@ -78,12 +78,12 @@ def test_a_dry_run_says_what_it_would_take_and_trains_nothing(session, tmp_path)
             "*mean KL(old||new) as deployed (training batch): there is none of holding-out(*",
         ),
         (
-            LOOP.replace("rlclaims.runs(", "rlclaims.landscape(") + SUPPORTED,
+            LOOP + JUDGED.format("theirs.landscape.change(1.0).at(0) > -1"),
             "*Landscapes are of algorithms that rlclaims trains itself; of holding-out it only records updates.*",
         ),
         (
             LOOP.replace("iterations=2", "iterations=2, epochs=3") + SUPPORTED,
-            "*Settings are given for a class, rlclaims.PPO, say; an instance has its own.*",
+            "*Settings are given for a class, such as rlclaims.PPO; an instance has its own.*",
         ),
         (
             LOOP.replace("CartPole-v1", "CartPole-v99") + SUPPORTED,

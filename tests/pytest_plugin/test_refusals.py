@@ -153,7 +153,7 @@ def test_a_claim_is_a_plain_function(session, definition, sentence):
         ("rlclaims.runs(rlclaims.PPO(), steps=64)", "*an instance has its own*"),
         ("rlclaims.runs(rlclaims.PPO, iterations=0)", "*iterations from 1 up, not 0*"),
         ("rlclaims.runs(rlclaims.PPO, iterations='3')", "*iterations from 1 up, not '3'*"),
-        ("rlclaims.runs(rlclaims.PPO, 5)", "A task is the name*not 5*"),
+        ("rlclaims.runs(rlclaims.PPO, 5)", "A task is the id*not 5*"),
         ("rlclaims.runs(rlclaims.PPO, scale_rewards='no')", "*scale_rewards must be True or False, not 'no'*"),
         ("rlclaims.runs(rlclaims.PPO, steps=32)", "*a multiple of minibatches (32), and more than one*"),
         ("rlclaims.runs(rlclaims.PPO, learning_rate='fast')", "*learning_rate must be a positive number, not 'fast'*"),

@@ -151,7 +151,7 @@ def test_that_training_lacks_its_kernels_is_told_unless_it_is_meant(session, var
         forgotten()
         lines = session(one_claim(SUPPORTED), f"--claims-store={tmp_path}").stdout
     forgotten()
-    told = "rlclaims: warning: cc, or what CC names, compiles no kernels here: *"
+    told = "rlclaims: warning: the C compiler (cc, or the command in CC) compiles no kernels here. *"
     lines.fnmatch_lines(["rlclaims: training 5 runs of PPO *"])
     if tells:
         lines.fnmatch_lines([told])

@@ -16,11 +16,11 @@ import rlclaims
 from rlclaims import PPO, TRPO
 
 SMALL = dict(iterations=2, steps=64, minibatches=2, value_epochs=1)
-twins = rlclaims.twins(PPO, "InvertedPendulum-v5", epochs=2, **SMALL)
+pole = rlclaims.runs(PPO, "InvertedPendulum-v5", epochs=2, **SMALL)
 """
 
 # A share's change is above -1, and its median over five seeds is judged whatever the seeds do.
-CHANGES = "assert twins.switching('epochs').exceedance.training.overall().median > -1.5"
+CHANGES = "assert pole.twins.switching('epochs').exceedance.training.overall().median > -1.5"
 
 
 def test_updates_are_made_again_once_for_the_claims_that_ask(session, tmp_path):
@@ -28,7 +28,7 @@ def test_updates_are_made_again_once_for_the_claims_that_ask(session, tmp_path):
         return session(body, f"--claims-store={tmp_path}")
 
     store = tmp_path
-    first = of_its_own(TWINS + one_claim(CHANGES, "twins"))
+    first = of_its_own(TWINS + one_claim(CHANGES, "pole"))
     assert first.parseoutcomes() == {"passed": 1}
     first.stdout.fnmatch_lines(["rlclaims: training 5 runs of PPO *", "rlclaims: making updates again * of 140 parts."])
     (claim,) = written(store)["claims"]
@@ -41,7 +41,7 @@ def test_updates_are_made_again_once_for_the_claims_that_ask(session, tmp_path):
         again = json.loads(path.read_text())["series"]
         for name in ("kl_old_new/mean/training", "kl_old_new/mean/held_out", "ratio/exceedance/training"):
             assert again[f"none/{name}"] == measured[name][:1]
-    again = of_its_own(TWINS + one_claim(CHANGES, "twins"))
+    again = of_its_own(TWINS + one_claim(CHANGES, "pole"))
     assert again.parseoutcomes() == {"passed": 1}
     again.stdout.no_fnmatch_line("*making updates again*")
     # Where one of them started is lost: that run is trained again, and its twins alone are made.
@@ -50,7 +50,7 @@ def test_updates_are_made_again_once_for_the_claims_that_ask(session, tmp_path):
     before = [path.read_bytes() for path in lost]
     for path in lost:
         path.unlink()
-    mended = of_its_own(TWINS + one_claim(CHANGES, "twins"))
+    mended = of_its_own(TWINS + one_claim(CHANGES, "pole"))
     mended.assert_outcomes(passed=1)
     mended.stdout.fnmatch_lines(["rlclaims: training 1 runs of PPO *", "rlclaims: making updates again *"])
     assert [path.read_bytes() for path in lost] == before
@@ -63,10 +63,10 @@ def test_updates_are_made_again_once_for_the_claims_that_ask(session, tmp_path):
 
 def test_the_mechanism_table_shows_the_twins_that_the_store_has(session, monkeypatch, tmp_path):
     monkeypatch.setenv("COLUMNS", "150")
-    session(TWINS + one_claim(CHANGES, "twins"), "--collect-only")
+    session(TWINS + one_claim(CHANGES, "pole"), "--collect-only")
     missing = CliRunner().invoke(app, ["mechanism", ".", "--store", str(tmp_path)])
-    assert missing.exit_code == 2 and "twin updates of 0 seeds of PPO-" in missing.output
-    session(TWINS + one_claim(CHANGES, "twins"), f"--claims-store={tmp_path}")
+    assert missing.exit_code == 2 and "twin updates of 0 seeds of PPO, and" in missing.output
+    session(TWINS + one_claim(CHANGES, "pole"), f"--claims-store={tmp_path}")
     table = CliRunner().invoke(app, ["mechanism", ".", "--store", str(tmp_path)]).output
     assert "clip: on -> off" in table and "epochs: 2 -> 1" in table
     # Adam has no state yet in the first iteration, and annealing's factor is 1: no change, in any seed.
@@ -103,10 +103,14 @@ def test_a_factorial_is_judged_on_all_its_combinations(session, store):
 
 
 def test_a_factorial_of_final_returns_is_judged_at_rates_that_earlier_seeds_chose(session, store, monkeypatch):
-    levels = "epochs=(1, 2), of='final_returns', tuned={'learning_rate': (lambda x: x, 1e-3)}"
+    levels = "epochs=(1, 2), tuned={'learning_rate': (lambda x: x, 1e-3)}"
     fixture = f"best = rlclaims.factorial(PPO, 'InvertedPendulum-v5', {levels}, **SMALL)\n"
     # Of few steps' training, policies return some 10.
-    body = TWINS + fixture + one_claim("assert best.change_by('epochs', lambda it: it.mean).median > -900", "best")
+    body = (
+        TWINS
+        + fixture
+        + one_claim("assert best.change_by('epochs', lambda it: it.final_returns.mean).median > -900", "best")
+    )
     told = session(body, "--claims-dry-run").outlines
     have, train = next(line for line in told if line.startswith("all, once")).split()[2:4]
     assert int(have) + int(train) == 20
@@ -138,10 +142,10 @@ def test_a_factorial_of_final_returns_is_judged_at_rates_that_earlier_seeds_chos
 
 def test_smoke_trains_few_combinations_of_a_factorial_on_few_steps(pytester, tmp_path):
     pytester.makeconftest(CONFTEST)
-    levels = "epochs=(1, 2), gamma=(0.99, 0.9), gae_lambda=(0.95, 0.9), full=True, of='final_returns'"
+    levels = "epochs=(1, 2), gamma=(0.99, 0.9), gae_lambda=(0.95, 0.9), full=True"
     large = "iterations=5, steps=19_200, minibatches=96, value_epochs=1"
     fixture = f"it = rlclaims.factorial(PPO, 'InvertedPendulum-v5', {levels}, {large})\n"
-    body = "assert it.factor_of('gamma', lambda returns: returns.mean) > 1"
+    body = "assert it.factor_of('gamma', lambda runs: runs.final_returns.mean) > 1"
     pytester.makepyfile(test_claims=HEADER + TWINS + fixture + one_claim(body, "it", profiles=["paper"]))
     options = [f"--claims-store={tmp_path}", "--claims-profile=smoke", "-p", "no:cacheprovider"]
     assert pytester.runpytest_inprocess(*options).parseoutcomes() == {"inconclusive": 1}
@@ -157,42 +161,19 @@ def test_smoke_trains_few_combinations_of_a_factorial_on_few_steps(pytester, tmp
 @pytest.mark.parametrize(
     ("fixture", "sentence"),
     [
-        ("rlclaims.twins(TRPO, 'InvertedPendulum-v5')", "*Twin updates are of rlclaims.PPO*, and TRPO is none.*"),
-        ("rlclaims.twins(OwnWay, 'InvertedPendulum-v5')", "*OwnWay learns in a way of its own*"),
-        (
-            "rlclaims.large_updates(OwnWay, 'InvertedPendulum-v5', pairs=2**16)",
-            "OwnWay learns in a way of its own*large updates are of rlclaims.PPO*",
-        ),
-        (
-            "rlclaims.large_updates(TRPO, 'InvertedPendulum-v5', pairs=63, **SMALL)",
-            "Large updates of TRPO are made on a whole number of pairs, no fewer than the 64 *, not 63.*",
-        ),
-        ("rlclaims.large_updates(PPO, 'InvertedPendulum-v5', pairs=4e6)", "Large updates of PPO *, not 4000000.0.*"),
-        (
-            "rlclaims.gradients(PPO, 'InvertedPendulum-v5', pairs=1000)",
-            "Gradients are estimated from a whole number of pairs, 1,024 or more, not 1000. *",
-        ),
-        ("rlclaims.landscape(7, 'InvertedPendulum-v5')", "Runs are of an algorithm*not of 7.*"),
-        ("rlclaims.late_updates(PPO, 'InvertedPendulum-v5', epoch=1)", "*has no setting 'epoch'*"),
+        ("rlclaims.runs(7, 'InvertedPendulum-v5')", "Runs are of an algorithm*not of 7.*"),
+        ("rlclaims.runs(PPO, 'InvertedPendulum-v5', epoch=1)", "*has no setting 'epoch'*"),
         ("rlclaims.factorial(PPO, 'InvertedPendulum-v5')", "*A factorial varies settings*"),
         ("rlclaims.factorial(PPO, 'InvertedPendulum-v5', epochs=(1, 2, 3))", "*has two values, epochs=(one, other)*"),
         ("rlclaims.factorial(PPO, 'InvertedPendulum-v5', epoch=(1, 2))", "*has no setting 'epoch'*"),
         ("rlclaims.factorial(PPO(), 'InvertedPendulum-v5', epochs=(1, 2))", "*Settings are given for a class*"),
-        (
-            "rlclaims.factorial(PPO, 'InvertedPendulum-v5', epochs=(1, 2), of='twins')",
-            "A factorial is of runs, or of='final_returns', not of 'twins'.*",
-        ),
-        (
-            "rlclaims.factorial(PPO, 'InvertedPendulum-v5', epochs=(1, 2), of=7)",
-            "A factorial is of runs, *, not of '7'.*",
-        ),
         (
             "rlclaims.factorial(PPO, 'InvertedPendulum-v5', epochs=(1, 2), tuned={'learning_rate': (1e-3,)})",
             "A setting is tuned over two values or more, *, not (0.001,).*",
         ),
         (
             "rlclaims.factorial(PPO, 'InvertedPendulum-v5', epochs=(1, 2), tuned={'epochs': (3, 4)})",
-            "epochs is tuned, and so neither varied nor given a value of its own.*",
+            "epochs is tuned, so it can be neither varied nor given a value of its own.*",
         ),
         ("rlclaims.factorial(PPO, 'InvertedPendulum-v5', tuned={'epochs': (3, 4)})", "*A factorial varies settings*"),
         ("rlclaims.factorial(PPO, 'InvertedPendulum-v5', epochs=(1, 2), tuned=3)", "One setting is tuned, *, not 3.*"),
@@ -207,21 +188,43 @@ def test_fixtures_that_cannot_be_made_are_refused_before_training(session, fixtu
 
 
 @pytest.mark.parametrize(
+    ("runs", "study", "sentence"),
+    [
+        ("TRPO", "twins.converged.mean_kl.training", "Twin updates are of rlclaims.PPO*, and TRPO is none.*"),
+        ("OwnWay", "twins.converged.mean_kl.training", "OwnWay learns in a way of its own*"),
+        ("OwnWay", "large_updates(pairs=2**16).change", "OwnWay learns in a way of its own*large updates are of *"),
+        ("TRPO", "large_updates(pairs=63).change", "Large updates of TRPO *, no fewer than the 64 *, not 63.*"),
+        ("PPO", "large_updates(pairs=4e6).change", "*large_updates(pairs=4000000.0): a whole number of pairs *"),
+        ("PPO", "large_updates().change", "*missing 1 required keyword-only argument: 'pairs'*"),
+        ("PPO", "gradients(pairs=1000).step()", "Gradients are estimated from *, 1,024 or more, not 1000. *"),
+        ("PPO", "gradients(near_true=1).step()", "*gradients(near_true=1): it is True or False*"),
+    ],
+)
+def test_studies_that_cannot_be_made_are_refused(session, runs, study, sentence):
+    own = "\nfrom dataclasses import dataclass\n\n@dataclass(frozen=True)\nclass OwnWay(PPO):\n"
+    own += "    def learn(self, agent, rollout):\n        return super().learn(agent, rollout)\n"
+    fixture = f"\nit = rlclaims.runs({runs}, 'InvertedPendulum-v5', **SMALL)\n"
+    result = session(TWINS + own + fixture + one_claim(f"assert it.{study}.overall() > 0", "it"))
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {sentence}"])
+
+
+@pytest.mark.parametrize(
     ("body", "sentence"),
     [
         (
-            "assert twins.switching('momentum').mean_kl.held_out.overall() > 1",
+            "assert pole.twins.switching('momentum').mean_kl.held_out.overall() > 1",
             "*no mechanism 'momentum'*clip, epsilon*",
         ),
         (
-            "assert twins.in_design('momentum').mean_kl.held_out.overall() > 1",
+            "assert pole.twins.in_design('momentum').mean_kl.held_out.overall() > 1",
             "*no mechanism 'momentum'*clip, epsilon*",
         ),
-        ("assert twins.pushed_out.at(4) > 0", "*at(4): there are 4 kept iterations*"),
+        ("assert pole.twins.pushed_out.at(4) > 0", "*at(4): there are 4 kept iterations*"),
     ],
 )
 def test_mistakes_in_a_claim_on_twins_are_told_before_training(session, body, sentence):
-    result = session(TWINS + one_claim(body, "twins"))
+    result = session(TWINS + one_claim(body, "pole"))
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: {sentence}"])
 
@@ -269,9 +272,8 @@ LANDSCAPES = (
     + """
 from rlclaims import Sample
 
-around = rlclaims.landscape(PPO, "InvertedPendulum-v5", epochs=1, **SMALL)
-late = rlclaims.late_updates(TRPO, "InvertedPendulum-v5", **SMALL)
-large = rlclaims.large_updates(PPO, "InvertedPendulum-v5", pairs=96, epochs=1, **SMALL)
+mine = rlclaims.runs(PPO, "InvertedPendulum-v5", epochs=1, **SMALL)
+theirs = rlclaims.runs(TRPO, "InvertedPendulum-v5", **SMALL)
 
 def first(it, name):
     values = tuple(measured.series[name][0] for measured in it._measured)
@@ -279,16 +281,13 @@ def first(it, name):
 """
 )
 # Norms and returns are no smaller than 0; a dozen seeds cannot bound a 99% quantile from above.
-AROUND, LARGE = (f"assert first({name}) > -1" for name in ("around, '0/along/norm'", "large, 'pairs'"))
-LATE = "assert first(late, 'before/return').quantile(0.99) < 1e9"
+AROUND = "assert first(mine.landscape, '0/along/norm') > -1"
+LARGE = "assert first(mine.large_updates(pairs=96), 'pairs') > -1"
+LATE = "assert first(theirs.late_updates, 'before/return').quantile(0.99) < 1e9"
 
 
-def another(body, parameters):
-    return (
-        one_claim(body, parameters)
-        .replace("section/claim", f"section/{parameters}")
-        .replace("_claim", f"_{parameters}")
-    )
+def another(body, parameters, name):
+    return one_claim(body, parameters).replace("section/claim", f"section/{name}").replace("_claim", f"_{name}")
 
 
 def files_by_seed(store, pattern):
@@ -303,7 +302,7 @@ def whole(path):
 
 
 def test_landscapes_are_made_once_and_for_what_is_undecided_alone(session_by_looks, tmp_path):
-    body = LANDSCAPES + one_claim(AROUND, "around") + another(LATE, "late")
+    body = LANDSCAPES + one_claim(AROUND, "mine") + another(LATE, "theirs", "late")
     first = session_by_looks(body)
     assert first.parseoutcomes() == {"passed": 1, "inconclusive": 1}
     first.stdout.fnmatch_lines(
@@ -325,7 +324,7 @@ def test_landscapes_are_made_once_and_for_what_is_undecided_alone(session_by_loo
     # Half of them lost, the session makes that half; and others of runs that are there already.
     for path in tmp_path.glob("runs/*-seed[0-2]-*/landscapes-*.json"):
         path.unlink()
-    some = session_by_looks(LANDSCAPES + one_claim(AROUND, "around") + another(LARGE, "large"))
+    some = session_by_looks(LANDSCAPES + one_claim(AROUND, "mine") + another(LARGE, "mine", "large"))
     assert some.parseoutcomes() == {"passed": 2}
     some.stdout.fnmatch_lines(["rlclaims: landscapes, large updates: 0 of 9 done."])
     some.stdout.no_fnmatch_line("*training*")
@@ -333,7 +332,7 @@ def test_landscapes_are_made_once_and_for_what_is_undecided_alone(session_by_loo
 
 
 def test_a_damaged_run_is_set_aside_trained_again_and_told(session, tmp_path):
-    body = LANDSCAPES + one_claim(AROUND, "around")
+    body = LANDSCAPES + one_claim(AROUND, "mine")
     session(body, f"--claims-store={tmp_path}").assert_outcomes(passed=1)
     before = written(tmp_path)["claims"][0]["evidence"]
     (run,) = tmp_path.glob("runs/PPO-*-seed3-*/run.safetensors")
@@ -365,7 +364,7 @@ def test_a_dry_run_tells_of_the_steps_of_landscapes(session_by_looks, tmp_path):
     def told(*options):
         (line,) = (
             line
-            for line in session_by_looks(LANDSCAPES + one_claim(AROUND, "around"), *options).outlines
+            for line in session_by_looks(LANDSCAPES + one_claim(AROUND, "mine"), *options).outlines
             if line.startswith("all, once")
         )
         return line.removeprefix("all, once").split()
@@ -375,7 +374,7 @@ def test_a_dry_run_tells_of_the_steps_of_landscapes(session_by_looks, tmp_path):
     # Two iterations of 64 steps and one to measure on; and what landscapes of each run are expected to take.
     expected = 10 * (3 * 64 + KINDS["landscapes"].expected_steps(None, 2)) / 1e6
     assert float(million_steps) == pytest.approx(expected, abs=0.05) and expected > 0.2
-    assert session_by_looks(LANDSCAPES + one_claim(AROUND, "around")).parseoutcomes() == {"passed": 1}
+    assert session_by_looks(LANDSCAPES + one_claim(AROUND, "mine")).parseoutcomes() == {"passed": 1}
     assert told("--claims-dry-run") == ["6", "0", "0", "0", "0"]
     for path in tmp_path.glob("runs/*/landscapes-*.json"):
         path.unlink()
@@ -386,25 +385,14 @@ def test_a_dry_run_tells_of_the_steps_of_landscapes(session_by_looks, tmp_path):
     assert least == pytest.approx(6 * KINDS["landscapes"].expected_steps(None, 2) / 1e6, abs=0.05) and least > 0.1
 
 
-MEASURED = (
-    LANDSCAPES
-    + """
-pool = rlclaims.gradients(PPO, "InvertedPendulum-v5", pairs=1024, epochs=1, **SMALL)
-fitted = rlclaims.gradients(PPO, "InvertedPendulum-v5", pairs=1024, near_true=True, epochs=1, **SMALL)
-known = rlclaims.values(PPO, "InvertedPendulum-v5", epochs=1, **SMALL)
-final = rlclaims.final_returns(PPO, "InvertedPendulum-v5", epochs=1, **SMALL)
-"""
-)
-
-
 def test_gradients_values_and_final_returns_are_made_once_and_judged(session, tmp_path):
     claims = {
-        "pool": "assert pool.step_beyond(0.5).at(0).median < 9",
-        "fitted": "assert fitted.cosine(1, 'near_true').at(0).median < 0.5",
-        "known": "assert known.error('returns').overall().median > 0",
-        "final": "assert final.mean.median > 0",
+        "pool": "gradients(pairs=1024).step_beyond(0.5).at(0).median < 9",
+        "fitted": "gradients(pairs=1024, near_true=True).cosine(1, 'near_true').at(0).median < 0.5",
+        "known": "values.error('returns').overall().median > 0",
+        "final": "final_returns.mean.median > 0",
     }
-    body = MEASURED + "".join(another(judged, name) for name, judged in claims.items())
+    body = LANDSCAPES + "".join(another(f"assert mine.{judged}", "mine", name) for name, judged in claims.items())
     first = session(body, f"--claims-store={tmp_path}")
     assert first.parseoutcomes() == {"passed": 4}
     first.stdout.fnmatch_lines(["rlclaims: gradients, near true gradients, values, final returns: 0 of 20 done."])
@@ -429,7 +417,28 @@ def test_gradients_values_and_final_returns_are_made_once_and_judged(session, tm
     again.stdout.no_fnmatch_line("*done.")
 
 
-def test_large_updates_without_pairs_are_no_fixture(session):
-    result = session(TWINS + "large = rlclaims.large_updates(PPO)\n" + one_claim("assert large.nothing > 0", "large"))
-    assert result.parseoutcomes() == {"errors": 1}
-    result.stdout.fnmatch_lines(["*missing 1 required keyword-only argument: 'pairs'*"])
+def test_a_claim_asks_for_several_studies_of_the_same_runs(session, tmp_path):
+    body = "assert mine.final_returns.mean - mine.values.error('returns').overall() > -1e6"
+    assert session(LANDSCAPES + one_claim(body, "mine"), f"--claims-store={tmp_path}").parseoutcomes() == {"passed": 1}
+    (claim,) = written(tmp_path)["claims"]
+    assert [(runs["fixture"], runs["kind"]) for runs in claim["runs"]] == [
+        ("mine", "final returns"),
+        ("mine", "values"),
+    ]
+    assert claim["runs"][0]["digests"] == claim["runs"][1]["digests"]
+    assert [len(runs["measured"]) for runs in claim["runs"]] == [1, 1]
+
+
+def test_a_plain_test_that_asks_for_a_study_gets_it(session, tmp_path):
+    body = LANDSCAPES + "\ndef test_plain(mine):\n    assert len(mine.final_returns.mean.values) == 5\n"
+    assert session(body, f"--claims-store={tmp_path}").parseoutcomes() == {"passed": 1}
+    assert files_by_seed(tmp_path, "final_returns") == list(range(5))
+
+
+@pytest.mark.parametrize("error", ["1 / 0", "[].index(3)", "float('x')"])
+def test_an_error_in_a_body_is_reported_before_training(session, error, tmp_path):
+    body = f"threshold = {error}\n    assert mine.kl_old_new.mean.training.overall() < threshold"
+    result = session(LANDSCAPES + one_claim(body, "mine"), f"--claims-store={tmp_path}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: The claim 'section/claim' fails when it is tried on imagined runs: *Error: *"])
+    assert not list(tmp_path.glob("runs/*"))

@@ -60,7 +60,7 @@ def test_what_is_no_lock_in_its_place_is_one_sentence_before_anything_is_trained
         lock.symlink_to(tmp_path / "nowhere" / "lock")
     refused = session(one_claim(SUPPORTED), f"--claims-store={tmp_path}")
     assert refused.ret == pytest.ExitCode.USAGE_ERROR
-    refused.stderr.fnmatch_lines([f"ERROR: {lock} cannot be locked (*), by which sessions on one store take turns: *"])
+    refused.stderr.fnmatch_lines([f"ERROR: {lock} cannot be locked (*), and sessions that share a store take turns *"])
     refused.stdout.no_fnmatch_line("*training*")
 
 

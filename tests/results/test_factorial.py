@@ -6,23 +6,28 @@ from itertools import combinations, product
 
 import numpy as np
 import pytest
+from planted_runs import planted
 
 from rlclaims.agents.algorithm import Algorithm
 from rlclaims.agents.ppo import PPO, PPOM
 from rlclaims.agents.trpo import TRPO
 from rlclaims.claims.evidence import ClaimError
 from rlclaims.claims.sample import Sample
-from rlclaims.planning.subjects import cells, check_study, kind, subject
+from rlclaims.planning.combinations import expand
+from rlclaims.planning.profile import Profile
+from rlclaims.planning.request import RunsRequest
+from rlclaims.planning.resolve import resolve
+from rlclaims.planning.study_checks import check_study
 from rlclaims.results.factorial import Factorial, Tuned
 from rlclaims.results.measured import Measured
-from rlclaims.results.runs import Runs, RunsRequest
 from rlclaims.stats.factorial import aliases, two_level_design
 from rlclaims.stats.verdict import Reason
-from rlclaims.store.run_spec import RunSpec, SpecError
+from rlclaims.store.run_spec import SpecError
 from rlclaims.studies.final_returns.query import FinalReturns
 from rlclaims.studies.gradients.query import Gradients, NearTrueGradients
 from rlclaims.studies.landscape.query import Landscapes
 from rlclaims.studies.registry import FINAL_RETURNS, TWINS, Study
+from rlclaims.studies.runs import Runs
 from rlclaims.studies.twin_updates.query import TwinUpdates
 from rlclaims.studies.updates.query import LargeUpdates, LateUpdates
 from rlclaims.studies.values.query import Values
@@ -121,6 +126,10 @@ def spec(levels, **changes):
     return RunsRequest(PPO, "Hopper-v5", None, factors=tuple(levels.items()), **changes)
 
 
+def cells(asked, task="Hopper-v5", smoke=False):
+    return expand(PPO, asked, task, smoke=smoke)
+
+
 def numbers_of(algorithm, seed):
     """What a run of an algorithm measures: made up of its settings, with noise of its seed and settings."""
     rng = np.random.default_rng([seed, int(1e6 * algorithm.learning_rate), algorithm.epochs])
@@ -128,18 +137,17 @@ def numbers_of(algorithm, seed):
     return (level * (1 + 0.1 * rng.random(ITERATIONS)) * algorithm.epochs).tolist()
 
 
-def factorial(levels=FOUR, failed=(), numbers=numbers_of, **changes):
+def factorial(levels=FOUR, failed=(), numbers=numbers_of, *, smoke=False, **changes):
     asked = spec(levels, **changes)
-    algorithms = cells(PPO, asked, "Hopper-v5")
-    run_specs = [RunSpec(a, "Hopper-v5", ITERATIONS, seed) for a in algorithms for seed in SEEDS]
-    measured = [
-        Measured(
-            "it broke" if (i, run.seed) in failed else None,
+    algorithms = cells(asked, smoke=smoke)
+
+    def measured(run):
+        return Measured(
+            "it broke" if (algorithms.index(run.algorithm), run.seed) in failed else None,
             {"kl_old_new/mean/training": numbers(run.algorithm, run.seed)},
         )
-        for i, run in ((n // len(SEEDS), run) for n, run in enumerate(run_specs))
-    ]
-    return subject(asked, run_specs, measured)
+
+    return planted(asked, measured, ITERATIONS, SEEDS, smoke=smoke)
 
 
 def kl(runs):
@@ -152,7 +160,7 @@ def has_second(algorithm, setting):
 
 
 def test_cells_are_the_combinations_of_the_design_with_a_functions_value_made_of_the_papers():
-    made = cells(PPO, spec(FOUR), "Walker2d-v5")
+    made = cells(spec(FOUR), "Walker2d-v5")
     assert len(made) == len(set(made)) == 8
     papers = PPO.for_task("Walker2d-v5")
     assert papers in made and papers.learning_rate == 4e-4 and papers.value_clip == 0.2
@@ -162,7 +170,7 @@ def test_cells_are_the_combinations_of_the_design_with_a_functions_value_made_of
         assert algorithm.learning_rate == (2e-4 if "learning_rate" in switched else 4e-4)
         assert algorithm.gradient_clip == (0.5 if "gradient_clip" in switched else None)
         assert algorithm.value_clip == 0.2
-    assert cells(PPO, RunsRequest(PPO, "Hopper-v5", None, (("epochs", 3),)), "Hopper-v5") == [PPO(epochs=3)]
+    assert cells(RunsRequest(PPO, "Hopper-v5", None, (("epochs", 3),))) == [PPO(epochs=3)]
 
 
 def test_a_factorial_gives_each_combination_its_own_runs():
@@ -255,21 +263,21 @@ def test_what_is_asked_of_the_runs_is_a_sample_that_is_not_judged_yet(effect):
         ({"learning_rate": (3e-4, lambda x: x)}, r"has different values, and learning_rate is 0\.0003 twice\."),
         (
             {"learning_rate": (3e-4, lambda x: x["a"])},
-            r"function that learning_rate is varied by fails at .* 0\.0003: TypeError: '",
+            r"function that varies learning_rate fails at .* 0\.0003: TypeError: '",
         ),
         ({f"setting{i}": (1, 2) for i in range(10)}, "at most 9 factors"),
     ],
 )
 def test_levels_that_make_no_factorial_are_refused(levels, sentence):
     with pytest.raises(ValueError, match=sentence):
-        cells(PPO, spec(levels), "Hopper-v5")
+        cells(spec(levels))
 
 
 # All combinations, and few of them.
 
 
 def test_a_full_factorial_has_all_combinations_of_four_settings_and_their_effects():
-    made = cells(PPO, spec(FOUR, full=True), "Hopper-v5")
+    made = cells(spec(FOUR, full=True))
     levels = {
         (a.clip_epsilon is None, a.epochs == 5, a.learning_rate == 1.5e-4, a.gradient_clip is not None) for a in made
     }
@@ -302,15 +310,15 @@ NINE = {
 @pytest.mark.parametrize("k", range(1, 10))
 def test_the_wiring_is_proved_by_few_of_the_combinations_in_which_each_setting_has_either_value(k, full):
     levels = dict(list(NINE.items())[:k])
-    every = cells(PPO, spec(levels, full=full), "Hopper-v5")
-    few = cells(PPO, spec(levels, full=full, wiring=True), "Hopper-v5")
+    every = cells(spec(levels, full=full))
+    few = cells(spec(levels, full=full), smoke=True)
     assert len(few) <= 3 and set(few) <= set(every) and few[0] == every[0]
     for name, values in levels.items():
         assert {getattr(algorithm, name) for algorithm in few} == set(values)
 
 
 def test_effects_are_asked_of_few_combinations_as_of_all():
-    made = factorial(NINE, numbers=lambda a, seed: [1.0 + seed] * ITERATIONS, wiring=True)
+    made = factorial(NINE, numbers=lambda a, seed: [1.0 + seed] * ITERATIONS, smoke=True)
     assert len(made.cells) == 3
     for setting in NINE:
         assert made.change_by(setting, kl).values == (0.0,) * 6
@@ -320,9 +328,9 @@ def test_a_combination_that_cannot_be_is_refused_where_only_the_wiring_is_proved
     # Neither value is wrong alone, nor are all at their second value.
     levels = {"steps": (64, 32), "minibatches": (32, 16), "epochs": (10, 5)}
     assert PPO(steps=64, minibatches=32, epochs=10) and PPO(steps=32, minibatches=16, epochs=5)
-    for wiring in (False, True):
+    for smoke in (False, True):
         with pytest.raises(ValueError, match=r"steps \(32\) must be a multiple of minibatches \(32\), and more"):
-            cells(PPO, spec(levels, wiring=wiring), "Hopper-v5")
+            cells(spec(levels), smoke=smoke)
 
 
 # Final returns, and a setting that is tuned.
@@ -341,24 +349,22 @@ def returns_of(algorithm, seed):
 
 
 def tuned_factorial(seeds=SEEDS, failed=(), levels=TWO, tuned=RATES, numbers=returns_of):
-    asked = spec(levels, study=Study("final_returns"), tuned=tuned)
-    run_specs = [RunSpec(a, "Hopper-v5", ITERATIONS, s) for a in cells(PPO, asked, "Hopper-v5") for s in seeds]
-    measured = [
-        Measured("it broke", {})
-        if (run.algorithm, run.seed) in failed
-        else Measured(None, {"return": numbers(run.algorithm, run.seed)})
-        for run in run_specs
-    ]
-    return subject(asked, run_specs, measured)
+
+    def measured(run):
+        if (run.algorithm, run.seed) in failed:
+            return Measured("it broke", {})
+        return Measured(None, {"return": numbers(run.algorithm, run.seed)})
+
+    return planted(spec(levels, tuned=tuned), measured, ITERATIONS, seeds)
 
 
-def final(returns):
-    return returns.mean
+def final(runs):
+    return runs.final_returns.mean
 
 
 def test_the_combinations_of_a_factorial_may_be_final_returns():
     made = tuned_factorial(tuned=None)
-    assert all(type(cell) is FinalReturns for cell in made.cells.values()) and len(made.cells) == 4
+    assert all(type(cell) is Runs for cell in made.cells.values()) and len(made.cells) == 4
     change = made.change_by("epochs", final)
     for i, seed in enumerate(SEEDS):
         by = {
@@ -369,8 +375,6 @@ def test_the_combinations_of_a_factorial_may_be_final_returns():
         expected = (by[5, None] + by[5, 0.5] - by[10, None] - by[10, 0.5]) / 2
         assert change.values[i] == pytest.approx(expected, rel=1e-12)
     assert "change by epochs in PPO's final return" in change.quantity
-    assert kind(spec(TWO)) == "factorial"
-    assert kind(spec(TWO, study=Study("final_returns"))) == "factorial of final returns"
 
 
 def chosen_by_hand(numbers_of_rates, seeds):
@@ -471,7 +475,7 @@ def test_of_values_that_are_equally_good_on_the_seeds_before_the_first_counts():
 def test_what_is_asked_of_tuned_runs_is_a_sample_that_is_not_judged_yet(effect):
     ask = getattr(tuned_factorial(), effect)
     with pytest.raises(ClaimError, match="combine samples first"):
-        ask("epochs", lambda returns: returns.mean.median)
+        ask("epochs", lambda runs: final(runs).median)
     with pytest.raises(ClaimError, match=r"by epochs is of one number per seed, runs\."):
         ask("epochs", lambda returns: 3)
     with pytest.raises(ClaimError, match=r"^The factorial does not vary 'learning_rate'; it varies epochs, gradient"):
@@ -481,7 +485,7 @@ def test_what_is_asked_of_tuned_runs_is_a_sample_that_is_not_judged_yet(effect):
 @pytest.mark.parametrize(
     ("tuned", "sentence"),
     [
-        ((), r"^One setting is tuned, tuned=\{'learning_rate': \(one, other\)\}, say, not \(\)\."),
+        ((), r"^One setting is tuned, such as tuned=\{'learning_rate': \(one, other\)\}, not \(\)\."),
         ("learning_rate", r"^One setting is tuned, .*, not 'learning_rate'\.$"),
         ((("learning_rate", (1e-3, 1e-4)), ("gamma", (0.9, 0.99))), "^One setting is tuned"),
         ((("learning_rate", (1e-3,)),), r"two values or more, \{'learning_rate': \(one, other\)\}, not \(0\.001,\)\.$"),
@@ -492,43 +496,56 @@ def test_what_is_asked_of_tuned_runs_is_a_sample_that_is_not_judged_yet(effect):
         ((("learning_rate", (1e-3, -1e-4)),), "learning_rate must be a positive number"),
         (
             (("learning_rate", (1e-3, lambda x: x["a"])),),
-            r"function that learning_rate is varied by fails at .* 0\.0003",
+            r"function that varies learning_rate fails at .* 0\.0003",
         ),
-        ((("epochs", (3, 4)),), r"^epochs is tuned, and so neither varied nor given a value of its own\.$"),
-        ((("gamma", (0.9, 0.99)),), r"^gamma is tuned, and so neither varied nor given a value of its own\.$"),
+        ((("epochs", (3, 4)),), r"^epochs is tuned, so it can be neither varied nor given a value of its own\.$"),
+        ((("gamma", (0.9, 0.99)),), r"^gamma is tuned, so it can be neither varied nor given a value of its own\.$"),
     ],
 )
 def test_a_setting_that_cannot_be_tuned_is_refused(tuned, sentence):
     with pytest.raises(ValueError, match=sentence):
-        cells(
-            PPO,
-            RunsRequest(PPO, "Hopper-v5", None, (("gamma", 0.98),), factors=tuple(TWO.items()), tuned=tuned),
-            "Hopper-v5",
-        )
+        cells(RunsRequest(PPO, "Hopper-v5", None, (("gamma", 0.98),), factors=tuple(TWO.items()), tuned=tuned))
 
 
 # What else a fixture stands for.
 
 
-def test_a_fixture_stands_for_runs_or_for_their_twin_updates():
-    run_specs = [RunSpec(PPO(), "Hopper-v5", ITERATIONS, seed) for seed in SEEDS]
-    measured = [Measured(None, {"kl_old_new/mean/training": [0.1 * seed] * 4}) for seed in SEEDS]
-    plain = subject(RunsRequest(PPO, "Hopper-v5", None), run_specs, measured)
-    assert isinstance(plain, Runs) and plain.seeds == SEEDS
-    assert plain.kl_old_new.mean.training.overall().values == pytest.approx([0.1 * seed for seed in SEEDS])
-    twin = subject(RunsRequest(PPO, "Hopper-v5", None, study=TWINS), run_specs, measured)
-    assert isinstance(twin, TwinUpdates) and twin.seeds == SEEDS
-    for name, cls in (
-        ("landscapes", Landscapes),
-        ("late_updates", LateUpdates),
-        ("large_updates", LargeUpdates),
-        ("gradients", Gradients),
-        ("near_true_gradients", NearTrueGradients),
-        ("values", Values),
-        ("final_returns", FinalReturns),
+def test_runs_have_their_studies_as_attributes():
+    asked = []
+    profile = Profile("planted", tasks=("Hopper-v5",), iterations=ITERATIONS, looks=(6,))
+
+    def read_study(runs, study):
+        asked.append(study)
+        return [Measured(None, {"return": [0.1 * run.seed]}) for run in runs]
+
+    def read_runs(runs):
+        return [Measured(None, {"kl_old_new/mean/training": [0.1 * run.seed] * 4}) for run in runs]
+
+    runs = resolve(RunsRequest(PPO, "Hopper-v5"), profile, SEEDS[0]).results(len(SEEDS), read_runs, read_study)
+    assert isinstance(runs, Runs) and runs.seeds == SEEDS and asked == []
+    assert runs.kl_old_new.mean.training.overall().values == pytest.approx([0.1 * seed for seed in SEEDS])
+    for it, cls, study in (
+        (lambda: runs.twins, TwinUpdates, TWINS),
+        (lambda: runs.landscape, Landscapes, Study("landscapes")),
+        (lambda: runs.late_updates, LateUpdates, Study("late_updates")),
+        (lambda: runs.large_updates(pairs=2**15), LargeUpdates, Study("large_updates", 2**15)),
+        (lambda: runs.gradients(), Gradients, Study("gradients", 2**14)),
+        (lambda: runs.gradients(pairs=2048, near_true=True), NearTrueGradients, Study("near_true_gradients", 2048)),
+        (lambda: runs.values, Values, Study("values")),
+        (lambda: runs.final_returns, FinalReturns, Study("final_returns")),
     ):
-        it = subject(RunsRequest(PPO, "Hopper-v5", None, study=Study(name)), run_specs, measured)
-        assert type(it) is cls and it.seeds == SEEDS and name.replace("_", " ") in repr(it)
+        results = it()
+        assert type(results) is cls and results.seeds == SEEDS and results.study == study
+        assert asked.pop() == study and asked == []
+    # Asked for again, a study is the same object: nothing is read twice.
+    assert runs.landscape is runs.landscape and runs.gradients() is runs.gradients(pairs=2**14) and asked == []
+    assert runs.final_returns.mean.values == pytest.approx([0.1 * seed for seed in SEEDS])
+
+
+def test_runs_without_a_store_have_no_studies():
+    runs = Runs(PPO(), "Hopper-v5", ITERATIONS, SEEDS, [Measured(None, {})] * len(SEEDS))
+    with pytest.raises(ClaimError, match="has no landscapes: only runs of a fixture have studies"):
+        _ = runs.landscape
 
 
 class Clips(PPOM):

@@ -11,9 +11,10 @@ from scipy import stats
 from rlclaims.agents.ppo import PPO, PPOM
 from rlclaims.claims.evidence import ClaimError
 from rlclaims.results.measured import Measured
-from rlclaims.results.runs import Runs, Series
+from rlclaims.results.runs import Series
 from rlclaims.stats.describe import rank_correlation
 from rlclaims.stats.verdict import Reason
+from rlclaims.studies.runs import Runs
 
 RNG = np.random.default_rng(5)
 N = 23

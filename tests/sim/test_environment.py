@@ -16,7 +16,7 @@ from torch.distributions import Categorical, kl_divergence
 from rlclaims import PPO, TRPO, training
 from rlclaims.agents.networks import CategoricalNetwork
 from rlclaims.checkpoints import History, arrays_of, resumed, start_from
-from rlclaims.planning.subjects import check_playable
+from rlclaims.planning.study_checks import check_playable
 from rlclaims.randomness import Purpose, stream
 from rlclaims.sim.simulator import simulate
 from rlclaims.sim.tasks import task_named

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from rlclaims import PPO, make
 from rlclaims.adapters.loop import Loop
 from rlclaims.planning.profile import Profile, ProfileError
-from rlclaims.planning.subjects import check_playable
-from rlclaims.results.runs import RunsRequest
+from rlclaims.planning.request import RunsRequest
+from rlclaims.planning.study_checks import check_playable
 from rlclaims.sim.arguments import RENDERING
 from rlclaims.sim.simulator import Simulator
 from rlclaims.sim.spelling import canonical, parsed

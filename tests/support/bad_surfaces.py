@@ -27,9 +27,9 @@ from rlclaims.adapters.script import Script
 from rlclaims.execution.cohorts import cohorts, plan
 from rlclaims.planning.profile import PROFILES
 from rlclaims.pytest_plugin.options import Settings, _resolved, project_of, store_folder
-from rlclaims.pytest_plugin.session import ClaimSession
-from rlclaims.pytest_plugin.trial_run import _imagined
-from rlclaims.store.run_spec import RunSpec
+from rlclaims.pytest_plugin.session import STUDIES, ClaimSession
+from rlclaims.pytest_plugin.trial_run import ImaginedRuns
+from rlclaims.store.run_spec import RunSpec, SpecError
 
 # ---- options and pyproject.toml
 
@@ -179,11 +179,15 @@ def claim_session(folder, profile="standard"):
     )
 
 
-def accepted_runs(session, item):
+def accepted_runs(session, item, ask):
     """What a session does with runs before they are trained, all of it."""
     session.check([item])
-    specs = list(session.runs_of(item).values())
     n = session.profile.seeds
+    imagined = [ImaginedRuns(name, runs, n, 0) for name, runs in session.resolved(item).items()]
+    for runs in imagined:
+        repr(runs.results)
+        ask(runs.results)
+    item.stash[STUDIES] = {"mine": tuple(imagined[0].asked)}
     wanted, studied = session.wanted([item], n), session.studied([item], n)
     for run in wanted[:1]:
         assert RunSpec.from_json(json.loads(json.dumps(run.to_json()))) == run
@@ -193,59 +197,58 @@ def accepted_runs(session, item):
     for run, study in studied[:1]:
         assert not session.store.has_study(run, study)
         study.expected_steps(run)
-    for spec in specs:
-        repr(_imagined(spec, session.run_specs(spec, n), 0))
     session.prepare_store()
     session.store.folder(wanted[0]).mkdir(exist_ok=True)
     session.store.folder(wanted[0]).rmdir()
 
 
-KINDS = {
-    "runs": rlclaims.runs,
-    "twins": rlclaims.twins,
-    "landscape": rlclaims.landscape,
-    "late_updates": rlclaims.late_updates,
-    "large_updates": rlclaims.large_updates,
-    "gradients": rlclaims.gradients,
-    "values": rlclaims.values,
-    "final_returns": rlclaims.final_returns,
-    "factorial": rlclaims.factorial,
+FIXTURES = {"runs": rlclaims.runs, "factorial": rlclaims.factorial}
+STUDY_OF_RUNS = {
+    "none": lambda runs: None,
+    "twins": lambda runs: runs.twins,
+    "landscape": lambda runs: runs.landscape,
+    "late_updates": lambda runs: runs.late_updates,
+    "large_updates": lambda runs, **options: runs.large_updates(**{"pairs": 4096, **options}),
+    "gradients": lambda runs, **options: runs.gradients(**options),
+    "values": lambda runs: runs.values,
+    "final_returns": lambda runs: runs.final_returns,
 }
 usual_tasks = st.sampled_from([None, "InvertedPendulum-v5", "Hopper-v5"])
 
 
-def checked_runs(draw, folder, make):
+def checked_runs(draw, folder, make, ask=lambda runs: None):
     session = claim_session(folder, draw(st.sampled_from(["standard", "standard", "smoke"])))
 
     def check():
-        accepted_runs(session, item_taking({"mine": make()}))
+        accepted_runs(session, item_taking({"mine": make()}), ask)
 
-    return outcome(check, (pytest.UsageError, rlclaims.ClaimError))
+    return outcome(check, (pytest.UsageError, rlclaims.ClaimError, SpecError))
 
 
 def specs(draw, folder):
-    """Arguments of the functions that make fixtures."""
-    kind = draw(st.sampled_from(sorted(KINDS)))
+    """Draw arguments of the functions that make fixtures, and of the studies of runs."""
+    fixture = draw(st.sampled_from(sorted(FIXTURES)))
+    study = draw(st.sampled_from(sorted(STUDY_OF_RUNS))) if fixture == "runs" else "none"
     algorithm = draw(st.one_of(st.sampled_from(ALGORITHMS), st.sampled_from(ALGORITHMS), rubbish))
     known = {"iterations": rubbish, "block": rubbish}
-    if kind in ("large_updates", "gradients"):
-        known["pairs"] = rubbish
-    if kind == "gradients":
-        known["near_true"] = rubbish
-    if kind == "factorial":
+    options = {"large_updates": {"pairs": rubbish}, "gradients": {"pairs": rubbish, "near_true": rubbish}}
+    if fixture == "factorial":
         tuned = st.dictionaries(st.sampled_from(["learning_rate", "epochs", "é"]), rubbish, max_size=2)
-        of = st.one_of(rubbish, st.just("final_returns"))
-        known |= {"of": of, "full": rubbish, "tuned": st.one_of(rubbish, tuned)}
+        known |= {"full": rubbish, "tuned": st.one_of(rubbish, tuned)}
     given = draw(st.fixed_dictionaries({}, optional=known))
-    if kind == "large_updates":
-        given.setdefault("pairs", 4096)
+    asked = draw(st.fixed_dictionaries({}, optional=options.get(study, {})))
     if draw(st.integers(0, 2)) == 0 and isinstance(algorithm, type) and issubclass(algorithm, rlclaims.Algorithm):
         given |= draw(changes_of(algorithm))
-    if kind == "factorial" and draw(st.booleans()):
+    if fixture == "factorial" and draw(st.booleans()):
         pair = st.one_of(st.tuples(rubbish, rubbish), st.just((1e-3, 1e-4)), st.just((lambda x: x, lambda x: 1 / 0)))
         given |= draw(st.dictionaries(st.sampled_from(["learning_rate", "epochs", "gamma", "é"]), pair, max_size=2))
     task = draw(st.one_of(usual_tasks, usual_tasks, rubbish))
-    return checked_runs(draw, folder, lambda: KINDS[kind](algorithm, task, **given))
+    return checked_runs(
+        draw,
+        folder,
+        lambda: FIXTURES[fixture](algorithm, task, **given),
+        lambda runs: STUDY_OF_RUNS[study](runs, **asked),
+    )
 
 
 def settings(draw, folder):

@@ -1,0 +1,114 @@
+"""The runs that a claim receives: their measures, and as attributes the studies of them.
+
+ppo.kl_old_new.mean.held_out.last(0.25)
+ppo.landscape.change(1.0).last(2)
+ppo.gradients(pairs=2**14).cosine(2048).at(0)
+"""
+
+from collections.abc import Callable, Sequence
+
+from rlclaims.adapters.external import ExternalTraining
+from rlclaims.agents.algorithm import Algorithm
+from rlclaims.claims.evidence import ClaimError
+from rlclaims.results.measured import Measured
+from rlclaims.results.runs import MeasuredRuns, TrainedRuns
+from rlclaims.studies.attributes import StudyAttribute, StudyMethod
+from rlclaims.studies.final_returns.query import FinalReturns
+from rlclaims.studies.gradients.query import Gradients, NearTrueGradients
+from rlclaims.studies.landscape.query import Landscapes
+from rlclaims.studies.registry import Study
+from rlclaims.studies.twin_updates.query import TwinUpdates
+from rlclaims.studies.updates.query import LargeUpdates, LateUpdates
+from rlclaims.studies.values.query import Values
+from rlclaims.text import describe
+
+QUERIES: dict[str, type[TrainedRuns]] = {
+    "twins": TwinUpdates,
+    "landscapes": Landscapes,
+    "late_updates": LateUpdates,
+    "large_updates": LargeUpdates,
+    "gradients": Gradients,
+    "near_true_gradients": NearTrueGradients,
+    "values": Values,
+    "final_returns": FinalReturns,
+}
+
+
+def large_updates(*, pairs: int) -> Study:
+    """Return the last kept update of each run, made on many more fresh pairs.
+
+    Args:
+        pairs: size of the batch, at least what the algorithm learns from itself; its last episode is whole.
+
+    Raises:
+        ClaimError: `pairs` is not a whole number.
+    """
+    return Study("large_updates", _whole("large_updates", pairs))
+
+
+def gradients(*, pairs: int = 2**14, near_true: bool = False) -> Study:
+    """Return estimates of the policy gradient where updates were kept, and how far they agree.
+
+    Args:
+        pairs: size of the pool that gradients are estimated from, 1,024 or more.
+        near_true: whether to play as many pairs more and fit values to them, for one more estimate.
+
+    Raises:
+        ClaimError: `pairs` is not a whole number, or `near_true` is neither True nor False.
+    """
+    if type(near_true) is not bool:
+        raise ClaimError(f"gradients(near_true={describe(near_true)}): it is True or False.")
+    return Study("near_true_gradients" if near_true else "gradients", _whole("gradients", pairs))
+
+
+def _whole(study: str, pairs: object) -> int:
+    if type(pairs) is not int:
+        raise ClaimError(f"{study}(pairs={describe(pairs)}): a whole number of pairs is needed.")
+    return pairs
+
+
+class Runs(MeasuredRuns):
+    """Finished runs of one algorithm and task over seeds."""
+
+    landscape = StudyAttribute(Study("landscapes"), Landscapes)
+    twins = StudyAttribute(Study("twins"), TwinUpdates)
+    values = StudyAttribute(Study("values"), Values)
+    final_returns = StudyAttribute(Study("final_returns"), FinalReturns)
+    late_updates = StudyAttribute(Study("late_updates"), LateUpdates)
+    large_updates = StudyMethod(large_updates, LargeUpdates)
+    gradients = StudyMethod(gradients, Gradients)
+
+    def __init__(
+        self,
+        algorithm: Algorithm | ExternalTraining,
+        task: str,
+        iterations: int,
+        seeds: tuple[int, ...],
+        measured: Sequence[Measured] | Callable[[], Sequence[Measured]],
+        read_study: Callable[[Study], Sequence[Measured]] | None = None,
+    ) -> None:
+        super().__init__(algorithm, task, iterations, seeds, measured)
+        self._read_study = read_study
+        self._studies: dict[Study, TrainedRuns] = {}
+
+    def __repr__(self) -> str:
+        return f"<runs of {self.name}: {self.scope}>"
+
+    def study_results(self, study: Study) -> TrainedRuns:
+        """Return what a study computed from the runs, as a claim receives it.
+
+        Raises:
+            ClaimError: these runs come without studies.
+        """
+        if study not in self._studies:
+            if self._read_study is None:
+                raise ClaimError(f"{self!r} has no {study.words}: only runs of a fixture have studies.")
+            self._studies[study] = QUERIES[study.kind](
+                self.settings, self.task, self.iterations, self.seeds, self._read_study(study), study
+            )
+        return self._studies[study]
+
+    @property
+    def studied(self) -> tuple[TrainedRuns, ...]:
+        """Results of the studies that were asked for so far."""
+        return tuple(self._studies.values())
