@@ -411,6 +411,13 @@ def test_both(ppo: Runs, trpo: Runs) -> None:
     ratio = ppo.ratio.max.training.overall() / trpo.ratio.max.training.overall()
     lower: Evidence = ppo.surrogate.new.held_out.first(0.1) > trpo.surrogate.new.held_out.first(0.1)
     assert all_of(ratio.within(0.5, 2), lower)
+
+
+@claim("typed/studies", HERE, says="It is so.", means="The number is so.", family=FAMILY)
+def test_studies(ppo: Runs) -> None:
+    change: Sample = ppo.landscape.change(1.0).last(2)
+    cosine: Sample = ppo.gradients(pairs=2**14).cosine(2048).at(0)
+    assert all_of(change < 0, cosine < 0.5, ppo.twins.switching("clip").mean_kl.held_out.overall() > 1)
 """
 
 
@@ -453,6 +460,9 @@ def test_the_wheel_has_what_is_read_at_run_time(installed):
             '("float" and "Series")',
         ),
         ("kl.median", "(kl * 2)", "Unsupported operand types for *"),
+        ("ppo.landscape.", "ppo.landscpe.", '"Runs" has no attribute "landscpe"'),
+        ("change(1.0)", "chnge(1.0)", '"Landscapes" has no attribute "chnge"'),
+        ("pairs=2**14", "pairs='many'", 'Argument "pairs" has incompatible type "str"'),
     ],
 )
 def test_a_typo_is_a_type_error(types, typed, right, wrong, error):

@@ -111,9 +111,7 @@ class Gradients(Kept):
         if not isinstance(of, str) or of not in GRADIENTS:
             raise ClaimError(f"{what}(of={of!r}): gradients are {', '.join(map(repr, GRADIENTS))}.")
         if of == "near_true" and not self._has_near_true:
-            raise ClaimError(
-                f"{what}(of={of!r}): values were fitted to no pairs; rlclaims.gradients(..., near_true=True) does."
-            )
+            raise ClaimError(f"{what}(of={of!r}): values were fitted to no pairs; gradients(near_true=True) does.")
 
 
 class NearTrueGradients(Gradients):
