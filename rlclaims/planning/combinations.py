@@ -1,49 +1,42 @@
-"""The algorithms of a factorial: which combinations of settings are trained, and with which values."""
+"""The combinations of a factorial: which are trained, and with which settings."""
 
 from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
-from rlclaims.agents.algorithm import Algorithm
 from rlclaims.planning.request import RunsRequest
 from rlclaims.stats.factorial import Combination, two_level_design
 from rlclaims.text import describe, describe_error
 
+Settings = dict[str, Any]
 
-def expand(algorithm: type[Algorithm], request: RunsRequest, task: str, *, smoke: bool) -> list[Algorithm]:
-    """Return the algorithm of each combination of a factorial, or the one algorithm of plain runs.
 
-    Where a setting is tuned, a combination has one algorithm for each of its values, side by side.
+def settings_by_combination(request: RunsRequest, papers: object) -> dict[Combination, list[Settings]]:
+    """Return the settings of each combination of a whole design: one row, or a row for each value that is tuned.
+
+    Args:
+        request: of a factorial.
+        papers: the algorithm with the papers' settings, to which values that are functions are applied.
 
     Raises:
-        ValueError, TypeError: a setting is unknown or does not fit, or there are too many factors.
+        ValueError: a setting has other than two values, or equal ones, or there are too many.
     """
-    changes = dict(request.changes)
-    if request.factors is None:
-        return [algorithm.for_task(task, **changes)]
-    for name, values in request.factors:
+    factors = request.factors or ()
+    for name, values in factors:
         if len(values) != 2:
             raise ValueError(f"A setting of a factorial has two values, {name}=(one, other), not {describe(values)}.")
     tuned = _tuned(request)
-    papers = algorithm.for_task(task, **changes)
-    levels = {name: _levels(papers, name, values) for name, values in (*request.factors, *tuned)}
+    levels = {name: _levels(papers, name, values) for name, values in (*factors, *tuned)}
     for name, values_of_setting in levels.items():
         if twice := [one for one, other in combinations(values_of_setting, 2) if one == other]:
             raise ValueError(
                 f"A setting of a factorial has different values, and {name} is {describe(twice[0])} twice."
             )
-    choices = [{name: value} for name, _ in tuned for value in levels[name]] or [{}]
-    # The whole design is built, so that a combination that is not valid is reported in every profile.
-    of_design = {
-        switched: [
-            algorithm.for_task(
-                task, **{**changes, **{name: levels[name][name in switched] for name, _ in request.factors}, **choice}
-            )
-            for choice in choices
-        ]
+    choices: list[Settings] = [{name: value} for name, _ in tuned for value in levels[name]] or [{}]
+    return {
+        switched: [{**{name: levels[name][name in switched] for name, _ in factors}, **choice} for choice in choices]
         for switched in _design(request)
     }
-    return [one for switched in combinations_trained(request, smoke=smoke) for one in of_design[switched]]
 
 
 def combinations_trained(request: RunsRequest, *, smoke: bool) -> tuple[Combination, ...]:
@@ -89,7 +82,7 @@ def _tuned(request: RunsRequest) -> tuple[tuple[str, tuple[Any, ...]], ...]:
     return request.tuned
 
 
-def _levels(papers: Algorithm, name: str, values: Sequence[Any]) -> list[Any]:
+def _levels(papers: object, name: str, values: Sequence[Any]) -> list[Any]:
     """Return the values of a setting, with functions applied to the papers' value."""
 
     def level(value: Any) -> Any:

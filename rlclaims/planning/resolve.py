@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from rlclaims.adapters.external import ExternalTraining
 from rlclaims.agents.algorithm import Algorithm
-from rlclaims.planning.combinations import combinations_trained, expand
+from rlclaims.planning.combinations import combinations_trained, settings_by_combination
 from rlclaims.planning.profile import MOST_ITERATIONS, MOST_SEEDS, Profile
 from rlclaims.planning.request import RunsRequest
 from rlclaims.results.factorial import Factorial, Tuned
@@ -171,3 +171,23 @@ def _algorithms(request: RunsRequest, task: str, *, smoke: bool) -> list[Algorit
     raise SpecError(
         f"Runs are of an algorithm, such as rlclaims.PPO or a subclass of it, not of {describe(request.algorithm)}."
     )
+
+
+def expand(algorithm: type[Algorithm], request: RunsRequest, task: str, *, smoke: bool) -> list[Algorithm]:
+    """Return the algorithm of each combination of a factorial that is trained, or the one algorithm of plain runs.
+
+    Where a setting is tuned, a combination has one algorithm for each of its values, side by side.
+
+    Raises:
+        ValueError, TypeError: a setting is unknown or does not fit, or there are too many factors.
+    """
+    changes = dict(request.changes)
+    papers = algorithm.for_task(task, **changes)
+    if request.factors is None:
+        return [papers]
+    # The whole design is built, so that a combination that is not valid is reported in every profile.
+    design = {
+        combination: [algorithm.for_task(task, **{**changes, **settings}) for settings in rows]
+        for combination, rows in settings_by_combination(request, papers).items()
+    }
+    return [one for combination in combinations_trained(request, smoke=smoke) for one in design[combination]]

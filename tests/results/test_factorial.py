@@ -13,10 +13,9 @@ from rlclaims.agents.ppo import PPO, PPOM
 from rlclaims.agents.trpo import TRPO
 from rlclaims.claims.evidence import ClaimError
 from rlclaims.claims.sample import Sample
-from rlclaims.planning.combinations import expand
 from rlclaims.planning.profile import Profile
 from rlclaims.planning.request import RunsRequest
-from rlclaims.planning.resolve import resolve
+from rlclaims.planning.resolve import expand, resolve
 from rlclaims.planning.study_checks import check_study
 from rlclaims.results.factorial import Factorial, Tuned
 from rlclaims.results.measured import Measured
