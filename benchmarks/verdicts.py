@@ -14,7 +14,9 @@ import numpy as np
 
 from rlclaims.claims.evidence import recording
 from rlclaims.claims.judging_terms import JudgingTerms
+from rlclaims.claims.quantity import named
 from rlclaims.claims.sample import Sample
+from rlclaims.claims.scope import Scope
 
 TERMS = JudgingTerms(looks=(6, 10, 14, 20), alpha_refute=0.0005, margin=0.1)
 ROUNDS = 20
@@ -27,7 +29,8 @@ def samples() -> dict[str, tuple[Sample, float]]:
 
     def sample(first_seed: int = 0) -> Sample:
         values = tuple(float(x) for x in np.tile([0.1, 0.9], 10) + 0.05 * rng.random(20))
-        return Sample("a share", values, tuple(range(first_seed, first_seed + 20)), "a task", bounds=(0.0, 1.0))
+        seeds = tuple(range(first_seed, first_seed + 20))
+        return Sample(named("a share"), values, seeds, Scope.of("a task", 0, seeds), bounds=(0.0, 1.0))
 
     one, other = sample(), sample(100)
     return {

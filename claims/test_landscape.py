@@ -325,7 +325,7 @@ def test_trpo_alignment_falls(trpo: Runs) -> None:
     family=FAMILY,
 )
 def test_ppo_samples_foretell_less_the_farther(ppo: Runs) -> None:
-    assert (ppo.landscape.informs(6.0, 12.0).last(3) - ppo.landscape.informs(0.5, 1.0).last(3)).median < 0
+    assert (ppo.landscape.forecast_gain(6.0, 12.0).last(3) - ppo.landscape.forecast_gain(0.5, 1.0).last(3)).median < 0
 
 
 @claim(
@@ -339,7 +339,7 @@ def test_ppo_samples_foretell_less_the_farther(ppo: Runs) -> None:
     family=FAMILY,
 )
 def test_trpo_samples_foretell_less_the_farther(trpo: Runs) -> None:
-    assert (trpo.landscape.informs(6.0, 12.0).last(3) - trpo.landscape.informs(0.5, 1.0).last(3)).median < 0
+    assert (trpo.landscape.forecast_gain(6.0, 12.0).last(3) - trpo.landscape.forecast_gain(0.5, 1.0).last(3)).median < 0
 
 
 @claim(
@@ -384,7 +384,7 @@ def test_trpo_surrogate_is_smoother_than_the_return(trpo: Runs) -> None:
     family=FAMILY,
 )
 def test_ppo_a_batch_does_not_tell_the_step_from_random_directions(ppo: Runs) -> None:
-    assert ppo.landscape.telling(A_BATCH, 0.95).last(2) < 0
+    assert ppo.landscape.ranks_step_reliably(A_BATCH, 0.95).last(2) < 0
 
 
 @claim(
@@ -398,7 +398,7 @@ def test_ppo_a_batch_does_not_tell_the_step_from_random_directions(ppo: Runs) ->
     family=FAMILY,
 )
 def test_trpo_a_batch_does_not_tell_the_step_from_random_directions(trpo: Runs) -> None:
-    assert trpo.landscape.telling(A_BATCH, 0.95).last(2) < 0
+    assert trpo.landscape.ranks_step_reliably(A_BATCH, 0.95).last(2) < 0
 
 
 @claim(
@@ -412,7 +412,7 @@ def test_trpo_a_batch_does_not_tell_the_step_from_random_directions(trpo: Runs) 
     family=FAMILY,
 )
 def test_ppo_a_batch_orders_points_little_better_than_chance(ppo: Runs) -> None:
-    assert ppo.landscape.telling(A_BATCH, 0.75).last(2) < 0
+    assert ppo.landscape.ranks_step_reliably(A_BATCH, 0.75).last(2) < 0
 
 
 @claim(
@@ -426,7 +426,7 @@ def test_ppo_a_batch_orders_points_little_better_than_chance(ppo: Runs) -> None:
     family=FAMILY,
 )
 def test_trpo_a_batch_orders_points_little_better_than_chance(trpo: Runs) -> None:
-    assert trpo.landscape.telling(A_BATCH, 0.75).last(2) < 0
+    assert trpo.landscape.ranks_step_reliably(A_BATCH, 0.75).last(2) < 0
 
 
 @claim(
@@ -440,7 +440,7 @@ def test_trpo_a_batch_orders_points_little_better_than_chance(trpo: Runs) -> Non
     family=FAMILY,
 )
 def test_ppo_many_pairs_order_points(ppo: Runs) -> None:
-    assert ppo.landscape.telling(MANY_PAIRS, 0.95).last(2) > 0
+    assert ppo.landscape.ranks_step_reliably(MANY_PAIRS, 0.95).last(2) > 0
 
 
 @claim(
@@ -454,7 +454,7 @@ def test_ppo_many_pairs_order_points(ppo: Runs) -> None:
     family=FAMILY,
 )
 def test_trpo_many_pairs_order_points(trpo: Runs) -> None:
-    assert trpo.landscape.telling(MANY_PAIRS, 0.95).last(2) > 0
+    assert trpo.landscape.ranks_step_reliably(MANY_PAIRS, 0.95).last(2) > 0
 
 
 @claim(

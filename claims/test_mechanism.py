@@ -246,7 +246,7 @@ def test_ten_times_the_epochs_leave_the_range_more(ppo: Runs) -> None:
     family=FAMILY,
 )
 def test_let_go_pairs_are_pushed_further(ppo: Runs) -> None:
-    assert ppo.twins.pushed_out.overall() > 0.25
+    assert ppo.twins.let_go_moved_outward.overall() > 0.25
 
 
 # Through the trajectory: other settings see other data. The design has 16 of 32 combinations (resolution V), in which a

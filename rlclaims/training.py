@@ -27,7 +27,7 @@ from rlclaims.agents.agent import Agent
 from rlclaims.agents.algorithm import Algorithm
 from rlclaims.agents.networks import NetworkPolicy, PolicyNetwork
 from rlclaims.checkpoints import checkpoint_iterations, start_of_update
-from rlclaims.measures.registry import divergences, measures
+from rlclaims.measures.registry import measures
 from rlclaims.randomness import Purpose, state_of, stream, stream_at
 from rlclaims.records import Arrays, RunRecord
 from rlclaims.sim.normalizer import Normalization, ObservationNormalizer
@@ -395,5 +395,5 @@ def measure(update: Update, deployed: Update, algorithm: Algorithm, states: str)
         states: "training" or "held_out".
     """
     of_parameters = measures(update, algorithm.ratio_epsilon)
-    as_deployed = {f"kl_deployed/{name}": value_S for name, value_S in divergences(deployed).items()}
+    as_deployed = measures(deployed, algorithm.ratio_epsilon, deployed=True)
     return {f"{name}/{states}": value_S for name, value_S in (of_parameters | as_deployed).items()}

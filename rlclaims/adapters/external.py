@@ -11,6 +11,7 @@ import gymnasium
 import numpy as np
 
 from rlclaims.adapters.recorder import EPSILON, Recorder
+from rlclaims.measures.registry import measure_of_series
 from rlclaims.records import RunRecord
 from rlclaims.sim.environment import check_arguments, make, said
 from rlclaims.sim.spelling import parsed
@@ -55,7 +56,8 @@ class ExternalTraining(ABC):
 
     def lacks(self, measure: str) -> bool:
         """Whether it has no such measure, "kl_deployed/mean/training", say."""
-        return measure.startswith("kl_deployed")
+        described = measure_of_series(measure)
+        return described is not None and described.deployed
 
     @property
     def code(self) -> tuple[tuple[str, Path], ...]:

@@ -1,10 +1,10 @@
-"""Several comparisons as one judgement: all of them hold, or any of them does."""
+"""Several comparisons as one judgement: all of them hold, or at least one does."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from rlclaims.claims.comparison import Comparison
-from rlclaims.claims.evidence import ClaimError, Evidence, current_terms, recording, replace_in_record
+from rlclaims.claims.evidence import ClaimError, Evidence, current_terms, replace_in_record
 from rlclaims.claims.judging_terms import JudgingTerms
 from rlclaims.stats.verdict import Reason, Verdict
 
@@ -13,9 +13,9 @@ from rlclaims.stats.verdict import Reason, Verdict
 class Combination(Evidence):
     """Several sentences joined by "and" or by "or".
 
-    All of them hold exactly if each does, so supporting it takes the support of every part and nothing extra
-    (intersection-union), while each refutation may end it and has its share of the error rate. For any of them it is
-    the other way round. Each part has looks and a verdict of its own.
+    "All" holds exactly if each part does. Supporting it takes the support of every part, at the full error rate each
+    (intersection-union), while any part may refute it and so has a share of the error rate. For "any" it is the other
+    way round. Each part has its own looks and verdict.
     """
 
     operator: Literal["all", "any"]
@@ -23,13 +23,13 @@ class Combination(Evidence):
 
     @property
     def verdict(self) -> Verdict:  # noqa: D102
-        one, every = Verdict.REFUTED, Verdict.SUPPORTED
+        of_one, of_every = Verdict.REFUTED, Verdict.SUPPORTED
         if self.operator == "any":
-            one, every = every, one
+            of_one, of_every = of_every, of_one
         verdicts = [part.verdict for part in self.parts]
-        if one in verdicts:
-            return one
-        return every if set(verdicts) == {every} else Verdict.INCONCLUSIVE
+        if of_one in verdicts:
+            return of_one
+        return of_every if set(verdicts) == {of_every} else Verdict.INCONCLUSIVE
 
     @property
     def reason(self) -> Reason | None:  # noqa: D102
@@ -49,7 +49,7 @@ class Combination(Evidence):
     def definition(self) -> tuple[Any, ...]:  # noqa: D102
         return self.operator, *(part.definition for part in self.parts)
 
-    def rejudged(self, terms: JudgingTerms) -> "Combination":  # noqa: D102
+    def judge_on(self, terms: JudgingTerms) -> "Combination":  # noqa: D102
         return combined(self.operator, self.parts, terms)
 
     def __str__(self) -> str:
@@ -67,29 +67,28 @@ class Combination(Evidence):
 
 
 def combined(operator: Literal["all", "any"], parts: tuple[Evidence, ...], terms: JudgingTerms) -> Combination:
-    """The parts, each judged on its share of the terms, as one sentence."""
+    """Join the parts, each judged on its share of the terms."""
     share = terms.split(refute=len(parts)) if operator == "all" else terms.split(support=len(parts))
-    with recording():
-        return Combination(operator, tuple(part.rejudged(share) for part in parts))
+    return Combination(operator, tuple(part.judge_on(share) for part in parts))
 
 
 def all_of(*sentences: Evidence) -> Evidence:
-    """One judgement that all of the given comparisons hold.
+    """Judge that all of the given comparisons hold, as one judgement.
 
     Raises:
-        ClaimError: there are none, or one is no comparison.
+        ClaimError: none are given, or one is not a comparison.
     """
     return _joined("all", sentences)
 
 
 def any_of(*sentences: Evidence) -> Evidence:
-    """One judgement that at least one of the given comparisons holds.
+    """Judge that at least one of the given comparisons holds, as one judgement.
 
-    That the largest of some quantities exceeds the largest of others needs no estimate of a maximum:
+    To claim that the largest of some quantities exceeds the largest of others, no estimate of a maximum is needed:
     `any_of(*(all_of(*(a > b for b in others)) for a in some))`.
 
     Raises:
-        ClaimError: there are none, or one is no comparison.
+        ClaimError: none are given, or one is not a comparison.
     """
     return _joined("any", sentences)
 
@@ -104,8 +103,8 @@ def _joined(operator: Literal["all", "any"], sentences: tuple[Evidence, ...]) ->
     scales = {comparison.log_scale for sentence in sentences for comparison in sentence.comparisons}
     if terms.margin is not None and len(scales) > 1:
         raise ClaimError(
-            f"The margin {terms.margin:g} is each part's of {operator}_of, which joins ratios and others: for "
-            "some it is a factor, for others a distance. Make claims of them, each with a margin of its own."
+            f"The margin {terms.margin:g} applies to each part of {operator}_of, which joins ratios and others: it "
+            "would be a factor for some and a distance for others. Write separate claims, each with its own margin."
         )
     joined = combined(operator, sentences, terms)
     replace_in_record(sentences, joined)

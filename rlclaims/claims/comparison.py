@@ -1,15 +1,17 @@
-"""One estimand, held against one region: what most claims assert."""
+"""A comparison: one estimand, held against one region. Most claims assert one."""
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rlclaims.claims.evidence import ClaimError, Evidence, current_terms, record, recording
+from rlclaims.claims.evidence import ClaimError, Evidence
 from rlclaims.claims.judging_terms import JudgingTerms, Pilot
 from rlclaims.claims.numbers import number
+from rlclaims.claims.quantity import Quantity
+from rlclaims.claims.scope import Scope
 from rlclaims.stats.describe import skewness, standard_deviation
 from rlclaims.stats.method import Method
 from rlclaims.stats.power import MOST_SEEDS, minimal_detectable_effect, seeds_needed
@@ -23,42 +25,48 @@ if TYPE_CHECKING:
 class Comparison(Evidence):
     """One estimand, held against one region."""
 
-    quantity: str
-    """What was estimated, in words."""
+    quantity: Quantity
+    """What is estimated: a mean, median or probability over seeds of a sample's quantity."""
     region: Region
-    """Where the claim says that it lies, on the scale it is judged on."""
+    """The region that the claim states, on the scale it is judged on."""
     method: Method
     groups: tuple[tuple[float, ...], ...]
     """The seeds' numbers on that scale, in one group or two; NaN for a seed that failed."""
     seeds: tuple[tuple[int, ...], ...]
-    """Their seeds, group by group."""
+    """The seeds of each group."""
     log_scale: bool
     """Whether it is judged on logarithms of what is reported."""
-    scope: str
-    """Task, steps and seeds that the verdict is about."""
+    scope: Scope
+    """Tasks, steps and seeds that the verdict is about."""
+    terms: JudgingTerms
+    """Looks, error rates and margin that it is judged on."""
     failures: tuple[str, ...] = ()
     """The failed runs and why they failed."""
     correlation: float | None = None
-    """Of paired numbers, that of the two sides over seeds, NaN where they do not vary; None for what is not paired."""
+    """Correlation over seeds of the two sides of paired numbers, NaN if one does not vary; None if not paired."""
     saved: int | None = None
-    """Which of two groups is a baseline's, there before the first look; None for neither."""
+    """The group that is a baseline's, 0 or 1, which has all its seeds from the first look on; None for neither."""
     samples: "tuple[Sample, ...]" = ()
-    """The plain samples of runs that the numbers are made of."""
-    terms: JudgingTerms = field(default_factory=lambda: current_terms())
+    """The samples that were read from runs and that the numbers are made of."""
+
+    def __post_init__(self) -> None:
+        _ = self._margin  # raises if the margin does not fit the quantity
 
     @cached_property
     def design(self) -> Design:
-        """Looks and error rates: the terms' own looks, or all seeds at once."""
+        """The looks and error rates: the terms' own looks, or all seeds at once."""
         design = self.terms.design(self._fresh)
         return design if self.saved is None else replace(design, saved=self.saved, saved_seeds=self._saved_seeds or 0)
 
     @cached_property
     def judgement(self) -> Judgement:
         """The verdict and what it rests on, on the scale it is judged on."""
-        judged = judge(self.method, self.groups, self.region, self.design, self._margin)
+        judgement = judge(self.method, self.groups, self.region, self.design, self._margin)
         if self.terms.no_evidence is None:
-            return judged
-        return replace(judged, verdict=Verdict.INCONCLUSIVE, reason=Reason.NO_EVIDENCE, detail=self.terms.no_evidence)
+            return judgement
+        return replace(
+            judgement, verdict=Verdict.INCONCLUSIVE, reason=Reason.NO_EVIDENCE, detail=self.terms.no_evidence
+        )
 
     @property
     def verdict(self) -> Verdict:  # noqa: D102
@@ -78,42 +86,42 @@ class Comparison(Evidence):
 
     @property
     def definition(self) -> tuple[Any, ...]:  # noqa: D102
-        return self.quantity, self.region, self.method, self.log_scale, len(self.groups)
+        return self.quantity.key, self.region, self.method, self.log_scale, len(self.groups)
 
     @property
     def _fresh(self) -> int:
-        """Seeds of each group that is not a baseline's."""
+        """The number of seeds in each group of current runs."""
         return min(len(group) for i, group in enumerate(self.groups) if i != self.saved)
 
     @property
     def _saved_seeds(self) -> int | None:
-        """Seeds of the baseline, or None."""
+        """The number of the baseline's seeds, or None."""
         return None if self.saved is None else len(self.groups[self.saved])
 
     @property
     def look(self) -> int:
-        """The number of the look that the verdict is from, from 1; 0 if none was taken."""
+        """The number, from 1, of the look that decided; 0 if none was taken."""
         return len(self.judgement.looks)
 
     @property
     def interval(self) -> Interval | None:
-        """Estimate and bounds as reported, or None where none could be computed."""
-        return self._shown(self.judgement.interval)
+        """The estimate and its bounds as reported, or None if they could not be computed."""
+        return self._reported(self.judgement.interval)
 
     @property
     def shown_region(self) -> Region:
-        """Where the claim says that the estimand lies, as reported."""
+        """The region that the claim states, as reported."""
         return replace(self.region, lower=self._unscaled(self.region.lower), upper=self._unscaled(self.region.upper))
 
     @property
     def values(self) -> tuple[tuple[float, ...], ...]:
-        """The seeds' numbers as reported."""
+        """The seeds' numbers as reported, group by group."""
         return tuple(tuple(self._unscaled(v) for v in group) for group in self.groups)
 
     @cached_property
     def detectable(self) -> tuple[float | None, float | None]:
-        """Minimal detectable effects, in standard deviations of a seed: by supporting, and by refuting."""
-        if len(self.region.ends) == 2:  # what can be detected depends on where in the region the truth is
+        """The minimal detectable effects of supporting and of refuting, in standard deviations of a seed."""
+        if len(self.region.ends) == 2:  # the effect depends on where in the region the truth is
             return None, None
         supports, refutes = self._one_sided
         support = minimal_detectable_effect(supports, self.design, "support")
@@ -121,17 +129,12 @@ class Comparison(Evidence):
 
     @property
     def _one_sided(self) -> tuple[Method, Method]:
-        """The methods whose lower bounds support and refute: mirrored, where the upper bound does."""
+        """The methods whose lower bounds support and refute; mirrored where the upper bound does."""
         sides = self.method, self.method.mirrored()
         return sides if math.isfinite(self.region.lower) else sides[::-1]
 
-    def rejudged(self, terms: JudgingTerms) -> "Comparison":  # noqa: D102
-        with recording():  # apart from the claim's own record
-            return replace(self, terms=terms)
-
-    def __post_init__(self) -> None:
-        record(self)
-        _ = self._margin  # refuses one that is none for this quantity
+    def judge_on(self, terms: JudgingTerms) -> "Comparison":  # noqa: D102
+        return replace(self, terms=terms)
 
     def __str__(self) -> str:
         judgement = self.judgement
@@ -145,19 +148,19 @@ class Comparison(Evidence):
             parts.append(f"p = {judgement.p_value:.2g} against {judgement.level:.2g}")
         if len(self.design.looks) > 1 and self.look:
             looks = [
-                f"{look.n}: " + ("none" if shown is None else f"[{number(shown.lower)}, {number(shown.upper)}]")
+                f"{look.n}: " + ("none" if at is None else f"[{number(at.lower)}, {number(at.upper)}]")
                 for look in judgement.looks
-                for shown in [self._shown(look.interval)]
+                for at in [self._reported(look.interval)]
             ]
             parts.append(f"look {self.look} of {len(self.design.looks)} (seeds and interval: {', '.join(looks)})")
         if self.reason is not None:
             parts.append(f"{self.reason}: {judgement.detail}")
         parts.append(self.sensitivity)
-        return "; ".join([*filter(None, parts), *self.failures, self.scope])
+        return "; ".join([*filter(None, parts), *self.failures, self.scope.label])
 
     @cached_property
     def sensitivity(self) -> str:
-        """What the design can detect, next to the margin, in words; empty where the method has no such unit."""
+        """The effects that the design can detect, next to the margin; empty if the method has no such unit."""
         support, refute = self.detectable
         if support is None or refute is None:
             return ""
@@ -166,16 +169,16 @@ class Comparison(Evidence):
             return f"at its error rates the design can never {' or '.join(never)}"
         if (deviation := self._deviation) is None:
             return f"detects {support:.2g} standard deviations of a seed, refutes {refute:.2g}"
-        told = f"MDE {self._distance(support * deviation)}"
+        message = f"MDE {self._distance(support * deviation)}"
         if (margin := self._margin) is not None and self.terms.margin is not None:
-            told += f", margin {number(self.terms.margin)}"
+            message += f", margin {number(self.terms.margin)}"
             if support * deviation > margin:
-                told += f", needs n = {self.seeds_needed or f'more than {MOST_SEEDS}'}"
-        return f"{told}; refutes from {self._distance(refute * deviation)}"
+                message += f", needs n = {self.seeds_needed or f'more than {MOST_SEEDS}'}"
+        return f"{message}; refutes from {self._distance(refute * deviation)}"
 
     @property
     def stop_reason(self) -> str:
-        """Why no more seeds were looked at."""
+        """The reason why no more seeds were looked at."""
         match self.reason:
             case None:
                 return "decided"
@@ -185,9 +188,12 @@ class Comparison(Evidence):
 
     def to_json(self) -> dict[str, Any]:  # noqa: D102
         judgement = self.judgement
-        region, (support, refute) = self.shown_region, self.detectable
+        region = self.shown_region
+        support, refute = self.detectable
         return {
-            "quantity": self.quantity,
+            "quantity": self.quantity.label,
+            "key": self.quantity.key,
+            "structure": self.quantity.to_json(),
             "unit": "seed",
             "region": str(region),
             "region_ends": [_finite(region.lower), _finite(region.upper)],
@@ -199,7 +205,7 @@ class Comparison(Evidence):
             "method": self.method.name,
             "guarantee": str(self.method.guarantee),
             "assumption": self.method.assumption,
-            # Its generator is seeded by the number of seeds, so that the same seeds have the same verdict.
+            # The permutations' generator is seeded by the number of seeds: the same seeds get the same verdict.
             "rearranges": self.method.rearranges,
             "p_value": judgement.p_value,
             "level": judgement.level,
@@ -208,7 +214,7 @@ class Comparison(Evidence):
             "paired": self.correlation is not None,
             "correlation": None if self.correlation is None else _finite(self.correlation),
             "planned_looks": list(self.design.looks),
-            "looks": [{"n": look.n, **_plain(self._shown(look.interval))} for look in judgement.looks],
+            "looks": [{"n": look.n, **_plain(self._reported(look.interval))} for look in judgement.looks],
             "n": self.n,
             "stop_reason": self.stop_reason,
             "margin": self.terms.margin,
@@ -224,12 +230,13 @@ class Comparison(Evidence):
             "values": [[_finite(value) for value in group] for group in self.values],
             "diagnostics": [_diagnostics(group) for group in self.groups],
             "failures": list(self.failures),
-            "scope": self.scope,
+            "scope": self.scope.label,
+            "settings": [{"task": task, "steps": steps} for task, steps in self.scope.settings],
         }
 
     @property
     def seeds_needed(self) -> int | None:
-        """The seeds with which one look would detect the margin, by the pilot; None without either or if too many."""
+        """The number of seeds at which one look would detect the margin; None if unknown or too many."""
         if self._deviation is None or self._margin is None or len(self.region.ends) == 2:
             return None
         effect = self._margin / self._deviation
@@ -237,24 +244,25 @@ class Comparison(Evidence):
 
     @property
     def _deviation(self) -> float | None:
-        """The standard deviation of a seed, by the pilot if there is one for this evidence."""
+        """The standard deviation of a seed, from the pilot if one fits."""
         return None if self.pilot is None else self.pilot.standard_deviation_bound
 
     @property
     def pilot(self) -> Pilot | None:
-        """What development seeds say of this very quantity, or None."""
-        pilot, seeds = self.terms.pilot, tuple(seed for group in self.seeds for seed in group)
-        return pilot if pilot is not None and pilot.fits(self.quantity, self.scope, seeds) else None
+        """The spread of the same quantity over development seeds, or None."""
+        pilot = self.terms.pilot
+        seeds = tuple(seed for group in self.seeds for seed in group)
+        return pilot if pilot is not None and pilot.fits(self.quantity.key, self.scope, seeds) else None
 
     def _in_units(self, effect: float | None) -> float | None:
-        """An effect in standard deviations, as a distance or a factor."""
+        """Return an effect in standard deviations as a distance or a factor."""
         if effect is None or effect == math.inf or self._deviation is None:
             return None
         return self._unscaled(effect * self._deviation)
 
     @property
     def _margin(self) -> float | None:
-        """The claim's margin on the scale it is judged on; a factor, for a ratio."""
+        """The claim's margin on the scale it is judged on."""
         margin = self.terms.margin
         if margin is None or not self.log_scale:
             return margin
@@ -270,16 +278,16 @@ class Comparison(Evidence):
             return x
         return math.exp(x) if x < 700 else math.inf
 
-    def _shown(self, interval: Interval | None) -> Interval | None:
+    def _reported(self, interval: Interval | None) -> Interval | None:
         if interval is None:
             return None
-        # That a ratio is above 0 is no bound.
+        # An unbounded logarithm stays unbounded: that a ratio is above 0 is true of all.
         lower = interval.lower if interval.lower == -math.inf else self._unscaled(interval.lower)
         return Interval(self._unscaled(interval.estimate), lower, self._unscaled(interval.upper))
 
 
 def _diagnostics(group: tuple[float, ...]) -> dict[str, Any]:
-    """What seeds look like on the scale they are judged on: skewness, equal ones, seeds without a finite number."""
+    """Return a group's spread, skewness, ties and missing numbers, on the scale it is judged on."""
     finite = np.array([value for value in group if math.isfinite(value)])
     return {
         "standard_deviation": _finite(standard_deviation(finite)),
@@ -290,7 +298,7 @@ def _diagnostics(group: tuple[float, ...]) -> dict[str, Any]:
 
 
 def _plain(interval: Interval | None) -> dict[str, float | None]:
-    """An interval as plain data, None for what does not exist."""
+    """Return an interval as plain data, with None for a number that does not exist."""
     numbers = (math.nan,) * 3 if interval is None else (interval.estimate, interval.lower, interval.upper)
     return dict(zip(("estimate", "lower", "upper"), map(_finite, numbers), strict=True))
 

@@ -1,8 +1,8 @@
-"""What a claim's one comparison yields: a verdict with its numbers, recorded when it is made.
+"""Evidence: a verdict with its numbers, which the running claim records when a comparison is made.
 
 Inside a claim, truth-testing only passes the verdict on: refuted is false, so that `assert` fails, and supported and
 inconclusive are true. What counts afterwards is the record. Outside a claim nothing would notice an inconclusive
-verdict, so there it raises.
+verdict, so truth-testing it raises there.
 """
 
 from abc import ABC, abstractmethod
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class ClaimError(Exception):
-    """A claim that is not written as one, in one sentence."""
+    """A claim that is not written correctly, in one sentence."""
 
 
 class InconclusiveError(Exception):
@@ -29,17 +29,17 @@ class InconclusiveError(Exception):
 
 @dataclass
 class Recorder:
-    """What a claim has judged so far, and the terms it is judged on."""
+    """The record of a running claim: what it has judged so far, and on which terms."""
 
     terms: JudgingTerms = field(default_factory=JudgingTerms)
     evidence: list["Evidence"] = field(default_factory=list)
     asserted: list["Evidence"] = field(default_factory=list)
-    """What was truth-tested."""
+    """Evidence that was truth-tested."""
     assumed: Verdict | None = None
-    """The verdict that everything is taken to have, without being judged, or None."""
+    """The verdict that all evidence is taken to have, unjudged; None to judge it."""
 
     def verdict(self, evidence: "Evidence") -> Verdict:
-        """The verdict of a piece of evidence, or the one assumed."""
+        """Return the verdict of a piece of evidence, or the assumed one."""
         return self.assumed or evidence.verdict
 
 
@@ -48,7 +48,12 @@ _current: ContextVar[Recorder | None] = ContextVar("rlclaims_recorder", default=
 
 @contextmanager
 def recording(terms: JudgingTerms | None = None, assumed: Verdict | None = None) -> Iterator[Recorder]:
-    """Collect the evidence that a claim makes while it runs, judged on the given terms, or as if it had been."""
+    """Collect the evidence that a claim makes while it runs.
+
+    Args:
+        terms: what the evidence is judged on.
+        assumed: a verdict to assume for all evidence, instead of judging it.
+    """
     recorder = Recorder(terms or JudgingTerms(), assumed=assumed)
     token = _current.set(recorder)
     try:
@@ -63,35 +68,35 @@ class Evidence(ABC):
     @property
     @abstractmethod
     def verdict(self) -> Verdict:
-        """Supported, refuted or inconclusive."""
+        """The verdict: supported, refuted or inconclusive."""
 
     @property
     @abstractmethod
     def reason(self) -> Reason | None:
-        """Why it is inconclusive, or None."""
+        """The reason why it is inconclusive, or None."""
 
     @property
     @abstractmethod
     def n(self) -> int:
-        """Seeds of each group that the verdict rests on, beside a baseline's."""
+        """The number of seeds in each group that the verdict rests on, not counting a baseline's."""
 
     @property
     @abstractmethod
     def comparisons(self) -> tuple["Comparison", ...]:
-        """The comparisons it is made of, itself if it is one."""
+        """The comparisons that it joins; itself, if it is one."""
 
     @property
     @abstractmethod
     def definition(self) -> tuple[Any, ...]:
-        """What is judged, and how: all that must be fixed before the data."""
+        """Everything about the judgement that must be fixed before the data."""
 
     @abstractmethod
-    def rejudged(self, terms: JudgingTerms) -> "Evidence":
-        """The same sentence, judged on other terms."""
+    def judge_on(self, terms: JudgingTerms) -> "Evidence":
+        """Return the same sentence, judged on other terms; it is not recorded."""
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
-        """As plain data."""
+        """Return it as plain data."""
 
     def __bool__(self) -> bool:
         if (recorder := _current.get()) is not None:
@@ -109,19 +114,19 @@ class Evidence(ABC):
 
 
 def record(evidence: Evidence) -> None:
-    """Let the claim that is running, if any, have judged something."""
+    """Add evidence to the record of the running claim, if there is one."""
     if (recorder := _current.get()) is not None:
         recorder.evidence.append(evidence)
 
 
 def replace_in_record(parts: tuple[Evidence, ...], whole: Evidence) -> None:
-    """Let a judgement stand in the record for those that it joins."""
+    """Replace evidence in the record of the running claim by the judgement that joins it."""
     if (recorder := _current.get()) is not None:
         recorder.evidence[:] = [e for e in recorder.evidence if not any(e is part for part in parts)]
         recorder.evidence.append(whole)
 
 
 def current_terms() -> JudgingTerms:
-    """The terms of the claim that is running, or those of one look at 5% on either side."""
+    """Return the terms of the running claim; outside of one, a single look at 5% on either side."""
     recorder = _current.get()
     return JudgingTerms() if recorder is None else recorder.terms

@@ -1,4 +1,4 @@
-"""Numbers as people give and read them."""
+"""Numbers that users give, and numbers as messages show them."""
 
 import math
 from numbers import Real
@@ -6,12 +6,12 @@ from typing import TypeGuard
 
 
 def is_number(x: object) -> TypeGuard[int | float]:
-    """Whether it is a real number, a numpy one included."""
+    """Return whether it is a real number, numpy's included; a bool is not."""
     return isinstance(x, Real) and not isinstance(x, bool)
 
 
 def is_finite(x: float) -> bool:
-    """Whether a number can be had as a float."""
+    """Return whether a number is finite as a float."""
     try:
         return math.isfinite(float(x))
     except OverflowError:
@@ -19,5 +19,5 @@ def is_finite(x: float) -> bool:
 
 
 def number(x: float) -> str:
-    """A number as a person reads it; no bound is "none"."""
+    """Return a number in four digits; an infinite one is "none"."""
     return f"{x:.4g}" if math.isfinite(x) else "none"

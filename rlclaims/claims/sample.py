@@ -10,162 +10,142 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import numpy as np
 
-from rlclaims.claims.comparison import Comparison
-from rlclaims.claims.evidence import ClaimError, Evidence
-from rlclaims.claims.numbers import is_finite, is_number
+from rlclaims.claims.estimand import MEAN_BY_T, WELCH, Estimand, Judgeable, mean_method
+from rlclaims.claims.evidence import ClaimError
+from rlclaims.claims.numbers import is_number
+from rlclaims.claims.quantity import Derived, Quantity
+from rlclaims.claims.scope import Scope
 from rlclaims.stats.describe import correlation
 from rlclaims.stats.distribution_free import Betting, ClopperPearson, Quantile
 from rlclaims.stats.effect import WrongOrder
-from rlclaims.stats.mean import BootstrapT, SignFlip, StudentT
-from rlclaims.stats.method import Method
-from rlclaims.stats.two_groups import Permutation, Welch
-from rlclaims.stats.verdict import Region, Relation
 
-if TYPE_CHECKING:
-    from rlclaims.results.runs import TrainedRuns
-
-MEAN_BY_T, WELCH = StudentT(), Welch()
-METHODS: dict[str, Method] = {
-    method.name: method for method in (MEAN_BY_T, BootstrapT(), SignFlip(), WELCH, Permutation())
-}
-"""Ways to judge a mean, by name; "betting", for quantities with known bounds, is another."""
+Values = tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
-    """Numbers, one per seed, of a quantity that a claim is about."""
+class Sample(Judgeable):
+    """Numbers of a quantity, one per seed."""
 
-    quantity: str
-    """What the numbers are, in words."""
-    values: tuple[float, ...]
-    """One per seed; NaN where the run failed or the number does not exist."""
+    quantity: Quantity
+    values: Values
+    """The numbers; NaN where the run failed or the number does not exist."""
     seeds: tuple[int, ...]
-    scope: str
+    scope: Scope
     failures: tuple[str, ...] = ()
-    method: Method = MEAN_BY_T
-    """What is estimated over seeds, and how: by default the mean by t."""
+    """The failed runs and why they failed."""
     log_scale: bool = False
     """Whether the values are logarithms of what is reported (ratios of positive quantities)."""
     bounds: tuple[float, float] | None = None
-    """The interval that the numbers lie in by their nature, or None."""
-    others: tuple[float, ...] = ()
-    """Of a difference between runs on different seeds, the numbers that are subtracted."""
-    other_seeds: tuple[int, ...] = ()
-    correlation: float | None = None
-    """Of paired numbers, that of the two sides over seeds, NaN where they do not vary; None for what is not paired."""
-    saved: str | None = None
-    """The baseline that the numbers were kept in, by name; None for those of runs."""
-    saved_group: int | None = None
-    """Of a difference from a baseline's numbers, which side these are: 0, or 1 for what is subtracted."""
-    runs: TrainedRuns | None = None
-    """The runs that it is a plain number of; None for what is made of such samples, and of a factorial."""
+    """The natural bounds of the values if both are finite, else None."""
+    baseline: str | None = None
+    """Name of the baseline that the values were saved in; None for values of current runs."""
+    runs: object = None
+    """The runs that it was read from; None for a sample that is made of others, and for an effect in a factorial."""
     made_of: tuple[Sample, ...] = ()
-    """The plain samples of runs that it is made of; empty where it is one."""
+    """The samples that it is made of; empty for one that was read from runs."""
 
     @property
     def plain(self) -> tuple[Sample, ...]:
-        """The plain samples of runs that it is made of, itself if it is one."""
+        """The samples that were read from runs and that it is made of; itself, if it was read from runs."""
         return self.made_of or (self,)
 
     @property
-    def as_bound(self) -> float:
-        """The estimate of a baseline's numbers, their mean by default, as a plain number to hold a sample against.
-
-        It counts as if it were known: the error of the baseline's own seeds is in no verdict then.
-
-        Raises:
-            ClaimError: the numbers are not a baseline's, or are compared already.
-        """
-        if self.saved is None:
-            raise ClaimError(f"{self.quantity} is of no baseline: a bound is written before its runs are made.")
-        estimate = float(self.method.estimate((np.array([self.values]),))[0])
-        return math.exp(estimate) if self.log_scale else estimate
+    def groups(self) -> tuple[Values, ...]:
+        """The values, as the one group that they are."""
+        return (self.values,)
 
     @property
-    def median(self) -> Sample:
-        """The same numbers, judged by their median over seeds: exact, and at ease with heavy tails."""
-        return self.quantile(0.5)
+    def group_seeds(self) -> tuple[tuple[int, ...], ...]:
+        """The seeds of the one group."""
+        return (self.seeds,)
 
-    def quantile(self, q: float) -> Sample:
-        """The same numbers, judged by a quantile over seeds: exact.
+    @property
+    def correlation(self) -> float | None:
+        """Always None: the values are not paired."""
+        return None
+
+    @property
+    def saved_group(self) -> int | None:
+        """Always None: the sample is one group."""
+        return None
+
+    @property
+    def mean(self) -> Estimand:
+        """The mean over seeds by t, which is what a comparison judges unless told otherwise."""
+        return Estimand(self, MEAN_BY_T)
+
+    @property
+    def as_bound(self) -> float:
+        """The mean of a baseline's values as a plain number, to hold a sample against.
+
+        It counts as if it were known exactly: the error of the baseline's own seeds is in no verdict then.
 
         Raises:
-            ClaimError: q does not lie between 0 and 1, or the runs are on different seeds.
+            ClaimError: the values are not a baseline's.
+        """
+        return self.mean.as_bound
+
+    @property
+    def median(self) -> Estimand:
+        """The median over seeds: exact, and robust to heavy tails."""
+        return self.quantile(0.5)
+
+    def quantile(self, q: float) -> Estimand:
+        """Return a quantile over seeds: exact.
+
+        Raises:
+            ClaimError: q does not lie between 0 and 1.
         """
         if not is_number(q) or not 0 < q < 1:
             raise ClaimError(f"{self.quantity}: a quantile lies between 0 and 1, unlike {q!r}.")
-        self._one_group("a quantile")
-        self._not_judged_yet()
-        return replace(self, method=Quantile(q))
+        return Estimand(self, Quantile(q))
 
-    def by(self, method: str) -> Sample:
-        """The same mean, judged by another method, each with assumptions of its own.
+    def by(self, method: str) -> Sample | Estimand:
+        """Return the mean over seeds, judged by another method; each has assumptions of its own.
 
         Args:
             method: "t" (normal seeds), "bootstrap-t" (skewed ones), "sign flips" (symmetric ones: paired differences),
-                "betting" (quantities with known bounds); between runs on different seeds "Welch's t" or "permutations".
+                "betting" (quantities with known bounds).
 
         Raises:
             ClaimError: there is no such method, or it is not for these numbers.
         """
-        self._not_judged_yet()
         if method == "betting":
-            self._one_group("betting")
             if self.bounds is None:
                 raise ClaimError(f"{self.quantity} has no bounds of its own, which betting needs.")
-            return replace(self, method=Betting(*self.bounds))
-        if not isinstance(method, str) or method not in METHODS:
-            names = ", ".join(map(repr, [*METHODS, "betting"]))
-            raise ClaimError(f"There is no method {method!r} for a mean; there are {names}.")
-        chosen, groups = METHODS[method], 2 if self.others else 1
-        if chosen.n_groups != groups:
-            seeds = "runs on different seeds" if groups == 2 else "one number per seed"
-            raise ClaimError(f"{self.quantity}: {method} is not for {seeds}.")
-        return replace(self, method=chosen)
+            return Estimand(self, Betting(*self.bounds))
+        chosen = mean_method(method, self.quantity, n_groups=1)
+        return self if chosen == MEAN_BY_T else Estimand(self, chosen)
 
-    def chance_above(self, bound: float) -> Sample:
-        """The probability over seeds of a number above the bound, judged exactly."""
-        return self._chance(bound, ">", lambda value: value > bound)
+    def chance_above(self, bound: float) -> Estimand:
+        """Return the probability over seeds of a number above the bound, judged exactly."""
+        return self._chance(bound, "above", ">", lambda value: value > bound)
 
-    def chance_below(self, bound: float) -> Sample:
-        """The probability over seeds of a number below the bound, judged exactly."""
-        return self._chance(bound, "<", lambda value: value < bound)
+    def chance_below(self, bound: float) -> Estimand:
+        """Return the probability over seeds of a number below the bound, judged exactly."""
+        return self._chance(bound, "below", "<", lambda value: value < bound)
 
-    def wrong_order(self, seeds: int = 3) -> Sample:
-        """The probability that so many seeds have a mean below 0: of a paired difference, that they rank it wrongly.
+    def wrong_order(self, seeds: int = 3) -> Estimand:
+        """Return the probability that the mean over a few seeds is below 0: that they rank a paired difference wrongly.
 
         Args:
-            seeds: how many are ranked by, in a study that somebody else might make.
+            seeds: the number of seeds in a study that ranks by their mean.
 
         Raises:
-            ClaimError: that is no whole number from 1 up, or the numbers are ratios or between runs on different seeds.
+            ClaimError: the number is not a whole number from 1 up, or the values are ratios.
         """
         if type(seeds) is not int or seeds < 1:
             raise ClaimError(f"{self.quantity}: a wrong order is by a whole number of seeds from 1 up, not {seeds!r}.")
-        self._one_group("a wrong order")
         if self.log_scale:
             raise ClaimError(f"{self.quantity} is a ratio; a wrong order is of a difference: (a - b).wrong_order().")
-        self._not_judged_yet()
-        return replace(self, method=WrongOrder(seeds))
+        return Estimand(self, WrongOrder(seeds))
 
-    def within(self, low: float, high: float) -> Evidence:
-        """Judge that the estimand lies in [low, high]: equivalence, if the interval is about no difference.
-
-        Raises:
-            ClaimError: the ends are not finite numbers in ascending order.
-        """
-        self._finite_number(low)
-        self._finite_number(high)
-        if not low < high:
-            raise ClaimError(f"{self.quantity}.within({low:g}, {high:g}): the first end must be below the second.")
-        return self._evidence(Region(self._scaled(low), self._scaled(high)))
-
-    def __truediv__(self, other: Sample) -> Sample:
-        """Ratio to a positive sample, judged on the log scale; paired on the same seeds.
+    def __truediv__(self, other: Sample) -> Sample | TwoGroupSample:
+        """Return the ratio to a positive sample, judged on the log scale; paired on the same seeds.
 
         Its mean is a geometric mean over seeds. A seed with a negative number has no ratio.
 
@@ -173,211 +153,230 @@ class Sample:
             ClaimError: the other is no sample, or shares some of the seeds but not all.
         """
         other = self._comparable(other, "/")
-        if self.seeds == other.seeds:
-            logs = tuple(_log_ratio(a, b) for a, b in zip(self.values, other.values, strict=True))
-            sides = (np.array([_log_ratio(v, 1.0) for v in side.values]) for side in (self, other))
-            together = correlation(*sides)
-            return replace(self._combined(other, "/", logs, log_scale=True), correlation=together)
-        values, others = (tuple(_log_ratio(v, 1.0) for v in group) for group in (self.values, other.values))
-        return self._unpaired(other, "/", values, others, log_scale=True)
+        quantity = Derived("ratio", (self.quantity, other.quantity), form="({0}) / ({1})")
+        mine, theirs = (tuple(_log_ratio(value, 1.0) for value in side.values) for side in (self, other))
+        if self.seeds != other.seeds:
+            return self._unpaired(other, quantity, mine, theirs, log_scale=True)
+        ratios = tuple(_log_ratio(a, b) for a, b in zip(self.values, other.values, strict=True))
+        together = correlation(np.array(mine), np.array(theirs))
+        return self._paired(other, quantity, ratios, together, log_scale=True)
 
-    def __sub__(self, other: Sample | float) -> Sample:
-        """Difference from a number or from another sample; paired on the same seeds.
+    def __sub__(self, other: Sample | float) -> Sample | TwoGroupSample:
+        """Return the difference from a number or from another sample; paired on the same seeds.
 
         Raises:
             ClaimError: the other sample shares some of the seeds but not all.
         """
-        if not isinstance(other, Sample) and is_number(other):
-            self._finite_number(other)
-            self._plain("-")
-            self._not_judged_yet()
-            shifted = tuple(a - float(other) for a in self.values)
-            bounds = None if self.bounds is None else (self.bounds[0] - other, self.bounds[1] - other)
-            quantity = f"{self.quantity} - {other:g}"
-            return replace(self, quantity=quantity, values=shifted, bounds=bounds, runs=None, made_of=self.plain)
+        if not isinstance(other, Judgeable) and is_number(other):
+            return self._shifted(other)
         other = self._comparable(other, "-")
-        if self.seeds == other.seeds:
-            differences = tuple(a - b for a, b in zip(self.values, other.values, strict=True))
-            together = correlation(np.array(self.values), np.array(other.values))
-            return replace(self._combined(other, "-", differences, log_scale=False), correlation=together)
-        return self._unpaired(other, "-", self.values, other.values, log_scale=False)
+        quantity = Derived("difference", (self.quantity, other.quantity), form="({0}) - ({1})")
+        if self.seeds != other.seeds:
+            return self._unpaired(other, quantity, self.values, other.values, log_scale=False)
+        differences = tuple(a - b for a, b in zip(self.values, other.values, strict=True))
+        together = correlation(np.array(self.values), np.array(other.values))
+        return self._paired(other, quantity, differences, together, log_scale=False)
 
-    def __lt__(self, other: Sample | float) -> Evidence:
-        return self._judge("<", other)
+    def refuse_operation(self, operator: str) -> None:
+        """Raise a ClaimError if it is a ratio, which is only compared with a number."""
+        if self.log_scale:
+            raise ClaimError(
+                f"{self.quantity} is a ratio already; compare it with a number instead of using {operator}."
+            )
 
-    def __le__(self, other: Sample | float) -> Evidence:
-        return self._judge("<=", other)
+    def _minus(self, other: object) -> Judgeable:
+        return self - self._comparable(other, "-")
 
-    def __gt__(self, other: Sample | float) -> Evidence:
-        return self._judge(">", other)
-
-    def __ge__(self, other: Sample | float) -> Evidence:
-        return self._judge(">=", other)
-
-    def __eq__(self, other: object) -> NoReturn:
-        raise ClaimError("An estimate is never equal to a number; claim a bound with <, <=, >, >= or within(...).")
-
-    def __ne__(self, other: object) -> NoReturn:
-        raise ClaimError("An estimate is never equal to a number; claim a bound with <, <=, >, >= or within(...).")
-
-    def _no_arithmetic(self, *_: object) -> NoReturn:
-        raise ClaimError(
-            f"{self.quantity} can be divided by another sample, and another sample or a number can be subtracted from "
-            "it; there is no other arithmetic."
-        )
-
-    if not TYPE_CHECKING:  # which says itself that there is none
-        __add__ = __radd__ = __mul__ = __rmul__ = __neg__ = __rsub__ = __rtruediv__ = __pow__ = _no_arithmetic
-
-    def __bool__(self) -> NoReturn:
-        raise ClaimError(f"{self.quantity} is a sample, which is neither true nor false; compare it with something.")
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def _judge(self, relation: Relation, other: Sample | float) -> Evidence:
-        if isinstance(other, Sample):
-            return (self - other)._judge(relation, 0.0)
-        self._finite_number(other)
-        return self._evidence(Region.of(relation, self._scaled(other)))
-
-    def _evidence(self, region: Region) -> Evidence:
-        if self.saved:
-            raise ClaimError(f"{self.quantity} is a baseline's, and current runs are judged: compare them with it.")
-        return Comparison(
-            quantity=f"{self._estimand} of {self.quantity}",
-            region=region,
-            method=self.method,
-            groups=(self.values, self.others) if self.others else (self.values,),
-            seeds=(self.seeds, self.other_seeds) if self.others else (self.seeds,),
-            log_scale=self.log_scale,
-            scope=self.scope,
-            failures=self.failures,
-            correlation=self.correlation,
-            saved=self.saved_group,
-            samples=self.plain,
-        )
-
-    @property
-    def _estimand(self) -> str:
-        match self.method:
-            case Quantile(q=0.5):
-                return "median over seeds"
-            case Quantile(q=q):
-                return f"{q:g}-quantile over seeds"
-            case ClopperPearson():
-                return "probability over seeds"
-            case WrongOrder(seeds=k):
-                return f"probability of the wrong order (a mean below 0) by {k} {'seed' if k == 1 else 'seeds'}"
-        return "geometric mean over seeds" if self.log_scale else "mean over seeds"
-
-    def _scaled(self, bound: float) -> float:
-        if self.log_scale and bound <= 0:
-            raise ClaimError(f"A ratio of positive quantities is compared with a positive number, not {bound:g}.")
-        return math.log(bound) if self.log_scale else float(bound)
-
-    def _finite_number(self, x: object) -> None:
-        if not is_number(x) or not is_finite(x):
-            raise ClaimError(f"{self.quantity} is compared with a finite number or another sample, not {x!r}.")
-
-    def _chance(self, bound: float, sign: str, event: Callable[[float], bool]) -> Sample:
-        self._finite_number(bound)
-        self._one_group("a probability")
-        self._plain("a probability")
-        self._not_judged_yet()
-        values = tuple(math.nan if math.isnan(value) else float(event(value)) for value in self.values)
-        quantity = f"{self.quantity} {sign} {bound:g}"
+    def _shifted(self, by: float) -> Sample:
+        self._finite_number(by)
+        self.refuse_operation("-")
         return replace(
             self,
-            quantity=quantity,
-            values=values,
-            method=ClopperPearson(),
-            bounds=(0.0, 1.0),
+            quantity=Derived("difference", (self.quantity,), (float(by),), form=f"{{0}} - {by:g}"),
+            values=tuple(value - float(by) for value in self.values),
+            bounds=None if self.bounds is None else (self.bounds[0] - by, self.bounds[1] - by),
             runs=None,
             made_of=self.plain,
         )
 
-    def _combined(self, other: Sample, operator: str, values: tuple[float, ...], *, log_scale: bool) -> Sample:
-        """One number per seed, judged as both sides are where they agree."""
-        bounds = None
-        if operator == "-" and self.bounds is not None and other.bounds is not None:
-            bounds = self.bounds[0] - other.bounds[1], self.bounds[1] - other.bounds[0]
-        return replace(
+    def _chance(self, bound: float, event: str, sign: str, happened: Callable[[float], bool]) -> Estimand:
+        self._finite_number(bound)
+        self.refuse_operation("a probability")
+        sample = replace(
             self,
-            quantity=f"({self.quantity}) {operator} ({other.quantity})",
+            quantity=Derived(event, (self.quantity,), (float(bound),), form=f"{{0}} {sign} {bound:g}"),
+            values=tuple(math.nan if math.isnan(value) else float(happened(value)) for value in self.values),
+            bounds=(0.0, 1.0),
+            runs=None,
+            made_of=self.plain,
+        )
+        return Estimand(sample, ClopperPearson())
+
+    def _paired(
+        self, other: Sample, quantity: Quantity, values: Values, together: float, *, log_scale: bool
+    ) -> PairedSample:
+        bounds = None
+        if not log_scale and self.bounds is not None and other.bounds is not None:
+            bounds = self.bounds[0] - other.bounds[1], self.bounds[1] - other.bounds[0]
+        return PairedSample(
+            quantity=quantity,
             values=values,
-            scope=_both(self.scope, other.scope),
+            seeds=self.seeds,
+            scope=self.scope | other.scope,
             failures=tuple(dict.fromkeys(self.failures + other.failures)),
             log_scale=log_scale,
             bounds=bounds,
-            runs=None,
             made_of=self.plain + other.plain,
+            together=together,
         )
 
     def _unpaired(
-        self, other: Sample, operator: str, values: tuple[float, ...], others: tuple[float, ...], *, log_scale: bool
-    ) -> Sample:
-        combined = self._combined(other, operator, values, log_scale=log_scale)
-        side = next((i for i, sample in enumerate((self, other)) if sample.saved), None)
-        return replace(
-            combined,
-            method=WELCH,
-            bounds=None,
-            others=others,
-            other_seeds=other.seeds,
-            saved=None,
-            saved_group=side,
+        self, other: Sample, quantity: Quantity, values: Values, others: Values, *, log_scale: bool
+    ) -> TwoGroupSample:
+        return TwoGroupSample(
+            quantity=quantity,
+            groups=(values, others),
+            group_seeds=(self.seeds, other.seeds),
+            scope=self.scope | other.scope,
+            failures=tuple(dict.fromkeys(self.failures + other.failures)),
+            log_scale=log_scale,
+            saved_group=next((i for i, sample in enumerate((self, other)) if sample.baseline), None),
+            plain=self.plain + other.plain,
         )
 
     def _comparable(self, other: object, operator: str) -> Sample:
-        if not isinstance(other, Sample):
+        """Return the other side of an operation, if it can be one.
+
+        Raises:
+            ClaimError: it can not, or this sample can not.
+        """
+        if not isinstance(other, Judgeable):
             raise ClaimError(f"{self.quantity} {operator} {other!r}: both sides must be samples of runs.")
-        for side in (self, other):
-            side._plain(operator)
-            side._not_judged_yet()
-        if self.saved and other.saved:
+        self.refuse_operation(operator)
+        other.refuse_operation(operator)
+        assert isinstance(other, Sample), "all others refuse every operation"
+        if self.baseline and other.baseline:
             raise ClaimError(
                 f"{self.quantity} and {other.quantity} are both of baselines: compare current runs with one."
             )
-        if (self.saved or other.saved) and (shared := set(self.seeds) & set(other.seeds)):
-            current, kept = (other, self) if self.saved else (self, other)
+        shared = set(self.seeds) & set(other.seeds)
+        if (self.baseline or other.baseline) and shared:
+            current, saved = (other, self) if self.baseline else (self, other)
             raise ClaimError(
-                f"{current.quantity} and the baseline {kept.saved!r} share the seed {min(shared)}: take fresh seeds, "
-                "rlclaims.runs(..., block=1) or --claims-first-seed N, or hold the runs against before[...].as_bound, "
-                "the kept estimate as a plain number."
+                f"{current.quantity} and the baseline {saved.baseline!r} share the seed {min(shared)}: take fresh "
+                "seeds, rlclaims.runs(..., block=1) or --claims-first-seed N, or hold the runs against "
+                "before[...].as_bound, the saved estimate as a plain number."
             )
-        if self.seeds != other.seeds and (shared := set(self.seeds) & set(other.seeds)):
+        if self.seeds != other.seeds and shared:
             raise ClaimError(
                 f"{self.quantity} and {other.quantity} share the seed {min(shared)} and not all seeds: compare runs on "
                 "the same seeds, which are paired, or on entirely different ones."
             )
         return other
 
-    def _not_judged_yet(self) -> None:
-        # A difference that has no method yet is one between other seeds, by Welch's t.
-        if self.method not in (MEAN_BY_T, WELCH):
-            raise ClaimError(
-                f"{self.quantity} is to be judged as {self._estimand} by {self.method.name} already: combine samples "
-                "first, and say how to judge them last and once: (a - b).median, say."
-            )
 
-    def _one_group(self, what: str) -> None:
-        if self.others:
-            raise ClaimError(f"{self.quantity} is between runs on different seeds, which {what} is not for.")
+@dataclass(frozen=True, eq=False)
+class PairedSample(Sample):
+    """A difference or ratio of two samples on the same seeds, seed by seed."""
 
-    def _plain(self, operator: str) -> None:
-        if self.log_scale or self.others:
-            kind = "a ratio" if self.log_scale else "a difference between runs on different seeds"
-            raise ClaimError(
-                f"{self.quantity} is {kind} already; compare it with a number instead of using {operator}."
-            )
+    together: float = math.nan
+    """The correlation of the two sides over seeds, NaN if one of them does not vary."""
+
+    @property
+    def correlation(self) -> float | None:
+        """The correlation of the two sides over seeds, NaN if one of them does not vary."""
+        return self.together
 
 
-def _both(one: str, other: str) -> str:
-    return one if one == other else f"{one}; {other}"
+@dataclass(frozen=True, eq=False)
+class TwoGroupSample(Judgeable):
+    """A difference or ratio of two samples on different seeds, judged by Welch's t unless told otherwise."""
+
+    quantity: Quantity
+    groups: tuple[Values, Values]
+    """The numbers of either side, on the scale that is judged."""
+    group_seeds: tuple[tuple[int, ...], tuple[int, ...]]
+    scope: Scope
+    failures: tuple[str, ...]
+    """The failed runs and why they failed."""
+    log_scale: bool
+    """Whether the numbers are logarithms of what is reported."""
+    saved_group: int | None
+    """The side that is a baseline's, 0 or 1; None if both are current runs."""
+    plain: tuple[Sample, ...]
+    """The samples that were read from runs and that it is made of."""
+
+    @property
+    def runs(self) -> None:
+        """Always None: it is of more than one fixture's runs."""
+        return
+
+    @property
+    def baseline(self) -> None:
+        """Always None: a comparison with a baseline is about current runs."""
+        return
+
+    @property
+    def correlation(self) -> None:
+        """Always None: the groups are not paired."""
+        return
+
+    @property
+    def mean(self) -> Estimand:
+        """The difference of means over seeds, by Welch's t."""
+        return Estimand(self, WELCH)
+
+    def by(self, method: str) -> TwoGroupSample | Estimand:
+        """Return the difference of means, judged by another method.
+
+        Args:
+            method: "Welch's t" or "permutations".
+
+        Raises:
+            ClaimError: there is no such method, or it is for one group.
+        """
+        if method == "betting":
+            self._refuse("betting")
+        chosen = mean_method(method, self.quantity, n_groups=2)
+        return self if chosen == WELCH else Estimand(self, chosen)
+
+    @property
+    def as_bound(self) -> float:
+        """Nothing: only a baseline's own values are a bound."""
+        return self.mean.as_bound
+
+    @property
+    def median(self) -> Estimand:
+        """Nothing: a quantile is of one group."""
+        self._refuse("a quantile")
+
+    def quantile(self, q: float) -> Estimand:  # noqa: ARG002
+        """Refuse: a quantile is of one group."""
+        self._refuse("a quantile")
+
+    def wrong_order(self, seeds: int = 3) -> Estimand:  # noqa: ARG002
+        """Refuse: a wrong order is of paired differences."""
+        self._refuse("a wrong order")
+
+    def chance_above(self, bound: float) -> Estimand:  # noqa: ARG002
+        """Refuse: a probability over seeds is of one group."""
+        self._refuse("a probability")
+
+    def chance_below(self, bound: float) -> Estimand:  # noqa: ARG002
+        """Refuse: a probability over seeds is of one group."""
+        self._refuse("a probability")
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise ClaimError(f"{self.quantity} is between runs on different seeds, which {what} is not for.")
+
+    def refuse_operation(self, operator: str) -> None:
+        """Raise a ClaimError: two groups are only compared with a number."""
+        kind = "a ratio" if self.log_scale else "a difference between runs on different seeds"
+        raise ClaimError(f"{self.quantity} is {kind} already; compare it with a number instead of using {operator}.")
 
 
 def _log_ratio(a: float, b: float) -> float:
-    """log(a / b) of numbers that are not negative, NaN where there is none."""
+    """Return log(a / b) of numbers that are not negative, NaN if it does not exist."""
     if not (a >= 0 and b >= 0) or (a == 0 and b == 0):
         return math.nan
     if a == 0 or b == 0:

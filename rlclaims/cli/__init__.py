@@ -266,6 +266,7 @@ def baseline_save(
     report: ReportFolder = None,
 ) -> None:
     """Keep, in reports/baselines/NAME.json, the numbers of each seed that the claims of the last record judged."""
+    from rlclaims.claims.scope import label_of
     from rlclaims.store.baseline import BaselineError, save_baseline
 
     claims = _collected(paths, profile, *([] if report is None else [f"--claims-report={report}"]))
@@ -277,7 +278,7 @@ def baseline_save(
         except BaselineError as error:
             raise refused(str(error)) from None
     for one in kept:
-        typer.echo(f"{one.fixture}, {one.setting}, {len(one.values)} seeds: {one.quantity}")
+        typer.echo(f"{one.fixture}, {label_of(one.setting)}, {len(one.values)} seeds: {one.label}")
     typer.echo(f"{path} keeps {len(kept)} {'quantities' if len(kept) > 1 else 'quantity'}, for git.")
 
 

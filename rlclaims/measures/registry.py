@@ -1,34 +1,59 @@
-"""All measures of an update that take nothing but its two policies and its pairs, by name."""
+"""All measures of an update, by key.
 
-import numpy as np
-import numpy.typing as npt
+Adding a measure takes one file in this package. Every module here may have a tuple `MEASURES`, and all of them are
+collected:
 
-from rlclaims.measures.divergence import max_kl_old_new, mean_kl_old_new, q99_kl_old_new
-from rlclaims.measures.ratio import exceedance, max_ratio, mean_deviation, min_ratio, q01_ratio, q99_ratio
-from rlclaims.measures.surrogate import surrogate_new, surrogate_old
+    MEASURES = (Measure("ratio/median", lambda update: update.ratio.median(1).values, "median ratio"),)
+
+From then on every training records `ratio/median/training` and `ratio/median/held_out`, and a claim reads them as
+`runs.ratio.median`. Cost estimates, trial runs, figures and the record's schema follow. `register` adds a measure from
+outside this package, for trainings in the same process.
+"""
+
+import pkgutil
+from importlib import import_module
+
+from rlclaims import measures as package
+from rlclaims.measures.measure import Floats, Measure
 from rlclaims.update import Update
 
-Floats = npt.NDArray[np.float64]
+REGISTRY: dict[str, Measure] = {}
+"""Measures by key, in the order in which they are recorded."""
 
 
-def divergences(update: Update) -> dict[str, Floats]:
-    """KL(old || new) over the states, (S,) each."""
-    found = {"mean": mean_kl_old_new(update), "q99": q99_kl_old_new(update), "max": max_kl_old_new(update)}
-    return {name: value_S.numpy() for name, value_S in found.items()}
+def register(measure: Measure) -> Measure:
+    """Add a measure to the registry, and return it.
+
+    Raises:
+        ValueError: its key is taken.
+    """
+    if measure.key in REGISTRY:
+        raise ValueError(f"There is a measure {measure.key!r} already; choose another key.")
+    REGISTRY[measure.key] = measure
+    return measure
 
 
-def measures(update: Update, epsilon: float) -> dict[str, Floats]:
-    """All of them, (S,) each; exceedance is of 1 - epsilon to 1 + epsilon."""
-    found = {
-        "ratio/max": max_ratio(update),
-        "ratio/q99": q99_ratio(update),
-        "ratio/q01": q01_ratio(update),
-        "ratio/min": min_ratio(update),
-        "ratio/deviation": mean_deviation(update),
-        "ratio/exceedance": exceedance(update, epsilon),
-        "surrogate/old": surrogate_old(update),
-        "surrogate/new": surrogate_new(update),
-    }
-    return {f"kl_old_new/{name}": value_S for name, value_S in divergences(update).items()} | {
-        name: value_S.numpy() for name, value_S in found.items()
-    }
+def measures(update: Update, epsilon: float, *, deployed: bool = False) -> dict[str, Floats]:
+    """Return all measures of an update by key, (S,) each.
+
+    Args:
+        update: of the parameters alone, or of the policies as deployed.
+        epsilon: for the measures that take one.
+        deployed: whether to take the measures of policies as deployed, or those of parameters.
+    """
+    return {key: measure(update, epsilon) for key, measure in REGISTRY.items() if measure.deployed == deployed}
+
+
+def measure_of_series(name: str) -> Measure | None:
+    """Return the measure that a recorded series is of, or None.
+
+    Args:
+        name: `ratio/q99/training` of a run, or `clip/ratio/q99/held_out` of its twin updates.
+    """
+    return REGISTRY.get("/".join(name.split("/")[-3:-1]))
+
+
+for _module in pkgutil.iter_modules(package.__path__):
+    if _module.name != "registry":
+        for _measure in getattr(import_module(f"{package.__name__}.{_module.name}"), "MEASURES", ()):
+            register(_measure)

@@ -24,6 +24,7 @@ from rlclaims.execution.cohorts import cohorts
 from rlclaims.execution.pool import TrainingError
 from rlclaims.execution.twin_executor import lockstep
 from rlclaims.execution.worker_process import start
+from rlclaims.measures.registry import REGISTRY
 from rlclaims.store.run_spec import RunSpec, times_held_out
 from rlclaims.studies.kinds import KINDS
 from rlclaims.studies.registry import TWINS, Studied
@@ -36,8 +37,6 @@ SERIES_BYTES = 25
 """Of a number in a file of measurements, as text."""
 TWIN_NUMBERS = 6 * len(parts())
 """Of each update that is made again, in a file of twin updates."""
-MEASURES = 14
-"""Of each update, on the training batch and where it is held out: `rlclaims.training.measure`."""
 
 Kind = tuple[str, int]
 """Task, and steps between updates: what runs share that are probed together."""
@@ -96,7 +95,7 @@ class Speed:
         starts = kept * (3 * parameters + 2 * run.algorithm.steps * self.numbers_per_pair)
         statistics = 16 * run.iterations * self.numbers_per_pair  # an observation's, of which a pair has a few more
         single = 4 * (parameters * (run.iterations + 1) + starts)
-        return single + statistics + SERIES_BYTES * MEASURES * _rollouts(run)
+        return single + statistics + SERIES_BYTES * len(REGISTRY) * _rollouts(run)
 
 
 @dataclass(frozen=True)

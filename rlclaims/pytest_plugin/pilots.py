@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from rlclaims.claims.judging_terms import Pilot, setting_of
+from rlclaims.claims.judging_terms import Pilot
 from rlclaims.claims.numbers import is_number
 from rlclaims.text import describe, describe_bad_file, read_json
 
@@ -38,15 +38,18 @@ def read_pilots(folder: Path) -> Mapping[str, Pilot]:
 
 
 def _read(pilot: dict[str, Any]) -> Pilot:
-    read = Pilot(**{**pilot, "seeds": tuple(pilot["seeds"])})
+    settings = tuple((setting["task"], setting["steps"]) for setting in pilot["settings"])
+    read = Pilot(**{**pilot, "seeds": tuple(pilot["seeds"]), "settings": settings})
     if not (is_number(read.standard_deviation) and 0 < read.standard_deviation < MOST):
         raise ValueError(f"a standard deviation of {describe(read.standard_deviation)}")
     if len(read.seeds) < 2 or not all(type(seed) is int for seed in read.seeds):
         raise ValueError(f"seeds {describe(pilot['seeds'])}")
     if read.seeds_used is not None and (type(read.seeds_used) is not int or read.seeds_used < 1):
         raise ValueError(f"{describe(read.seeds_used)} seeds used")
-    if not isinstance(read.quantity, str) or not isinstance(read.setting, str):
-        raise ValueError("a quantity or a setting that is no text")
+    if not isinstance(read.key, str):
+        raise ValueError(f"the key {describe(read.key)}")
+    if not all(isinstance(task, str) and type(steps) is int for task, steps in settings):
+        raise ValueError(f"settings {describe(pilot['settings'])}")
     return read
 
 
@@ -90,7 +93,7 @@ def _pilot(evidence: Mapping[str, Any]) -> dict[str, Any] | None:
         "standard_deviation": float(f"{deviation:.4g}"),
         # A baseline's are looked at whenever it is compared with.
         "seeds": [seed for i, of in enumerate(evidence["seeds"]) if i != evidence["saved_group"] for seed in of],
-        "quantity": evidence["quantity"],
-        "setting": setting_of(evidence["scope"]),
+        "key": evidence["key"],
+        "settings": evidence["settings"],
         "seeds_used": evidence["n"],
     }

@@ -18,7 +18,6 @@ from rlclaims.pytest_plugin.session import SEEDS, STUDIES, ClaimSession, claim_n
 from rlclaims.pytest_plugin.verdict_outcome import Judged
 from rlclaims.report.record import Json, adjusted, is_theorem
 from rlclaims.results.factorial import Factorial
-from rlclaims.store.baseline import general_quantity
 from rlclaims.store.digest import run_digest
 from rlclaims.store.run_spec import RunSpec
 from rlclaims.studies.registry import Study
@@ -91,6 +90,7 @@ def _taken(
         words = "factorial" if study is None else f"factorial of {words}"
     return {
         "fixture": fixture,
+        "study": "runs" if study is None else study.kind,
         "kind": words,
         "pairs": None if study is None else study.pairs,
         "algorithm": specs[0].title,
@@ -118,11 +118,12 @@ def _measured(judged: Judged, results: Results, study: Study | None) -> list[Jso
     samples = [s for comparison in judged.evidence.comparisons for s in comparison.samples if s.runs is of]
     return [
         {
-            "quantity": quantity,
+            "key": key,
+            "label": sample.quantity.general_label,
             "log_scale": sample.log_scale,
             "values": [value if math.isfinite(value) else None for value in sample.values],
         }
-        for quantity, sample in {general_quantity(sample): sample for sample in samples}.items()
+        for key, sample in {sample.quantity.general_key: sample for sample in samples}.items()
     ]
 
 

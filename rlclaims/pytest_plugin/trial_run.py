@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from rlclaims.claims.evidence import ClaimError, Evidence, Recorder, recording
+from rlclaims.measures.registry import measure_of_series
 from rlclaims.planning.resolve import ResolvedRuns, Results
 from rlclaims.planning.study_checks import check_playable, check_study
 from rlclaims.pytest_plugin.looks import WHATEVER_IS_WRONG, arguments, muted
@@ -29,6 +30,8 @@ from rlclaims.studies.registry import Study, length
 
 ROUNDS = 3
 """Times that each verdict is imagined: what depends on the toss of a coin escapes them once in 32."""
+ANY_RANGE = 0.1, 0.9
+"""Range of imagined numbers of a series that is not a measure's."""
 DEFINITION = pytest.StashKey[tuple[Any, ...]]()
 """On an item: what its claim judges, and how, whatever the numbers of its runs are."""
 
@@ -146,7 +149,7 @@ class ImaginedRuns:
 
 
 class _AnySeries(dict[str, list[float]]):
-    """Numbers for a measure of any name, different for each seed and time: .1 to .9, a largest ratio's 1 more."""
+    """Numbers for a series of any name, different for each seed and time, in the range that its measure states."""
 
     def __init__(self, spec: RunSpec, time: int, study: Study | None) -> None:
         super().__init__()
@@ -155,8 +158,9 @@ class _AnySeries(dict[str, list[float]]):
         self._seed = f"{spec.seed} {time} {spec.name}"
 
     def __missing__(self, name: str) -> list[float]:
-        least = 1.1 if "ratio/max" in name or "ratio/q99" in name else 0.1
+        measure = measure_of_series(name)
+        low, high = ANY_RANGE if measure is None else measure.imagined_range
         n = length(self._study, name, self._iterations)
         # A hundred thousand of these are made, of a few numbers each: a hash is quicker to start than a generator.
         whole = iter_unpack("=I", shake_128(f"{self._seed} {name}".encode()).digest(4 * n))
-        return [least + 0.8 * x / 2**32 for (x,) in whole]
+        return [low + (high - low) * x / 2**32 for (x,) in whole]

@@ -9,7 +9,6 @@ from typing import TextIO
 from rich.console import Console
 from rich.text import Text
 
-from rlclaims.claims.judging_terms import setting_of
 from rlclaims.report.record import Json, RecordError, read, reading
 from rlclaims.report.table import grid, rows_by_section
 
@@ -20,13 +19,14 @@ NUMBERS = ("estimate", "lower", "upper")
 class Estimate:
     """One comparison, as reported."""
 
-    quantity: str
+    key: str
+    """Key of the estimated quantity."""
     estimate: float | None
     lower: float | None
     """None for no bound."""
     upper: float | None
-    setting: str
-    """Task and steps that it is about."""
+    settings: tuple[tuple[str, int], ...]
+    """Tasks and steps that it is about."""
 
     def holds(self, other: "Estimate") -> bool:
         """Whether another's estimate lies in the interval, or there is none that could lie elsewhere."""
@@ -78,7 +78,7 @@ class Change:
         if self.before is None or self.after is None:
             return ()
         pairs = enumerate(zip(self.before.estimates, self.after.estimates, strict=False), start=1)
-        same = [(n, one, other) for n, (one, other) in pairs if one.quantity == other.quantity]
+        same = [(n, one, other) for n, (one, other) in pairs if one.key == other.key]
         return tuple(n for n, one, other in same if not (one.holds(other) and other.holds(one)))
 
     @cached_property
@@ -90,7 +90,7 @@ class Change:
         joined = len(after.estimates) > 1
         words = [f"moved in part {n}" if joined else "moved beyond its interval" for n in self.moved]
         words += ["definition"] if before.sha256 != after.sha256 else []
-        settings = [{one.setting for one in outcome.estimates} for outcome in (before, after)]
+        settings = [{one.settings for one in outcome.estimates} for outcome in (before, after)]
         words += ["scope"] if all(settings) and settings[0] != settings[1] else []
         words += ["baseline"] if before.baselines != after.baselines else []
         return tuple(words)
@@ -195,7 +195,8 @@ def _estimates(evidence: Json | None) -> Iterator[Estimate]:
             yield from _estimates(part)
         return
     estimate, lower, upper = (None if (x := evidence[name]) is None else float(x) for name in NUMBERS)
-    yield Estimate(evidence["quantity"], estimate, lower, upper, setting_of(evidence["scope"]))
+    settings = tuple((setting["task"], setting["steps"]) for setting in evidence["settings"])
+    yield Estimate(key=evidence["key"], estimate=estimate, lower=lower, upper=upper, settings=settings)
 
 
 def _session(record: Json) -> dict[str, str]:

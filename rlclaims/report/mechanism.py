@@ -41,8 +41,8 @@ def mechanism_table(twins: TwinUpdates, iterations: Sequence[int], file: TextIO,
     beside = (
         twins.clipping_at_matched_kl,
         twins.converged.exceedance.training,
-        twins.pushed_out,
-        twins.late_gain,
+        twins.let_go_moved_outward,
+        twins.late_share_of_gain,
     )
     alpha = ERROR_RATE / (len(effects) * 4 * (len(iterations) + 1) + len(beside))
     shown = grid("", "KL, alone", "off 1±eps, alone", "KL, in design", "off 1±eps, in design")

@@ -20,7 +20,7 @@ from jinja2 import UndefinedError
 from rlclaims.planning.profile import Profile
 from rlclaims.text import describe, describe_bad_file, read_json
 
-FORMAT = 3
+FORMAT = 4
 SCHEMA = Path(__file__).with_name("claims.schema.json")
 PACKAGES = ("rlclaims", "gymnasium", "mujoco", "numpy", "pytest", "scipy", "torch")
 """Those whose versions a record names."""

@@ -1,6 +1,5 @@
 """The figures of a session: what its record names, read from the store that has it."""
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -13,6 +12,8 @@ import numpy as np
 
 from rlclaims.agents.ppo import PPO
 from rlclaims.checkpoints import checkpoint_iterations
+from rlclaims.measures.measure import Measure, Plot
+from rlclaims.measures.registry import REGISTRY
 from rlclaims.report.figure_style import Drawn
 from rlclaims.report.figures import Floats, agreement, along_step, between, effects, n_star, plane, training
 from rlclaims.report.page.write import Surface
@@ -72,7 +73,7 @@ def illustrations(record: Json, store: Path) -> dict[str, Drawn]:
         end = "" if task == record["profile"]["tasks"][0] else f"-{task.lower()}"
         if "(" in task and end:  # other arguments may come to the same letters, or to more than a file's name may have
             end = f"-{task.partition('(')[0].lower()}-{i + 1}"
-        taken = {kind: _taken(record, store, task, kind, of) for kind, of in KINDS.items()}
+        taken = {study: _taken(record, store, task, study, of) for study, of in STUDIES.items()}
         for name, title, draw in _of_task(taken, record, task):
             # Numbers of another version of the code may have other names, and a foreign algorithm lacks some.
             with suppress(KeyError, ValueError, IndexError):
@@ -81,16 +82,14 @@ def illustrations(record: Json, store: Path) -> dict[str, Drawn]:
     return found
 
 
-KINDS = {
+STUDIES = {
     "runs": "runs",
     "landscapes": "landscapes",
     "planes": "landscapes",
     "gradients": "gradients",
-    "twin updates": "twin updates",
+    "twins": "twins",
 }
-"""What there are figures of, and of what in the words of a record: planes are of runs whose landscapes claims take."""
-FILES = {"runs": None, "twin updates": "twins"}
-"""Kinds of files that are named otherwise; None for a run's own measurements."""
+"""Studies that have figures, and the study that claims ask for: planes are drawn of runs whose landscapes they take."""
 
 
 def surfaces(record: Json, store: Path) -> list[Surface]:
@@ -104,7 +103,7 @@ def surfaces(record: Json, store: Path) -> list[Surface]:
             height_YX.tolist(),
         )
         for task in tasks
-        for runs in _taken(record, store, task, "planes", KINDS["planes"])
+        for runs in _taken(record, store, task, "planes", STUDIES["planes"])
         for i in range(len(runs.series))
         for when, by_name in _heights(runs, i).items()
         for name, height_YX in by_name.items()
@@ -114,51 +113,51 @@ def surfaces(record: Json, store: Path) -> list[Surface]:
 def _of_task(
     taken: Mapping[str, list[Taken]], record: Json, task: str
 ) -> Iterator[tuple[str, str, Callable[[], Drawn]]]:
-    for name, (title, series, quantity, log) in MEASURES.items():
-        if taken["runs"]:
-            yield name, title, partial(_training, taken["runs"], record, task, series, quantity, log)
-    for kind, name, title, draw in FIGURES:
-        for runs in taken[kind]:
+    for measure in REGISTRY.values():
+        if (plot := measure.plot) is not None and taken["runs"]:
+            yield plot.name, plot.title, partial(_training, taken["runs"], record, task, measure, plot)
+    for study, name, title, draw in FIGURES:
+        for runs in taken[study]:
             yield f"{name}-{runs.algorithm}", f"{title}: {runs.algorithm}", partial(draw, runs)
 
 
-def _training(taken: Sequence[Taken], record: Json, task: str, series: str, quantity: str, log: bool) -> Drawn:
+def _training(taken: Sequence[Taken], record: Json, task: str, measure: Measure, plot: Plot) -> Drawn:
+    series = f"{measure.key}/training"
     rows = {runs.algorithm: runs.rows(series) for runs in taken if all(series in numbers for numbers in runs.series)}
     if not rows:
         raise KeyError(series)
-    if "ε" in quantity and len(ranges := _ranges(record, task)) == 1:
-        quantity = quantity.replace("ε", ranges.pop())
-    return training(rows, quantity, bound=_bounds(record, task, rows, BOUNDED[series]), log=log)
+    epsilons = {f"{leaf['arguments']['epsilon']:g}" for leaf in _leaves(record, task) if "epsilon" in leaf["arguments"]}
+    axis = plot.axis.format(epsilon=epsilons.pop() if len(epsilons) == 1 else "ε")
+    return training(rows, axis, bound=_bounds(record, task, rows, measure.key), log=plot.log)
 
 
-MEASURES = {
-    "kl": ("KL over training", "kl_old_new/mean/training", "mean KL(old||new) in nats", True),
-    "largest-ratio": ("Largest ratio over training", "ratio/max/training", "largest ratio new/old", True),
-    "exceedance": (
-        "Ratios outside of the clipping range over training",
-        "ratio/exceedance/training",
-        "share of ratios off 1±ε",
-        False,
-    ),
-}
-"""What is drawn over training: title, series, quantity in words, and whether on a logarithmic axis."""
-BOUNDED = {
-    "kl_old_new/mean/training": r"mean KL\(old\|\|new\)",
-    "ratio/max/training": "max ratio",
-    "ratio/exceedance/training": "share of ratios off .*",
-}
-"""How records name these series (`rlclaims.results.runs`), as patterns."""
+def _leaves(record: Json, task: str) -> Iterator[Json]:
+    """Yield the plain quantities that claims on a task judge (`Plain.to_json`)."""
+    todo = [
+        part["structure"]
+        for claim in record["claims"]
+        if task in {runs["task"] for runs in claim["runs"]}
+        for part in _parts(claim["evidence"])
+    ]
+    while todo:
+        structure = todo.pop()
+        if "operands" in structure:
+            todo += structure["operands"]
+        else:
+            yield structure
 
 
-def _ranges(record: Json, task: str) -> set[str]:
-    """What claims on a task take for ε where they count ratios, as they write it."""
-    of_task = [claim["evidence"] for claim in record["claims"] if task in {runs["task"] for runs in claim["runs"]}]
-    told = json.dumps(of_task, ensure_ascii=False)  # however its parts are joined
-    return set(re.findall(r"share of ratios off 1±([\d.e-]+)", told))
+def _parts(evidence: Json | None) -> Iterator[Json]:
+    """Yield the comparisons that evidence is made of."""
+    if evidence is not None and "parts" in evidence:
+        for part in evidence["parts"]:
+            yield from _parts(part)
+    elif evidence is not None:
+        yield evidence
 
 
-def _bounds(record: Json, task: str, algorithms: Iterable[str], quantity: str) -> dict[str, float]:
-    """By algorithm, the line that claims hold a measure on the training batch against.
+def _bounds(record: Json, task: str, algorithms: Iterable[str], measure: str) -> dict[str, float]:
+    """Return, by algorithm, the line that claims hold a measure on the training batch against.
 
     That is the least upper bound, or where there is none the largest lower one.
     """
@@ -171,13 +170,21 @@ def _bounds(record: Json, task: str, algorithms: Iterable[str], quantity: str) -
             if "parts" in evidence or evidence["log_scale"]:
                 continue
             for name in algorithms:
-                of_it = rf"(mean|median) over seeds of {re.escape(name)}(\(.*\))?'s {quantity}"
-                of_it += r" \(training batch\), [^()]* of training"
-                if re.fullmatch(of_it, evidence["quantity"]):
+                if _is_level(evidence["structure"], name, measure):
                     for bounds, end in zip((lower, upper), evidence["region_ends"], strict=True):
                         if end is not None:
                             bounds.setdefault(name, []).append(float(end))
     return {name: max(ends) for name, ends in lower.items()} | {name: min(ends) for name, ends in upper.items()}
+
+
+def _is_level(structure: Json, algorithm: str, measure: str) -> bool:
+    """Return whether a quantity is the mean or median over seeds of a measure on the training batch of an algorithm."""
+    if structure.get("operation") not in ("mean", "median"):
+        return False
+    (leaf,) = structure["operands"]
+    if "operands" in leaf or (leaf["study"], leaf["measure"], leaf["pairs"]) != ("runs", measure, "training"):
+        return False
+    return leaf["window"] is not None and (leaf["runs"] == algorithm or leaf["runs"].startswith(f"{algorithm}("))
 
 
 def _along(runs: Taken) -> Drawn:
@@ -272,24 +279,28 @@ FIGURES: Sequence[tuple[str, str, str, Callable[[Taken], Drawn]]] = (
     ("landscapes", "n-star", "N*, the pairs that tell policies apart", _n_star),
     ("planes", "landscape", "Landscape around the policy", _planes),
     ("planes", "landscape-by-run", "Landscape around the policy, run by run", _planes_of_runs),
-    ("twin updates", "mechanisms", "What each mechanism does", _mechanisms),
+    ("twins", "mechanisms", "What each mechanism does", _mechanisms),
 )
-"""Kind, name, title and what draws it, one of each algorithm."""
+"""Study, name, title and the function that draws it, one for each algorithm."""
 
 
-def _taken(record: Json, store: Path, task: str, kind: str, of: str) -> list[Taken]:
+def _taken(record: Json, store: Path, task: str, study: str, of: str) -> list[Taken]:
     """The runs of a kind, those that learn from most updates first; runs of one algorithm with other settings apart."""
     found: dict[str, dict[str, Json]] = {}
     for claim in record["claims"]:
         for runs in claim["runs"]:
-            if runs["kind"] == of and runs["task"] == task:
+            if runs["study"] == of and runs["task"] == task and not runs["kind"].startswith("factorial"):
                 # Whoever takes more seeds has the first in common.
                 found.setdefault(runs["digests"][0], {}).update(dict.fromkeys(runs["digests"], runs))
     named: dict[str, Taken] = {}
     for by_digest in found.values():
         runs = next(iter(by_digest.values()))
-        series = [numbers for d in by_digest if (numbers := _numbers(store, d, FILES.get(kind, kind))) is not None]
-        if len(series) >= (1 if kind == "planes" else FEWEST):
+        series = [
+            numbers
+            for d in by_digest
+            if (numbers := _numbers(store, d, None if study == "runs" else study)) is not None
+        ]
+        if len(series) >= (1 if study == "planes" else FEWEST):
             name, iterations = runs["algorithm"], runs["iterations"]
             name = f"{name} ({runs['fixture']})" if name in named else name
             steps = runs["steps"] // iterations if "steps" in runs else None

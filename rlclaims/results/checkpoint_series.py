@@ -1,75 +1,80 @@
 """Numbers at the iterations whose updates are kept of a run (`rlclaims.checkpoints`): one row of them per seed.
 
-ppo_gradients.cosine(2048).last(2)
-------------------------- of each kept iteration
-                          ------- over which of them
+ppo.gradients().cosine(2048).last(2)
+---------------------------- at each kept iteration
+------- over which of them
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-from rlclaims.checkpoints import checkpoint_iterations
+from rlclaims.checkpoints import CHECKPOINTS_AT, checkpoint_iterations
 from rlclaims.claims.evidence import ClaimError
+from rlclaims.claims.quantity import Argument, Quantity, Window
 from rlclaims.claims.sample import Sample
+from rlclaims.claims.scope import Scope
 from rlclaims.results.runs import TrainedRuns
 from rlclaims.training import HELD_OUT_EVERY
 
 if TYPE_CHECKING:
     from rlclaims.results.measured import Measured
 
-Rows = tuple[tuple[float, ...], ...]
+Row = tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class CheckpointSeries:
     """A number, or what something changes, at each of the kept iterations: one row of them per seed."""
 
-    quantity: str
-    rows: Rows
+    quantity: Quantity
+    rows: tuple[Row, ...]
     """Logarithms of a factor, or differences; empty for a seed whose run failed."""
     seeds: tuple[int, ...]
-    scope: str
+    scope: Scope
     failures: tuple[str, ...]
-    log_scale: bool
+    """The failed runs, and why they failed."""
+    log_scale: bool = False
+    """Whether the values are logarithms of what is reported."""
     bounds: tuple[float, float] | None = None
+    """Natural bounds of the values if both are finite, else None."""
     runs: TrainedRuns | None = None
-    """The runs that it is a number of."""
+    """The results that it is a number of."""
 
     def overall(self) -> Sample:
-        """Over the kept iterations, each with the same weight: the mean, and of factors the geometric mean."""
-        return self._sample("mean over the kept iterations", lambda row: sum(row) / len(row))
+        """Return the mean over the kept iterations; of factors the geometric mean."""
+        window = Window("overall", (), "mean over the kept iterations")
+        return self._sample(window, lambda row: sum(row) / len(row))
 
     def at(self, k: int) -> Sample:
-        """At the k-th of the kept iterations, from 0; in runs of up to 30 iterations, which have fewer, at the last.
+        """Return the value at the k-th of the kept iterations, from 0; in runs of up to 30 iterations at the last.
 
         Raises:
-            ClaimError: there is none in runs of any length.
+            ClaimError: no run keeps that many.
         """
-        from rlclaims.checkpoints import CHECKPOINTS_AT
-
         most = len(CHECKPOINTS_AT)
         if type(k) is not int or not 0 <= k < most:
             raise ClaimError(f"at({k!r}): there are {most} kept iterations, from at(0) to at({most - 1}).")
-        return self._sample(f"at the kept iteration {k}", lambda row: row[min(k, len(row) - 1)])
+        return self._sample(Window("at", (k,), f"at the kept iteration {k}"), lambda row: row[min(k, len(row) - 1)])
 
     def last(self, n: int) -> Sample:
-        """Over the last n of the kept iterations, each with the same weight; over all in runs that have fewer.
+        """Return the mean over the last n of the kept iterations; over all in runs that have fewer.
 
         Raises:
-            ClaimError: it is no whole number from 1 up.
+            ClaimError: n is not a whole number from 1 up.
         """
         if type(n) is not int or n < 1:
             raise ClaimError(f"last({n!r}): a whole number of kept iterations, from 1 up.")
-        return self._sample(f"mean over the last {n} kept iterations", lambda row: sum(row[-n:]) / len(row[-n:]))
+        window = Window("last", (n,), f"mean over the last {n} kept iterations")
+        return self._sample(window, lambda row: sum(row[-n:]) / len(row[-n:]))
 
     def _no_comparison(self, _: object) -> NoReturn:
         raise ClaimError(
             f"{self.quantity}, is one number per iteration; say first which is meant: .at(0), .last(2) or .overall()."
         )
 
-    if not TYPE_CHECKING:  # which says itself that there is none
+    if not TYPE_CHECKING:  # type checkers report missing operators themselves
         __lt__ = __le__ = __gt__ = __ge__ = __sub__ = __truediv__ = _no_comparison
 
         def __getattr__(self, name: str) -> NoReturn:
@@ -77,40 +82,92 @@ class CheckpointSeries:
                 self._no_comparison(None)
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
-    def _sample(self, when: str, summary: Callable[[tuple[float, ...]], float]) -> Sample:
-        values = tuple(summary(row) if row else math.nan for row in self.rows)
-        words = f"{self.quantity}, {when}"
+    def _sample(self, window: Window, summary: Callable[[Row], float]) -> Sample:
         return Sample(
-            words,
-            values,
-            self.seeds,
-            self.scope,
-            self.failures,
+            quantity=self.quantity.over(window),
+            values=tuple(summary(row) if row else math.nan for row in self.rows),
+            seeds=self.seeds,
+            scope=self.scope,
+            failures=self.failures,
             log_scale=self.log_scale,
             bounds=self.bounds,
             runs=self.runs,
         )
 
 
-class At:
-    """One run's numbers at a kept iteration, by name."""
+class Checkpoint:
+    """One run's numbers at a kept iteration."""
 
     def __init__(self, measured: "Measured", k: int) -> None:
-        self._series, self._k = measured.series, k
+        self.measured = measured
+        self.k = k
 
     def __call__(self, name: str) -> float:
-        """The number of a name."""
-        return self._series[f"{self._k}/{name}"][0]
+        """Return the first number of a series."""
+        return self.measured.series[f"{self.k}/{name}"][0]
 
 
-class Kept(TrainedRuns):
-    """Finished runs, of which a study keeps a number of each name at each kept iteration."""
+class CheckpointStudy(TrainedRuns):
+    """Results of a study that has numbers at each kept iteration."""
 
-    def _contrast(
-        self, words: str, number: Callable[[At], float], bounds: tuple[float, float] | None = None
+    @property
+    def kept(self) -> range:
+        """Places of the kept iterations."""
+        return range(len(checkpoint_iterations(self.iterations, HELD_OUT_EVERY)))
+
+    def _checkpoint_series(
+        self,
+        measure: str,
+        words: str,
+        number: Callable[[Checkpoint], float],
+        arguments: Mapping[str, Argument] | None = None,
+        bounds: tuple[float, float] | None = None,
     ) -> CheckpointSeries:
-        kept = range(len(checkpoint_iterations(self.iterations, HELD_OUT_EVERY)))
-        rows = tuple(() if m.failure else tuple(number(At(m, k)) for k in kept) for m in self._measured)
         return CheckpointSeries(
-            f"{self.name}'s {words}", rows, self.seeds, self.scope, self.failures, False, bounds, self
+            quantity=self.quantity(measure, words, arguments),
+            rows=tuple(() if m.failure else tuple(number(Checkpoint(m, k)) for k in self.kept) for m in self._measured),
+            seeds=self.seeds,
+            scope=self.scope,
+            failures=self.failures,
+            bounds=bounds,
+            runs=self,
         )
+
+    def _per_seed(
+        self,
+        measure: str,
+        words: str,
+        number: "Callable[[Measured], float]",
+        arguments: Mapping[str, Argument] | None = None,
+        bounds: tuple[float, float] | None = None,
+    ) -> Sample:
+        return per_seed(self, measure, words, number, arguments, bounds)
+
+
+def per_seed(
+    runs: TrainedRuns,
+    measure: str,
+    words: str,
+    number: "Callable[[Measured], float]",
+    arguments: Mapping[str, Argument] | None = None,
+    bounds: tuple[float, float] | None = None,
+) -> Sample:
+    """Return one number per seed, NaN for a seed whose run failed.
+
+    Args:
+        runs: the results that it is a number of.
+        measure: its name among those of the study.
+        words: the same for people.
+        number: computes it from one run's numbers.
+        arguments: what it was asked for with, by name.
+        bounds: natural bounds of the values if both are finite, else None.
+    """
+    return Sample(
+        quantity=runs.quantity(measure, words, arguments),
+        values=tuple(math.nan if m.failure else number(m) for m in runs._measured),
+        seeds=runs.seeds,
+        scope=runs.scope,
+        failures=runs.failures,
+        bounds=bounds,
+        runs=runs,
+    )

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from rlclaims.claims.estimand import Estimand
 from rlclaims.claims.evidence import ClaimError
+from rlclaims.claims.quantity import Derived
 from rlclaims.claims.sample import Sample
 from rlclaims.results.runs import TrainedRuns
 
@@ -43,7 +45,8 @@ class Tuned:
             sums = [sum(of_value) for of_value in zip(*earlier, strict=True)]
             values.append(numbers[sums.index(max(sums))] if sums else statistics.fmean(numbers))
             earlier.append(numbers)
-        quantity = f"{samples[0].quantity}, {self.setting} tuned on earlier seeds"
+        form = f"{{0}}, {self.setting} tuned on earlier seeds"
+        quantity = Derived("tuned", (samples[0].quantity,), (self.setting,), form=form)
         failures = tuple(dict.fromkeys(failure for sample in samples for failure in sample.failures))
         return replace(samples[0], quantity=quantity, values=tuple(values), failures=failures)
 
@@ -65,7 +68,7 @@ class Factorial:
         Raises:
             ClaimError: the design has no such setting, or what is asked for is not one number per seed.
         """
-        return self._contrast(setting, of, lambda one, base: one / base, "factor")
+        return self._contrast(setting, of, _ratio, "factor")
 
     def change_by(self, setting: str, of: Summary) -> Sample:
         """By how much a setting changes a number, on average over the others: one number per seed.
@@ -73,7 +76,7 @@ class Factorial:
         Raises:
             ClaimError: the design has no such setting, or what is asked for is not one number per seed.
         """
-        return self._contrast(setting, of, lambda one, base: one - base, "change")
+        return self._contrast(setting, of, _difference, "change")
 
     def _contrast(self, setting: str, of: Summary, against: Callable[[Sample, Sample], Sample], kind: str) -> Sample:
         if setting not in self.factors:
@@ -83,6 +86,8 @@ class Factorial:
 
         def of_runs(runs: TrainedRuns) -> Sample:
             sample = of(runs)
+            if isinstance(sample, Estimand):
+                sample.refuse_operation(kind)
             if not isinstance(sample, Sample):
                 raise ClaimError(
                     f"A {kind} by {setting} is of one number per seed, runs.ratio.max.held_out.last(0.25), say."
@@ -102,12 +107,26 @@ class Factorial:
             )
         )
         failures = tuple(dict.fromkeys(failure for sample in samples.values() for failure in sample.failures))
-        return replace(
-            sides[True][0],
-            quantity=f"{kind} by {setting} in {base.quantity}, on average over the design",
+        form = f"{kind} by {setting} in {{0}}, on average over the design"
+        side = sides[True][0]
+        return Sample(
+            quantity=Derived(f"{kind}_by", (base.quantity,), (setting,), form=form),
             values=values,
+            seeds=side.seeds,
+            scope=side.scope,
             failures=failures,
-            correlation=None,
-            runs=None,
-            made_of=(),
+            log_scale=side.log_scale,
+            bounds=side.bounds,
         )
+
+
+def _ratio(one: Sample, base: Sample) -> Sample:
+    ratio = one / base
+    assert isinstance(ratio, Sample), "combinations are trained on the same seeds"
+    return ratio
+
+
+def _difference(one: Sample, base: Sample) -> Sample:
+    difference = one - base
+    assert isinstance(difference, Sample), "combinations are trained on the same seeds"
+    return difference

@@ -18,12 +18,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from rlclaims.claims.estimand import Judgeable
 from rlclaims.claims.evidence import ClaimError
 from rlclaims.claims.sample import Sample
+from rlclaims.claims.scope import Part, Scope, Setting, label_of
 from rlclaims.store.digest import library_versions
 from rlclaims.text import describe, describe_bad_file, read_json
 
-FORMAT = 1
+FORMAT = 2
 Json = dict[str, Any]
 
 
@@ -42,20 +44,18 @@ class BaselineSpec:
 
 
 @dataclass(frozen=True)
-class Kept:
-    """One quantity of the runs that a fixture stood for."""
+class SavedQuantity:
+    """One quantity of the runs of a fixture, as it was saved."""
 
     fixture: str
-    """The fixture's name."""
-    kind: str
-    """What it stood for: runs, or what is derived from them."""
-    pairs: int | None
-    """Of which size that was, where it has one."""
+    """Name of the fixture."""
     task: str
     steps: int
-    """Of the environment, in each run."""
-    quantity: str
-    """In words, without the algorithm's name, which is a version's own."""
+    """Environment steps in each run."""
+    key: str
+    """Key of the quantity without the algorithm, whose name is a version's own (`Quantity.general_key`)."""
+    label: str
+    """The same for people."""
     log_scale: bool
     """Whether the values are logarithms of what is reported."""
     values: tuple[float, ...]
@@ -63,18 +63,18 @@ class Kept:
     seeds: tuple[int, ...]
 
     @property
-    def setting(self) -> str:
-        """Task and steps, in words."""
-        return _setting(self.task, self.steps)
+    def setting(self) -> Setting:
+        """Task and steps."""
+        return self.task, self.steps
 
 
 class Baseline:
-    """What is kept of a version, as a claim receives it: a sample for each that current runs are asked for."""
+    """The saved numbers of a version, as a claim receives them: a sample for each that current runs ask for."""
 
     def __init__(
         self,
         spec: BaselineSpec,
-        kept: Iterable[Kept],
+        saved: Iterable[SavedQuantity],
         versions: Mapping[str, str],
         sha256: str,
         *,
@@ -83,86 +83,68 @@ class Baseline:
         self.name = spec.name
         self.sha256 = sha256
         """Checksum of the file."""
-        self._kept = tuple(one for one in kept if spec.runs in (None, one.fixture))
-        self._made_with = {name: then for name, then in versions.items() if library_versions().get(name, then) != then}
+        self._saved = tuple(one for one in saved if spec.runs in (None, one.fixture))
+        now = library_versions()
+        self._made_with = tuple((name, then) for name, then in versions.items() if now.get(name, then) != then)
         self._wiring = wiring
 
     def __repr__(self) -> str:
         return f"<baseline {self.name!r}>"
 
     def __getitem__(self, sample: Sample) -> Sample:
-        """The kept numbers of the quantity that a sample of current runs is.
+        """Return the saved numbers of the quantity that a sample of current runs is.
 
         They are compared with current runs on other seeds, as two groups. `as_bound` is their mean as a plain number.
 
         Raises:
-            ClaimError: that is no plain quantity of runs, or there are no numbers of it on its task and steps, or those
-                of several fixtures, or a seed has none.
+            ClaimError: the sample is not a plain quantity of runs; or the baseline has no numbers of it on its task and
+                steps, or those of several fixtures, or a seed has none.
         """
         if not isinstance(sample, Sample) or sample.runs is None:
-            told = sample.quantity if isinstance(sample, Sample) else repr(sample)
+            given = str(sample.quantity) if isinstance(sample, Judgeable) else repr(sample)
             raise ClaimError(
-                f"The baseline {self.name!r} is asked by a plain quantity of current runs, "
-                f"before[mine.kl_old_new.mean.held_out.last(0.25)], say, not by {told}."
+                f"The baseline {self.name!r} is indexed by a plain quantity of current runs, such as "
+                f"before[mine.kl_old_new.mean.held_out.last(0.25)], not by {given}."
             )
         one = self._found(sample)
         if lost := [seed for seed, value in zip(one.seeds, one.values, strict=True) if not math.isfinite(value)]:
             raise ClaimError(
-                f"The baseline {self.name!r} has no finite number of seed {lost[0]} for {one.quantity!r}, and no seed "
-                "is left out of a mean."
+                f"The baseline {self.name!r} has no finite number of seed {lost[0]} for {one.label!r}, and no seed is "
+                "left out of a mean."
             )
-        with_others = "".join(f", {name} {version}" for name, version in self._made_with.items())
+        part = Part(one.task, one.steps, one.seeds, baseline=self.name, made_with=self._made_with)
         return Sample(
-            sample.quantity.replace(_possessive(sample), f"{self.name}'s "),
-            one.values,
-            one.seeds,
-            f"{one.setting}, seeds {one.seeds[0]} to {one.seeds[-1]} of the baseline {self.name!r}"
-            + (f", made with{with_others[1:]}" if with_others else ""),
+            quantity=sample.quantity.by(self.name),
+            values=one.values,
+            seeds=one.seeds,
+            scope=Scope((part,)),
             log_scale=one.log_scale,
-            saved=self.name,
+            baseline=self.name,
         )
 
-    def _found(self, sample: Sample) -> Kept:
-        runs, quantity = sample.runs, general_quantity(sample)
-        assert runs is not None
-        kind, pairs = runs.kind, None if runs.study is None else runs.study.pairs
-        same = [one for one in self._kept if (one.kind, one.pairs, one.quantity) == (kind, pairs, quantity)]
-        of = kind if pairs is None else f"{kind} on {pairs:,} pairs"
+    def _found(self, sample: Sample) -> SavedQuantity:
+        key, label = sample.quantity.general_key, sample.quantity.general_label
+        (setting,) = sample.scope.settings
+        same = [one for one in self._saved if one.key == key]
         if not same:
-            others = dict.fromkeys(one.quantity for one in self._kept)
-            close = get_close_matches(quantity, others, n=3, cutoff=0.0)
+            labels = {one.key: one.label for one in self._saved}
+            close = [labels[other] for other in get_close_matches(key, labels, n=3, cutoff=0.0)]
             raise ClaimError(
-                f"The baseline {self.name!r} has no {quantity!r} of {of}; of {len(others)} quantities it has, "
-                f"{', '.join(map(repr, close))}."
+                f"The baseline {self.name!r} has no {label!r} ({key}); of its {len(labels)} quantities, the closest "
+                f"are {', '.join(map(repr, close))}."
             )
-        fitting = [one for one in same if (one.task, one.steps) == (runs.task, runs.steps)]
-        if not fitting and self._wiring:  # whose runs are shorter than any that are kept
+        fitting = [one for one in same if one.setting == setting]
+        if not fitting and self._wiring:  # a smoke test's runs are shorter than any that are saved
             return same[0]
         if not fitting:
-            there = " and ".join(dict.fromkeys(one.setting for one in same))
-            raise ClaimError(
-                f"The baseline {self.name!r} has {quantity!r} of {there}, and not of {_setting(runs.task, runs.steps)}."
-            )
+            there = " and ".join(dict.fromkeys(label_of(one.setting) for one in same))
+            raise ClaimError(f"The baseline {self.name!r} has {label!r} of {there}, and not of {label_of(setting)}.")
         if len(fitting) > 1:
             raise ClaimError(
-                f"The baseline {self.name!r} has {quantity!r} of {' and '.join(one.fixture for one in fitting)}: say "
-                f"which, rlclaims.baseline({self.name!r}, runs={fitting[0].fixture!r}), or keep one alone, with --runs."
+                f"The baseline {self.name!r} has {label!r} of {' and '.join(one.fixture for one in fitting)}: say "
+                f"which, rlclaims.baseline({self.name!r}, runs={fitting[0].fixture!r}), or save one alone, with --runs."
             )
         return fitting[0]
-
-
-def general_quantity(sample: Sample) -> str:
-    """What a plain sample of runs is, in words, without the name of the algorithm."""
-    return sample.quantity.replace(_possessive(sample), "")
-
-
-def _possessive(sample: Sample) -> str:
-    assert sample.runs is not None
-    return f"{sample.runs.name}'s "
-
-
-def _setting(task: str, steps: int) -> str:
-    return f"{task}, {steps:,} steps"
 
 
 def baseline_file(folder: Path, name: object) -> Path:
@@ -210,7 +192,7 @@ def read_baseline(spec: BaselineSpec, folder: Path, *, wiring: bool = False) -> 
             raise BaselineError(
                 f"{path} is not as it was kept, by its checksum: take it from git as it was committed, or keep another."
             )
-        kept = [Kept(**_fields(runs, measured)) for runs in document["runs"] for measured in runs["measured"]]
+        kept = [SavedQuantity(**_fields(runs, measured)) for runs in document["runs"] for measured in runs["measured"]]
         versions = dict(document["environment"]["packages"])
     except FileNotFoundError:
         there = ", ".join(sorted(other.stem for other in folder.glob("*.json"))) or "none"
@@ -237,8 +219,8 @@ def read_baseline(spec: BaselineSpec, folder: Path, *, wiring: bool = False) -> 
 def _fields(runs: Json, measured: Json) -> Json:
     values = tuple(math.nan if value is None else float(value) for value in measured["values"])
     return {
-        **{name: runs[name] for name in ("fixture", "kind", "pairs", "task", "steps")},
-        **{name: measured[name] for name in ("quantity", "log_scale")},
+        **{name: runs[name] for name in ("fixture", "task", "steps")},
+        **{name: measured[name] for name in ("key", "label", "log_scale")},
         "values": values,
         "seeds": tuple(runs["seeds"][: len(values)]),
     }
@@ -246,7 +228,7 @@ def _fields(runs: Json, measured: Json) -> Json:
 
 def save_baseline(
     record: Json, folder: Path, name: str, claims: Collection[str], fixtures: Collection[str] = ()
-) -> tuple[Path, list[Kept]]:
+) -> tuple[Path, list[SavedQuantity]]:
     """Keep what claims of a record judged, and tell where and what.
 
     Args:
@@ -263,7 +245,7 @@ def save_baseline(
     path = baseline_file(folder, name)
     document = _document(record, claims, fixtures)
     document["sha256"] = _checksum(document)
-    kept = [Kept(**_fields(runs, measured)) for runs in document["runs"] for measured in runs["measured"]]
+    kept = [SavedQuantity(**_fields(runs, measured)) for runs in document["runs"] for measured in runs["measured"]]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
@@ -298,8 +280,8 @@ def _document(record: Json, claims: Collection[str], fixtures: Collection[str]) 
         for part in ("seeds", "digests"):
             of[part] = max(of[part], runs[part], key=len)
         for measured in runs["measured"]:
-            before = of["measured"].setdefault(measured["quantity"], measured)
-            of["measured"][measured["quantity"]] = max(before, measured, key=lambda one: len(one["values"]))
+            before = of["measured"].setdefault(measured["key"], measured)
+            of["measured"][measured["key"]] = max(before, measured, key=lambda one: len(one["values"]))
     if not merged:
         raise BaselineError(
             "The last record has no numbers of these claims to keep; run them, and know that no factorial's are kept."

@@ -372,8 +372,8 @@ def test_its_measures_are_read_as_those_of_any_runs():
     assert runs.kl_old_new.mean.held_out.overall().values == (1.0, 1.0)
     words = "train(function='tiny_training:train', steps_between_updates=24, epsilon=0.125, held_out=True)"
     assert runs.name == words
-    assert runs.ratio.exceedance.training.quantity == f"{words}'s share of ratios off 1±0.125 (training batch)"
-    assert runs.scope == "InvertedPendulum-v5, 48 steps, seeds 0 to 1"
+    assert runs.ratio.exceedance.training.quantity.label == f"{words}'s share of ratios outside 1±0.125, training batch"
+    assert runs.scope.label == "InvertedPendulum-v5, 48 steps, seeds 0 to 1"
 
 
 @pytest.mark.parametrize(

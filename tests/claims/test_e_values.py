@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from samples import sample as named_sample
 from scipy import stats
 
 from rlclaims.claims.combination import all_of, any_of
 from rlclaims.claims.e_values import evidence_against
-from rlclaims.claims.sample import Sample
 from rlclaims.stats.detector import evidence_of_p, evidence_of_t
 
 X = np.random.default_rng(2).normal(1.0, 0.5, 8)
@@ -15,7 +15,7 @@ Y = np.random.default_rng(3).normal(1.4, 0.5, 8)
 
 def sample(values, first_seed=0):
     seeds = tuple(range(first_seed, first_seed + len(values)))
-    return Sample("the quantity", tuple(map(float, values)), seeds, "the scope")
+    return named_sample("the quantity", values, seeds)
 
 
 def e_of(values, null, side):

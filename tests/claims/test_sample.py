@@ -2,13 +2,14 @@ import math
 
 import numpy as np
 import pytest
+from samples import STEPS
+from samples import sample as named_sample
 from scipy import stats
 
 from rlclaims.agents.ppo import PPO
 from rlclaims.claims.combination import all_of, any_of
 from rlclaims.claims.evidence import ClaimError, InconclusiveError, recording
 from rlclaims.claims.judging_terms import JudgingTerms, Pilot
-from rlclaims.claims.sample import Sample
 from rlclaims.results.measured import Measured
 from rlclaims.stats.verdict import Reason, Verdict
 from rlclaims.studies.runs import Runs
@@ -19,7 +20,10 @@ B = A * np.random.default_rng(3).lognormal(1.0, 0.2, 10)
 
 def sample(values, first_seed=0, **changes):
     seeds = tuple(range(first_seed, first_seed + len(values)))
-    return Sample("the quantity", tuple(map(float, values)), seeds, "the scope", **changes)
+    return named_sample("the quantity", values, seeds, "the task", **changes)
+
+
+SETTINGS = (("the task", STEPS),)
 
 
 def test_a_difference_of_samples_is_a_paired_t_test():
@@ -35,7 +39,7 @@ def test_a_ratio_is_judged_on_the_log_scale_and_reported_on_its_own():
     assert evidence.interval.estimate == pytest.approx(stats.gmean(B / A))
     assert (evidence.interval.lower, evidence.interval.upper) == pytest.approx(tuple(np.exp(theirs)))
     assert evidence.values[0] == pytest.approx(tuple(B / A))
-    assert evidence.quantity.startswith("geometric mean")
+    assert evidence.quantity.label.startswith("geometric mean")
 
 
 def test_the_median_of_a_ratio_is_judged_by_the_sign_test():
@@ -132,7 +136,7 @@ def test_joined_comparisons_err_at_their_own_rate():
 
 
 def test_a_pilot_tells_the_effect_that_can_be_detected_in_the_claims_own_units():
-    pilot = Pilot(0.5, tuple(range(10_000, 10_010)), "mean over seeds of the quantity", "the scope")
+    pilot = Pilot(0.5, tuple(range(10_000, 10_010)), "mean(the quantity)", SETTINGS)
     with recording(JudgingTerms(margin=0.2, pilot=pilot)):
         evidence = sample(A) < 1
     # 80% bound of a standard deviation from ten seeds; one look by t at n = 10.
@@ -151,12 +155,13 @@ def test_a_pilot_tells_the_effect_that_can_be_detected_in_the_claims_own_units()
     "changes",
     [
         {"seeds": (3, 10_000)},
-        {"quantity": "mean over seeds of another quantity"},
-        {"setting": "another scope"},
+        {"key": "mean(another quantity)"},
+        {"settings": (("another task", STEPS),)},
+        {"settings": (("the task", STEPS + 1),)},
     ],
 )
 def test_a_pilot_on_the_judging_seeds_or_of_something_else_is_not_used(changes):
-    fitting = {"seeds": (10_000, 10_001), "quantity": "mean over seeds of the quantity", "setting": "the scope"}
+    fitting = {"seeds": (10_000, 10_001), "key": "mean(the quantity)", "settings": SETTINGS}
     with recording(JudgingTerms(margin=0.2, pilot=Pilot(0.5, **{**fitting, **changes}))):
         assert (sample(A) < 1).to_json()["mde"] is None
 
@@ -170,7 +175,7 @@ def test_a_ratios_margin_is_a_factor():
 def test_a_margin_is_not_a_factor_of_one_part_and_a_distance_of_another(join):
     with recording(JudgingTerms(margin=1.25)):
         assert join(sample(A) / sample(B) < 1, sample(A) / sample(B) < 2).verdict is Verdict.SUPPORTED
-        with pytest.raises(ClaimError, match=f"^The margin 1.25 is each part's of {join.__name__}, which joins ratios"):
+        with pytest.raises(ClaimError, match=f"^The margin 1.25 applies to each part of {join.__name__}, which"):
             join(sample(A) / sample(B) < 1, join(sample(A) - sample(B) < 0))
     assert join(sample(A) / sample(B) < 1, sample(A) - sample(B) < 0).verdict is Verdict.SUPPORTED
 
@@ -191,7 +196,7 @@ def test_what_is_judged_knows_the_plain_samples_that_it_is_made_of():
         (late / early, [late, early]),
         (late - other, [late, other]),
         (late - 0.1, [late]),
-        (late.chance_above(0.1), [late]),
+        (late.chance_above(0.1).sample, [late]),
         ((late - 0.1) - early, [late, early]),
         (late - sample([1.0, 2.0, 3.0], first_seed=50), [late, None]),
     ):
@@ -200,11 +205,11 @@ def test_what_is_judged_knows_the_plain_samples_that_it_is_made_of():
             parts
         )
         assert (combined < 9).samples == combined.plain
-    assert late.median.plain[0].values == late.values and late.median.runs is of
+    assert late.median.sample is late
 
 
 def kept(values, first_seed=50, **changes):
-    return sample(values, first_seed, saved="v1", **changes)
+    return sample(values, first_seed, baseline="v1", **changes)
 
 
 @pytest.mark.parametrize("kept_first", [False, True])
@@ -237,8 +242,8 @@ def test_a_baseline_is_a_bound_by_its_mean_or_what_else_is_asked_for():
 
 
 def test_what_a_comparison_with_a_baseline_detects_is_by_the_seeds_of_both():
-    quantity = "mean over seeds of (the quantity) - (the quantity)"
-    pilot = Pilot(0.5, tuple(range(10_000, 10_010)), quantity, "the scope")
+    key = "mean(difference(the quantity, the quantity))"
+    pilot = Pilot(0.5, tuple(range(10_000, 10_010)), key, SETTINGS)
     with recording(JudgingTerms(margin=1.0, pilot=pilot)):
         evidence = sample(A) - kept(B[:8]) < 1
         # The judging seeds are no pilot for themselves.
@@ -306,8 +311,8 @@ def test_the_ratio_of_a_failed_seed_is_a_failed_seed():
         (lambda: kept(A) < 3, "a baseline's, and current runs are judged"),
         (lambda: kept(A).chance_above(1) < 0.5, "a baseline's, and current runs are judged"),
         (lambda: 1.1 * kept(A), "no other arithmetic"),
-        (lambda: sample(A).as_bound, "of no baseline"),
-        (lambda: (sample(A) - kept(B)).as_bound, "of no baseline"),
+        (lambda: sample(A).as_bound, "as_bound needs a baseline's sample"),
+        (lambda: (sample(A) - kept(B)).as_bound, "as_bound needs a baseline's sample"),
         (lambda: sample(A).median - sample(B), "combine samples first"),
         (lambda: sample(A).by("bootstrap"), "no method 'bootstrap' for a mean; there are 't', 'bootstrap-t'"),
         (lambda: sample(A).by("permutations"), "permutations is not for one number per seed"),

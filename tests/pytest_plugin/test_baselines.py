@@ -16,18 +16,18 @@ from typer.testing import CliRunner
 import rlclaims
 from rlclaims import PPO, TRPO, cli
 from rlclaims.claims.evidence import ClaimError
-from rlclaims.claims.judging_terms import setting_of
 from rlclaims.planning.profile import Profile
 from rlclaims.planning.request import RunsRequest
 from rlclaims.planning.resolve import resolve
 from rlclaims.pytest_plugin.trial_run import ImaginedRuns
 from rlclaims.results.measured import Measured
-from rlclaims.store.baseline import Baseline, BaselineSpec, Kept, general_quantity
+from rlclaims.store.baseline import Baseline, BaselineSpec, SavedQuantity
 from rlclaims.studies.registry import Study
 from rlclaims.studies.runs import QUERIES, Runs
 
 LATE = "kl_old_new.mean.training.last(0.5)"
-WORDS = "mean KL(old||new) (training batch), last 50% of training"
+WORDS = "mean KL(old||new), training batch, last 50% of training"
+KEY = "runs/kl_old_new/mean/training/last(0.5)"
 SCHEMA = json.loads((Path(rlclaims.__file__).parent / "report" / "claims.schema.json").read_text())
 
 
@@ -88,7 +88,7 @@ def test_what_was_judged_is_kept_seed_by_seed(kept, store):
     assert [(runs["fixture"], runs["algorithm"]) for runs in document["runs"]] == [("ppo", "PPO"), ("trpo", "TRPO")]
     for runs in document["runs"]:
         (one,) = runs["measured"]
-        assert (one["quantity"], one["log_scale"]) == (WORDS, False)
+        assert (one["key"], one["label"], one["log_scale"]) == (KEY, WORDS, False)
         # To the last bit, though PPO's are in one claim and TRPO's are part of a ratio alone.
         assert one["values"] == [measured(store, digest) for digest in runs["digests"]]
         assert runs["seeds"] == [500, 501, 502, 503, 504]
@@ -178,7 +178,7 @@ def test_seeds_that_only_the_last_look_would_share_are_refused_too(session_by_lo
         (
             "before = rlclaims.baseline('v1.0', runs='ppo')",
             "kl = ppo.kl_old_new.mean.training.last(0.501)\n    assert kl / before[kl] <= 1.1",
-            "*has no 'mean KL(old||new) (training batch), last 50.1% of training'*",
+            "*has no 'mean KL(old||new), training batch, last 50.1% of training'*",
         ),
         (
             "before = rlclaims.baseline('v1.0', runs='ppo')\n"
@@ -200,12 +200,12 @@ def test_seeds_that_only_the_last_look_would_share_are_refused_too(session_by_lo
         (
             "before = rlclaims.baseline('v1.0', runs='ppo')",
             f"assert ppo.{LATE} <= before['kl']",
-            "*is asked by a plain quantity of current runs, *, not by 'kl'.",
+            "*is indexed by a plain quantity of current runs, *, not by 'kl'.",
         ),
         (
             "before = rlclaims.baseline('v1.0', runs='ppo')",
             f"growth = ppo.{LATE} / ppo.kl_old_new.mean.training.first(0.5)\n    assert growth <= before[growth]",
-            "*is asked by a plain quantity of current runs, *, not by (PPO*",
+            "*is indexed by a plain quantity of current runs, *, not by (PPO*",
         ),
     ],
 )
@@ -283,7 +283,7 @@ def test_of_several_claims_the_one_with_most_seeds_is_kept(session_by_looks, sav
     assert f"ppo, InvertedPendulum-v5, 128 steps, 12 seeds: {WORDS}\n" in said and "keeps 2 quantities" in said
     (runs,) = json.loads((pytester.path / "reports" / "baselines" / "v1.0.json").read_text())["runs"]
     assert runs["seeds"] == list(range(12)) and len(runs["digests"]) == 12
-    assert {one["quantity"]: len(one["values"]) for one in runs["measured"]}[WORDS] == 12
+    assert {one["key"]: len(one["values"]) for one in runs["measured"]}[KEY] == 12
 
 
 def test_only_what_is_asked_for_is_kept(session, save, kept, pytester):
@@ -356,9 +356,9 @@ def baseline(*kept, runs=None, versions=None, **changes):
 
 
 def one_kept(**changes):
-    usual = {"kind": "runs", "pairs": None, "task": "Hopper-v5", "steps": 40 * 2048, "quantity": WORDS}
+    usual = {"task": "Hopper-v5", "steps": 40 * 2048, "key": KEY, "label": WORDS}
     told = {"fixture": "mine", "log_scale": False, "values": (1.5, 2.5, 3.5), "seeds": (7, 8, 9)}
-    return Kept(**{**usual, **told, **changes})
+    return SavedQuantity(**{**usual, **told, **changes})
 
 
 def late(runs):
@@ -370,15 +370,15 @@ def test_the_numbers_are_those_of_the_same_quantity_task_and_steps():
     kept = [
         one_kept(task="Walker2d-v5", **other),
         one_kept(steps=2048, **other),
-        one_kept(quantity=f"{WORDS}!", **other),
-        one_kept(kind="values", **other),
-        one_kept(fixture="its"),
+        one_kept(key=f"{KEY}!", **other),
+        # Words may have been others then.
+        one_kept(fixture="its", label="as it was called once"),
     ]
     # By another name and settings, with which a version may come.
     for runs in (current(), current(algorithm=TRPO()), current(algorithm=PPO(learning_rate=1.0))):
         found = baseline(*kept)[late(runs)]
-        assert (found.values, found.seeds, found.saved) == ((1.5, 2.5, 3.5), (7, 8, 9), "v1")
-        assert found.quantity == f"v1's {WORDS}"
+        assert (found.values, found.seeds, found.baseline) == ((1.5, 2.5, 3.5), (7, 8, 9), "v1")
+        assert found.quantity.label == f"v1's {WORDS}"
     # As many steps in fewer updates are as long a training.
     assert baseline(*kept)[late(current(iterations=20, algorithm=PPO(steps=4096)))].values[0] == 1.5
     assert baseline(*kept)[late(current("Walker2d-v5"))].values[0] == 9.0
@@ -390,14 +390,11 @@ def test_the_numbers_are_those_of_the_same_quantity_task_and_steps():
 
 def test_updates_on_other_numbers_of_pairs_are_not_mixed_up():
     row = [Measured(None, {"return": [1.0, 2.0, 3.0], "own/return": [2.0]})] * 3
-    words = "change of the return by the large update"
     of = QUERIES["large_updates"](PPO(), "Hopper-v5", 40, (0, 1, 2), tuple(row), Study("large_updates", 2**15))
-    kept = [
-        one_kept(kind="large updates", pairs=pairs, quantity=words, values=(pairs,) * 3) for pairs in (2**15, 2**16)
-    ]
+    kept = [one_kept(key=f"large_updates-{pairs}/change", values=(pairs,) * 3) for pairs in (2**15, 2**16)]
     assert baseline(*kept)[of.change].values[0] == 2**15
     with pytest.raises(
-        ClaimError, match="has no 'change of the return by the large update' of large updates on 32,768"
+        ClaimError, match=r"has no 'change of the return by the large update' \(large_updates-32768/change\)"
     ):
         baseline(kept[1])[of.change]
 
@@ -411,9 +408,9 @@ def test_libraries_that_are_others_now_are_told_in_the_scope_and_change_no_setti
     sample = late(current())
     then = {"torch": "1.13.0", "numpy": version("numpy"), "rlclaims": "0.0.1"}
     kept = baseline(one_kept(), versions=then)[sample]
-    assert kept.scope == "Hopper-v5, 81,920 steps, seeds 7 to 9 of the baseline 'v1', made with torch 1.13.0"
+    assert kept.scope.label == "Hopper-v5, 81,920 steps, seeds 7 to 9 of the baseline 'v1', made with torch 1.13.0"
     evidence = sample / kept < 2
-    assert setting_of(evidence.scope) == "Hopper-v5, 81,920 steps"
+    assert evidence.scope.settings == (("Hopper-v5", 81_920),)
 
 
 @pytest.mark.parametrize(
@@ -441,11 +438,9 @@ def test_whatever_is_a_plain_number_of_runs_can_be_kept(study, asked):
     sample = asked(of)
     assert sample.runs is of and sample.plain == (sample,)
     assert of.kind == ("runs" if study is None else study.words)
-    assert "PPO" in sample.quantity and "PPO" not in general_quantity(sample)
+    assert "PPO" in sample.quantity.label and "PPO" not in sample.quantity.general_label + sample.quantity.general_key
     kept = one_kept(
-        kind=of.kind,
-        pairs=study and study.pairs,
-        quantity=general_quantity(sample),
+        key=sample.quantity.general_key,
         log_scale=sample.log_scale,
         values=(1.5, 2.5, 3.5, 4.5, 5.5),
         seeds=tuple(range(50, 55)),

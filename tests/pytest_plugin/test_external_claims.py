@@ -75,7 +75,7 @@ def test_a_dry_run_says_what_it_would_take_and_trains_nothing(session, tmp_path)
     [
         (
             LOOP + JUDGED.format("theirs.kl_deployed.mean.training.overall() > -1"),
-            "*mean KL(old||new) as deployed (training batch): there is none of holding-out(*",
+            "*mean KL(old||new) as deployed, training batch is not available for holding-out(*",
         ),
         (
             LOOP + JUDGED.format("theirs.landscape.change(1.0).at(0) > -1"),

@@ -49,11 +49,13 @@ def test_seeds_that_do_not_vary_are_no_pilot(session, pytester):
         {"standard_deviation": float("nan")},
         {"seeds": [10000]},
         {"seeds": "abc"},
-        {"quantity": 3},
+        {"key": 3},
+        {"settings": 3},
+        {"settings": [{"task": 3, "steps": 4}]},
     ],
 )
 def test_a_pilot_that_is_none_is_refused(session, pytester, pilot):
-    good = {"standard_deviation": 1.0, "seeds": [10000, 10001], "quantity": "x", "setting": "y"}
+    good = {"standard_deviation": 1.0, "seeds": [10000, 10001], "key": "x", "settings": [{"task": "y", "steps": 3}]}
     (pytester.path / "pilots.json").write_text(json.dumps({"section/claim": {**good, **pilot}}))
     result = session(one_claim(SUPPORTED))
     assert result.ret == pytest.ExitCode.USAGE_ERROR

@@ -214,13 +214,13 @@ def test_studies_that_cannot_be_made_are_refused(session, runs, study, sentence)
     [
         (
             "assert pole.twins.switching('momentum').mean_kl.held_out.overall() > 1",
-            "*no mechanism 'momentum'*clip, epsilon*",
+            "*no mechanism 'momentum' to switch: mechanisms are 'clip', 'epsilon'*",
         ),
         (
             "assert pole.twins.in_design('momentum').mean_kl.held_out.overall() > 1",
-            "*no mechanism 'momentum'*clip, epsilon*",
+            "*no mechanism 'momentum' to switch: mechanisms are 'clip', 'epsilon'*",
         ),
-        ("assert pole.twins.pushed_out.at(4) > 0", "*at(4): there are 4 kept iterations*"),
+        ("assert pole.twins.let_go_moved_outward.at(4) > 0", "*at(4): there are 4 kept iterations*"),
     ],
 )
 def test_mistakes_in_a_claim_on_twins_are_told_before_training(session, body, sentence):
@@ -277,7 +277,7 @@ theirs = rlclaims.runs(TRPO, "InvertedPendulum-v5", **SMALL)
 
 def first(it, name):
     values = tuple(measured.series[name][0] for measured in it._measured)
-    return Sample("its " + name, values, it.seeds, it.scope, it.failures)
+    return Sample(it.quantity(name, name), values, it.seeds, it.scope, it.failures)
 """
 )
 # Norms and returns are no smaller than 0; a dozen seeds cannot bound a 99% quantile from above.

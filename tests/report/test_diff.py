@@ -6,11 +6,12 @@ import json
 
 import numpy as np
 import pytest
+from samples import STEPS
+from samples import sample as named_sample
 from scipy import stats
 from typer.testing import CliRunner
 
 from rlclaims.claims.combination import all_of
-from rlclaims.claims.sample import Sample
 from rlclaims.cli import app
 from rlclaims.planning.profile import PROFILES
 from rlclaims.report.diff import diff, diff_table
@@ -19,8 +20,8 @@ from rlclaims.report.record import RecordError, document
 A = np.random.default_rng(0).normal(0.0, 1.0, 10)
 
 
-def sample(values, scope="Hopper-v5, 81,920 steps, seeds 0 to 9"):
-    return Sample("the quantity", tuple(map(float, values)), tuple(range(len(values))), scope)
+def sample(values, task="Hopper-v5", steps=STEPS, first_seed=0):
+    return named_sample("the quantity", values, range(first_seed, first_seed + len(values)), task, steps)
 
 
 def claimed(name, evidence=None, expected="supported", **changes):
@@ -158,7 +159,7 @@ def test_an_interval_may_have_no_bound_and_a_claim_several(compared):
 
 
 def test_another_quantity_is_another_definition_and_has_not_moved(compared):
-    other = Sample("another", tuple(A + 99), tuple(range(10)), "Hopper-v5, 81,920 steps, seeds 0 to 9") < 999
+    other = named_sample("another", A + 99, range(10), "Hopper-v5") < 999
     found, _ = compared([claimed("a/one", SUPPORTED)], [claimed("a/one", other, sha256="another")])
     assert words(found) == {"a/one": ("definition",)}
 
@@ -166,13 +167,13 @@ def test_another_quantity_is_another_definition_and_has_not_moved(compared):
 @pytest.mark.parametrize(
     ("scope", "changed"),
     [
-        ("Hopper-v5, 81,920 steps, seeds 1000 to 1009", {}),
-        ("Hopper-v5, 204,800 steps, seeds 0 to 9", {"a/one": ("scope",)}),
-        ("Walker2d-v5, 81,920 steps, seeds 0 to 9", {"a/one": ("scope",)}),
+        (("Hopper-v5", STEPS, 1000), {}),
+        (("Hopper-v5", 204_800), {"a/one": ("scope",)}),
+        (("Walker2d-v5",), {"a/one": ("scope",)}),
     ],
 )
 def test_another_task_or_length_is_another_scope_and_other_seeds_are_none(compared, scope, changed):
-    found, _ = compared([claimed("a/one", SUPPORTED)], [claimed("a/one", sample(A, scope) < 9)])
+    found, _ = compared([claimed("a/one", SUPPORTED)], [claimed("a/one", sample(A, *scope) < 9)])
     assert words(found) == changed
 
 
@@ -228,14 +229,14 @@ def test_where_one_record_is_no_evidence_verdicts_are_not_compared(compared):
         (None, "is no record of claims ([Errno 2] No such file or directory"),
         ("{", "is no record of claims (Expecting"),
         ("[]", "is no record of claims (a part of it is of another kind"),
-        ('{"format": 2}', "is a record of form 2, and this version reads 3; run pytest again."),
+        ('{"format": 2}', "is a record of form 2, and this version reads 4; run pytest again."),
         (
-            '{"format": 3, "claims": [{"name": "a/one"}]}',
+            '{"format": 4, "claims": [{"name": "a/one"}]}',
             "is no record of claims (it has no 'verdict'); pytest writes one.",
         ),
-        ('{"format": 3, "claims": []}', "is no record of claims (it has no "),
+        ('{"format": 4, "claims": []}', "is no record of claims (it has no "),
         (
-            '{"format": 3, "claims": [], "environment": 3, "profile": 4}',
+            '{"format": 4, "claims": [], "environment": 3, "profile": 4}',
             "is no record of claims (a part of it is of another kind",
         ),
     ],

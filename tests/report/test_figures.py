@@ -149,6 +149,13 @@ def stored(tmp_path):
     return store, digests
 
 
+def level(operation, measure, **changes):
+    """The structure of a number over seeds of a measure of PPO on the training batch, over all of training."""
+    window = {"name": "overall", "arguments": []}
+    leaf = {"runs": "PPO", "study": "runs", "measure": measure, "arguments": {}, "pairs": "training", "window": window}
+    return {"operation": operation, "operands": [{**leaf, **changes}], "arguments": []}
+
+
 MEASURED = ("kl_old_new/mean/training", "ratio/max/training", "ratio/exceedance/training")
 
 
@@ -156,7 +163,7 @@ def test_a_sessions_figures_are_of_the_runs_that_its_store_has(stored):
     store, digests = stored
     told = claim(
         "a/b",
-        evidence=evidence(quantity="mean over seeds of PPO's mean KL(old||new) (training batch), all of training"),
+        evidence=evidence(structure=level("mean", "kl_old_new/mean")),
     )
     told["runs"][0] |= {"digests": digests, "task": "InvertedPendulum-v5"}
     drawn = illustrations(record(told, tasks=["InvertedPendulum-v5"]), store.root)
@@ -221,22 +228,21 @@ def test_n_star_is_where_the_normal_gap_is_told():
 
 def test_lines_are_those_that_claims_hold_measures_against(stored):
     store, digests = stored
+    exceedance = level("median", "ratio/exceedance", arguments={"epsilon": 0.2})
     told = [
-        claim("a/ratio", evidence=evidence(quantity=f"median over seeds of PPO's {q} (training batch), all of training",
-                                           region_ends=ends))
-        for q, ends in (("max ratio", [1.2, None]), ("share of ratios off 1±0.2", [None, 0.5]))
-    ]  # fmt: skip
-    told.append(
-        claim("a/other", evidence=evidence(quantity="mean over seeds of PPO's mean KL(old||new) (training batch), clip "
-                                           "switched over none switched, mean over the kept iterations"))
-    )  # fmt: skip
+        claim("a/ratio", evidence=evidence(structure=level("median", "ratio/max"), region_ends=[1.2, None])),
+        claim("a/exceedance", evidence=evidence(structure=exceedance, region_ends=[None, 0.5])),
+        # A level of the twin updates, and one of another part of the distribution over seeds.
+        claim("a/twins", evidence=evidence(structure=level("mean", "kl_old_new/mean", study="twins"))),
+        claim("a/quantile", evidence=evidence(structure=level("quantile", "kl_old_new/mean"))),
+    ]
     for one in told:
         one["runs"][0] |= {"digests": digests, "task": "InvertedPendulum-v5"}
     drawn = illustrations(record(*told, tasks=["InvertedPendulum-v5"]), store.root)
     assert "Dashed lines are at 1.2 (PPO)" in drawn["largest-ratio"].caption
     assert "Dashed lines are at 0.5 (PPO)" in drawn["exceedance"].caption
     assert "ashed" not in drawn["kl"].caption
-    assert drawn["exceedance"].caption.startswith("Share of ratios off 1±0.2 of")  # which is claimed of
+    assert drawn["exceedance"].caption.startswith("Share of ratios outside 1±0.2 of")  # which is claimed of
     assert "1±ε" in illustrations(record(told[0], tasks=["InvertedPendulum-v5"]), store.root)["exceedance"].caption
 
 
@@ -272,7 +278,13 @@ def test_n_star_of_a_session_is_what_its_claims_judge(stored):
     store, digests = stored
     studied(store, "landscapes", landscape_series)
     told = claim("a/b")
-    told["runs"][0] |= {"kind": "landscapes", "digests": digests, "task": "InvertedPendulum-v5", "steps": 128}
+    told["runs"][0] |= {
+        "study": "landscapes",
+        "kind": "landscapes",
+        "digests": digests,
+        "task": "InvertedPendulum-v5",
+        "steps": 128,
+    }
     drawn = illustrations(record(told, tasks=["InvertedPendulum-v5"]), store.root)
     assert list(drawn) == ["n-star-ppo"]  # what else is made of landscapes lacks its series
     needed = {row["run"]: float(row["n_star"]) for row in table(drawn["n-star-ppo"])}
@@ -287,7 +299,7 @@ def test_planes_of_several_runs_stand_side_by_side_and_turn(stored):
         store, "planes", lambda seed: {f"{k}/{n}": [seed + x / 81 for x in range(81)] for k in range(2) for n in PLANES}
     )
     told = claim("a/b")
-    told["runs"][0] |= {"kind": "landscapes", "digests": digests, "task": "InvertedPendulum-v5"}
+    told["runs"][0] |= {"study": "landscapes", "kind": "landscapes", "digests": digests, "task": "InvertedPendulum-v5"}
     made = record(told, tasks=["InvertedPendulum-v5"])
     drawn = illustrations(made, store.root)
     assert list(drawn) == ["landscape-ppo", "landscape-by-run-ppo"]
@@ -315,7 +327,7 @@ def test_what_is_switched_is_told_from_what_to_what(stored):
     store, digests = stored
     studied(store, "twins", twin_series)
     told, older = claim("a/b"), claim("a/b")
-    told["runs"][0] |= {"kind": "twin updates", "digests": digests, "task": "InvertedPendulum-v5"}
+    told["runs"][0] |= {"study": "twins", "kind": "twin updates", "digests": digests, "task": "InvertedPendulum-v5"}
     older["runs"][0] |= told["runs"][0]
     told["runs"][0]["settings"] = json.loads(json.dumps(asdict(PPO(steps=64, learning_rate=0.004, epochs=6))))
     rows, without = (
@@ -333,6 +345,12 @@ def test_a_name_of_any_length_makes_a_name_for_files(stored):
     studied(store, "landscapes", landscape_series)
     told = claim("a/b")
     name = "x/" * 5000 + "<script>"
-    told["runs"][0] |= {"kind": "landscapes", "digests": digests, "task": "InvertedPendulum-v5", "algorithm": name}
+    told["runs"][0] |= {
+        "study": "landscapes",
+        "kind": "landscapes",
+        "digests": digests,
+        "task": "InvertedPendulum-v5",
+        "algorithm": name,
+    }
     (made,) = illustrations(record(told, tasks=["InvertedPendulum-v5"]), store.root)
     assert len(made) <= 100 and "/" not in made

@@ -64,7 +64,7 @@ def test_what_stands_beside_is_at_the_error_rate_for_all_as_well():
     mechanism_table(TwinUpdates(PPO(), "Hopper-v5", 100, SEEDS, varied), ITERATIONS, file, 120)
     x_N = shares_NK.mean(1)
     low, high = stats.t.interval(1 - 0.05 / (9 * 4 * 5 + 4), 5, loc=x_N.mean(), scale=stats.sem(x_N))
-    assert f"pushed further out: {x_N.mean():.3g} [{low:.3g}, {high:.3g}]" in " ".join(file.getvalue().split())
+    assert f"moved further out: {x_N.mean():.3g} [{low:.3g}, {high:.3g}]" in " ".join(file.getvalue().split())
 
 
 def test_what_changes_nothing_has_no_interval(printed):

@@ -7,12 +7,12 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 from planted_runs import planted
+from samples import sample as named_sample
 
 from rlclaims.agents.algorithm import Algorithm
 from rlclaims.agents.ppo import PPO, PPOM
 from rlclaims.agents.trpo import TRPO
 from rlclaims.claims.evidence import ClaimError
-from rlclaims.claims.sample import Sample
 from rlclaims.planning.profile import Profile
 from rlclaims.planning.request import RunsRequest
 from rlclaims.planning.resolve import expand, resolve
@@ -196,7 +196,9 @@ def test_an_effect_is_the_mean_with_the_setting_over_the_mean_without_seed_by_se
         assert factor.values[i] == pytest.approx(log_factor, rel=1e-9, abs=1e-12)
     assert factor.log_scale and not change.log_scale
     assert change.seeds == factor.seeds == SEEDS
-    assert f"by {setting} in PPO's mean KL(old||new)" in change.quantity and factor.quantity.startswith("factor by")
+    assert f"by {setting} in PPO's mean KL(old||new)" in change.quantity.label and factor.quantity.label.startswith(
+        "factor by"
+    )
     assert change.correlation is None and factor.correlation is None
 
 
@@ -373,7 +375,7 @@ def test_the_combinations_of_a_factorial_may_be_final_returns():
         }
         expected = (by[5, None] + by[5, 0.5] - by[10, None] - by[10, 0.5]) / 2
         assert change.values[i] == pytest.approx(expected, rel=1e-12)
-    assert "change by epochs in PPO's final return" in change.quantity
+    assert "change by epochs in PPO's final return" in change.quantity.label
 
 
 def chosen_by_hand(numbers_of_rates, seeds):
@@ -407,7 +409,7 @@ def test_each_combination_counts_at_the_rate_that_did_best_on_the_seeds_before(s
         assert change.values[i] == pytest.approx(np.mean(second) - np.mean(first), rel=1e-9)
         log_factor = np.mean(np.log(second)) - np.mean(np.log(first))
         assert factor.values[i] == pytest.approx(log_factor, rel=1e-9)
-    assert "final return, learning_rate tuned on earlier seeds" in change.quantity
+    assert "final return, learning_rate tuned on earlier seeds" in change.quantity.label
 
 
 def test_seeds_that_are_added_change_no_number_of_those_before():
@@ -445,7 +447,7 @@ class Given:
     failures = ()
 
     def __init__(self, values):
-        self.sample = Sample("x", tuple(values), tuple(range(len(values))), "here")
+        self.sample = named_sample("x", values, range(len(values)))
 
 
 def test_no_seeds_luck_chooses_what_it_counts_by_and_seeds_stay_independent():

@@ -2,7 +2,6 @@
 
 import math
 import zlib
-from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -10,8 +9,11 @@ from scipy import stats
 
 from rlclaims.agents.ppo import PPO, PPOM
 from rlclaims.claims.evidence import ClaimError
+from rlclaims.claims.quantity import named
+from rlclaims.claims.scope import Scope
+from rlclaims.measures.registry import REGISTRY
 from rlclaims.results.measured import Measured
-from rlclaims.results.runs import Series
+from rlclaims.results.series import Series
 from rlclaims.stats.describe import rank_correlation
 from rlclaims.stats.verdict import Reason
 from rlclaims.studies.runs import Runs
@@ -40,7 +42,9 @@ def runs(algorithm=None, failed=(), seeds=range(5), iterations=N):
 
 
 def series(*rows):
-    return Series("the measure", tuple(tuple(map(float, row)) for row in rows), tuple(range(len(rows))), "here", ())
+    seeds = tuple(range(len(rows)))
+    scope = Scope.of("a task", 0, seeds)
+    return Series(named("the measure"), tuple(tuple(map(float, row)) for row in rows), seeds, scope, ())
 
 
 @pytest.mark.parametrize(
@@ -82,7 +86,7 @@ def test_a_part_of_training_keeps_bounds_and_failures():
     assert math.isnan(sample.values[1])
     assert sample.values[0] == pytest.approx(FRESH[0, 2:0:-1].mean())
     assert sample.bounds == (0.0, 1.0) and sample.failures == ("PPO seed 1: it broke",)
-    assert "from 0% to 50% of training" in sample.quantity
+    assert "from 0% to 50% of training" in sample.quantity.label
     assert (sample < 9).reason is Reason.RUN_FAILED
     all_failed = runs(failed=range(5)).kl_old_new.mean.training.between(0.9, 0.91)
     assert len(all_failed.values) == 5 and all(map(math.isnan, all_failed.values))
@@ -110,7 +114,7 @@ def test_the_same_updates_are_those_that_the_other_is_measured_at():
     at = kl.where(fresh)
     assert at.rows == tuple(() if i == 2 else tuple(KL[i, [0, 10, 20]]) for i in range(5))
     assert at.every == 10 and at.bounds is None
-    assert "at the iterations of PPO's max KL(old||new) (held out)" in at.quantity
+    assert "at the iterations of PPO's max KL(old||new), held out" in at.quantity.label
     # The other way, and among themselves, nothing is left out.
     assert fresh.where(kl).rows == fresh.rows and fresh.where(kl).every == 10
     assert kl.where(of_runs.ratio.exceedance.training).rows == kl.rows
@@ -205,8 +209,10 @@ def test_a_measure_is_read_from_the_series_of_its_name(group):
 
     of_seeds = tuple(Measured(None, Named()) for _ in range(5))
     measures = getattr(Runs(PPO(), "Hopper-v5", 1, tuple(range(5)), of_seeds), group)
-    assert len(fields(measures)) >= 2
-    for field in fields(measures):
+    # The typed attributes, which editors complete, are those of the registry.
+    names = [measure.name for measure in REGISTRY.values() if measure.group == group]
+    assert list(type(measures).__annotations__) == names and len(names) >= 2
+    for name in names:
         for states in ("training", "held_out"):
-            rows = getattr(getattr(measures, field.name), states).rows
-            assert rows == ((zlib.crc32(f"{group}/{field.name}/{states}".encode()),),) * 5
+            rows = getattr(getattr(measures, name), states).rows
+            assert rows == ((zlib.crc32(f"{group}/{name}/{states}".encode()),),) * 5

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from samples import STEPS
+from samples import sample as named_sample
 from scipy import optimize, special, stats
 
 from rlclaims.claims.evidence import ClaimError, recording
 from rlclaims.claims.judging_terms import JudgingTerms, Pilot
-from rlclaims.claims.sample import Sample
+from rlclaims.claims.quantity import named
+from rlclaims.claims.scope import Scope
 from rlclaims.results.checkpoint_series import CheckpointSeries
 from rlclaims.stats.effect import WrongOrder, _largest_noncentrality
 from rlclaims.stats.verdict import Design, Reason, Region, Verdict, decide
@@ -196,14 +199,15 @@ def paired(differences, first_seed=0):
     """One algorithm's numbers minus another's on the same seeds."""
     seeds = tuple(range(first_seed, first_seed + len(differences)))
     other = np.random.default_rng(7).normal(size=len(differences))
-    one = Sample("PPO's", tuple(map(float, other + differences)), seeds, "a task")
-    return one - Sample("PPO-M's", tuple(map(float, other)), seeds, "a task")
+    return named_sample("PPO's", other + differences, seeds) - named_sample("PPO-M's", other, seeds)
 
 
 def test_a_claim_on_a_ranking_is_judged_on_paired_differences():
     x = with_t(2.5, 12)
     evidence = paired(x).wrong_order(seeds=4) > 0.05
-    assert evidence.quantity == ("probability of the wrong order (a mean below 0) by 4 seeds of (PPO's) - (PPO-M's)")
+    assert evidence.quantity.label == (
+        "probability of the wrong order (a mean below 0) by 4 seeds of (PPO's) - (PPO-M's)"
+    )
     noncentrality = optimize.brentq(lambda nc: stats.nct.cdf(2.5, 11, nc) - 0.05, 0, 9)
     assert evidence.interval.lower == pytest.approx(stats.norm.sf(2 * noncentrality / math.sqrt(12)), rel=1e-6)
     assert evidence.interval.estimate == pytest.approx(stats.norm.sf(2 * 2.5 / math.sqrt(12)))
@@ -212,8 +216,8 @@ def test_a_claim_on_a_ranking_is_judged_on_paired_differences():
     )
     assert evidence.verdict is Verdict.INCONCLUSIVE and evidence.reason is Reason.UNDERPOWERED
     assert "by noncentral t (model-based: normal differences), n = 12" in str(evidence)
-    assert "by 1 seed of" in (paired(x).wrong_order(1) > 0.05).quantity
-    assert "by 3 seeds of" in (paired(x).wrong_order() > 0.05).quantity
+    assert "by 1 seed of" in (paired(x).wrong_order(1) > 0.05).quantity.label
+    assert "by 3 seeds of" in (paired(x).wrong_order() > 0.05).quantity.label
 
 
 @pytest.mark.parametrize(
@@ -228,8 +232,8 @@ def test_a_claim_is_decided_at_the_look_that_its_seeds_allow(t, relation, verdic
 
 
 def test_what_has_no_unit_of_a_seed_claims_no_power_and_no_seeds_needed():
-    quantity = "probability of the wrong order (a mean below 0) by 3 seeds of (PPO's) - (PPO-M's)"
-    pilot = Pilot(1.0, tuple(range(10_000, 10_010)), quantity, "a task")
+    key = "wrong_order(difference(PPO's, PPO-M's), 3)"
+    pilot = Pilot(1.0, tuple(range(10_000, 10_010)), key, (("a task", STEPS),))
     with recording(JudgingTerms(margin=0.9, pilot=pilot)):
         evidence = paired(with_t(1.0, 12)).wrong_order() > 0.05
     assert evidence.pilot is pilot
@@ -260,7 +264,7 @@ GOOD = [0.5, 1.5, -0.2, 0.9, 1.1, 0.4]
     ],
 )
 def test_seeds_that_tell_no_spread_decide_nothing(differences, reason):
-    sample = Sample("the difference", tuple(differences), tuple(range(len(differences))), "a task")
+    sample = named_sample("the difference", differences, range(len(differences)))
     evidence = sample.wrong_order() < 0.9
     assert (evidence.verdict, evidence.reason, evidence.interval) == (Verdict.INCONCLUSIVE, reason, None)
     json.dumps(evidence.to_json(), allow_nan=False)
@@ -278,7 +282,7 @@ def test_seeds_that_tell_no_spread_decide_nothing(differences, reason):
         (lambda s, o: s.wrong_order() - 0.5, "already: combine samples first"),
         (lambda s, o: s.wrong_order().median, "by noncentral t already: combine samples first"),
         (
-            lambda s, o: CheckpointSeries("PPO's", ((1.0, 2.0),), (0,), "a task", (), False).wrong_order(),
+            lambda s, o: CheckpointSeries(named("PPO's"), ((1.0, 2.0),), (0,), Scope(()), ()).wrong_order(),
             "number per iteration",
         ),
         (lambda s, o: s.wrong_order() < math.nan, "compared with a finite number"),
@@ -286,6 +290,6 @@ def test_seeds_that_tell_no_spread_decide_nothing(differences, reason):
 )
 def test_misuse_is_one_sentence(misuse, sentence):
     values = (1.0, 2.0, 4.0, 3.0, 7.0)
-    one, other = Sample("PPO's", values, (0, 1, 2, 3, 4), "a task"), Sample("TRPO's", values, (5, 6, 7, 8, 9), "a task")
+    one, other = named_sample("PPO's", values, range(5)), named_sample("TRPO's", values, range(5, 10))
     with pytest.raises(ClaimError, match=sentence):
         misuse(one, other)

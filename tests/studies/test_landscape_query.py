@@ -115,7 +115,7 @@ def test_alignment_is_a_slope_through_the_origin():
 
 
 def test_samples_inform_by_how_much_the_squared_error_falls():
-    for seed, value in zip(SEEDS, landscapes().informs(6.0, 12.0).at(0).values, strict=True):
+    for seed, value in zip(SEEDS, landscapes().forecast_gain(6.0, 12.0).at(0).values, strict=True):
         falls = []
         for x in (6, 12):
             change = mean(table(seed, 0, "along")[X.index(x)]) - theta(seed, 0)
@@ -138,7 +138,7 @@ def test_what_tells_the_step_from_random_directions_is_their_gap_net_of_noise():
         assert found.pairs_to_order.at(3).values[i] == pytest.approx(pairs)
         # Where so many pairs give that certainty exactly, the two are equal.
         at = square - variance / 2048 * norm.ppf(0.9) ** 2
-        assert found.telling(2048, 0.9).at(3).values[i] == pytest.approx(at / own(seed, 3) ** 2)
+        assert found.ranks_step_reliably(2048, 0.9).at(3).values[i] == pytest.approx(at / own(seed, 3) ** 2)
         chance = norm.cdf(math.sqrt(max(square, 0) / (variance / 2048)))
         assert found.chance_of_order(2048).at(3).values[i] == pytest.approx(chance)
     assert signs == {True, False}
@@ -211,18 +211,18 @@ def test_a_failed_seed_is_none_that_can_be_left_out():
         (lambda s: s.change(), r"change\(\): the landscape has x = 0.5, 1"),
         (lambda s: s.change(0.7), r"change\(0.7\): the landscape has x = 0.5, 1"),
         (lambda s: s.change("1"), r"change\('1'\): the landscape has"),
-        (lambda s: s.random_change("far"), "random directions go 'as far' as the step, or 'norm 2'"),
+        (lambda s: s.random_change("far"), "random directions are 'as far', 'norm 2' \\(did you mean 'as far'\\?\\)"),
         (lambda s: s.promised(1.0, "batch"), "surrogates are 'training', 'held_out'"),
-        (lambda s: s.telling(2048, 0.5), "lies between 1/2 and 1"),
-        (lambda s: s.telling(0, 0.9), "a whole number of pairs, from 1 up"),
+        (lambda s: s.ranks_step_reliably(2048, 0.5), "lies between 1/2 and 1"),
+        (lambda s: s.ranks_step_reliably(0, 0.9), "a whole number of pairs, from 1 up"),
         (lambda s: s.chance_of_order(0), "a whole number of pairs, from 1 up"),
         (lambda s: s.roughness(last=3, pairs=0.5), "a whole number of pairs, from 1 up"),
-        (lambda s: s.roughness(last=0, pairs=5), "a whole number from 1 up"),
+        (lambda s: s.roughness(last=0, pairs=5), "a whole number of kept iterations, from 1 up"),
         (lambda s: s.rougher_than("1", last=3), "the bound is a number"),
-        (lambda s: s.rougher_than_surrogate(last=1.5), "a whole number from 1 up"),
+        (lambda s: s.rougher_than_surrogate(last=1.5), "a whole number of kept iterations, from 1 up"),
         (lambda s: s.kl(0.0), r"kl\(0.0\): the landscape has x = 0.5"),
         (lambda s: s.change(1.0, 1), "each to be named once"),
-        (lambda s: s.change(1.0, discounted="yes"), "discounted='yes' is to be True or False"),
+        (lambda s: s.change(1.0, discounted="yes"), "discounted='yes': it is True or False"),
         (lambda s: s.change(1.0) - s.change(2.0), "one number per iteration"),
         (lambda s: s.change(1.0).median, "one number per iteration"),
         (lambda s: s.kl(-1.0), r"kl\(-1.0\): the landscape has"),
@@ -260,7 +260,7 @@ def test_late_updates_are_told_as_parts_of_the_return():
         third = mean((c[:, g] * c[:, h] * c[:, f]).sum() for g, h, f in itertools.permutations(range(4), 3))
         assert found.third_moment.values[i] == pytest.approx(third * 25 / (24 * 23))
     discounted = found.mean_change(discounted=True)
-    assert "discounted" in discounted.quantity and discounted.values != found.mean_change().values
+    assert "discounted" in discounted.quantity.label and discounted.values != found.mean_change().values
 
 
 def test_a_large_update_is_told_beside_the_usual_one():

@@ -8,6 +8,8 @@ import pytest
 
 from rlclaims.agents.ppo import PPO
 from rlclaims.claims.evidence import ClaimError
+from rlclaims.claims.quantity import named
+from rlclaims.claims.scope import Scope
 from rlclaims.results.checkpoint_series import CheckpointSeries
 from rlclaims.results.measured import Measured
 from rlclaims.stats.verdict import Reason, Verdict
@@ -68,9 +70,9 @@ def test_a_switch_is_held_against_the_update_as_it_is_or_another_twin_at_each_it
         for sample in (contrast.overall(), contrast.at(2)):
             assert sample.seeds == SEEDS and sample.log_scale is (measure == "mean_kl")
             assert sample.bounds == (None if measure == "mean_kl" else (-1.0, 1.0))
-            assert f"{mechanism} switched over {against or 'none'} switched" in sample.quantity
-            assert {"training": "training batch", "held_out": "held out"}[states] in sample.quantity
-            assert sample.scope == "Hopper-v5, 204,800 steps, seeds 2 to 13"
+            assert f"{mechanism} switched over {against or 'none'} switched" in sample.quantity.label
+            assert {"training": "training batch", "held_out": "held out"}[states] in sample.quantity.label
+            assert sample.scope.label == "Hopper-v5, 204,800 steps, seeds 2 to 13"
 
 
 @pytest.mark.parametrize("measure", MEASURES)
@@ -122,8 +124,8 @@ def test_other_contrasts_are_what_they_say():
             )
         ]
         assert of.clipping_at_matched_kl.rows[i] == pytest.approx(matched)
-        assert of.late_gain.rows[i] == pytest.approx(series["converged/late_gain"])
-        assert of.pushed_out.rows[i] == pytest.approx(series["pushed_out/share"])
+        assert of.late_share_of_gain.rows[i] == pytest.approx(series["converged/late_gain"])
+        assert of.let_go_moved_outward.rows[i] == pytest.approx(series["pushed_out/share"])
         for states in STATES:
             for measure, (name, scale) in MEASURES.items():
                 converged = [
@@ -131,13 +133,17 @@ def test_other_contrasts_are_what_they_say():
                     for a, b in zip(series[f"converged/{name}/{states}"], series[f"none/{name}/{states}"], strict=True)
                 ]
                 assert getattr(getattr(of.converged, measure), states).rows[i] == pytest.approx(converged)
-    assert of.clipping_at_matched_kl.bounds == (-1.0, 1.0) and of.pushed_out.bounds == (0.0, 1.0)
-    assert of.late_gain.bounds is None and not of.late_gain.log_scale
+    assert of.clipping_at_matched_kl.bounds == (-1.0, 1.0) and of.let_go_moved_outward.bounds == (0.0, 1.0)
+    assert of.late_share_of_gain.bounds is None and not of.late_share_of_gain.log_scale
 
 
 def test_a_failed_seed_is_no_number_and_is_not_left_out():
     of = told(failed=[5])
-    for contrast in (of.switching("clip").mean_kl.held_out, of.in_design("head").exceedance.training, of.pushed_out):
+    for contrast in (
+        of.switching("clip").mean_kl.held_out,
+        of.in_design("head").exceedance.training,
+        of.let_go_moved_outward,
+    ):
         assert [len(row) for row in contrast.rows] == [4, 4, 0, 4, 4, 4]
         for sample in (contrast.overall(), contrast.at(3)):
             assert [math.isnan(value) for value in sample.values] == [seed == 5 for seed in SEEDS]
@@ -185,7 +191,10 @@ def test_without_a_match_there_is_no_number():
     ],
 )
 def test_an_unknown_mechanism_is_refused_in_a_sentence(ask):
-    with pytest.raises(ClaimError, match=r"^There is no mechanism 'cliping' to switch; there are clip, .*, head\.$"):
+    with pytest.raises(
+        ClaimError,
+        match=r"^There is no mechanism 'cliping' to switch: mechanisms are 'clip', .* \(did you mean 'clip'\?\)\.$",
+    ):
         ask(told())
 
 
@@ -204,20 +213,20 @@ def test_several_iterations_are_not_compared():
 @pytest.mark.parametrize("k", [-1, 4, 1.0, "0", True])
 def test_an_iteration_that_is_not_kept_is_refused(k):
     with pytest.raises(ClaimError, match=r"there are 4 kept iterations, from at\(0\) to at\(3\)\.$"):
-        told().pushed_out.at(k)
+        told().let_go_moved_outward.at(k)
 
 
 def test_a_run_too_short_for_four_iterations_has_its_last_at_the_later_ones():
-    contrast = CheckpointSeries("effect", ((0.1, 0.2), (0.3, 0.4), ()), (0, 1, 2), "", (), log_scale=False)
+    contrast = CheckpointSeries(named("effect"), ((0.1, 0.2), (0.3, 0.4), ()), (0, 1, 2), Scope(()), ())
     assert contrast.at(0).values[:2] == (0.1, 0.3) and contrast.at(3).values[:2] == (0.2, 0.4)
     assert math.isnan(contrast.at(3).values[2])
 
 
 def test_a_contrast_is_judged_as_samples_are():
     rows = tuple((x, x + 0.2) for x in (0.3, 0.35, 0.4, 0.45, 0.5, 0.55))
-    contrast = CheckpointSeries("the quantity", rows, SEEDS, "the scope", (), log_scale=True)
+    contrast = CheckpointSeries(named("the quantity"), rows, SEEDS, Scope.of("a task", 0, SEEDS), (), log_scale=True)
     evidence = contrast.overall() > 1
     assert evidence.verdict is Verdict.SUPPORTED
     assert evidence.interval.estimate == pytest.approx(math.exp(0.525))
-    assert "mean over the kept iterations" in evidence.quantity
+    assert "mean over the kept iterations" in evidence.quantity.label
     assert (contrast.at(1) > 1).interval.estimate == pytest.approx(math.exp(0.625))

@@ -4,6 +4,21 @@ from copy import deepcopy
 
 EVIDENCE = {
     "quantity": "mean over seeds of something",
+    "key": "mean(something)",
+    "structure": {
+        "operation": "mean",
+        "operands": [
+            {
+                "runs": "PPO",
+                "study": "runs",
+                "measure": "something",
+                "arguments": {},
+                "pairs": None,
+                "window": None,
+            }
+        ],
+        "arguments": [],
+    },
     "unit": "seed",
     "region": "<= 2",
     "region_ends": [None, 2.0],
@@ -42,6 +57,7 @@ EVIDENCE = {
     "diagnostics": [{"standard_deviation": 0.37, "skewness": 0.0, "ties": 0, "not_finite": 0}],
     "failures": [],
     "scope": "Hopper-v5, 100 steps, seeds 0 to 5",
+    "settings": [{"task": "Hopper-v5", "steps": 100}],
     "p_adjusted": 0.001,
     "p_adjusted_rate": 0.05,
 }
@@ -62,6 +78,7 @@ CLAIM = {
     "runs": [
         {
             "fixture": "ppo",
+            "study": "runs",
             "kind": "runs",
             "pairs": None,
             "algorithm": "PPO",

@@ -1,20 +1,19 @@
-"""What the trained policies of runs return, as a claim receives it: one number per seed, of fresh episodes."""
+"""Returns of the trained policies of runs, as a claim receives them: one number per seed, over fresh episodes."""
 
-import math
 import statistics
 
 from rlclaims.claims.sample import Sample
+from rlclaims.results.checkpoint_series import per_seed
 from rlclaims.results.runs import TrainedRuns
 
 
 class FinalReturns(TrainedRuns):
-    """Returns of the policies after the last update (`rlclaims.studies.final_returns.compute`)."""
+    """Returns of the policies after the last update (`compute.py`)."""
 
     def __repr__(self) -> str:
         return f"<final returns of {self.name}: {self.scope}>"
 
     @property
     def mean(self) -> Sample:
-        """Mean return of a whole fresh episode."""
-        values = tuple(math.nan if m.failure else statistics.fmean(m.series["return"]) for m in self._measured)
-        return Sample(f"{self.name}'s final return", values, self.seeds, self.scope, self.failures, runs=self)
+        """The mean return of a whole fresh episode."""
+        return per_seed(self, "mean", "final return", lambda m: statistics.fmean(m.series["return"]))

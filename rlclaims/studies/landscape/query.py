@@ -1,33 +1,28 @@
 """Landscapes of runs, as a claim receives them: returns and surrogates around policies, one number per seed.
 
-ppo_landscape.change(1.0).at(0)
-------------- landscapes -----
-              ------ what    at which of the kept iterations
+    ppo.landscape.change(1.0).at(0)
+                  ----------- of what
+                              ----- at which of the kept iterations
 
-Changes of return are told as parts of the return at theta. What is not linear in returns is taken over different groups
-of episodes (`rlclaims.stats.split_samples`), so that noise, which shrinks correlations and feeds maxima, fakes nothing.
+Changes of return are parts of the return at theta. Numbers that are not linear in returns are taken over different
+groups of episodes (`rlclaims.stats.split_samples`): noise, which shrinks correlations and raises maxima, biases none.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rlclaims.checkpoints import checkpoint_iterations
 from rlclaims.claims.evidence import ClaimError
+from rlclaims.claims.names import check_name
 from rlclaims.claims.numbers import is_number
+from rlclaims.claims.quantity import Argument
 from rlclaims.claims.sample import Sample
-from rlclaims.results.checkpoint_series import CheckpointSeries
-from rlclaims.results.runs import TrainedRuns
+from rlclaims.results.checkpoint_series import Checkpoint, CheckpointSeries, CheckpointStudy
+from rlclaims.results.measured import Measured
 from rlclaims.stats import split_samples
 from rlclaims.stats.method import Floats
 from rlclaims.studies.landscape.compute import ALONG
 from rlclaims.studies.replayed_run import GROUPS
-from rlclaims.training import HELD_OUT_EVERY
-
-if TYPE_CHECKING:
-    from rlclaims.results.measured import Measured
 
 DIRECTIONS = {"as far": "near", "norm 2": "far"}
 """Random displacements: as far as the step, or by the papers' Gaussian."""
@@ -36,45 +31,54 @@ NEARBY = ALONG.index(3.0) + 1
 SURROGATES = ("training", "held_out", "monte_carlo", "unclipped")
 
 
-class Landscapes(TrainedRuns):
-    """Returns and surrogates around the policies of runs, where updates were kept (`rlclaims.studies.kinds`)."""
+class Landscapes(CheckpointStudy):
+    """Returns and surrogates around the policies of runs, at the iterations whose updates were kept."""
 
     def __repr__(self) -> str:
         return f"<landscapes of {self.name}: {self.scope}>"
 
     def change(self, *x: float, discounted: bool = False) -> CheckpointSeries:
-        """By what part the return at theta + x step differs from that at theta; of several x, the mean.
+        """Return the change of the return from theta to theta + x step, as a part of it; of several x, the mean.
 
         Raises:
             ClaimError: the landscape has no such x.
         """
         rows = self._places(x, "change")
         which = which_return(discounted)
-        words = f"change of the {'discounted ' if discounted else ''}return {_times(x)}"
 
         def number(at: _At) -> float:
             change_NG = at.along(which) - at.along(which)[0]
             return float(change_NG[rows].mean() / at.scale(which))
 
-        return self._contrast(words, number)
+        words = f"change of the {_return(discounted)} {_times(x)}"
+        return self._at_each("change", words, number, {"x": x, "discounted": discounted})
 
     def random_change(self, how: str = "as far", *, discounted: bool = False) -> CheckpointSeries:
-        """The same in random directions, on average over 20: "as far" as the step, or "norm 2", the papers' scaling.
-
-        Raises:
-            ClaimError: it is neither.
-        """
-        if how not in DIRECTIONS:
-            raise ClaimError(f"random_change({how!r}): random directions go 'as far' as the step, or 'norm 2'.")
-        which = which_return(discounted)
-        words = f"change of the {'discounted ' if discounted else ''}return in random directions, {how}"
-        return self._contrast(words, lambda at: float(at.series(f"{DIRECTIONS[how]}/{which}").mean() / at.scale(which)))
-
-    def promised(self, x: float = 1.0, on: str = "held_out") -> CheckpointSeries:
-        """The change of return that a surrogate promises at theta + x step, as a part of the return at theta.
+        """Return the same in random directions, on average over 20.
 
         Args:
-            x: how much of the step.
+            how: "as far" as the step, or "norm 2", the papers' scaling.
+            discounted: whether returns are discounted.
+
+        Raises:
+            ClaimError: there are no such directions.
+        """
+        check_name(how, DIRECTIONS, f"random_change({how!r})", "random directions")
+        which = which_return(discounted)
+        words = f"change of the {_return(discounted)} in random directions, {how}"
+        arguments: dict[str, Argument] = {"how": DIRECTIONS[how], "discounted": discounted}
+        return self._at_each(
+            "random_change",
+            words,
+            lambda at: float(at.series(f"{DIRECTIONS[how]}/{which}").mean() / at.scale(which)),
+            arguments,
+        )
+
+    def promised(self, x: float = 1.0, on: str = "held_out") -> CheckpointSeries:
+        """Return the change of return that a surrogate promises at theta + x step, as a part of the return at theta.
+
+        Args:
+            x: multiple of the step.
             on: "training" or "held_out", the algorithm's own objective on the batch it had or on fresh pairs;
                 "unclipped", ratio times advantage on the fresh pairs; or "monte_carlo", the same with Monte Carlo
                 advantages.
@@ -83,13 +87,14 @@ class Landscapes(TrainedRuns):
             ClaimError: there is no such x or surrogate.
         """
         (row,) = self._places((x,), "promised")
-        if on not in SURROGATES:
-            raise ClaimError(f"promised(on={on!r}): surrogates are {', '.join(map(repr, SURROGATES))}.")
+        check_name(on, SURROGATES, f"promised(on={on!r})", "surrogates")
         words = f"change promised by the surrogate ({on.replace('_', ' ')}) {_times((x,))}"
-        return self._contrast(words, lambda at: float(at.promise(on)[row] / at.scale("return")))
+        return self._at_each(
+            "promised", words, lambda at: float(at.promise(on)[row] / at.scale("return")), {"x": x, "on": on}
+        )
 
     def alignment(self, *x: float) -> CheckpointSeries:
-        """Slope of the return's change on what the batch's own objective promises, through 0, over some x.
+        """Return the slope of the return's change on what the batch's own objective promises, through 0, over some x.
 
         Raises:
             ClaimError: the landscape has no such x.
@@ -100,18 +105,18 @@ class Landscapes(TrainedRuns):
             change_NG = at.along("return") - at.along("return")[0]
             return split_samples.slope_through_origin(change_NG[rows], at.promise("training")[rows])
 
-        return self._contrast(f"slope of return on surrogate {_times(x)}", number)
+        return self._at_each("alignment", f"slope of return on surrogate {_times(x)}", number, {"x": x})
 
-    def informs(self, *x: float) -> CheckpointSeries:
-        """How much better fresh samples foretell the return's change at theta + x step than foretelling none would be.
+    def forecast_gain(self, *x: float) -> CheckpointSeries:
+        """Return how much better fresh samples forecast the return's change at theta + x step than no forecast would.
 
-        That is by how much the squared error falls, as a part of the squared return, with the unclipped surrogate on
-        fresh pairs as forecast; negative where it misleads. Of several x, the mean.
+        That is the fall of the squared error, as a part of the squared return, with the unclipped surrogate on fresh
+        pairs as forecast; negative if it misleads. Of several x, the mean.
 
         Raises:
             ClaimError: the landscape has no such x.
         """
-        rows = self._places(x, "informs")
+        rows = self._places(x, "forecast_gain")
 
         def number(at: _At) -> float:
             change_N = (at.along("return") - at.along("return")[0]).mean(1)[rows]
@@ -120,56 +125,63 @@ class Landscapes(TrainedRuns):
             gain: float = float((2 * change_N * promise_N - promise_N**2).mean())
             return gain / at.scale("return") ** 2
 
-        return self._contrast(f"what samples foretell of the change {_times(x)}", number)
+        return self._at_each(
+            "forecast_gain", f"gain of forecasting the change from samples {_times(x)}", number, {"x": x}
+        )
 
-    def telling(self, pairs: int, chance: float) -> CheckpointSeries:
-        """Whether so many pairs, of each point, tell the step from a random direction as far with that certainty.
+    def ranks_step_reliably(self, pairs: int, chance: float) -> CheckpointSeries:
+        """Return whether so many pairs at each point rank the step against a random direction as far, at that chance.
 
-        By independent draws at both points. Above 0 where they do, below where they do not: the mean square of the
-        true gaps to 20 directions, less the square that it takes by the variance of the episodes, as a part of the
-        squared return. Linear in what is noisy, unlike the number of pairs or the probability themselves.
+        The draws at both points are independent. Above 0 if they do, below if they do not: the mean square of the true
+        gaps to 20 directions, less the square that it takes by the variance of the episodes, as a part of the squared
+        return. It is linear in what is noisy, unlike the number of pairs or the probability themselves.
 
         Raises:
-            ClaimError: the pairs are no whole number from 1 up, or the chance does not lie between 1/2 and 1.
+            ClaimError: the pairs are not a whole number from 1 up, or the chance does not lie between 1/2 and 1.
         """
-        self._whole(pairs, "telling")
+        self._whole(pairs, "ranks_step_reliably")
         if not is_number(chance) or not 0.5 < chance < 1:
-            raise ClaimError(f"telling({pairs}, {chance!r}): the chance lies between 1/2 and 1.")
-        words = f"gap of the step to random directions beyond what {pairs:,} pairs tell at {chance:g}"
-        return self._contrast(words, lambda at: at.telling(pairs, chance))
+            raise ClaimError(f"ranks_step_reliably({pairs}, {chance!r}): the chance lies between 1/2 and 1.")
+        words = f"gap of the step to random directions beyond what {pairs:,} pairs rank at {chance:g}"
+        arguments = {"pairs": pairs, "chance": chance}
+        return self._at_each("ranks_step_reliably", words, lambda at: at.beyond_rank(pairs, chance), arguments)
 
     @property
     def pairs_to_order(self) -> CheckpointSeries:
-        """State-action pairs, of each point, that tell the step from a random direction as far, at 95% certainty.
+        """The state-action pairs per point that rank the step against a random direction as far, at 95% chance.
 
-        From the same gap; infinite where it is lost in noise, so that claims are better made by `telling`.
+        From the same gap; infinite if it is lost in noise, so claims are better made by `ranks_step_reliably`.
         """
-        return self._contrast("pairs that tell the step from random directions", lambda at: at.pairs_to_order())
+        words = "pairs that rank the step against random directions"
+        return self._at_each("pairs_to_order", words, lambda at: at.pairs_to_order())
 
     def chance_of_order(self, pairs: int) -> CheckpointSeries:
-        """Probability that so many pairs, of each point, tell the step from a random direction as far.
+        """Return the probability that so many pairs per point rank the step against a random direction as far.
 
-        By the root mean square of the gaps; 1/2 where it is lost in noise, so that claims are better made by `telling`.
+        By the root mean square of the gaps; 1/2 if it is lost in noise, so claims are better made by
+        `ranks_step_reliably`.
 
         Raises:
-            ClaimError: it is no whole number from 1 up.
+            ClaimError: the pairs are not a whole number from 1 up.
         """
         self._whole(pairs, "chance_of_order")
-        words = f"chance that {pairs:,} pairs tell the step from random directions"
-        return self._contrast(words, lambda at: at.chance_of_order(pairs), bounds=(0.5, 1.0))
+        words = f"chance that {pairs:,} pairs rank the step against random directions"
+        return self._at_each(
+            "chance_of_order", words, lambda at: at.chance_of_order(pairs), {"pairs": pairs}, bounds=(0.5, 1.0)
+        )
 
     def roughness(self, last: int, pairs: int) -> Sample:
-        """How rough the return looks from theta to 3 steps on: 0 for a line, 2 for a random walk, 3 for white noise.
+        """Return how rough the return looks up to 3 steps on: 0 for a line, 2 for a random walk, 3 for white noise.
 
         The mean square of second differences over that of first ones, both as parts of the squared return and summed
-        over kept iterations. How rough it is without the noise is for `rougher_than`: a ratio may then be lost in it.
+        over kept iterations. For how rough it is without the noise, see `rougher_than`: a ratio may be lost in noise.
 
         Args:
             last: how many of the kept iterations, from the last one back; all in runs that have fewer.
-            pairs: those that an observer estimates each point by, whose noise is part of the landscape.
+            pairs: pairs that an observer estimates each point by, whose noise is part of the landscape.
 
         Raises:
-            ClaimError: one is no whole number from 1 up.
+            ClaimError: one is not a whole number from 1 up.
         """
         self._whole(pairs, "roughness")
 
@@ -177,44 +189,50 @@ class Landscapes(TrainedRuns):
             return split_samples.roughness_of(second, first)
 
         words = f"roughness of the return as {pairs:,} pairs a point show it"
-        return self._summed(words, last, lambda at: at.squares(pairs), ratio)
+        return self._summed("roughness", words, last, lambda at: at.squares(pairs), ratio, {"pairs": pairs})
 
     def rougher_than(self, bound: float, last: int) -> Sample:
-        """By how much the return is rougher than a bound on its roughness, from theta to 3 steps on, net of noise.
+        """Return by how much the return is rougher than a bound on its roughness, up to 3 steps on, net of noise.
 
         The mean square of second differences less the bound times that of first ones, summed as for `roughness`: above
-        0 where it is rougher, below 0 where it is smoother. Linear in both, so that noise makes no bias.
+        0 if it is rougher, below if smoother. It is linear in both, so that noise makes no bias.
 
         Raises:
-            ClaimError: the bound is no number, or `last` no whole number from 1 up.
+            ClaimError: the bound is not a number, or `last` not a whole number from 1 up.
         """
         if not is_number(bound):
             raise ClaimError(f"rougher_than({bound!r}): the bound is a number.")
         words = f"roughness of the return beyond {bound:g}"
-        return self._summed(words, last, lambda at: at.squares(None), lambda second, first: second - bound * first)
+
+        def beyond(second: float, first: float) -> float:
+            return second - bound * first
+
+        return self._summed("rougher_than", words, last, lambda at: at.squares(None), beyond, {"bound": bound})
 
     def rougher_than_surrogate(self, last: int) -> Sample:
-        """The same with the roughness of the algorithm's objective, on the batch it had, as the bound.
+        """Return the same with the roughness of the algorithm's objective, on the batch it had, as the bound.
 
         Raises:
-            ClaimError: it is no whole number from 1 up.
+            ClaimError: `last` is not a whole number from 1 up.
         """
 
         def beyond(second: float, first: float, of_surrogate: float, by: float) -> float:
             return second - split_samples.roughness_of(of_surrogate, by) * first
 
         words = "roughness of the return beyond that of the surrogate"
-        return self._summed(words, last, lambda at: (*at.squares(None), *at.surrogate_squares()), beyond)
+        return self._summed(
+            "rougher_than_surrogate", words, last, lambda at: (*at.squares(None), *at.surrogate_squares()), beyond
+        )
 
     @property
     def best_step_gain(self) -> CheckpointSeries:
-        """By what part of the return the best x is better than 1: chosen on some episodes, judged by others."""
+        """The part of the return by which the best x is better than 1: chosen on some episodes, judged by others."""
         (one,) = self._places((1.0,), "best_step_gain")
 
         def number(at: _At) -> float:
             return split_samples.best_of(at.along("return"), one) / at.scale("return")
 
-        return self._contrast("gain of the best step size over 1", number)
+        return self._at_each("best_step_gain", "gain of the best step size over 1", number)
 
     @property
     def lowest(self) -> CheckpointSeries:
@@ -224,22 +242,24 @@ class Landscapes(TrainedRuns):
             lowest, _ = split_samples.worst_of(at.along("return")[1:NEARBY], 0)
             return lowest / at.scale("return")
 
-        return self._contrast("lowest return along the step", number)
+        return self._at_each("lowest", "lowest return along the step", number)
 
     @property
     def trajectories_per_batch(self) -> CheckpointSeries:
-        """Episodes of theta that a batch holds: its pairs over the mean length of an episode."""
+        """The episodes of theta in a batch: its pairs over the mean length of an episode."""
         steps = self.settings.steps
-        return self._contrast("trajectories per batch", lambda at: float(steps / at.series("own/length")[0]))
+        return self._at_each(
+            "trajectories_per_batch", "trajectories per batch", lambda at: float(steps / at.series("own/length")[0])
+        )
 
     def kl(self, x: float = 1.0) -> CheckpointSeries:
-        """Mean KL(old || new) from theta to theta + x step, on fresh pairs, in nats.
+        """Return the mean KL(old || new) from theta to theta + x step, on fresh pairs, in nats.
 
         Raises:
             ClaimError: the landscape has no such x.
         """
         (row,) = self._places((x,), "kl")
-        return self._contrast(f"mean KL {_times((x,))}", lambda at: float(at.series("along/kl")[row]))
+        return self._at_each("kl", f"mean KL {_times((x,))}", lambda at: float(at.series("along/kl")[row]), {"x": x})
 
     def _whole(self, pairs: object, what: str) -> None:
         if type(pairs) is not int or pairs < 1:
@@ -253,57 +273,61 @@ class Landscapes(TrainedRuns):
             )
         return [ALONG.index(float(each)) for each in x]
 
-    def _contrast(
-        self, words: str, number: "Callable[[_At], float]", bounds: tuple[float, float] | None = None
+    def _at_each(
+        self,
+        measure: str,
+        words: str,
+        number: "Callable[[_At], float]",
+        arguments: Mapping[str, Argument] | None = None,
+        bounds: tuple[float, float] | None = None,
     ) -> CheckpointSeries:
-        rows = tuple(() if m.failure else tuple(map(number, self._kept(m))) for m in self._measured)
-        return CheckpointSeries(
-            f"{self.name}'s {words}", rows, self.seeds, self.scope, self.failures, False, bounds, self
-        )
+        return self._checkpoint_series(measure, words, lambda at: number(_At(at)), arguments, bounds)
 
     def _summed(
-        self, words: str, last: int, parts: "Callable[[_At], tuple[float, ...]]", number: Callable[..., float]
+        self,
+        measure: str,
+        words: str,
+        last: int,
+        parts: "Callable[[_At], tuple[float, ...]]",
+        number: Callable[..., float],
+        arguments: Mapping[str, Argument] | None = None,
     ) -> Sample:
-        """A number made of sums over the last kept iterations."""
+        """Return a number that is made of sums over the last kept iterations."""
         if type(last) is not int or last < 1:
-            raise ClaimError(
-                f"{self.name}'s {words} is of the last {last!r} kept iterations: a whole number from 1 up."
-            )
+            raise ClaimError(f"{measure}(last={last!r}): a whole number of kept iterations, from 1 up.")
 
-        def of(measured: "Measured") -> float:
-            return number(*np.array([parts(at) for at in self._kept(measured)[-last:]]).sum(0).tolist())
+        def of_run(measured: Measured) -> float:
+            summed = [parts(_At(Checkpoint(measured, k))) for k in self.kept[-last:]]
+            return number(*np.array(summed).sum(0).tolist())
 
-        values = tuple(math.nan if m.failure else of(m) for m in self._measured)
-        when = f"last {last} kept iterations"
-        return Sample(f"{self.name}'s {words}, {when}", values, self.seeds, self.scope, self.failures, runs=self)
-
-    def _kept(self, measured: "Measured") -> "list[_At]":
-        return [_At(measured, k) for k in range(len(checkpoint_iterations(self.iterations, HELD_OUT_EVERY)))]
+        words = f"{words}, last {last} kept iterations"
+        return self._per_seed(measure, words, of_run, {**(arguments or {}), "last": last})
 
 
 class _At:
     """One run's landscape at a kept iteration."""
 
-    def __init__(self, measured: "Measured", k: int) -> None:
-        self._measured, self._k = measured, k
+    def __init__(self, at: Checkpoint) -> None:
+        self._measured = at.measured
+        self._k = at.k
 
     def series(self, name: str) -> Floats:
         return np.array(self._measured.series[f"{self._k}/{name}"])
 
     def along(self, which: str) -> Floats:
-        """Returns along the step, (points, groups)."""
+        """Return the returns along the step, (points, groups)."""
         return self.series(f"along/{which}").reshape(-1, GROUPS)
 
     def promise(self, on: str) -> Floats:
         return self.series(f"along/promise/{on}")
 
     def scale(self, which: str) -> float:
-        """The size of the return at theta, by episodes that are in no point's return."""
+        """Return the size of the return at theta, by episodes that are in no point's return."""
         return abs(float(self.series(f"own/{which}")[0]))
 
-    def telling(self, pairs: int, chance: float) -> float:
+    def beyond_rank(self, pairs: int, chance: float) -> float:
         gap_square, variance = self._gap()
-        # What `split_samples.pairs_for` would have to find at most, solved for the gap.
+        # The pairs that `split_samples.pairs_for` would find necessary, solved for the gap.
         needed = split_samples.pairs_for(1.0, variance, chance) / pairs
         return (gap_square - needed) / self.scale("return") ** 2
 
@@ -317,7 +341,7 @@ class _At:
         return step_to_random(self._measured.series, self._k)
 
     def squares(self, pairs: int | None) -> tuple[float, float]:
-        """Mean squares of second and first differences of the return up to 3 steps on, over the squared return."""
+        """Return mean squares of second and first differences of the return, up to 3 steps on, over its square."""
         x_NG = self.along("return")[:NEARBY] / self.scale("return")
         noise_N = None
         if pairs is not None:
@@ -331,13 +355,13 @@ class _At:
 
 
 def step_to_random(series: Mapping[str, Sequence[float]], k: int) -> tuple[float, float]:
-    """Mean square of the gap from the step to 20 random directions, and the variance of one pair's worth of it.
+    """Return the mean square of the gap from the step to 20 random directions, and the variance of it per pair.
 
-    Both are unbiased, so that their means over seeds are; the first may be negative.
+    Both are unbiased, so their means over seeds are; the first may be negative.
 
     Args:
-        series: of one run's landscape (`rlclaims.studies.landscape.compute`).
-        k: which kept iteration.
+        series: numbers of one run's landscape (`compute.py`).
+        k: place of the kept iteration.
     """
     one = ALONG.index(1.0)
     along_NG, random_NG = (np.reshape(series[f"{k}/{part}/return"], (-1, GROUPS)) for part in ("along", "near"))
@@ -349,14 +373,18 @@ def step_to_random(series: Mapping[str, Sequence[float]], k: int) -> tuple[float
 
 
 def which_return(discounted: object) -> str:
-    """The name of the returns that are asked for.
+    """Return the name of the returns that are asked for.
 
     Raises:
         ClaimError: it is neither True nor False.
     """
     if type(discounted) is not bool:
-        raise ClaimError(f"discounted={discounted!r} is to be True or False.")
+        raise ClaimError(f"discounted={discounted!r}: it is True or False.")
     return "discounted" if discounted else "return"
+
+
+def _return(discounted: bool) -> str:
+    return "discounted return" if discounted else "return"
 
 
 def _times(x: Sequence[float]) -> str:

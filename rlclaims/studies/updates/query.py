@@ -1,83 +1,84 @@
-"""What updates of runs do to the return, as a claim receives it: late updates one by one, and one on many more pairs.
+"""Effects of updates on the return, as a claim receives them: late updates one by one, and one on many more pairs.
 
-ppo_late_updates.mean_change()
----------------- of an update
+    ppo.late_updates.mean_change()
+                     ------------- of an update
 
-Changes are told as parts of the return. What is not linear in returns is taken over different groups of episodes.
+Changes are parts of the return. Numbers that are not linear in returns are taken over different groups of episodes.
 """
 
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from rlclaims.claims.quantity import Argument
 from rlclaims.claims.sample import Sample
+from rlclaims.results.checkpoint_series import per_seed
+from rlclaims.results.measured import Measured
 from rlclaims.results.runs import TrainedRuns
 from rlclaims.stats import split_samples
 from rlclaims.stats.method import Floats
 from rlclaims.studies.landscape.query import which_return
 from rlclaims.studies.replayed_run import GROUPS
 
-if TYPE_CHECKING:
-    from rlclaims.results.measured import Measured
-
 LEAST_UPDATES = 3
-"""That a distribution of changes is told of; runs of fewer than 9 iterations have none."""
+"""Fewest updates that have a distribution of changes; runs of fewer than 9 iterations have none."""
 
 
 class LateUpdates(TrainedRuns):
-    """The return before and after every update of the last quarter of runs (`rlclaims.studies.kinds`)."""
+    """The return before and after every update of the last quarter of runs (`compute.py`)."""
 
     def __repr__(self) -> str:
         return f"<late updates of {self.name}: {self.scope}>"
 
     def mean_change(self, *, discounted: bool = False) -> Sample:
-        """Mean change of the return by an update, as a part of the return."""
+        """Return the mean change of the return by an update, as a part of the return."""
         which = which_return(discounted)
         words = f"mean change of the {'discounted ' if discounted else ''}return by a late update"
-        return self._sample(words, lambda change_UG: float(change_UG.mean()), which)
+        arguments = {"discounted": discounted}
+        return self._sample("mean_change", words, lambda change_UG: float(change_UG.mean()), which, arguments)
 
     @property
     def share_lowering(self) -> Sample:
-        """Share of the updates whose return is lower after than before, as measured: noise pulls it towards 1/2.
+        """The share of updates with a lower return after than before, as measured: noise pulls it towards 1/2.
 
         Skewed noise may pull it across.
         """
-        return self._sample(
-            "share of late updates that lower the return", split_samples.raw_share_below_zero, bounds=(0, 1)
-        )
+        words = "share of late updates that lower the return"
+        return self._sample("share_lowering", words, split_samples.raw_share_below_zero, bounds=(0, 1))
 
     @property
     def share_lowering_net_of_noise(self) -> Sample:
-        """The same of true changes, if these are normal over updates."""
-        return self._sample(
-            "share of late updates that lower the return, net of noise", split_samples.share_below_zero, bounds=(0, 1)
-        )
+        """The same share of true changes, if these are normal over updates."""
+        words = "share of late updates that lower the return, net of noise"
+        return self._sample("share_lowering_net_of_noise", words, split_samples.share_below_zero, bounds=(0, 1))
 
     @property
     def variance(self) -> Sample:
-        """Variance over updates of the true change, net of noise, in squared parts of the return."""
-        return self._sample("variance of the change by a late update", split_samples.spread)
+        """The variance over updates of the true change, net of noise, in squared parts of the return."""
+        return self._sample("variance", "variance of the change by a late update", split_samples.spread)
 
     @property
     def third_moment(self) -> Sample:
-        """Third central moment over updates of the true change, net of noise: below 0 where its left tail is longer."""
-        return self._sample("third moment of the change by a late update", split_samples.third_central_moment)
+        """The third central moment of the true change, net of noise: below 0 if its left tail is longer."""
+        words = "third moment of the change by a late update"
+        return self._sample("third_moment", words, split_samples.third_central_moment)
 
     @property
     def skewness(self) -> Sample:
-        """The same in units of the spread: a ratio, noisy and not unbiased; none where the spread is lost in noise."""
-        return self._sample("skewness of the change by a late update", split_samples.skewness)
+        """The same in units of the spread: a ratio, noisy and biased; missing if the spread is lost in noise."""
+        return self._sample("skewness", "skewness of the change by a late update", split_samples.skewness)
 
     def _sample(
         self,
+        measure: str,
         words: str,
         number: Callable[[Floats], float],
         which: str = "return",
+        arguments: Mapping[str, Argument] | None = None,
         bounds: tuple[float, float] | None = None,
     ) -> Sample:
-        def of(measured: "Measured") -> float:
+        def of_run(measured: Measured) -> float:
             before_UG, after_UG = (
                 np.array(measured.series[f"{w}/{which}"]).reshape(-1, GROUPS) for w in ("before", "after")
             )
@@ -87,36 +88,36 @@ class LateUpdates(TrainedRuns):
             others_G = (before_UG.mean() * GROUPS - before_UG.mean(0)) / (GROUPS - 1)
             return number((after_UG - before_UG) / np.abs(others_G))
 
-        values = tuple(math.nan if m.failure else of(m) for m in self._measured)
-        quantity = f"{self.name}'s {words}"
-        return Sample(quantity, values, self.seeds, self.scope, self.failures, bounds=bounds, runs=self)
+        return per_seed(self, measure, words, of_run, arguments, bounds)
 
 
 class LargeUpdates(TrainedRuns):
-    """The last kept update of runs, made on many more fresh pairs (`rlclaims.studies.kinds`)."""
+    """The last kept update of runs, made on many more fresh pairs (`compute.py`)."""
 
     def __repr__(self) -> str:
         return f"<large updates of {self.name}: {self.scope}>"
 
     @property
     def change(self) -> Sample:
-        """By what part of the return at theta the large update changes it."""
-        return self._sample("change of the return by the large update", lambda return_PG: return_PG[2] - return_PG[0])
+        """The change of the return by the large update, as a part of the return at theta."""
+        words = "change of the return by the large update"
+        return self._sample("change", words, lambda return_PG: return_PG[2] - return_PG[0])
 
     @property
     def usual_change(self) -> Sample:
-        """By what part the update that the run made, on its own batch, does."""
-        return self._sample("change of the return by the usual update", lambda return_PG: return_PG[1] - return_PG[0])
+        """The change by the update that the run made, on its own batch."""
+        words = "change of the return by the usual update"
+        return self._sample("usual_change", words, lambda return_PG: return_PG[1] - return_PG[0])
 
     @property
     def improvement(self) -> Sample:
-        """What the large update gains over the usual one, as a part of the return at theta."""
-        return self._sample("gain of the large update over the usual", lambda return_PG: return_PG[2] - return_PG[1])
+        """The gain of the large update over the usual one, as a part of the return at theta."""
+        words = "gain of the large update over the usual"
+        return self._sample("improvement", words, lambda return_PG: return_PG[2] - return_PG[1])
 
-    def _sample(self, words: str, change: Callable[[Floats], Floats]) -> Sample:
-        def of(measured: "Measured") -> float:
+    def _sample(self, measure: str, words: str, change: Callable[[Floats], Floats]) -> Sample:
+        def of_run(measured: Measured) -> float:
             return_PG = np.array(measured.series["return"]).reshape(3, -1)
             return float(change(return_PG).mean() / abs(measured.series["own/return"][0]))
 
-        values = tuple(math.nan if m.failure else of(m) for m in self._measured)
-        return Sample(f"{self.name}'s {words}", values, self.seeds, self.scope, self.failures, runs=self)
+        return per_seed(self, measure, words, of_run)

@@ -1,14 +1,15 @@
-"""What value networks of runs know, as a claim receives it: errors, as parts of the size of what they are errors of.
+"""Value networks of runs, as a claim receives them: their errors, as parts of the size of what they are errors of.
 
-ppo_values.error("held_out").last(2)
----------- values ------ on what
+ppo.values.error("held_out").last(2)
+----------------- of what
 """
 
 import math
 
 from rlclaims.claims.evidence import ClaimError
+from rlclaims.claims.names import check_name
 from rlclaims.claims.numbers import is_number
-from rlclaims.results.checkpoint_series import At, CheckpointSeries, Kept
+from rlclaims.results.checkpoint_series import Checkpoint, CheckpointSeries, CheckpointStudy
 
 ERRORS = {
     "training": "the regression's target, on the pairs fitted to",
@@ -17,14 +18,14 @@ ERRORS = {
 }
 
 
-class Values(Kept):
-    """Errors of the value networks of runs, where updates were kept (`rlclaims.studies.values.compute`)."""
+class Values(CheckpointStudy):
+    """Errors of the value networks of runs, at the iterations whose updates were kept (`compute.py`)."""
 
     def __repr__(self) -> str:
         return f"<values of {self.name}: {self.scope}>"
 
     def error(self, on: str) -> CheckpointSeries:
-        """Root mean square error, as a part of the root mean square of what it is an error of.
+        """Return the root mean square error, as a part of the root mean square of what it is an error of.
 
         Args:
             on: "training" or "held_out", to the target V_old + A that values are fitted to, on the pairs that they were
@@ -35,15 +36,15 @@ class Values(Kept):
         """
         self._known(on, "error")
 
-        def number(at: At) -> float:
+        def number(at: Checkpoint) -> float:
             return math.sqrt(at(f"{on}/error") / at(f"{on}/size"))
 
-        return self._contrast(f"relative error of the values to {ERRORS[on]}", number)
+        return self._checkpoint_series("error", f"relative error of the values to {ERRORS[on]}", number, {"on": on})
 
     def mean_relative_error(self, on: str) -> CheckpointSeries:
-        """Mean of |V - x| / |x| over pairs, as the papers have it: where x is small, little is much.
+        """Return the mean of |V - x| / |x| over pairs, as the papers have it: where x is small, little is much.
 
-        There is none for a seed with an x of 0, such as InvertedPendulum-v5 has where an episode ends in a fall. And
+        It is missing for a seed with an x of 0, such as InvertedPendulum-v5 has where an episode ends in a fall. And
         steps before the time limit, which no state tells, count as much as those before a fall.
 
         Args:
@@ -53,43 +54,45 @@ class Values(Kept):
             ClaimError: there is no such error.
         """
         self._known(on, "mean_relative_error")
-        return self._contrast(f"mean relative error of the values to {ERRORS[on]}", lambda at: at(f"{on}/relative"))
+        words = f"mean relative error of the values to {ERRORS[on]}"
+        return self._checkpoint_series("mean_relative_error", words, lambda at: at(f"{on}/relative"), {"on": on})
 
     def true_beyond(self, error: float) -> CheckpointSeries:
-        """Whether the relative error to the states' true values is larger than that: above 0, else below.
+        """Return whether the relative error to the states' true values is larger than a bound: above 0 if it is.
 
         The mean square of the error less error^2 times that of the true values, both unbiased, as a part of the mean
-        square of returns. Linear in what is noisy; noise of returns is in neither.
+        square of returns. It is linear in what is noisy; noise of returns is in neither.
 
         Raises:
-            ClaimError: the error is no positive number.
+            ClaimError: the error is not a positive number.
         """
         _positive(error, "true_beyond")
-        return self._contrast(
+        return self._checkpoint_series(
+            "true_beyond",
             f"square of the error to true values beyond a relative one of {error:g}",
             lambda at: (at("true/error") - error**2 * at("true/size")) / at("returns/size"),
+            {"error": error},
         )
 
     def true_unexplained_beyond(self, share: float) -> CheckpointSeries:
-        """Whether the values leave more than that share of the true values' variance over states unexplained.
+        """Return whether the values leave more than a share of the true values' variance over states unexplained.
 
         The mean square of the error less the share of the true values' variance, both unbiased, as a part of the
-        variance of returns: above 0 where they leave more, else below. What all states have in common is no merit here.
+        variance of returns: above 0 if they leave more. A constant that all states share explains nothing.
 
         Raises:
-            ClaimError: the share is no positive number.
+            ClaimError: the share is not a positive number.
         """
         _positive(share, "true_unexplained_beyond")
-        return self._contrast(
+        return self._checkpoint_series(
+            "true_unexplained_beyond",
             f"square of the error to true values beyond {share:g} of their variance",
             lambda at: (at("true/error") - share * at("true/spread")) / at("returns/spread"),
+            {"share": share},
         )
 
     def _known(self, on: object, what: str) -> None:
-        if not isinstance(on, str) or on not in ERRORS:
-            raise ClaimError(
-                f"{what}({on!r}): errors are on {', '.join(map(repr, ERRORS))}; true values have their own."
-            )
+        check_name(on, ERRORS, f"{what}({on!r})", "errors")
 
 
 def _positive(number: object, what: str) -> None:
