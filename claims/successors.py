@@ -49,9 +49,9 @@ class ESPO(PPO):
         old_log_prob_SB = agent.log_prob(batch)
         going = list(range(len(agent.seeds)))
         for _ in range(self.epochs):
-            those, pairs, old_SB = agent.of_seeds(going), batch.of_seeds(going), old_log_prob_SB[going]
+            those, pairs, old_SB = agent.select(going), batch.select(going), old_log_prob_SB[going]
             self.run_epoch(those, pairs, old_SB)
-            agent.take(going, those)
+            agent.assign(going, those)
             deviation_S = ((those.log_prob(pairs) - old_SB).exp() - 1).abs().mean(1)
             going = [i for i, deviation in zip(going, deviation_S.tolist(), strict=True) if deviation <= self.delta]
             if not going:

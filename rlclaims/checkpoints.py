@@ -41,7 +41,7 @@ class Checkpoint:
     adam_steps: int
     """Steps that it has made."""
     minibatch_state: npt.NDArray[np.uint64]
-    """Where the random stream of minibatch orders stands (`rlclaims.randomness.state_of`)."""
+    """Where the random stream of minibatch orders stands (`rlclaims.randomness.stream_to_array`)."""
     value_P: Floats32
     """Parameters of the value network, which says the advantages."""
     fitted_value_P: Floats32
@@ -81,7 +81,7 @@ class History:
     """What the rest was multiplied by."""
 
 
-def arrays_of(checkpoints: Sequence[Checkpoint]) -> dict[str, npt.NDArray[Any]]:
+def checkpoints_to_arrays(checkpoints: Sequence[Checkpoint]) -> dict[str, npt.NDArray[Any]]:
     """Checkpoints as arrays by name, for a file."""
     return {
         f"{checkpoint.iteration}/{name}": array
@@ -101,8 +101,8 @@ def arrays_of(checkpoints: Sequence[Checkpoint]) -> dict[str, npt.NDArray[Any]]:
     }
 
 
-def start_from(seed: int, theta_KP: Floats32, arrays: Mapping[str, npt.NDArray[Any]]) -> Start:
-    """Where a run's updates started, from its policies after every iteration and what `arrays_of` made.
+def start_from_arrays(seed: int, theta_KP: Floats32, arrays: Mapping[str, npt.NDArray[Any]]) -> Start:
+    """Where a run's updates started, from its policies after every iteration and what `checkpoints_to_arrays` made.
 
     Raises:
         KeyError: an array is missing.
@@ -143,8 +143,8 @@ def resume(agent: Agent, rows: Sequence[Row]) -> None:
     with torch.no_grad():
         agent.theta_SP.copy_(torch.from_numpy(np.stack([start.theta_KP[k] for start, k in rows])))
         agent.phi_SP.copy_(torch.from_numpy(np.stack([checkpoint.value_P for checkpoint in checkpoints])))
-    agent.take_minibatch_states([checkpoint.minibatch_state for checkpoint in checkpoints])
-    agent.take_reward_states([checkpoint.reward_state for checkpoint in checkpoints])
+    agent.load_minibatch_states([checkpoint.minibatch_state for checkpoint in checkpoints])
+    agent.load_reward_states([checkpoint.reward_state for checkpoint in checkpoints])
 
 
 def resumed(algorithm: Algorithm, iterations: int, start: Start, k: int) -> Agent:

@@ -195,7 +195,7 @@ class _Play:
         policy, draw = self._episodes[episode].T
         self._episode_S[which], self._draw_S[which] = episode, draw
         self._actor.become(which, self._all, policy)
-        its, mine = self._policies.normalization.of_seeds(policy), self._normalization
+        its, mine = self._policies.normalization.select(policy), self._normalization
         for array, source in (
             (mine.offset_SO, its.offset_SO),
             (mine.inverse_std_SO, its.inverse_std_SO),
@@ -236,7 +236,7 @@ class _Play:
         self._unstable_M[episode] = self._simulator.unstable_S[which]
         kept = which[self._keep_M[episode]]
         if len(kept):
-            last_SO = self._normalization.of_seeds(kept)(self._raw_SO[kept])
+            last_SO = self._normalization.select(kept)(self._raw_SO[kept])
             for slot, last_O in zip(kept, last_SO, strict=True):
                 n, m = self._step_S[slot], self._episode_S[slot]
                 observation_LO = np.concatenate([self._observation_LSO[:n, slot], last_O[None]])

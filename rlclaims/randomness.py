@@ -40,15 +40,15 @@ def torch_stream(seed: int, purpose: Purpose, index: int = 0) -> torch.Generator
     return torch.Generator().manual_seed(state)
 
 
-def state_of(generator: np.random.Generator) -> npt.NDArray[np.uint64]:
+def stream_to_array(generator: np.random.Generator) -> npt.NDArray[np.uint64]:
     """Where a stream stands, as six numbers that can be stored."""
     at = generator.bit_generator.state
     halves = [half for number in (at["state"]["state"], at["state"]["inc"]) for half in divmod(number, 2**64)]
     return np.array([*halves, at["has_uint32"], at["uinteger"]], dtype=np.uint64)
 
 
-def stream_at(state: npt.NDArray[np.uint64]) -> np.random.Generator:
-    """A stream that goes on from where `state_of` found one."""
+def stream_from_array(state: npt.NDArray[np.uint64]) -> np.random.Generator:
+    """A stream that goes on from where `stream_to_array` found one."""
     high, low, increment_high, increment_low, has_uint32, uinteger = (int(x) for x in state)
     generator = np.random.PCG64()
     generator.state = {

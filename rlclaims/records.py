@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rlclaims.checkpoints import Checkpoint, arrays_of, start_from
+from rlclaims.checkpoints import Checkpoint, checkpoints_to_arrays, start_from_arrays
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -32,19 +32,19 @@ class RunRecord:
     normalizations: list[tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]] = field(default_factory=list)
     """What observations were normalised by when each update was made: what is subtracted (O,), and then multiplied."""
 
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+    def state_dict(self) -> dict[str, npt.NDArray[Any]]:
         """What is recorded so far."""
         return {
             **({} if self.failure is None else {"failure": np.frombuffer(self.failure.encode(), np.uint8)}),
             **{f"series/{name}": np.array(values, np.float64) for name, values in self.series.items()},
             "theta_KP": np.stack(self.policy_parameters),
             "episodes_E3": np.array(self.episodes, np.float64).reshape(-1, 3),
-            **{f"checkpoints/{name}": array for name, array in arrays_of(self.checkpoints).items()},
+            **{f"checkpoints/{name}": array for name, array in checkpoints_to_arrays(self.checkpoints).items()},
             "normalizations_K2O": np.array(self.normalizations, np.float64),
         }
 
-    def take(self, arrays: Arrays) -> None:
-        """Go on from what `arrays` said."""
+    def load_state_dict(self, arrays: Arrays) -> None:
+        """Restore what `state_dict` returned."""
 
         def under(prefix: str) -> dict[str, npt.NDArray[Any]]:
             return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
@@ -54,5 +54,5 @@ class RunRecord:
         self.series = {name: values.tolist() for name, values in under("series/").items()}
         self.policy_parameters = list(theta_KP)
         self.episodes = [(int(first), int(n), float(total)) for first, n, total in arrays["episodes_E3"]]
-        self.checkpoints = list(start_from(self.seed, theta_KP, under("checkpoints/")).checkpoints)
+        self.checkpoints = list(start_from_arrays(self.seed, theta_KP, under("checkpoints/")).checkpoints)
         self.normalizations = [(offset_O, inverse_std_O) for offset_O, inverse_std_O in arrays["normalizations_K2O"]]

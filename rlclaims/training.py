@@ -28,7 +28,7 @@ from rlclaims.agents.algorithm import Algorithm
 from rlclaims.agents.networks import NetworkPolicy, PolicyNetwork
 from rlclaims.checkpoints import checkpoint_iterations, start_of_update
 from rlclaims.measures.registry import measures
-from rlclaims.randomness import Purpose, state_of, stream, stream_at
+from rlclaims.randomness import Purpose, stream, stream_from_array, stream_to_array
 from rlclaims.records import Arrays, RunRecord
 from rlclaims.sim.normalizer import Normalization, ObservationNormalizer
 from rlclaims.sim.simulator import Simulation, Simulator, simulate
@@ -142,23 +142,23 @@ class Cohort:
 
     @property
     def resumable(self) -> bool:
-        """Whether `kept` tells all: not of an environment of Gymnasium's, nor what somebody has hung on an agent."""
+        """True if `state_dict` captures the whole run: no Gymnasium environment, no attributes that users added."""
         agents = zip((agent for _, agent in self._agents), self._attributes, strict=True)
         own = all(agent.is_whole and vars(agent).keys() == names for agent, names in agents)
         return own and isinstance(self._simulator, Simulator)
 
-    def kept(self, i: int) -> dict[str, npt.NDArray[Any]]:
-        """Between two iterations of a resumable cohort, all that one of its runs goes on from, as arrays by name."""
+    def state_dict(self, i: int) -> dict[str, npt.NDArray[Any]]:
+        """Return all that one run of a resumable cohort resumes from, between two iterations, as arrays by name."""
         assert isinstance(self._simulator, Simulator)
         which, agent = next(of for of in self._agents if of[0].start <= i < of[0].stop)
         parts: dict[str, Arrays] = {
-            "record": self.records[i].arrays(),
-            "agent": agent.kept(i - which.start),
-            "simulator": self._simulator.kept(i),
-            "normalizer": self._normalizer.kept(i),
+            "record": self.records[i].state_dict(),
+            "agent": agent.state_dict(i - which.start),
+            "simulator": self._simulator.state_dict(i),
+            "normalizer": self._normalizer.state_dict(i),
         }
         own = {
-            "noise": state_of(self._noise_rngs[i]),
+            "noise": stream_to_array(self._noise_rngs[i]),
             "unstable_1": self._unstable_S[[i]],
             "raw_O": self._raw_SO[i],
             "observation_O": self._observation_SO[i],
@@ -167,8 +167,8 @@ class Cohort:
         all_of = own | {f"{part}/{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
         return {name: np.array(array, order="C") for name, array in all_of.items()}  # what trains on moves the rest
 
-    def resume(self, iteration: int, kept: Sequence[Arrays]) -> None:
-        """Let every run go on from what `kept` said of it after so many iterations, in whatever company it was."""
+    def load_state_dict(self, iteration: int, rows: Sequence[Arrays]) -> None:
+        """Restore every run from its `state_dict` after so many iterations, which any cohort may have returned."""
         assert isinstance(self._simulator, Simulator)
 
         def part(of: str, arrays: Arrays) -> Arrays:
@@ -177,16 +177,16 @@ class Cohort:
         self.iteration, self._step = iteration, iteration * self.steps
         for which, agent in self._agents:
             agent.iteration = iteration
-            agent.take_kept([part("agent/", arrays) for arrays in kept[which]])
-        for i, arrays in enumerate(kept):
-            self.records[i].take(part("record/", arrays))
-            self._simulator.take_kept(i, part("simulator/", arrays))
-            self._normalizer.take_kept(i, part("normalizer/", arrays))
-            self._noise_rngs[i] = stream_at(arrays["noise"])
+            agent.load_state_dict([part("agent/", arrays) for arrays in rows[which]])
+        for i, arrays in enumerate(rows):
+            self.records[i].load_state_dict(part("record/", arrays))
+            self._simulator.load_state_dict(i, part("simulator/", arrays))
+            self._normalizer.load_state_dict(i, part("normalizer/", arrays))
+            self._noise_rngs[i] = stream_from_array(arrays["noise"])
             self._unstable_S[i] = arrays["unstable_1"][0]
             self._episode_start_S[i], self._episode_return_S[i] = arrays["episode_2"]
-        self._raw_SO = np.stack([arrays["raw_O"] for arrays in kept])
-        self._observation_SO = np.stack([arrays["observation_O"] for arrays in kept])
+        self._raw_SO = np.stack([arrays["raw_O"] for arrays in rows])
+        self._observation_SO = np.stack([arrays["observation_O"] for arrays in rows])
 
     @one_torch_thread()
     def train(self, on_iteration: Callable[[int], None] = lambda _: None) -> list[RunRecord]:
@@ -208,12 +208,12 @@ class Cohort:
             old = agent.policy()
             start = start_of_update(agent) if iteration in self._checkpoints else None
             # The old values judge the fresh pairs, in the units of reward that the update learns from.
-            fresh = None if held_out is None else held_out[0].of_seeds(which)
+            fresh = None if held_out is None else held_out[0].select(which)
             fresh_values = None if fresh is None else agent.values(fresh)
-            batch = agent.learn(rollout.of_seeds(which))
+            batch = agent.learn(rollout.select(which))
             agent.iteration += 1
             # The statistics that the next rollout acts with are part of what is deployed.
-            statistics = deployed_before.of_seeds(which), deployed_after.of_seeds(which)
+            statistics = deployed_before.select(which), deployed_after.select(which)
             change = _Change(agent.algorithm, old, agent.policy(), *statistics)
             measured = change.measured_on(batch, raw_STO[which], "training")
             if held_out is not None and fresh is not None and fresh_values is not None:
@@ -298,18 +298,18 @@ class Cohort:
         if learning:
             self._raw_SO, self._observation_SO = raw_SO, observation_SO
 
-        def of_seeds(x: npt.NDArray[np.generic]) -> torch.Tensor:
+        def seeds_first(x: npt.NDArray[np.generic]) -> torch.Tensor:
             return torch.from_numpy(np.ascontiguousarray(x.swapaxes(0, 1)))
 
         rollout = Rollout(
-            of_seeds(observation_TSO),
-            of_seeds(action_TSA),
-            of_seeds(reward_TS),
-            of_seeds(next_observation_TSO),
-            of_seeds(terminated_TS),
-            of_seeds(truncated_TS),
+            seeds_first(observation_TSO),
+            seeds_first(action_TSA),
+            seeds_first(reward_TS),
+            seeds_first(next_observation_TSO),
+            seeds_first(terminated_TS),
+            seeds_first(truncated_TS),
         )
-        return rollout, of_seeds(raw_TSO)
+        return rollout, seeds_first(raw_TSO)
 
     def _collect_held_out(self, iteration: int) -> tuple[Rollout, torch.Tensor]:
         """T fresh steps of every seed, from fresh episodes, in a simulator of their own."""

@@ -168,7 +168,7 @@ class Rollout:
     truncated_ST: Tensor
     """The time limit cut the episode: more was to be earned, so values bootstrap here."""
 
-    def of_seeds(self, which: slice | list[int]) -> "Rollout":
+    def select(self, which: slice | list[int]) -> "Rollout":
         """The same steps of some of the seeds, by their rows."""
         return Rollout(*(getattr(self, field.name)[which] for field in fields(self)))
 
@@ -182,7 +182,7 @@ class Batch:
     advantage_SB: Tensor
     """Generalised advantage estimates in the units the algorithm learns from, not standardised."""
 
-    def of_seeds(self, which: slice | list[int]) -> "Batch":
+    def select(self, which: slice | list[int]) -> "Batch":
         """The same pairs of some of the seeds, by their rows."""
         return Batch(*(getattr(self, field.name)[which] for field in fields(self)))
 

@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from rlclaims.checkpoints import CHECKPOINTS_AT, Checkpoint, arrays_of, checkpoint_iterations, start_from
-from rlclaims.randomness import Purpose, state_of, stream, stream_at
+from rlclaims.checkpoints import (
+    CHECKPOINTS_AT,
+    Checkpoint,
+    checkpoint_iterations,
+    checkpoints_to_arrays,
+    start_from_arrays,
+)
+from rlclaims.randomness import Purpose, stream, stream_from_array, stream_to_array
 
 
 @pytest.mark.parametrize(
@@ -51,13 +57,13 @@ def test_a_stream_goes_on_from_where_it_was_found(seed):
     original = stream(seed, Purpose.MINIBATCHES)
     for draw in [*DRAWS.values(), *DRAWS.values()]:
         draw(original)
-        state = state_of(original)
+        state = stream_to_array(original)
         assert state.dtype == np.uint64 and state.shape == (6,)
         left_over.add(original.bit_generator.state["has_uint32"])
         # Through the bytes of a file, and without moving the one that was looked at.
-        copy = stream_at(np.frombuffer(state.tobytes(), np.uint64))
+        copy = stream_from_array(np.frombuffer(state.tobytes(), np.uint64))
         assert copy.bit_generator.state == original.bit_generator.state
-        ahead = [stream_at(state) for _ in range(2)]
+        ahead = [stream_from_array(state) for _ in range(2)]
         for name in DRAWS:
             assert np.array_equal(DRAWS[name](ahead[0]), DRAWS[name](ahead[1])), name
         assert np.array_equal(DRAWS["halves of 64 bits"](copy), DRAWS["halves of 64 bits"](original))
@@ -65,7 +71,7 @@ def test_a_stream_goes_on_from_where_it_was_found(seed):
 
 
 def test_two_streams_never_stand_at_the_same_place():
-    states = [state_of(stream(s, purpose)).tolist() for s in range(3) for purpose in Purpose]
+    states = [stream_to_array(stream(s, purpose)).tolist() for s in range(3) for purpose in Purpose]
     assert len({tuple(state) for state in states}) == 3 * len(Purpose)
 
 
@@ -74,7 +80,7 @@ def checkpoint(iteration):
     pairs = [tuple(rng.normal(size=shape).astype(np.float32) for shape in ((6, 4), (6, 2), (6,))) for _ in range(2)]
     moments = rng.normal(size=(2, 9)).astype(np.float32)
     values = rng.normal(size=(2, 5)).astype(np.float32)
-    return Checkpoint(iteration, *moments, 12 * iteration, state_of(rng), *values, rng.normal(size=4), *pairs)
+    return Checkpoint(iteration, *moments, 12 * iteration, stream_to_array(rng), *values, rng.normal(size=4), *pairs)
 
 
 def assert_same(one, other):
@@ -90,9 +96,9 @@ def assert_same(one, other):
 
 def test_a_file_gives_back_what_was_kept_by_number_and_not_by_letter(tmp_path):
     kept = [checkpoint(iteration) for iteration in (0, 20, 100)]  # "100" would come before "20"
-    safetensors.numpy.save_file(arrays_of(kept), tmp_path / "starts.safetensors")
+    safetensors.numpy.save_file(checkpoints_to_arrays(kept), tmp_path / "starts.safetensors")
     theta_KP = np.arange(103 * 9, dtype=np.float32).reshape(103, 9)
-    start = start_from(7, theta_KP, safetensors.numpy.load_file(tmp_path / "starts.safetensors"))
+    start = start_from_arrays(7, theta_KP, safetensors.numpy.load_file(tmp_path / "starts.safetensors"))
     assert start.seed == 7
     assert np.array_equal(start.initial_P, np.arange(9))
     assert start.theta_KP[:, 0].tolist() == [0, 20 * 9, 100 * 9]
@@ -102,13 +108,13 @@ def test_a_file_gives_back_what_was_kept_by_number_and_not_by_letter(tmp_path):
 
 
 def test_a_missing_array_is_a_key_error():
-    for name in arrays_of([checkpoint(10)]):
-        arrays = arrays_of([checkpoint(0), checkpoint(10)])
+    for name in checkpoints_to_arrays([checkpoint(10)]):
+        arrays = checkpoints_to_arrays([checkpoint(0), checkpoint(10)])
         del arrays[name]
         with pytest.raises(KeyError, match=name.partition("/")[2]):
-            start_from(7, np.zeros((12, 9), np.float32), arrays)
+            start_from_arrays(7, np.zeros((12, 9), np.float32), arrays)
 
 
 def test_a_run_that_kept_nothing_starts_nowhere():
-    start = start_from(7, np.zeros((2, 9), np.float32), arrays_of([]))
+    start = start_from_arrays(7, np.zeros((2, 9), np.float32), checkpoints_to_arrays([]))
     assert start.checkpoints == () and start.theta_KP.shape == (0, 9) and math.prod(start.initial_P.shape) == 9

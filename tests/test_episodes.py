@@ -220,7 +220,7 @@ def test_an_unstable_episode_is_told_and_disturbs_no_other(slots, how):
 
 def test_equal_policies_play_equal_episodes_and_different_ones_share_start_and_noise(as_module):
     policies, drawn = some_policies(LIMITED, 3), draws(LIMITED, 3, range(4))
-    alike, theta_NP = policies.normalization.of_seeds(np.zeros(3, int)), policies.theta_NP.copy()
+    alike, theta_NP = policies.normalization.select(np.zeros(3, int)), policies.theta_NP.copy()
     theta_NP[1] = theta_NP[0]
     theta_NP[2, -3:] = theta_NP[0, -3:]  # as random as the others, in the mean another
     episodes = [(policy, draw) for draw in range(4) for policy in range(3)]

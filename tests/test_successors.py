@@ -13,7 +13,7 @@ from torch.distributions import Independent, Normal
 from rlclaims import PPO, Batch
 from rlclaims.agents.agent import Agent
 from rlclaims.planning.study_checks import check_study
-from rlclaims.randomness import Purpose, state_of, stream
+from rlclaims.randomness import Purpose, stream, stream_to_array
 from rlclaims.store.run_spec import RunSpec, SpecError, checked
 from rlclaims.studies.registry import TWINS, Study
 
@@ -104,7 +104,7 @@ def test_seeds_learn_together_what_each_learns_by_the_textbook(case, made):
     assert agent.policy_adam.steps_S.tolist() == [one.steps for one in plain]
     for state, one in zip(agent.minibatch_states(), plain, strict=True):
         assert one.met == {"above", "below", "within"}
-        assert np.array_equal(state, state_of(one.rng))
+        assert np.array_equal(state, stream_to_array(one.rng))
 
 
 def test_seeds_stop_after_epochs_of_their_own_or_never(made):
@@ -123,7 +123,7 @@ def learnt(make_rollout):
         agent, generator = Agent(algorithm, seeds, 11, 3, 2), torch.Generator().manual_seed(0)
         for _ in range(2):
             rollout = make_rollout(Agent(algorithm, everyone, 11, 3, 2), generator)
-            algorithm.learn(agent, rollout.of_seeds([everyone.index(seed) for seed in seeds]))
+            algorithm.learn(agent, rollout.select([everyone.index(seed) for seed in seeds]))
             agent.iteration += 1
         return agent
 

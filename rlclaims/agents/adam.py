@@ -88,12 +88,12 @@ class Adam:
         those.steps_S, those.mean_SP, those.square_SP = self.steps_S[rows], self.mean_SP[rows], self.square_SP[rows]
         return those
 
-    def kept(self, i: int) -> dict[str, npt.NDArray[Any]]:
+    def state_dict(self, i: int) -> dict[str, npt.NDArray[Any]]:
         """The state of one row, as arrays by name."""
         return {"steps_1": self.steps_S[[i]], "mean_P": self.mean_SP[i], "square_P": self.square_SP[i]}
 
-    def take_kept(self, rows: Sequence[Mapping[str, npt.NDArray[Any]]]) -> None:
-        """Let every row have the state that `kept` said."""
+    def load_state_dict(self, rows: Sequence[Mapping[str, npt.NDArray[Any]]]) -> None:
+        """Restore every row from what `state_dict` returned."""
         self.steps_S = np.concatenate([row["steps_1"] for row in rows])
         self.mean_SP, self.square_SP = (np.stack([row[name] for row in rows]) for name in ("mean_P", "square_P"))
 

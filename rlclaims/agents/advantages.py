@@ -85,7 +85,7 @@ class RewardScaler:
         if compiled.library() is not None:
             state_S4, options = self.state(), (self._gamma, self._clip)
             scaled_ST = compiled.scale_rewards(reward_ST, done_ST, state_S4, *options, keeps_mean=self._keeps_mean)
-            self.take_state(state_S4)
+            self.load_state(state_S4)
             return scaled_ST
         scaled_ST = np.empty_like(reward_ST)
         for t in range(reward_ST.shape[1]):
@@ -102,21 +102,21 @@ class RewardScaler:
         """The statistic whole, (S, 4): the return so far, how often it was fed, its mean, its squares about that."""
         return np.stack([self._return_S, self._count_S, self._mean_S, self._sum_of_squares_S], axis=1)
 
-    def take_state(self, state_S4: Floats) -> None:
-        """Go on from where `state` said."""
+    def load_state(self, state_S4: Floats) -> None:
+        """Restore what `state` returned."""
         self._return_S, self._count_S, self._mean_S, self._sum_of_squares_S = state_S4.T.copy()
 
     def select(self, which: Sequence[int]) -> "RewardScaler":
         """That of some of the seeds, which moves by itself."""
         those = copy(self)
-        those.take_state(self.state()[list(which)])
+        those.load_state(self.state()[list(which)])
         return those
 
     def assign(self, which: Sequence[int], those: "RewardScaler") -> None:
         """Let some of the seeds stand where that of theirs alone has come to."""
         state_S4 = self.state()
         state_S4[list(which)] = those.state()
-        self.take_state(state_S4)
+        self.load_state(state_S4)
 
     @property
     def standing(self) -> RewardScale:

@@ -15,7 +15,7 @@ from rlclaims.agents.adam import Adam
 from rlclaims.agents.advantages import RewardScale, RewardScaler, generalized_advantages
 from rlclaims.agents.algorithm import Algorithm
 from rlclaims.agents.networks import MLP, NetworkPolicy, policy_network
-from rlclaims.randomness import Purpose, state_of, stream, stream_at, torch_stream
+from rlclaims.randomness import Purpose, stream, stream_from_array, stream_to_array, torch_stream
 from rlclaims.text import describe
 from rlclaims.update import Batch, Rollout
 
@@ -68,7 +68,7 @@ class Agent:
         with torch.no_grad():
             return self.policy()(batch.observation_SBO).log_prob(batch.action_SBA)
 
-    def of_seeds(self, which: Sequence[int]) -> "Agent":
+    def select(self, which: Sequence[int]) -> "Agent":
         """Some of the seeds, by their rows, as an agent of their own, which moves without moving this one."""
         those, rows = copy(self), list(which)
         those.seeds = tuple(self.seeds[i] for i in rows)
@@ -77,11 +77,11 @@ class Agent:
         those.policy_adam = self.policy_adam.select(rows, those.theta_SP)
         those.value_adam = self.value_adam.select(rows, those.phi_SP)
         those._scaler = self._scaler.select(rows)
-        those._minibatch_rngs = [stream_at(state_of(self._minibatch_rngs[i])) for i in rows]
+        those._minibatch_rngs = [stream_from_array(stream_to_array(self._minibatch_rngs[i])) for i in rows]
         return those
 
-    def take(self, which: Sequence[int], those: "Agent") -> None:
-        """Let some of the seeds stand where the agent that `of_seeds` made of them has come to; others stay."""
+    def assign(self, which: Sequence[int], those: "Agent") -> None:
+        """Copy the state of `those`, which `select` made of some seeds, back into their rows; others stay."""
         rows = list(which)
         with torch.no_grad():
             self.theta_SP[rows], self.phi_SP[rows] = those.theta_SP, those.phi_SP
@@ -89,7 +89,7 @@ class Agent:
         self.value_adam.assign(rows, those.value_adam)
         self._scaler.assign(rows, those._scaler)
         for i, rng in zip(rows, those._minibatch_rngs, strict=True):
-            self._minibatch_rngs[i] = stream_at(state_of(rng))
+            self._minibatch_rngs[i] = stream_from_array(stream_to_array(rng))
 
     def annealed(self, learning_rate: float) -> float:
         """The learning rate at this iteration."""
@@ -124,9 +124,9 @@ class Agent:
         """That statistic itself, seed by seed (`RewardScaler.state`)."""
         return self._scaler.state()
 
-    def take_reward_states(self, states: Sequence[npt.NDArray[np.floating]]) -> None:
+    def load_reward_states(self, states: Sequence[npt.NDArray[np.floating]]) -> None:
         """Let each seed's statistic of rewards go on from where `reward_states` said."""
-        self._scaler.take_state(np.stack(states))
+        self._scaler.load_state(np.stack(states))
 
     def advantages(self, rollout: Rollout, value_ST: Tensor, next_value_ST: Tensor, *, frozen: bool = False) -> Tensor:
         """Generalised advantages, (S, T); with `frozen` the reward statistic stays as it is, for measuring."""
@@ -161,37 +161,37 @@ class Agent:
 
     def minibatch_states(self) -> list[npt.NDArray[np.uint64]]:
         """Where each seed's stream of minibatch orders stands."""
-        return [state_of(rng) for rng in self._minibatch_rngs]
+        return [stream_to_array(rng) for rng in self._minibatch_rngs]
 
-    def take_minibatch_states(self, states: Sequence[npt.NDArray[np.uint64]]) -> None:
+    def load_minibatch_states(self, states: Sequence[npt.NDArray[np.uint64]]) -> None:
         """Let each seed's stream of minibatch orders go on from where `minibatch_states` said."""
-        self._minibatch_rngs = [stream_at(state) for state in states]
+        self._minibatch_rngs = [stream_from_array(state) for state in states]
 
     @property
     def is_whole(self) -> bool:
-        """Whether its optimisers are those it began with, whose state `kept` tells."""
+        """True if the optimisers are those it began with, whose state `state_dict` captures."""
         return type(self.policy_adam) is type(self.value_adam) is Adam
 
-    def kept(self, i: int) -> dict[str, npt.NDArray[Any]]:
+    def state_dict(self, i: int) -> dict[str, npt.NDArray[Any]]:
         """All that one seed learns on from, as arrays by name."""
         adams = {"policy_adam": self.policy_adam, "value_adam": self.value_adam}
         return {
             "theta_P": self.theta_SP[i].detach().numpy(),
             "phi_P": self.phi_SP[i].detach().numpy(),
             "rewards": self.reward_states()[i],
-            "minibatches": state_of(self._minibatch_rngs[i]),
-            **{f"{of}/{name}": array for of, adam in adams.items() for name, array in adam.kept(i).items()},
+            "minibatches": stream_to_array(self._minibatch_rngs[i]),
+            **{f"{of}/{name}": array for of, adam in adams.items() for name, array in adam.state_dict(i).items()},
         }
 
-    def take_kept(self, rows: Sequence[Mapping[str, npt.NDArray[Any]]]) -> None:
-        """Let every seed learn on from what `kept` said."""
+    def load_state_dict(self, rows: Sequence[Mapping[str, npt.NDArray[Any]]]) -> None:
+        """Restore every seed from what `state_dict` returned."""
         with torch.no_grad():
             self.theta_SP.copy_(torch.from_numpy(np.stack([row["theta_P"] for row in rows])))
             self.phi_SP.copy_(torch.from_numpy(np.stack([row["phi_P"] for row in rows])))
-        self.take_reward_states([row["rewards"] for row in rows])
-        self.take_minibatch_states([row["minibatches"] for row in rows])
+        self.load_reward_states([row["rewards"] for row in rows])
+        self.load_minibatch_states([row["minibatches"] for row in rows])
         for of, adam in (("policy_adam/", self.policy_adam), ("value_adam/", self.value_adam)):
-            adam.take_kept([{name.removeprefix(of): x for name, x in row.items()} for row in rows])
+            adam.load_state_dict([{name.removeprefix(of): x for name, x in row.items()} for row in rows])
 
     def fit_values(self, observation_STO: Tensor, old_value_ST: Tensor, advantage_ST: Tensor) -> None:
         """Regress values on the GAE target V_old + A, by Adam on minibatches of squared errors.

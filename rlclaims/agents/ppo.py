@@ -139,7 +139,7 @@ class PPO(Algorithm):
     def run_epoch(self, agent: Agent, batch: Batch, old_log_prob_SB: Tensor) -> None:
         """One pass over the batch, whose actions had these log densities when the epochs began.
 
-        Override `improve` to make another number of them: fewer for some seeds, on `Agent.of_seeds`.
+        Override `improve` to make another number of them: fewer for some seeds, on `Agent.select`.
         """
         learning_rate = agent.annealed(self.learning_rate)
         data = (batch.observation_SBO, batch.action_SBA, old_log_prob_SB, batch.advantage_SB)

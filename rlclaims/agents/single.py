@@ -28,11 +28,11 @@ class SingleSeed(ABC):
         """One iteration of each seed by itself."""
         batches = []
         for i in range(len(agent.seeds)):
-            one = agent.of_seeds([i])
-            batch = self.learn_one(one, rollout.of_seeds([i]))
+            one = agent.select([i])
+            batch = self.learn_one(one, rollout.select([i]))
             check_batch(batch, 1, f"{type(self).__name__}.learn_one")
             batches.append(batch)
-            agent.take([i], one)
+            agent.assign([i], one)
         return Batch(*(torch.cat([getattr(batch, field.name) for batch in batches]) for field in fields(Batch)))
 
     @abstractmethod

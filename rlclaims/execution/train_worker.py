@@ -91,7 +91,7 @@ def _train_together(
     specs = [by_run[group.algorithm, seed] for group in cohort_groups for seed in group.seeds]
     cohort = Cohort(task_named(first.task), cohort_groups, first.iterations)
     if begun:
-        cohort.resume(begun, [runs[spec] for spec in specs])
+        cohort.load_state_dict(begun, [runs[spec] for spec in specs])
     keep = keeping(store, specs, cohort, keep_every_seconds)
 
     def after_iteration(iteration: int) -> None:

@@ -25,7 +25,7 @@ class Normalization:
         scaled_SO = (observation_SO - self.offset_SO) * self.inverse_std_SO
         return np.clip(scaled_SO, -self.clip_S1, self.clip_S1).astype(np.float32)
 
-    def of_seeds(self, which: npt.NDArray[np.int_] | slice) -> "Normalization":
+    def select(self, which: npt.NDArray[np.int_] | slice) -> "Normalization":
         """The same of some of the seeds."""
         return Normalization(self.offset_SO[which], self.inverse_std_SO[which], self.clip_S1[which])
 
@@ -75,14 +75,14 @@ class ObservationNormalizer:
             return self._by_kernels(observation_SO, which, learning=False)
         return self._standing(slice(None) if which is None else which)(observation_SO)
 
-    def kept(self, i: int) -> dict[str, Floats]:
+    def state_dict(self, i: int) -> dict[str, Floats]:
         """One seed's statistics, as arrays by name."""
         return {name: getattr(self, name)[i] for name in _STATISTICS}
 
-    def take_kept(self, i: int, kept: Mapping[str, Floats]) -> None:
-        """Let a seed's statistics be those that `kept` said."""
+    def load_state_dict(self, i: int, arrays: Mapping[str, Floats]) -> None:
+        """Restore one seed's statistics from what `state_dict` returned."""
         for name in _STATISTICS:
-            getattr(self, name)[i] = kept[name]
+            getattr(self, name)[i] = arrays[name]
 
     @property
     def standing(self) -> Normalization:

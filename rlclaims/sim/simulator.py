@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from mujoco.batch import Batch, SimulationError
 
-from rlclaims.randomness import state_of, stream_at
+from rlclaims.randomness import stream_from_array, stream_to_array
 from rlclaims.sim.environment import Environment, action_for, observed
 from rlclaims.sim.lean import lean_model
 from rlclaims.sim.task import Bools, Floats, Moment, State, Task
@@ -147,25 +147,25 @@ class Simulator:
             self._elapsed_S >= self._time_limit,
         )
 
-    def kept(self, i: int) -> dict[str, npt.NDArray[Any]]:
+    def state_dict(self, i: int) -> dict[str, npt.NDArray[Any]]:
         """All that one simulation goes on from, its random stream too, as arrays by name."""
         return {
             "state": self._batch.state[i].copy(),  # mjSTATE_INTEGRATION, with the solver's warm start and the time
             **{name: self._state[name][i].copy() for name in self.task.derived},
             "elapsed_1": self._elapsed_S[[i]],
             "unstable_1": self.unstable_S[[i]],
-            "resets": state_of(self._rngs[i]),
+            "resets": stream_to_array(self._rngs[i]),
         }
 
-    def take_kept(self, i: int, kept: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Let a simulation of the same task go on from what `kept` said, before its next step."""
-        self._batch.state[i] = kept["state"]
+    def load_state_dict(self, i: int, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Restore one simulation of the same task from what `state_dict` returned, before its next step."""
+        self._batch.state[i] = arrays["state"]
         for name in self.task.derived:  # the next reward is also of these, which only a step makes
             field = self._state[name]
             field.flags.writeable = True
-            field[i] = kept[name]
-        self._elapsed_S[i], self.unstable_S[i] = kept["elapsed_1"][0], kept["unstable_1"][0]
-        self._rngs[i] = stream_at(kept["resets"])
+            field[i] = arrays[name]
+        self._elapsed_S[i], self.unstable_S[i] = arrays["elapsed_1"][0], arrays["unstable_1"][0]
+        self._rngs[i] = stream_from_array(arrays["resets"])
 
     def _compute_external_forces(self, scratch: mujoco.MjData, which: npt.NDArray[np.int_] | None) -> None:
         for i in range(len(self._rngs)) if which is None else which:

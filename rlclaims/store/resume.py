@@ -100,7 +100,7 @@ def keeping(store: Store, specs: Sequence[RunSpec], cohort: Cohort, every_second
             return
         with suppress(OSError):  # a full disk, say, ends no training that may come to its end
             for i, spec in enumerate(specs):
-                keep(store, spec, cohort.iteration, cohort.kept(i))
+                keep(store, spec, cohort.iteration, cohort.state_dict(i))
         ended = time.monotonic()
         due = ended + max(every_seconds, (ended - begun) / SHARE if every_seconds else 0.0)
 

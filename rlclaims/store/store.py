@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
-from rlclaims.checkpoints import History, Start, arrays_of, start_from
+from rlclaims.checkpoints import History, Start, checkpoints_to_arrays, start_from_arrays
 from rlclaims.records import RunRecord
 from rlclaims.results.measured import Measured
 from rlclaims.store.digest import library_versions, measurement_digest, run_digest, study_digest
@@ -152,7 +152,7 @@ class Store:
         """
         with self._reading(f"Where the updates of {spec.name} started"):
             run, starts = (self._arrays(spec, digest) for digest in CHECKED)
-            return start_from(spec.seed, run["theta_KP"], starts)
+            return start_from_arrays(spec.seed, run["theta_KP"], starts)
 
     def history(self, spec: RunSpec) -> History:
         """The policies of a finished run that is here, and what their observations were normalised by.
@@ -320,7 +320,7 @@ class Store:
         }
         contents: dict[str, bytes] = {
             "run.safetensors": safetensors.numpy.save(arrays),
-            "starts.safetensors": safetensors.numpy.save(arrays_of(record.checkpoints)),
+            "starts.safetensors": safetensors.numpy.save(checkpoints_to_arrays(record.checkpoints)),
         }
         digest, measured = run_digest(spec), self.measurements(spec).name
         checked = {digest: sha256(contents[name]) for digest, name in CHECKED.items()}

@@ -161,7 +161,7 @@ def test_a_statistic_of_rewards_goes_on_from_its_state_in_the_seeds_that_are_wan
     whole = RewardScaler(3, scaling, 0.9, None)
     whole(reward_ST[:, :25], done_ST[:, :25])
     resumed = RewardScaler(2, scaling, 0.9, None)
-    resumed.take_state(whole.state()[[2, 0]])
+    resumed.load_state(whole.state()[[2, 0]])
     rest = reward_ST[:, 25:], done_ST[:, 25:]
     later_ST = whole(*rest)
     mine = rest[0][[2, 0]], rest[1][[2, 0]]

@@ -49,10 +49,10 @@ def rows(rollout, which):
 def test_seeds_that_went_on_by_themselves_are_where_each_would_be_alone(algorithm, rollouts):
     agent = Agent(algorithm, SEEDS, 5, 2, 4)
     algorithm.learn(agent, rollouts[0])
-    those = agent.of_seeds([2, 0])
+    those = agent.select([2, 0])
     assert those.seeds == (11, 3)
     algorithm.learn(those, rows(rollouts[1], [2, 0]))
-    agent.take([2, 0], those)
+    agent.assign([2, 0], those)
     algorithm.learn(agent, rollouts[2])
     learnt = {0: (0, 1, 2), 1: (0, 2), 2: (0, 1, 2)}
     steps = SMALL["epochs"] * SMALL["minibatches"]
@@ -70,11 +70,11 @@ def test_seeds_that_go_on_by_themselves_move_nobody_until_they_are_taken_back(ro
     algorithm.learn(agent, rollouts[0])
     before, adam = copied(state(agent, i) for i in range(3)), agent.policy_adam.copy()
     moments = adam.mean_SP.copy(), adam.square_SP.copy(), adam.steps_S.copy()
-    those = agent.of_seeds([1])
+    those = agent.select([1])
     algorithm.learn(those, rows(rollouts[1], [1]))
     for i in range(3):
         assert_same(state(agent, i), before[i])
-    agent.take([1], those)
+    agent.assign([1], those)
     assert_same(state(agent, 1), state(those, 0))
     assert not np.array_equal(state(agent, 1)[1], before[1][1])
     for i in (0, 2):
@@ -91,9 +91,9 @@ def test_seeds_that_go_on_by_themselves_move_nobody_until_they_are_taken_back(ro
 def test_what_is_kept_of_an_update_has_each_seeds_own_number_of_steps(rollouts):
     algorithm = ALGORITHMS[0]
     agent = Agent(algorithm, SEEDS, 5, 2, 4)
-    those = agent.of_seeds([1])
+    those = agent.select([1])
     algorithm.learn(those, rows(rollouts[0], [1]))
-    agent.take([1], those)
+    agent.assign([1], those)
     start = start_of_update(agent)
     batch = algorithm.learn(agent, rollouts[1])
     steps = [start(0, i, batch, batch).adam_steps for i in range(3)]

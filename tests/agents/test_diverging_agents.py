@@ -112,13 +112,13 @@ def test_a_diverging_agent_is_a_failed_seed_and_its_cohort_goes_on(clean, monkey
 
 def test_a_failed_seed_stays_failed_where_its_cohort_goes_on_after_a_kill(clean):
     made, kept = cohort("NaN loss"), []
-    whole = made.train(lambda done: done == 3 and kept.extend(made.kept(i) for i in range(3)))
+    whole = made.train(lambda done: done == 3 and kept.extend(made.state_dict(i) for i in range(3)))
     again = cohort("NaN loss")
-    again.resume(3, kept)
+    again.load_state_dict(3, kept)
     records = again.train()
     assert [record.failure for record in records] == [record.failure for record in whole]
     assert records[1].failure is not None
-    assert all(one.arrays().keys() == other.arrays().keys() for one, other in zip(records, whole, strict=True))
+    assert all(one.state_dict().keys() == other.state_dict().keys() for one, other in zip(records, whole, strict=True))
     assert all(one.series == other.series for one, other in zip(records, whole, strict=True))
 
 

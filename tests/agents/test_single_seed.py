@@ -10,7 +10,7 @@ import torch
 
 from rlclaims import PPO, Algorithm, Batch, SingleSeed
 from rlclaims.agents.agent import Agent
-from rlclaims.checkpoints import arrays_of
+from rlclaims.checkpoints import checkpoints_to_arrays
 from rlclaims.execution.cohorts import groups
 from rlclaims.sim.tasks import task_named
 from rlclaims.store.run_spec import RunSpec, checked
@@ -58,7 +58,7 @@ def test_ppo_for_one_seed_is_ppo_for_many_bit_for_bit():
         assert len(ours.policy_parameters) == 3
         assert np.array_equal(ours.policy_parameters, theirs.policy_parameters)
         assert ours.series == theirs.series and ours.episodes == theirs.episodes
-        kept, expected = arrays_of(ours.checkpoints), arrays_of(theirs.checkpoints)
+        kept, expected = checkpoints_to_arrays(ours.checkpoints), checkpoints_to_arrays(theirs.checkpoints)
         assert len(kept) == 13 and kept.keys() == expected.keys()
         for name, array in expected.items():
             assert np.array_equal(kept[name], array), name

@@ -218,9 +218,9 @@ def test_every_task_goes_on_with_the_same_bits_in_the_middle_of_episodes(name):
     ppo, trpo = PPO(epochs=1, **SMALL), TRPO(**SMALL)
     kept = []
     cohort = Cohort(task, [Group(ppo, (0, 1)), Group(trpo, (0,))], 4)
-    whole = cohort.train(lambda done: done == 2 and kept.extend(cohort.kept(i) for i in (1, 2)))
+    whole = cohort.train(lambda done: done == 2 and kept.extend(cohort.state_dict(i) for i in (1, 2)))
     again = Cohort(task, [Group(ppo, (1,)), Group(trpo, (0,))], 4)
-    again.resume(2, [safetensors.numpy.load(safetensors.numpy.save(run)) for run in kept])
+    again.load_state_dict(2, [safetensors.numpy.load(safetensors.numpy.save(run)) for run in kept])
     for one, other in zip(whole[1:], again.train(), strict=True):
         assert one.episodes == other.episodes and one.episodes
         assert one.series == other.series

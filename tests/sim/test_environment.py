@@ -15,7 +15,7 @@ from torch.distributions import Categorical, kl_divergence
 
 from rlclaims import PPO, TRPO, training
 from rlclaims.agents.networks import CategoricalNetwork
-from rlclaims.checkpoints import History, arrays_of, resumed, start_from
+from rlclaims.checkpoints import History, checkpoints_to_arrays, resumed, start_from_arrays
 from rlclaims.planning.study_checks import check_playable
 from rlclaims.randomness import Purpose, stream
 from rlclaims.sim.simulator import simulate
@@ -205,7 +205,7 @@ def assert_same_run(one, other):
     assert np.array_equal(one.policy_parameters, other.policy_parameters)
     assert one.series == other.series and len(one.series) == 28
     assert one.episodes == other.episodes and one.episodes
-    ours, theirs = arrays_of(one.checkpoints), arrays_of(other.checkpoints)
+    ours, theirs = checkpoints_to_arrays(one.checkpoints), checkpoints_to_arrays(other.checkpoints)
     assert ours.keys() == theirs.keys() and all(np.array_equal(ours[name], theirs[name]) for name in theirs)
 
 
@@ -338,7 +338,7 @@ def balanced():
         patch.setattr(training, "HELD_OUT_EVERY", 1)
         (record,) = train("CartPole-v1", [(algorithm, [6])], 3)
     theta_KP = np.stack(record.policy_parameters)
-    start = start_from(6, theta_KP, arrays_of(record.checkpoints))
+    start = start_from_arrays(6, theta_KP, checkpoints_to_arrays(record.checkpoints))
     history = History(theta_KP, *map(np.array, zip(*record.normalizations, strict=True)))
     return FinishedRun(algorithm, task_named("CartPole-v1"), 3, start, history, lambda _: None)
 
@@ -385,7 +385,7 @@ def finished(request):
     (record,) = train(request.param, [(PPO(**SMALL, epochs=2, observation_clip=1.5), [7])], 4)
     theta_KP = np.stack(record.policy_parameters)
     history = History(theta_KP, *map(np.array, zip(*record.normalizations, strict=True)))
-    start = start_from(7, theta_KP, arrays_of(record.checkpoints))
+    start = start_from_arrays(7, theta_KP, checkpoints_to_arrays(record.checkpoints))
     return FinishedRun(record.algorithm, task_named(request.param), 4, start, history, lambda _: None)
 
 

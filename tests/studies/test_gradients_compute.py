@@ -32,7 +32,7 @@ from small_runs import (
 )
 from torch.distributions import Normal
 
-from rlclaims.randomness import stream_at
+from rlclaims.randomness import stream_from_array
 from rlclaims.studies.gradients import compute as gradients
 from rlclaims.studies.replayed_run import FinishedRun
 
@@ -218,7 +218,7 @@ def test_near_true_values_are_fitted_from_the_runs_own_to_monte_carlo_targets(na
     minibatches = len(target_T) // 512
     assert minibatches > 2
     adam = torch.optim.Adam(value_of.parameters(), lr=1e-3, eps=1e-5)
-    rng = stream_at(checkpoint.minibatch_state)
+    rng = stream_from_array(checkpoint.minibatch_state)
     for _ in range(10):
         for part in np.array_split(rng.permutation(len(target_T)), minibatches):
             adam.zero_grad()

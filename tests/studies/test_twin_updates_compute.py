@@ -14,7 +14,7 @@ from torch import nn
 from torch.distributions import Independent, Normal
 
 from rlclaims import PPO, PPOM, Agent, PPONoClip, TwinUpdates, training
-from rlclaims.checkpoints import Start, arrays_of, start_from
+from rlclaims.checkpoints import Start, checkpoints_to_arrays, start_from_arrays
 from rlclaims.claims.evidence import ClaimError
 from rlclaims.execution import pool
 from rlclaims.execution.pool import TrainingError
@@ -68,7 +68,7 @@ def runs_of(records):
 def starts_of(runs_of):
     def starts(algorithm):
         return [
-            start_from(run.seed, np.stack(run.policy_parameters), arrays_of(run.checkpoints))
+            start_from_arrays(run.seed, np.stack(run.policy_parameters), checkpoints_to_arrays(run.checkpoints))
             for run in runs_of(algorithm)
         ]
 

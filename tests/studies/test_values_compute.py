@@ -21,7 +21,7 @@ from small_runs import (
 )
 
 from rlclaims import training
-from rlclaims.checkpoints import arrays_of, start_from
+from rlclaims.checkpoints import checkpoints_to_arrays, start_from_arrays
 from rlclaims.episodes import Draws, Policies, play
 from rlclaims.randomness import Purpose, stream
 from rlclaims.sim.normalizer import Normalization
@@ -208,7 +208,9 @@ def test_fitted_values_are_those_that_the_next_iteration_starts_from():
         patch.setattr(training, "HELD_OUT_EVERY", 1)
         records = Cohort(TASK, [Group(ALGORITHMS[name], (2, 4)) for name in ("PPO", "TRPO")], 2).train()
     for record in records:
-        start = start_from(record.seed, np.stack(record.policy_parameters), arrays_of(record.checkpoints))
+        start = start_from_arrays(
+            record.seed, np.stack(record.policy_parameters), checkpoints_to_arrays(record.checkpoints)
+        )
         first, second = start.checkpoints
         assert np.array_equal(first.fitted_value_P, second.value_P)
         assert np.abs(first.fitted_value_P - first.value_P).max() > 1e-4

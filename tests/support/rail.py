@@ -10,7 +10,7 @@ import numpy.typing as npt
 from rlclaims import PPO
 from rlclaims.agents.networks import MLP, GaussianNetwork
 from rlclaims.checkpoints import Checkpoint, History, Start
-from rlclaims.randomness import Purpose, state_of, stream
+from rlclaims.randomness import Purpose, stream, stream_to_array
 from rlclaims.sim.task import Moment, State, Task, uniform_noise
 from rlclaims.studies.replayed_run import FinishedRun
 
@@ -130,7 +130,7 @@ def on_the_rail(task, theta_P, n_pairs=8):
         nothing_P,
         nothing_P,
         0,
-        state_of(stream(3, Purpose.MINIBATCHES)),
+        stream_to_array(stream(3, Purpose.MINIBATCHES)),
         value_P,
         value_P,
         np.array([0.0, 101.0, 0.0, 100 * 1.7**2]),

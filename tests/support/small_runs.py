@@ -10,7 +10,7 @@ import torch
 from torch.distributions import Normal
 
 from rlclaims import PPO, PPOM, TRPO, PPONoClip, training
-from rlclaims.checkpoints import History, arrays_of, start_from
+from rlclaims.checkpoints import History, checkpoints_to_arrays, start_from_arrays
 from rlclaims.randomness import Purpose, stream
 from rlclaims.sim.simulator import Simulator
 from rlclaims.sim.tasks import task_named
@@ -45,7 +45,7 @@ def trained():
     for name, record in zip(ALGORITHMS, records, strict=True):
         assert record.failure is None
         theta_KP = np.stack(record.policy_parameters)
-        start = start_from(record.seed, theta_KP, arrays_of(record.checkpoints))
+        start = start_from_arrays(record.seed, theta_KP, checkpoints_to_arrays(record.checkpoints))
         assert tuple(checkpoint.iteration for checkpoint in start.checkpoints) == KEPT
         history = History(theta_KP, *map(np.array, zip(*record.normalizations, strict=True)))
         made[name] = FinishedRun(record.algorithm, TASK, ITERATIONS, start, history, lambda _: None)

@@ -4,7 +4,7 @@ import numpy as np
 
 from rlclaims.agents.ppo import PPO
 from rlclaims.checkpoints import Checkpoint
-from rlclaims.randomness import Purpose, state_of, stream
+from rlclaims.randomness import Purpose, stream, stream_to_array
 from rlclaims.records import RunRecord
 from rlclaims.store.run_spec import RunSpec
 
@@ -24,7 +24,7 @@ def checkpoint(iteration):
         for i in (iteration, 100 + iteration)
     )
     moments = np.full((2, 4), iteration + 0.5, np.float32)
-    stands = state_of(stream(5, Purpose.MINIBATCHES))
+    stands = stream_to_array(stream(5, Purpose.MINIBATCHES))
     scale = np.array([iteration + 0.25, 2.0])
     return Checkpoint(iteration, *moments, 8 * iteration, stands, moments[0], moments[1] + 1, scale, training, held_out)
 
