@@ -111,12 +111,11 @@ WRONG_CALLS = {
     "runs()": r"runs\(\) missing 1 required positional argument: 'algorithm'; help\(rlclaims.runs\) tells .*",
     "PPO(gama=2)": r"PPO.__init__\(\) got an unexpected keyword argument 'gama'; help\(rlclaims.PPO\) .*",
     "PPO(gamma=2)": r"PPO: gamma must lie in \[0, 1\], not 2",
-    "gradients(PPO, near_true=3)": r"gradients\(near_true=3\) is to be True or False",
     "claim('a/b', source('here'))": r"claim\(\) missing 2 required keyword-only arguments: 'says' and 'means'; .*",
     "family('a', size=0)": r"The family 'a' has a whole number of shares, 1 or more, not 0",
     "__import__('rlclaims').rns": r"module 'rlclaims' has no attribute 'rns'",
 }
-IMPORTS = "from rlclaims import PPO, claim, family, gradients, runs, source\n\n"
+IMPORTS = "from rlclaims import PPO, claim, family, runs, source\n\n"
 
 
 def test_wrong_calls_in_files_are_told_in_a_sentence_each(pytester):

@@ -75,19 +75,19 @@ import rlclaims
 from rlclaims import PPO
 
 SMALL = dict(iterations=2, steps=64, minibatches=2, value_epochs=1, epochs=2, hidden=(8,))
-ppo = rlclaims.{study}(PPO, {task!r}, **SMALL)
+ppo = rlclaims.runs(PPO, {task!r}, **SMALL)
 """
 
 
 @pytest.mark.parametrize(
-    ("study", "task", "assertion"),
+    ("task", "assertion"),
     [
-        ("runs", "Pendulum-v1", "assert ppo.kl_deployed.mean.held_out.overall() > -1"),
-        ("final_returns", "CartPole-v1", "assert ppo.mean > 5"),
+        ("Pendulum-v1", "assert ppo.kl_deployed.mean.held_out.overall() > -1"),
+        ("CartPole-v1", "assert ppo.final_returns.mean > 5"),
     ],
 )
-def test_what_is_derived_from_runs_is_derived_on_any_environment(study, task, assertion, project, pytester, tmp_path):
-    pytester.makepyfile(test_claims=HEADER + STUDIES.format(study=study, task=task) + one_claim(assertion))
+def test_studies_are_made_on_any_environment(task, assertion, project, pytester, tmp_path):
+    pytester.makepyfile(test_claims=HEADER + STUDIES.format(task=task) + one_claim(assertion))
     result = project("test_claims.py", "--claims-profile=own")
     result.assert_outcomes(passed=1)
     (claim,) = written(tmp_path)["claims"]
@@ -97,13 +97,21 @@ def test_what_is_derived_from_runs_is_derived_on_any_environment(study, task, as
 @pytest.mark.parametrize(
     ("study", "task", "sentence"),
     [
-        ("values", "CartPole-v1", "Values are held against the states' true ones, *'CartPole-v1' can only be begun*"),
-        ("final_returns", "odd_envs:odd/Endless-v0", "Final returns are of whole episodes, and no time limit ends *"),
-        ("runs", "Blackjack-v1", "The task 'Blackjack-v1' has observations in a Tuple, *"),
+        (
+            "values.error('returns').at(0)",
+            "CartPole-v1",
+            "Values are held against the states' true ones, *'CartPole-v1' can only be begun*",
+        ),
+        (
+            "final_returns.mean",
+            "odd_envs:odd/Endless-v0",
+            "Final returns are of whole episodes, and no time limit ends *",
+        ),
+        ("final_returns.mean", "Blackjack-v1", "The task 'Blackjack-v1' has observations in a Tuple, *"),
     ],
 )
 def test_what_cannot_be_made_is_refused_before_anything_is_trained(study, task, sentence, project, pytester, tmp_path):
-    pytester.makepyfile(test_claims=HEADER + STUDIES.format(study=study, task=task) + one_claim("assert ppo"))
+    pytester.makepyfile(test_claims=HEADER + STUDIES.format(task=task) + one_claim(f"assert ppo.{study} > 0"))
     result = project("test_claims.py", "--claims-profile=own")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: {sentence}"])
@@ -112,9 +120,7 @@ def test_what_cannot_be_made_is_refused_before_anything_is_trained(study, task, 
 
 def test_a_dry_run_tells_what_training_on_an_environment_takes(project, pytester, tmp_path):
     claim = one_claim("assert ppo.kl_old_new.mean.training.overall() > -1")
-    pytester.makepyfile(
-        test_claims=HEADER + STUDIES.format(study="runs", task="tiny_envs:tiny/DiscreteMultiDiscrete-v0") + claim
-    )
+    pytester.makepyfile(test_claims=HEADER + STUDIES.format(task="tiny_envs:tiny/DiscreteMultiDiscrete-v0") + claim)
     result = project("test_claims.py", "--claims-profile=own", "--claims-dry-run")
     assert result.ret == pytest.ExitCode.OK
     result.stdout.fnmatch_lines(["*claim *have *train *"])

@@ -491,7 +491,7 @@ def test_runs_that_no_argument_names_are_told_of(session, tmp_path):
         one_claim(SUPPORTED, parameters="trpo").replace("ppo.", "trpo.") + body, f"--claims-store={tmp_path}"
     )
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["*not trained: only runs that a test takes as arguments are."])
+    result.stdout.fnmatch_lines(["*No runs of PPO on * are available. Only runs that a test requests *"])
 
 
 def test_a_claim_is_tried_unheard_and_heard_when_it_runs(session):

@@ -121,6 +121,7 @@ def item_taking(fixtures):
     """A test of pytest's that takes fixtures, by their names, without a file that it is in."""
     item = object.__new__(Taking)
     definitions = {name: [SimpleNamespace(func=made._get_wrapped_function())] for name, made in fixtures.items()}
+    item.stash = pytest.Stash()
     item._fixtureinfo = SimpleNamespace(name2fixturedefs=definitions, argnames=tuple(fixtures))
     return item
 

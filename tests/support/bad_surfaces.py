@@ -144,7 +144,7 @@ def options(draw, folder):
     def resolve():
         asked = _resolved(config)
         session = ClaimSession(asked)
-        session.seeds(9, asked.profile.seeds)
+        assert asked.profile.seeds
         if asked.subject is not None:
             _ = session.subject
         if asked.store.resolve().is_relative_to(folder):  # nothing is written elsewhere
