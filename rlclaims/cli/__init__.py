@@ -64,7 +64,7 @@ def list_claims(paths: Paths = None, profile: ProfileName = None) -> None:
     def verdict(result: dict[str, Any] | None) -> Text:
         if result is None:
             return Text("not run")
-        return Text("wiring only", "yellow") if result.get("status") == "wiring" else verdict_text(result)
+        return Text("smoke run only", "yellow") if result.get("status") == "smoke" else verdict_text(result)
 
     claims = _collected(paths, profile)
     if not claims:

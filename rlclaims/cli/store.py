@@ -60,7 +60,7 @@ def _tell_rest(store: "Store") -> None:
 
     for name, what in {
         "unfinished": "of runs that were being trained; they go on from there, unless their code has changed since",
-        "set-aside": "that was damaged and has been set aside; nothing reads it",
+        "quarantine": "that was damaged and has been set aside; nothing reads it",
     }.items():
         if held := size(store.root / name):
             typer.echo(f"{store.root / name} holds {held / 1e6:.1f} MB {what}; it can be deleted.")

@@ -95,7 +95,7 @@ def execute(
                 cohort.iteration = 0
             else:
                 if "told" in answer:
-                    store.tell(answer["told"])
+                    store.notify(answer["told"])
                 if "broken" in answer:
                     raise TrainingError(answer["broken"])
                 cohort.iteration = answer.get("iteration", cohort.iteration)

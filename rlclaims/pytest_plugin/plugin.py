@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rlclaims.pytest_plugin.options import TASK, add_options, settings
-from rlclaims.pytest_plugin.xdist import STOPPED, heard, is_worker, stopped, stopping
+from rlclaims.pytest_plugin.xdist import STOPPED, is_worker, on_worker_exit, stopped, stopping
 
 JUDGED = pytest.StashKey[Any]()
 """On an item: what its claim or theorem came to."""
@@ -254,7 +254,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:  # noqa: ARG001
     """Hear from an xdist worker why it stopped."""
-    heard(node)
+    on_worker_exit(node)
 
 
 @pytest.hookimpl(trylast=True)

@@ -14,7 +14,7 @@ from rlclaims.pytest_plugin.progress import Display
 from rlclaims.pytest_plugin.replay import replay
 from rlclaims.pytest_plugin.session import claim_session
 from rlclaims.pytest_plugin.trial_run import check_bodies
-from rlclaims.pytest_plugin.xdist import spoken
+from rlclaims.pytest_plugin.xdist import progress_stream
 from rlclaims.store.run_spec import RunSpec
 from rlclaims.studies.registry import Studied
 
@@ -33,7 +33,7 @@ def prepare(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     if session.asked.nights is not None:
         begin(session, config, items)
     option = config.option
-    with spoken(config) as file, closing(session):
+    with progress_stream(config) as file, closing(session):
         if option.claims_dry_run:
             dry_run(session, items, file)
             return
@@ -46,7 +46,7 @@ def prepare(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
         if session.asked.nights is not None:
             writable(session.asked.nights.path.absolute().parent, "nights'", "--claims-nightly FILE")
         display = Display(file)
-        session.store.tell = display.set_aside
+        session.store.notify = display.quarantine
         session.say = display.say
 
         def train(wanted: Sequence[RunSpec], studied: Sequence[Studied]) -> None:

@@ -39,9 +39,9 @@ class Display:
         """Say that another session, or another worker of this one, is waited for."""
         self.say("rlclaims: another process trains into this store; waiting for it.")
 
-    def set_aside(self, sentence: str) -> None:
-        """Say what was found damaged."""
-        self.say(f"rlclaims: warning: {sentence}")
+    def quarantine(self, message: str) -> None:
+        """Report a damaged file that was moved to quarantine."""
+        self.say(f"rlclaims: warning: {message}")
 
     def twins(self, done: int, total: int) -> None:
         """Say how far updates are made again, at the beginning and every half minute."""

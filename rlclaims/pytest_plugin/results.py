@@ -65,7 +65,7 @@ def properties(result: Json) -> dict[str, object]:
 
 def _status(session: ClaimSession, runs: list[Json]) -> str:
     if not session.profile.evidence:
-        return "wiring"
+        return "smoke"
     development = any(seed in DEVELOPMENT_SEEDS for taken in runs for seed in taken["seeds"])
     return "exploratory" if development else "confirmatory"
 

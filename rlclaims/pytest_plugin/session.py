@@ -152,7 +152,7 @@ class ClaimSession(Runner):
         """
         check_baseline(spec)
         if spec not in self._baselines:
-            self._baselines[spec] = read_baseline(spec, self.asked.baselines, wiring=not self.profile.evidence)
+            self._baselines[spec] = read_baseline(spec, self.asked.baselines, smoke=not self.profile.evidence)
         return self._baselines[spec]
 
     def pilot(self, item: pytest.Item) -> Pilot | None:

@@ -13,7 +13,7 @@ import pytest
 
 STOPPED = pytest.StashKey[tuple[str, int]]()
 """On the controller's config: why a worker stopped, and the exit code that this means."""
-SAID = "rlclaims_stopped"
+STOP_KEY = "rlclaims_stopped"
 """The same, in a worker's output."""
 
 
@@ -45,7 +45,7 @@ def stopping(config: pytest.Config) -> Iterator[None]:
         )
         code = int(pytest.ExitCode.USAGE_ERROR if usage else broken)
         if is_worker(config):
-            config.workeroutput.setdefault(SAID, [str(error), code])  # type: ignore[attr-defined]
+            config.workeroutput.setdefault(STOP_KEY, [str(error), code])  # type: ignore[attr-defined]
         elif usage:
             raise
         else:
@@ -54,20 +54,20 @@ def stopping(config: pytest.Config) -> Iterator[None]:
 
 def stopped(session: pytest.Session) -> bool:
     """Whether the session is a worker's that is to stop, and then let it."""
-    if is_worker(session.config) and SAID in session.config.workeroutput:  # type: ignore[attr-defined]
+    if is_worker(session.config) and STOP_KEY in session.config.workeroutput:  # type: ignore[attr-defined]
         session.shouldstop = "the claims cannot be run"
         return True
     return False
 
 
-def heard(node: Any) -> None:
+def on_worker_exit(node: Any) -> None:
     """Keep, in the controller, why a worker stopped."""
-    if SAID in getattr(node, "workeroutput", {}):
-        node.config.stash[STOPPED] = tuple(node.workeroutput[SAID])
+    if STOP_KEY in getattr(node, "workeroutput", {}):
+        node.config.stash[STOPPED] = tuple(node.workeroutput[STOP_KEY])
 
 
 @contextmanager
-def spoken(config: pytest.Config) -> Iterator[TextIO]:
+def progress_stream(config: pytest.Config) -> Iterator[TextIO]:
     """Where progress is shown: the terminal, or of a worker its standard error, which is the controller's."""
     if is_worker(config):
         with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():

@@ -44,8 +44,8 @@ def _verdict(one: Declared, result: Mapping[str, Any] | None, profile: str) -> s
         return f"in the profile {' and '.join(others)} alone"
     if result is None:
         return "not run"
-    if result.get("status") == "wiring":
-        return "wiring only"
+    if result.get("status") == "smoke":
+        return "smoke run only"
     star = "*" if one.expected == "refuted" else ""
     evidence = result.get("evidence") or {}
     told = [evidence["reason"].replace("_", " ")] if evidence.get("reason") else []

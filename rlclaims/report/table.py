@@ -24,7 +24,7 @@ def table(results: Sequence[Json], profile: Profile, file: TextIO, width: int) -
     theorems = [result for result in results if is_theorem(result)]
     if profile.no_evidence is not None:
         wired = rows_by_section(
-            grid("claim", "verdict"), results, lambda result: _wiring_cells(result, f" ({profile.no_evidence})")
+            grid("claim", "verdict"), results, lambda result: _smoke_cells(result, f" ({profile.no_evidence})")
         )
         console.print(wired)
         if claims:
@@ -108,7 +108,7 @@ def grid(*columns: str) -> Table:
     return columns_only
 
 
-def _wiring_cells(result: Json, why: str) -> tuple[Any, ...]:
+def _smoke_cells(result: Json, why: str) -> tuple[Any, ...]:
     verdict = result["verdict"]
     if is_theorem(result):
         return (verdict_text(result),)

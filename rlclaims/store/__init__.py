@@ -1,1 +1,1 @@
-"""The content-addressed folder of finished runs and studies: files, digests, run specs, verification, baselines."""
+"""The content-addressed folder of finished runs and studies: files, digests, run specs, checkpoints, baselines."""

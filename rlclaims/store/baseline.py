@@ -78,7 +78,7 @@ class Baseline:
         versions: Mapping[str, str],
         sha256: str,
         *,
-        wiring: bool = False,
+        smoke: bool = False,
     ) -> None:
         self.name = spec.name
         self.sha256 = sha256
@@ -86,7 +86,7 @@ class Baseline:
         self._saved = tuple(one for one in saved if spec.runs in (None, one.fixture))
         now = library_versions()
         self._made_with = tuple((name, then) for name, then in versions.items() if now.get(name, then) != then)
-        self._wiring = wiring
+        self._smoke = smoke
 
     def __repr__(self) -> str:
         return f"<baseline {self.name!r}>"
@@ -173,13 +173,13 @@ def check_baseline(spec: BaselineSpec) -> None:
         )
 
 
-def read_baseline(spec: BaselineSpec, folder: Path, *, wiring: bool = False) -> Baseline:
+def read_baseline(spec: BaselineSpec, folder: Path, *, smoke: bool = False) -> Baseline:
     """A baseline from its file.
 
     Args:
         spec: which.
         folder: of all baselines of a project.
-        wiring: whether it is asked for where nothing counts as evidence and runs are short.
+        smoke: whether it is asked for where nothing counts as evidence and runs are short.
 
     Raises:
         BaselineError: there is none, or it is not as it was kept, or has no such runs.
@@ -213,7 +213,7 @@ def read_baseline(spec: BaselineSpec, folder: Path, *, wiring: bool = False) -> 
         raise BaselineError(
             f"The baseline {spec.name!r} has no runs {describe(spec.runs)}; it has those of {fixtures}."
         )
-    return Baseline(spec, kept, versions, sha256, wiring=wiring)
+    return Baseline(spec, kept, versions, sha256, smoke=smoke)
 
 
 def _fields(runs: Json, measured: Json) -> Json:
@@ -263,7 +263,7 @@ def _document(record: Json, claims: Collection[str], fixtures: Collection[str]) 
     judged = [claim for claim in record["claims"] if claim["name"] in claims]
     for claim in judged:
         if claim["status"] != "confirmatory":
-            why = "wiring, which is no evidence" if claim["status"] == "wiring" else "development seeds"
+            why = "a smoke run, which is no evidence" if claim["status"] == "smoke" else "development seeds"
             raise BaselineError(f"The claim {claim['name']!r} of the last record is of {why}: run it on others first.")
     taken = [runs for claim in judged for runs in claim["runs"]]
     if unknown := [fixture for fixture in fixtures if all(runs["fixture"] != fixture for runs in taken)]:

@@ -1,7 +1,7 @@
-"""Files of a store, which are written whole or not at all, and tell what they are and whether that is still so.
+"""Atomic, self-describing files of a store.
 
-A JSON file begins with the checksum of the rest, and has among the rest its own name and the digest of its run, so that
-neither damage nor a file that belongs elsewhere is taken for what was written. What is not is set aside, never deleted.
+A JSON file begins with the checksum of the rest, and contains its own name and the digest of its run, so that damaged
+or misplaced files are recognised. They are moved to quarantine, never deleted.
 """
 
 import hashlib
@@ -20,61 +20,62 @@ _CHECKED = re.compile(rb'\{\n "sha256": "([0-9a-f]{64})",')
 
 
 class DamagedError(ValueError):
-    """What is in a file, or in its place, is not what was written there."""
+    """A file that is damaged, misplaced, or not a regular file."""
 
 
 def sha256(content: bytes) -> str:
-    """A checksum, 64 hexadecimal characters."""
+    """Return a checksum of 64 hexadecimal characters."""
     return hashlib.sha256(content).hexdigest()
 
 
 def json_content(name: str, digest: str, content: dict[str, Any]) -> bytes:
-    """A JSON file.
+    """Return the content of a JSON file, with its checksum, name and run.
 
     Args:
-        name: of the file.
-        digest: of the run that it is about.
-        content: what it says.
+        name: the file's name.
+        digest: the digest of its run.
+        content: its entries.
     """
-    told = {**content, "format": FORMAT, "digest": digest, "file": name}
-    body = json.dumps(told, sort_keys=True, indent=1).encode()
+    document = {**content, "format": FORMAT, "digest": digest, "file": name}
+    body = json.dumps(document, sort_keys=True, indent=1).encode()
     return b'{\n "sha256": "%s",' % sha256(body).encode() + body[1:]
 
 
 def read_json(path: Path, digest: str | None = None) -> dict[str, Any]:
-    """What a JSON file says.
+    """Return the entries of a JSON file.
 
     Args:
-        path: its place.
-        digest: of the run that it is about; None to take it from anybody's.
+        path: the file.
+        digest: the digest of its run; None to accept any run's.
 
     Raises:
-        FileNotFoundError: there is none.
-        DamagedError: it is not what was written under this name about this run.
+        FileNotFoundError: it does not exist.
+        DamagedError: it is damaged, or was written under another name or for another run.
     """
     content = read(path)
     head = _CHECKED.match(content)
     if head is None or sha256(b"{" + content[head.end() :]) != head[1].decode():
-        raise DamagedError("its checksum is another")
+        raise DamagedError("its checksum differs")
     try:
-        told = json.loads(content)
-    except (ValueError, RecursionError):  # somebody has made a checksum of it
-        raise DamagedError("it is no JSON") from None
-    if told.get("format") != FORMAT or told.get("file") != path.name or digest not in (None, told.get("digest")):
-        raise DamagedError("it is another file, or of another run")
-    return dict(told)
+        entries = json.loads(content)
+    except (ValueError, RecursionError):  # possible even with a matching checksum, if written by other software
+        raise DamagedError("it is not JSON") from None
+    misplaced = entries.get("file") != path.name or digest not in (None, entries.get("digest"))
+    if entries.get("format") != FORMAT or misplaced:
+        raise DamagedError("it has another format, or belongs to another file or run")
+    return dict(entries)
 
 
 def read(path: Path) -> bytes:
-    """What is in a file.
+    """Return the content of a file.
 
     Raises:
-        FileNotFoundError: there is none.
-        DamagedError: it cannot be read, or what is there is no file: a pipe would be waited for, a device has no end.
+        FileNotFoundError: it does not exist.
+        DamagedError: it cannot be read, or is not a regular file. Reading a pipe or a device might never end.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise DamagedError("it is no file")
+            raise DamagedError("it is not a regular file")
         return path.read_bytes()
     except FileNotFoundError:
         raise
@@ -83,12 +84,12 @@ def read(path: Path) -> bytes:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file, or nothing, and take the place of what was there.
+    """Write a file atomically, replacing what was there.
 
     Raises:
         OSError: it cannot be written.
     """
-    # A name of its own: another process may be writing the same.
+    # The name is random because another process may be writing the same file.
     partial = path.with_name(f".partial-{secrets.token_hex(8)}")
     try:
         with partial.open("xb") as file:
@@ -102,21 +103,21 @@ def write(path: Path, content: bytes) -> None:
         raise
 
 
-def set_aside(root: Path, path: Path) -> Path | None:
-    """Move what is at a place of the store to another, out of the way, and tell where that is.
+def quarantine(root: Path, path: Path) -> Path | None:
+    """Move a file or folder of the store to its quarantine folder.
 
     Returns:
-        Where it is now; None if nothing was there.
+        Its new path; None if it did not exist.
 
     Raises:
         OSError: it cannot be moved.
     """
-    folder = root / "set-aside"
+    folder = root / "quarantine"
     folder.mkdir(exist_ok=True)
     name = "-".join(path.relative_to(root).parts[1:])
     target = next(to for n in count(1) if not os.path.lexists(to := folder / f"{name}-{n}"))
     try:
-        path.rename(target)  # of a link the link itself
+        path.rename(target)  # moves a link itself, not its target
     except FileNotFoundError:
         return None
     return target

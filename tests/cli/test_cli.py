@@ -214,7 +214,7 @@ def test_claims_are_listed_where_warnings_are_errors(pytester, judged):
 
 def test_a_smoke_run_is_listed_as_wiring_only(rlclaims, judged, pytester):
     pytester.runpytest_inprocess("--claims-profile=smoke")
-    assert rlclaims("list").count("wiring only") == 2
+    assert rlclaims("list").count("smoke run only") == 2
 
 
 def test_the_store_is_listed_and_found_from_a_folder_inside(rlclaims, judged, monkeypatch):

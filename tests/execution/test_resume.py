@@ -133,23 +133,23 @@ DAMAGES = {
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_what_is_not_what_was_kept_is_set_aside_and_the_run_starts_anew(tmp_path, damage):
     told = []
-    store = begun(tmp_path, SPECS, 5, tell=told.append)
+    store = begun(tmp_path, SPECS, 5, notify=told.append)
     damage(store)
     assert resume_point(store, SPECS[0]) == (0, {})
     (sentence,) = told
     assert sentence.startswith(str(tmp_path / "unfinished" / "PPO-InvertedPendulum-v5-seed3-"))
     assert sentence.endswith("now, and the run starts from its beginning.")
-    assert len(list((tmp_path / "set-aside").iterdir())) == 1
+    assert len(list((tmp_path / "quarantine").iterdir())) == 1
     assert resume_point(store, SPECS[2])[0] == 5
 
 
 def test_a_damaged_run_that_starts_anew_ends_as_the_others_do_and_its_process_tells(tmp_path, whole):
     store, told = begun(tmp_path, SPECS, 5), []
     DAMAGES["flipped"](store)
-    store.tell = told.append
+    store.notify = told.append
     execute(plan(SPECS, store), store, 1, lambda _: None)
     assert files(store) == whole and not (tmp_path / "unfinished").exists()
-    assert len(told) == 1 and "is not what was kept of an unfinished run" in told[0]
+    assert len(told) == 1 and "is not a valid checkpoint of its run" in told[0]
 
 
 def test_a_state_kept_by_other_code_is_not_gone_on_from(tmp_path, monkeypatch):

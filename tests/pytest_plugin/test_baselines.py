@@ -312,7 +312,7 @@ def test_what_cannot_be_kept_is_refused_in_a_sentence(session, save, kept, pytes
     session(ABSOLUTE, "--claims-first-seed=10000")
     assert "'section/late' of the last record is of development seeds" in save("v2", code=2)
     session(ABSOLUTE, "--claims-profile=smoke")
-    assert "'section/late' of the last record is of wiring" in save("v2", code=2)
+    assert "'section/late' of the last record is of a smoke run" in save("v2", code=2)
     factorial = (
         "\nimport rlclaims\nfrom rlclaims import PPO\nrates = rlclaims.factorial(PPO, 'InvertedPendulum-v5', "
         "iterations=2, steps=64, minibatches=2, value_epochs=1, epochs=(1, 2))\n"
@@ -385,7 +385,7 @@ def test_the_numbers_are_those_of_the_same_quantity_task_and_steps():
     walkers = baseline(one_kept(task="Walker2d-v5"))
     with pytest.raises(ClaimError, match="of Walker2d-v5, 81,920 steps, and not of Hopper-v5, 81,920 steps"):
         walkers[late(current())]
-    assert baseline(one_kept(task="Walker2d-v5"), wiring=True)[late(current(iterations=2))].values[0] == 1.5
+    assert baseline(one_kept(task="Walker2d-v5"), smoke=True)[late(current(iterations=2))].values[0] == 1.5
 
 
 def test_updates_on_other_numbers_of_pairs_are_not_mixed_up():

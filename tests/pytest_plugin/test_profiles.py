@@ -44,9 +44,9 @@ def test_smoke_proves_the_wiring_and_is_no_evidence(project, store):
         [f"  {name} *inconclusive (smoke is no evidence)" for name in ("claim", "false", "joined")]
     )
     claims = written(store)["claims"]
-    assert [claim["status"] for claim in claims] == ["wiring"] * 3
+    assert [claim["status"] for claim in claims] == ["smoke"] * 3
     assert [claim["evidence"]["reason"] for claim in claims] == ["no_evidence"] * 3
-    assert claims[0]["evidence"]["lower"] > -1  # judged all the same: that is wiring too
+    assert claims[0]["evidence"]["lower"] > -1  # a smoke run judges too
     assert iterations_of(claims[2]) == [2]  # though the claim asks for 50
 
 

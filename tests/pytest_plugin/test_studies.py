@@ -350,11 +350,11 @@ def test_a_damaged_run_is_set_aside_trained_again_and_told(session, tmp_path):
     mended.assert_outcomes(passed=1)
     mended.stdout.fnmatch_lines(
         [
-            f"rlclaims: warning: {run} is not what was written (*); it is in set-aside/* now, and its run is trained*",
+            f"rlclaims: warning: {run} is damaged (*); moved to quarantine/*, and its run is trained*",
             "rlclaims: training 1 runs of PPO *",
         ]
     )
-    told = [line for line in mended.outlines if "and it is made again." in line]
+    told = [line for line in mended.outlines if "and it is computed again." in line]
     assert len(told) == 2 and sum(str(other) in line for line in told) == 1
     assert (run.read_bytes(), other.read_bytes()) == whole
     assert written(tmp_path)["claims"][0]["evidence"] == before

@@ -44,7 +44,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_half_of_a_run(session, tmp_pa
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert full.ret == pytest.ExitCode.INTERNAL_ERROR
     full.stdout.fnmatch_lines(
-        [f"*The store {tmp_path} cannot be written any more (File too large). What was finished before is stored*"]
+        [f"*The store {tmp_path} can no longer be written (File too large). Finished runs are stored*"]
     )
     full.stdout.no_fnmatch_line("*Traceback*")
     assert list((tmp_path / "runs").iterdir()) == []

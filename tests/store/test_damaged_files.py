@@ -100,7 +100,7 @@ def test_damage_is_found_set_aside_and_made_again_alone(store, tmp_path, monkeyp
     before = {p: p.read_bytes() for p in store.folder(SPEC).iterdir()}
     damage(path, found(store, OTHER))
     told = []
-    store.tell = told.append
+    store.notify = told.append
     study = {"twins": TWINS, "landscapes": LANDSCAPES}.get(kind)
     if study is not None:
         assert not store.has_study(SPEC, study)
@@ -110,9 +110,9 @@ def test_damage_is_found_set_aside_and_made_again_alone(store, tmp_path, monkeyp
     assert any(path.name in problem or "run.json" in problem for problem in problems(store))
     store.clear(SPEC, study)
     (sentence,) = told
-    then = "its run is trained again" if study is None else "it is made again"
-    assert sentence.startswith(f"{path} is not what was written") and sentence.endswith(f"now, and {then}.")
-    assert not os.path.lexists(path) and len(list((store.root / "set-aside").iterdir())) == 1
+    then = "its run is trained again" if study is None else "it is computed again"
+    assert sentence.startswith(f"{path} is damaged (") and sentence.endswith(f", and {then}.")
+    assert not os.path.lexists(path) and len(list((store.root / "quarantine").iterdir())) == 1
     if study is None:
         put(store, SPEC)
     else:
@@ -136,7 +136,7 @@ def test_what_is_no_folder_of_the_run_is_set_aside_and_nothing_is_written_throug
     assert not store.has(SPEC) and not store.is_whole(SPEC)
     put(store, SPEC)
     assert store.has(SPEC) and store.is_whole(SPEC) and list(outside.iterdir()) == []
-    assert list((store.root / "set-aside").iterdir())
+    assert list((store.root / "quarantine").iterdir())
 
 
 @pytest.mark.parametrize("damage", ["a pipe", "a folder", "another run's"])
@@ -145,7 +145,7 @@ def test_what_stands_where_a_run_was_whose_description_is_gone_is_set_aside(stor
     (store.folder(SPEC) / "run.json").unlink()
     DAMAGES[damage](path, store.folder(OTHER) / path.name)
     put(store, SPEC)
-    assert store.has(SPEC) and store.is_whole(SPEC) and len(list((store.root / "set-aside").iterdir())) == 1
+    assert store.has(SPEC) and store.is_whole(SPEC) and len(list((store.root / "quarantine").iterdir())) == 1
 
 
 def test_a_file_of_another_kind_of_the_same_run_is_no_file_of_this(store):
@@ -165,7 +165,7 @@ def test_a_file_of_an_earlier_form_is_none(store):
     path = store.measurements(SPEC)
     path.write_text(json.dumps({"format": 1, "failure": None, "sha256": "0" * 64, "series": SERIES}))
     assert not store.has(SPEC)
-    with pytest.raises(DamagedError, match="its checksum is another"):
+    with pytest.raises(DamagedError, match="its checksum differs"):
         read_json(path)
 
 
@@ -173,7 +173,7 @@ def test_what_is_set_aside_takes_the_place_of_nothing(store):
     for _ in range(3):
         store.measurements(SPEC).write_text("no")
         put(store, SPEC)
-    names = sorted(path.name for path in (store.root / "set-aside").iterdir())
+    names = sorted(path.name for path in (store.root / "quarantine").iterdir())
     assert names == [f"{store.folder(SPEC).name}-{store.measurements(SPEC).name}-{n}" for n in (1, 2, 3)]
 
 
@@ -194,7 +194,7 @@ def test_two_that_store_one_run_at_once_leave_one_whole(tmp_path):
         [thread.start() for thread in threads]
         [thread.join() for thread in threads]
         assert failed == [] and store.has(SPEC) and store.is_whole(SPEC)
-        assert len(list((store.root / "runs").iterdir())) == 1 and not (store.root / "set-aside").exists()
+        assert len(list((store.root / "runs").iterdir())) == 1 and not (store.root / "quarantine").exists()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads and writes everything")
@@ -203,7 +203,7 @@ def test_what_may_not_be_read_is_set_aside(store, kind):
     path = KINDS[kind](store, SPEC)
     path.chmod(0)
     store.clear(SPEC, {"twins": TWINS, "landscapes": LANDSCAPES}.get(kind))
-    assert not path.exists() and list((store.root / "set-aside").iterdir())
+    assert not path.exists() and list((store.root / "quarantine").iterdir())
 
 
 NAMES = ["../../up", "/etc/passwd", "..", ".hidden", "a\0b", "ö" * 300, "\u202egnp.exe", "ＰＰＯ", "a/b\\c", "-rf", ""]

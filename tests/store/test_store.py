@@ -83,7 +83,7 @@ def test_a_full_disk_leaves_no_half_of_a_run_and_is_told_in_a_sentence(store, mo
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(
-        StoreError, match=r"cannot be written any more \(No space left on device\)\. .* stored: make room"
+        StoreError, match=r"can no longer be written \(No space left on device\)\. .* stored\. Make room"
     ):
         store.put(SPEC, record())
     assert not store.has(SPEC)
@@ -205,7 +205,7 @@ def test_two_processes_may_write_the_same_run(store, monkeypatch):
     store.put(SPEC, record())
     assert len(set(written)) == 8 and store.measured(SPEC).series == SERIES and store.is_whole(SPEC)
     assert [path.name for path in (store.root / "runs").iterdir()] == [store.folder(SPEC).name]
-    assert not (store.root / "set-aside").exists()
+    assert not (store.root / "quarantine").exists()
 
 
 def test_where_updates_started_comes_back_as_it_was_put(store):
@@ -240,8 +240,8 @@ def with_another_array(file):
 def test_where_updates_started_is_read_as_it_was_written_or_refused_in_a_sentence(store, name, damage):
     store.put(SPEC, record(checkpoints=[checkpoint(0)]))
     damage(store.folder(SPEC) / name)
-    sentence = r"^Where the updates of PPO-Hopper-v5-seed5 started cannot be read \(.*\); the claims that need it "
-    with pytest.raises(SpecError, match=sentence + r"train it again\.$"):
+    sentence = r"^The start states of the updates of PPO-Hopper-v5-seed5 cannot be read \(.*\). Run the claims again "
+    with pytest.raises(SpecError, match=sentence + r"to train the run again\.$"):
         store.start(SPEC)
 
 
@@ -275,8 +275,8 @@ DAMAGES = (lambda f: f.unlink(), lambda f: f.write_bytes(b""), without_its_last_
 def test_the_policies_of_a_run_are_read_as_they_were_written_or_refused_in_a_sentence(store, name, damage):
     store.put(SPEC, record(checkpoints=[checkpoint(0)]))
     damage(store.folder(SPEC) / name)
-    sentence = r"^What the policies of PPO-Hopper-v5-seed5 were cannot be read \(.*\); the claims that need it "
-    with pytest.raises(SpecError, match=sentence + r"train it again\.$"):
+    sentence = r"^The policies of PPO-Hopper-v5-seed5 cannot be read \(.*\). Run the claims again "
+    with pytest.raises(SpecError, match=sentence + r"to train the run again\.$"):
         store.history(SPEC)
 
 
@@ -311,11 +311,11 @@ def test_a_run_that_lost_its_starts_is_given_them_again_and_keeps_the_rest(store
     # What is made of a run's policies does not outlive other ones: of another processor, say.
     (store.folder(SPEC) / "starts.safetensors").unlink()
     told = []
-    store.tell = told.append
+    store.notify = told.append
     store.put(SPEC, record(checkpoints=[checkpoint(1)]))
     assert store.is_whole(SPEC) and not store.has_study(SPEC, TWINS)
     assert [c.iteration for c in store.start(SPEC).checkpoints] == [1]
-    assert len(told) == 1 and "is not of the bits that its run has here; it is in set-aside/" in told[0]
+    assert len(told) == 1 and "differs from what its run gives on this machine; moved to quarantine/" in told[0]
 
 
 SERIES_OF = {"none/ratio/max/training": [1.5, 1.25], "matched_kl/ratio/exceedance/held_out": [0.5, float("nan")]}
