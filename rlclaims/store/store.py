@@ -199,8 +199,10 @@ class Store:
             self._clear(path, lambda: self.study(spec, study), "it is computed again")
             return
         again = "its run is trained again"
+        # In this order: another process may create the folder at any moment.
+        exists = os.path.lexists(folder)
         usable = folder.is_dir() and not folder.is_symlink() and os.access(folder, os.R_OK | os.W_OK | os.X_OK)
-        if os.path.lexists(folder) and not usable:
+        if exists and not usable:
             self.quarantine(folder, "is not a usable folder", again)
             return
         self._clear(self.measurements(spec), lambda: self.measured(spec), again)
