@@ -1,11 +1,11 @@
-"""A mistake in what a command is given, in a sentence."""
+"""Reporting of a user's mistake on the command line."""
 
 import typer
 
 from rlclaims.text import printable
 
 
-def refused(sentence: str) -> typer.Exit:
-    """Say a sentence on standard error; what to raise then."""
-    typer.echo(printable(sentence), err=True)
+def refused(message: str) -> typer.Exit:
+    """Print a message to standard error, and return the exception to raise."""
+    typer.echo(printable(message), err=True)
     return typer.Exit(2)

@@ -1,4 +1,4 @@
-"""The algorithm that the gate is about, and the bounds that it is held to."""
+"""Fixtures of the gate: its subject, and the bounds that the subject must keep."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -16,26 +16,28 @@ from rlclaims.pytest_plugin.session import claim_session
 
 subject = rlclaims.runs(SUBJECT)
 
-FOREIGN_ITERATIONS_AGAIN = 5
-"""Of somebody else's training, to see that a seed reproduces: all of one takes minutes, on one core of all."""
+EXTERNAL_REPLAY_ITERATIONS = 5
+"""Iterations of external training that check reproducibility; a full run takes minutes on one core."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Take the gate's own budget, if no other is asked for."""
+    """Use the profile `gate` unless another one is given."""
     if config.option.claims_profile is None:
         config.option.claims_profile = "gate"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give each claim its bound, or skip it."""
+    """Give each claim its bound, or skip it if there is none."""
     if "bound" not in metafunc.fixturenames:
         return
-    name, value = metafunc.function.__name__.removeprefix("test_"), None
-    with suppress(pytest.UsageError):  # said once, when collection is over
+    name = metafunc.function.__name__.removeprefix("test_")
+    value = None
+    with suppress(pytest.UsageError):  # reported once, after collection
         value = settings(metafunc.config).bounds.get(name)
-    reason = f"no bound is given: --claims-bound {name}=NUMBER, or {name} in [tool.rlclaims.gate]"
+    reason = f"no bound is given: use --claims-bound {name}=NUMBER, or {name} in [tool.rlclaims.gate]"
     if value is not None and name == "held_out_agreement" and not _holds_out(metafunc.config):
-        value, reason = None, "of this algorithm's training no fresh pairs are held out"
+        value = None
+        reason = "this algorithm's adapter records no held-out pairs"
     marks = [pytest.mark.skip(reason=reason)] if value is None else []
     metafunc.parametrize("bound", [pytest.param(value, marks=marks, id="none" if value is None else f"{value:g}")])
 
@@ -49,11 +51,11 @@ def _holds_out(config: pytest.Config) -> bool:
 
 @pytest.fixture
 def differences_of_a_seed(request: pytest.FixtureRequest) -> list[str]:
-    """What differs where one of the seeds is trained again, alone; somebody else's training is a short one, twice."""
+    """Train one seed again, alone, and return what differs; for external training, compare two short runs."""
     session = claim_session(request.config)
     (first, *_) = session.resolved(request.node)["subject"].run_specs(1)
     if isinstance(first.algorithm, ExternalTraining):
-        first = replace(first, iterations=min(first.iterations, FOREIGN_ITERATIONS_AGAIN))
+        first = replace(first, iterations=min(first.iterations, EXTERNAL_REPLAY_ITERATIONS))
         execute(plan([first], session.store), session.store, 1, lambda _: None)
-    (found,) = differences([first], session.store).values()
-    return found
+    (differing,) = differences([first], session.store).values()
+    return differing

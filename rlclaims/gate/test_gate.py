@@ -1,12 +1,12 @@
-"""What is expected of the updates of any algorithm; the bounds are those of whoever asks."""
+"""Claims about the updates of any algorithm, with bounds that the user chooses."""
 
 from rlclaims import Runs, claim, family, source
 
 GATE = source("the gate", "rlclaims")
 FAMILY = family("the gate", size=5)
 TRAININGS_WITHIN = 0.7
-"""What share of trainings is to stay within the constraint: with ten of them all within prove it, eight beyond breach
-it, whatever their distribution. Means of largest values are no matter for t: what cuts them off makes them skewed."""
+"""Share of training runs that must keep the constraint. Of ten runs, ten within it prove this and eight beyond it
+refute it, for any distribution. A t test of the mean would not do: maxima under a constraint are skewed."""
 
 
 @claim(
@@ -71,10 +71,10 @@ def test_surrogate_rises(subject: Runs) -> None:
 
 
 def test_numbers_are_finite(subject: Runs) -> None:
-    """No seed broke off, and no measure of any update was infinite or no number."""
+    """Check that no seed failed, and that all measures of all updates are finite."""
     assert not subject.failures
 
 
 def test_a_seed_reproduces(subject: Runs, differences_of_a_seed: list[str]) -> None:
-    """The same seed, trained again alone, comes to the same numbers, bit for bit."""
+    """Check that a seed that is trained again, alone, gives bit-identical numbers."""
     assert not differences_of_a_seed, f"{subject.name} trained again differs in {', '.join(differences_of_a_seed[:5])}"

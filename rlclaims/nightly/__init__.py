@@ -1,1 +1,1 @@
-"""Evidence gathered over the sessions of --claims-nightly."""
+"""Evidence accumulated over the sessions of --claims-nightly."""

@@ -1,4 +1,4 @@
-"""The small file of `--claims-nightly`: what the sessions so far, each on fresh seeds, say against each claim."""
+"""The file of `--claims-nightly`: the evidence against each claim from all sessions so far, each on fresh seeds."""
 
 import json
 import math
@@ -19,91 +19,93 @@ from rlclaims.text import describe, describe_bad_file, read_json
 
 FORMAT = 1
 RUN_LENGTH = 1000
-"""Sessions between false alarms, on average and at least, where no number is asked for."""
-KEPT = 100
-"""Sessions whose evidence is kept to look at; of earlier ones only what they came to together."""
+"""Default lower bound on the average number of sessions between false alarms."""
+SESSIONS_LISTED = 100
+"""Latest sessions whose evidence is listed one by one; earlier ones count in the accumulated values only."""
 BLOCKS = 10
-"""Blocks of seeds that claims may ask for; each session has them all for itself."""
-MOST_NIGHTS = 200_000
-"""Sessions that there are seeds for."""
+"""Blocks of seeds that claims may ask for; each session reserves all of them."""
+MAX_SESSIONS = 200_000
+"""Sessions for which there are fresh seeds."""
 
 
 UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError)
-"""What is raised by a file that is none."""
+"""Errors that reading an invalid file raises."""
 
 
 class NightsError(ValueError):
-    """A file that the evidence of sessions is not in, in one sentence."""
+    """An error of reading or writing the file, as one sentence."""
 
 
 @dataclass(frozen=True)
 class Nights:
-    """What earlier sessions came to, and where this one is written."""
+    """Evidence of the sessions so far, and the file that holds it."""
 
     path: Path
     run_length: int
-    """Sessions between false alarms, on average and at least."""
+    """Lower bound on the average number of sessions between false alarms."""
     subject: str | None = None
-    """The algorithm that the gate is about, by its name; None where there is none."""
+    """Name of the gate's algorithm; None if the gate is not used."""
     sessions: int = 0
-    """How many there were."""
+    """Number of sessions so far."""
     values: Mapping[str, float] = field(default_factory=dict)
-    """The detector of each claim, by its digest."""
+    """Accumulated evidence against each claim, by the claim's digest."""
     names: Mapping[str, str] = field(default_factory=dict)
     """Names of these claims, by digest."""
     last: tuple[Json, ...] = ()
-    """The last sessions, for people."""
+    """The latest sessions, listed for readers."""
 
     @property
     def first_seed(self) -> int:
-        """Of this session: no seed of any block was another's."""
+        """First seed of the next session; no earlier session used a seed of its blocks."""
         return DEVELOPMENT_SEEDS.stop + BLOCKS * MOST_SEEDS * self.sessions
 
     def threshold(self, claims: Sequence[str]) -> float:
-        """Where an alarm is, for these claims' digests and those of earlier sessions."""
+        """Return the value that raises an alarm, given the digests of a session's claims."""
         return float(self.run_length * len(set(claims) | self.values.keys()))
 
     def after(self, results: Sequence[Json], seeds: int) -> "Nights":
-        """With this session added. After an alarm all claims start again, so that each alarm has as long a wait.
+        """Return the evidence with a session added.
+
+        After an alarm all claims start again at 0, so that the run length holds for the next alarm as well.
 
         Args:
-            results: what each claim came to, with a `night` where seeds said something.
-            seeds: how many there were of each algorithm.
+            results: the session's results, with a `night` entry for each claim whose seeds are evidence.
+            seeds: the number of seeds of each algorithm.
         """
-        taken = {result["night"]["sha256"]: result for result in results if result.get("night")}
-        alarms = [result["name"] for result in taken.values() if result["night"]["alarm"]]
-        values = {**self.values, **{digest: result["night"]["value"] for digest, result in taken.items()}}
+        judged = {result["night"]["sha256"]: result for result in results if result.get("night")}
+        alarms = [result["name"] for result in judged.values() if result["night"]["alarm"]]
+        values = {**self.values, **{digest: result["night"]["value"] for digest, result in judged.items()}}
         session = {
             "session": self.sessions + 1,
             "date": datetime.now(UTC).date().isoformat(),
             "seeds": [self.first_seed, self.first_seed + seeds - 1],
-            "e_values": {result["name"]: float(f"{result['night']['e_value']:.4g}") for result in taken.values()},
+            "e_values": {result["name"]: float(f"{result['night']['e_value']:.4g}") for result in judged.values()},
             "alarms": alarms,
         }
         return Nights(
-            self.path,
-            self.run_length,
-            self.subject,
-            self.sessions + 1,
-            dict.fromkeys(values, 0.0) if alarms else values,
-            {**self.names, **{digest: result["name"] for digest, result in taken.items()}},
-            (*self.last, session)[-KEPT:],
+            path=self.path,
+            run_length=self.run_length,
+            subject=self.subject,
+            sessions=self.sessions + 1,
+            values=dict.fromkeys(values, 0.0) if alarms else values,
+            names={**self.names, **{digest: result["name"] for digest, result in judged.items()}},
+            last=(*self.last, session)[-SESSIONS_LISTED:],
         )
 
     def write(self) -> None:
-        """Write the file, whole or not at all.
+        """Write the file atomically.
 
         Raises:
-            NightsError: another session has written it since this one began, on the same seeds.
+            NightsError: another session on the same seeds has written it since this one started.
             OSError: it cannot be written.
         """
-        since = read_nights(self.path, self.run_length, self.subject)
-        if (since.sessions, since.values) == (self.sessions, self.values):  # the same command, run twice at once
+        current = read_nights(self.path, self.run_length, self.subject)
+        if (current.sessions, current.values) == (self.sessions, self.values):  # the same command, run twice at once
             return
-        if since.sessions != self.sessions - 1:
+        if current.sessions != self.sessions - 1:
             raise NightsError(
-                f"{self.path} was written by another session since this one began, on the same seeds: what this one "
-                "says is left out. Let one end before the next begins"
+                f"{self.path} was written by another session on the same seeds since this one started, so the evidence "
+                "of this session is not added. Do not run two sessions on one file at the same time"
             )
         document = {
             "format": FORMAT,
@@ -119,96 +121,109 @@ class Nights:
 
 
 def read_nights(path: Path, run_length: int, subject: str | None) -> Nights:
-    """What a file holds, or the beginning of one that is not there yet.
+    """Read the evidence from a file; return empty evidence if the file does not exist yet.
 
     Args:
-        path: of the file.
-        run_length: of a new one.
-        subject: the algorithm that the gate is about, by its name.
+        path: the file.
+        run_length: the run length of a new file.
+        subject: the name of the gate's algorithm.
 
     Raises:
-        NightsError: it is no such file, of another subject, or there is no folder to write it into.
+        NightsError: the file is invalid or of another subject, or its folder does not exist.
     """
     try:
-        there = path.exists()
-        document = read_json(path) if there else {}
-        nights = _read(path, document) if there else Nights(path, run_length, subject)
+        exists = path.exists()
+        document = read_json(path) if exists else {}
+        nights = _parse(path, document) if exists else Nights(path, run_length, subject)
     except UNREADABLE as error:
         raise NightsError(
             f"{describe(str(path))[1:-1]} is not a --claims-nightly file ({describe_bad_file(error)}). "
             "Name another file, or delete this one to start again."
         ) from None
-    if not there:
+    if not exists:
         if not path.absolute().parent.is_dir():
             raise NightsError(
-                f"There is no folder {path.absolute().parent} for --claims-nightly {path}: make it first."
+                f"The folder {path.absolute().parent} of --claims-nightly {path} does not exist: create it first."
             )
         return nights
     if nights.subject != subject:
-        raise NightsError(f"{path} is of {nights.subject}, and this session of {subject}: name another file.")
+        raise NightsError(
+            f"{path} holds evidence about {nights.subject}, and the subject of this session is {subject}: name another "
+            "file."
+        )
     return nights
 
 
-def _read(path: Path, document: dict[str, Any]) -> Nights:
+def _parse(path: Path, document: dict[str, Any]) -> Nights:
     if document["format"] != FORMAT:
-        raise ValueError(f"of form {describe(document['format'])}, and this version reads {FORMAT}")
-    claims, sessions, run_length = document["claims"], document["sessions"], document["run_length"]
+        raise ValueError(f"format {describe(document['format'])}, and this version reads {FORMAT}")
+    claims = document["claims"]
+    sessions = document["sessions"]
+    run_length = document["run_length"]
     values = {str(digest): float(claim["value"]) for digest, claim in claims.items()}
-    if type(sessions) is not int or not 0 <= sessions < MOST_NIGHTS:
+    if type(sessions) is not int or not 0 <= sessions < MAX_SESSIONS:
         raise ValueError(f"{describe(sessions)} sessions")
     if type(run_length) is not int or run_length < 1:
         raise ValueError(f"a run length of {describe(run_length)}")
     if not all(0 <= value < math.inf for value in values.values()):
-        raise ValueError("a claim's value that is no number from 0 up")
-    names = {str(digest): str(claim["name"]) for digest, claim in claims.items()}
-    return Nights(path, run_length, document["subject"], sessions, values, names, tuple(document["last"]))
+        raise ValueError("a claim's value that is not a number from 0 up")
+    return Nights(
+        path=path,
+        run_length=run_length,
+        subject=document["subject"],
+        sessions=sessions,
+        values=values,
+        names={str(digest): str(claim["name"]) for digest, claim in claims.items()},
+        last=tuple(document["last"]),
+    )
 
 
-def night_of(nights: Nights, digest: str, claims: Sequence[str], e_value: float) -> Json:
-    """What this session says against a claim, with what the others said.
+def accumulate(nights: Nights, digest: str, claims: Sequence[str], e_value: float) -> Json:
+    """Return the evidence against a claim from this session and from the earlier ones.
 
     Args:
-        nights: the others.
-        digest: of the claim.
+        nights: the evidence of the earlier sessions.
+        digest: the claim's digest.
         claims: digests of all claims of this session.
-        e_value: of its seeds.
+        e_value: the e-value of this session's seeds.
     """
     threshold = nights.threshold(claims)
     value = float(detected(nights.values.get(digest, 0.0), e_value))
-    # As infinite as makes no difference, and JSON has no word for it.
+    # JSON has no infinity.
     value = min(value, 1e300)
     return {"sha256": digest, "e_value": e_value, "value": value, "threshold": threshold, "alarm": value >= threshold}
 
 
-def tell(nights: Nights, results: Sequence[Json], seeds: int, file: TextIO, width: int) -> None:
-    """What this session and those before say against each claim, and how soon a breach would be seen.
+def print_nights(nights: Nights, results: Sequence[Json], seeds: int, file: TextIO, width: int) -> None:
+    """Print the evidence against each claim, and how soon a breach would be detected.
 
     Args:
-        nights: with this session.
-        results: of its claims.
-        seeds: of each algorithm.
-        file: where it is told.
-        width: of a line.
+        nights: the evidence, this session included.
+        results: the results of this session's claims.
+        seeds: the number of seeds of each algorithm.
+        file: the stream to print to.
+        width: the width of a line.
     """
     console = Console(file=file, width=max(width, 80))
-    told = [result for result in results if result.get("night")]
-    if not told:
+    judged = [result for result in results if result.get("night")]
+    if not judged:
         return
-    table = grid("claim", "evidence against it: this session>", "gathered>", "alarm at>")
-    for result in told:
+    table = grid("claim", "evidence against it: this session>", "accumulated>", "alarm at>")
+    for result in judged:
         night = result["night"]
         style = "red" if night["alarm"] else ""
         evidence = (f"{night[name]:.3g}" for name in ("e_value", "value"))
         table.add_row(result["name"], *evidence, f"{night['threshold']:,.0f}", style=style)
     console.print(table)
-    threshold = told[0]["night"]["threshold"]
-    seen = {
+    threshold = judged[0]["night"]["threshold"]
+    sessions_to_alarm = {
         effect: np.median(sessions_until_alarm(effect, seeds, threshold, np.random.default_rng(0), 200))
         for effect in (0.5, 1.0)
     }
     console.print(
-        f"Session {nights.sessions}. All claims together raise a false alarm once in {nights.run_length:,} sessions or "
-        f"less often, on average. A breach of one standard deviation between seeds is seen in session {seen[1.0]:.0f}, "
-        f"of half of one in session {seen[0.5]:.0f} (median of simulated detectors, normal seeds).",
+        f"Session {nights.sessions}. All claims together raise a false alarm at most once in {nights.run_length:,} "
+        "sessions on average. A breach by one standard deviation between seeds is detected after "
+        f"{sessions_to_alarm[1.0]:.0f} sessions, by half of one after {sessions_to_alarm[0.5]:.0f} (median of "
+        "simulated detectors, normal seeds).",
         highlight=False,
     )

@@ -1,4 +1,4 @@
-"""Collect claims and theorems without running them, for the command line."""
+"""Collection of claims and theorems without running them, for the command line."""
 
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
@@ -18,34 +18,34 @@ from rlclaims.pytest_plugin.theorems import theorem_name, theorem_of
 
 @dataclass(frozen=True)
 class Collected:
-    """A claim or a theorem where it stands."""
+    """A claim or a theorem, and the test that judges it."""
 
     declared: Claim | Theorem
-    """What it says and means."""
+    """Declaration: what it says and means."""
     name: str
     """Its id, with its parameters."""
     test: str
-    """pytest's id of it."""
+    """pytest's node id."""
     file: Path
-    """Where it stands."""
+    """File that declares it."""
     line: int
-    """Its first line there."""
+    """First line of its function, counted from 1."""
     item: pytest.Item
     """The test that judges it."""
     family: Family | None
-    """The claims it shares an error rate with; a theorem has none."""
+    """Claims that share its error rate; None for a theorem."""
     record: Path
-    """Where a session writes its record."""
+    """Record that a session with these options writes."""
     session: ClaimSession
-    """Which would judge it."""
+    """Session that would judge it."""
 
 
 QUIET = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
-"""The command has imported rlclaims before pytest could rewrite its asserts, of which it has none that matter."""
+"""Options that silence pytest about rlclaims being imported already; no assert of rlclaims itself needs rewriting."""
 
 
 class CollectError(RuntimeError):
-    """pytest could not collect; what it printed."""
+    """A failure of pytest to collect, with what it printed."""
 
 
 class _Collector:
@@ -56,37 +56,39 @@ class _Collector:
         for item in session.items:
             claim, theorem = claim_of(item), theorem_of(item)
             declared = claim or theorem
-            # Claims that were refused have no family, and pytest says why.
+            # Invalid claims have no family; pytest reports what is wrong with them.
             if declared is None or (claim is not None and claim.id not in claim_session(item.config).families):
                 continue
-            claims, (file, line, _) = claim_session(item.config), item.reportinfo()
+            claims = claim_session(item.config)
+            file, line, _ = item.reportinfo()
             self.claims.append(
                 Collected(
-                    declared,
-                    theorem_name(item) if claim is None else claim_name(item),
-                    item.nodeid,
-                    Path(file),
-                    (line or 0) + 1,
-                    item,
-                    None if claim is None else claims.families[claim.id],
-                    settings(item.config).report / "claims.json",
-                    claims,
+                    declared=declared,
+                    name=theorem_name(item) if claim is None else claim_name(item),
+                    test=item.nodeid,
+                    file=Path(file),
+                    line=(line or 0) + 1,
+                    item=item,
+                    family=None if claim is None else claims.families[claim.id],
+                    record=settings(item.config).report / "claims.json",
+                    session=claims,
                 )
             )
 
 
 def collect(paths: Sequence[str], *options: str) -> list[Collected]:
-    """The claims and theorems of files and folders, in pytest's order.
+    """Return the claims and theorems of files and folders, in pytest's order.
 
     Raises:
         CollectError: pytest failed.
     """
-    collector, said = _Collector(), StringIO()
-    with redirect_stdout(said), redirect_stderr(said):
+    collector = _Collector()
+    output = StringIO()
+    with redirect_stdout(output), redirect_stderr(output):
         code = pytest.main(["--collect-only", "-q", *QUIET, *options, *paths], plugins=[collector])
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
-        listed, error, why = said.getvalue().partition("\nERROR: ")
-        # Of a wrong option or claim the sentence; of a file that cannot be imported, all that pytest says.
-        refused = code == pytest.ExitCode.USAGE_ERROR and error
-        raise CollectError(f"ERROR: {why}".strip() if refused else (listed + error + why).strip())
+        _, error, message = output.getvalue().partition("\nERROR: ")
+        # For an invalid option or claim the message alone; for a file that cannot be imported, the whole output.
+        usage_error = code == pytest.ExitCode.USAGE_ERROR and error
+        raise CollectError(f"ERROR: {message}".strip() if usage_error else output.getvalue().strip())
     return collector.claims

@@ -1,4 +1,4 @@
-"""Which error rates a claim is judged at: those of its family, whose size no selection of claims changes."""
+"""Families of claims, which share an error rate; their sizes do not depend on which claims are selected."""
 
 import inspect
 from collections import Counter
@@ -17,28 +17,28 @@ from rlclaims.pytest_plugin.session import claim_of
 
 @dataclass(frozen=True)
 class Declared:
-    """A claim where it is declared, whether or not it is selected."""
+    """A claim that a file declares, selected or not."""
 
     claim: Claim
-    """What it says and means."""
+    """The declaration."""
     instances: int
-    """How many claims its parameters make of it."""
+    """Number of claims that its parameters make of it."""
 
     @property
     def shares(self) -> int:
-        """Shares of its family's error rate that it takes."""
+        """Shares of its family's error rate that it uses."""
         return self.claim.shares * self.instances
 
 
 def families(items: Iterable[pytest.Item], profile: Profile) -> dict[str, Family]:
-    """The family of each collected claim, by the claim's id.
+    """Return the family of each collected claim, by the claim's id.
 
-    Claims that name none are a family with the others of their file. All claims that a file declares count, on each of
-    the profile's tasks, so items can be selected in any way.
+    Claims that name no family form one with the others of their file. All claims that a file declares count, on each
+    of the profile's tasks, so that selecting items changes no family.
 
     Raises:
-        pytest.UsageError: a family is declared in two ways, its claims take more shares than it has, or a file does not
-            tell how many claims it has.
+        pytest.UsageError: a family is declared in two ways, its claims use more shares than it has, or the number of
+            claims in a file cannot be determined.
     """
     functions = [item for item in items if isinstance(item, pytest.Function) and item.module]
     files = {item.nodeid.partition("::")[0]: item.module for item in functions}
@@ -48,7 +48,7 @@ def families(items: Iterable[pytest.Item], profile: Profile) -> dict[str, Family
     for path, module in files.items():
         claims: dict[str, Declared] = {}
         for d in _declared(module, module):
-            # A base class and its subclass declare one claim; whichever is collected, there is room for it.
+            # A base class and its subclass declare the same claim: reserve the larger number of instances.
             n = max(d.instances * len(profile.tasks), claims[d.claim.id].instances if d.claim.id in claims else 0)
             claims[d.claim.id] = replace(d, instances=n)
         instances |= {name: d.instances for name, d in claims.items()}
@@ -56,7 +56,7 @@ def families(items: Iterable[pytest.Item], profile: Profile) -> dict[str, Family
         for name, d in claims.items():
             found[name] = of_file
             if (family := d.claim.family) is not None:
-                # Its size is on one task, as its claims are.
+                # Sizes are declared for a single task.
                 found[name] = replace(family, size=family.size * len(profile.tasks))
                 named[found[name]] = named.get(found[name], 0) + d.shares
     _check_named(named)
@@ -64,9 +64,9 @@ def families(items: Iterable[pytest.Item], profile: Profile) -> dict[str, Family
     for name, n in collected.items():
         if n > instances.get(name, 0):
             raise pytest.UsageError(
-                f"The claim {name!r} becomes {n} claims in a way that its file does not tell, so that the size of its "
-                "family would depend on what is selected: give parameters as a list to pytest.mark.parametrize, and "
-                "collect each file once."
+                f"The claim {name!r} becomes {n} claims, and its file declares {instances.get(name, 0)}, so the size "
+                "of its family would depend on what is selected: give parameters as a list to "
+                "pytest.mark.parametrize, and collect each file once."
             )
     return {
         name: family if family.rate else replace(family, rate=profile.family_rate) for name, family in found.items()
@@ -80,12 +80,12 @@ def _check_named(named: Mapping[Family, int]) -> None:
         if other != family:
             raise pytest.UsageError(
                 f"The family {family.name!r} is declared with {other.size} shares at {_rate(other)} and with "
-                f"{family.size} at {_rate(family)}; make them one."
+                f"{family.size} at {_rate(family)}: declare it once."
             )
         if taken > family.size:
             raise pytest.UsageError(
-                f"The family {family.name!r} has {family.size} shares on the profile's tasks and its claims take "
-                f"{taken}; raise its size."
+                f"The family {family.name!r} has {family.size} shares on the profile's tasks, and its claims use "
+                f"{taken}: raise its size."
             )
 
 
@@ -94,7 +94,7 @@ def _rate(family: Family) -> str:
 
 
 def _declared(owner: ModuleType | type, module: ModuleType, marks: Sequence[pytest.Mark] = ()) -> Iterator[Declared]:
-    """The claims of a module or a class in it, inherited ones and those of nested classes included."""
+    """Yield the claims of a module or of a class in it, including inherited ones and those of nested classes."""
     marks = [*marks, *_marks(owner)]
     for name in dir(owner):
         value = getattr(owner, name, None)
@@ -106,7 +106,7 @@ def _declared(owner: ModuleType | type, module: ModuleType, marks: Sequence[pyte
 
 
 def _instances(marks: Sequence[pytest.Mark]) -> int:
-    """How many claims the parameters given by marks make of one."""
+    """Return the number of claims that the parametrize marks make of one."""
     instances = 1
     for mark in marks:
         if mark.name == "parametrize":
@@ -116,7 +116,7 @@ def _instances(marks: Sequence[pytest.Mark]) -> int:
 
 
 def _marks(owner: object) -> list[pytest.Mark]:
-    """The marks of a module, a class or a function; a module may have one alone, and undecorated."""
+    """Return the marks of a module, a class or a function; a module's pytestmark may be a single mark."""
     marks: Any = getattr(owner, "pytestmark", [])
     listed = marks if isinstance(marks, list) else [marks]
     return [mark.mark if isinstance(mark, pytest.MarkDecorator) else mark for mark in listed]

@@ -152,11 +152,11 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     pyfuncitem.stash[JUDGED] = judged
     message, red = judged.message(), not judged.as_expected and judged.evidence.verdict is not Verdict.INCONCLUSIVE
     if settings(pyfuncitem.config).nights is not None:
-        from rlclaims.pytest_plugin.nightly import NIGHT, night, words
+        from rlclaims.pytest_plugin.nightly import NIGHT, describe_night, judge_night
 
-        pyfuncitem.stash[NIGHT] = told = night(claim_session(pyfuncitem.config), pyfuncitem, judged)
+        pyfuncitem.stash[NIGHT] = night = judge_night(claim_session(pyfuncitem.config), pyfuncitem, judged)
         # What this session refutes by itself is open until all of them do.
-        red, message = told is not None and told["alarm"], message + words(told)
+        red, message = night is not None and night["alarm"], message + describe_night(night)
     if red:
         raise ContradictedError(message)
     if not judged.as_expected:
@@ -286,9 +286,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         except OSError as error:
             config.stash[RECORD] = [f"claims.json could not be written ({error})"]
         if asked.nights is not None and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
-            from rlclaims.pytest_plugin.nightly import end
+            from rlclaims.pytest_plugin.nightly import write_nights
 
-            config.stash[NIGHTS], where, kept = end(asked.nights, results, asked.profile.seeds)
+            config.stash[NIGHTS], where, kept = write_nights(asked.nights, results, asked.profile.seeds)
             config.stash[RECORD].append(where)
             if not kept:  # else a CI stays green night after night, and gathers nothing
                 session.exitstatus = session.exitstatus or pytest.ExitCode.INTERNAL_ERROR
@@ -320,10 +320,10 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     asked, file, width = settings(config), terminalreporter._tw._file, terminalreporter._tw.fullwidth
     table(results, asked.profile, file, width)
     if NIGHTS in config.stash:
-        from rlclaims.nightly.ledger import tell
+        from rlclaims.nightly.ledger import print_nights
 
         terminalreporter.write_line("")
-        tell(config.stash[NIGHTS], results, asked.profile.seeds, file, width)
+        print_nights(config.stash[NIGHTS], results, asked.profile.seeds, file, width)
     for line in config.stash[RECORD]:
         terminalreporter.write_line(line)
     if os.environ.get("GITHUB_ACTIONS"):

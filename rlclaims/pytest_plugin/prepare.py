@@ -8,9 +8,9 @@ from _pytest.skipping import evaluate_skip_marks  # what skip and skipif come to
 
 from rlclaims.pytest_plugin.dry_run import dry_run
 from rlclaims.pytest_plugin.looks import more_seeds_may_help, take_looks
-from rlclaims.pytest_plugin.nightly import begin
-from rlclaims.pytest_plugin.options import writable
+from rlclaims.pytest_plugin.nightly import register_claims
 from rlclaims.pytest_plugin.progress import Display
+from rlclaims.pytest_plugin.project import writable
 from rlclaims.pytest_plugin.replay import replay
 from rlclaims.pytest_plugin.session import claim_session
 from rlclaims.pytest_plugin.trial_run import check_bodies
@@ -31,7 +31,7 @@ def prepare(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     session.check(items)
     check_bodies(session, items)
     if session.asked.nights is not None:
-        begin(session, config, items)
+        register_claims(session, config, items)
     option = config.option
     with progress_stream(config) as file, closing(session):
         if option.claims_dry_run:

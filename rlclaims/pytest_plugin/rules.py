@@ -1,4 +1,4 @@
-"""What a claim or a theorem may not be: refused when they have been collected, before anything is trained."""
+"""Rules that claims and theorems must follow, checked after collection and before training."""
 
 import ast
 import inspect
@@ -11,21 +11,21 @@ import pytest
 from _pytest.python import get_direct_param_fixture_func
 
 from rlclaims.claims.declaration import Claim
+from rlclaims.pytest_plugin.project import unknown
 from rlclaims.pytest_plugin.session import ClaimSession, claim_of
 from rlclaims.pytest_plugin.theorems import check_theorem, theorem_of
 
 
 def check_claims(session: ClaimSession, items: Iterable[pytest.Item]) -> None:
-    """Refuse what is not written as a claim, or as a theorem.
+    """Check that all claims and theorems follow the rules.
 
     Raises:
-        pytest.UsageError: asserts are left out, two claims or theorems share an id, one is declared below hypothesis's
-            given, or is not written as it has to be.
+        pytest.UsageError: Python skips asserts, two claims or theorems share an id, one is declared below hypothesis's
+            given, or one breaks another rule.
     """
     if sys.flags.optimize:
         raise pytest.UsageError(
-            "Claims and theorems are asserts, and python -O and PYTHONOPTIMIZE leave asserts out: run pytest without "
-            "them."
+            "Claims and theorems are asserts, which python -O and PYTHONOPTIMIZE remove: run pytest without them."
         )
     seen: dict[str, tuple[str, str]] = {}
     for item in items:
@@ -54,54 +54,54 @@ def _check_not_hidden(item: pytest.Function) -> None:
     for kind in ("claim", "theorem"):
         if hasattr(within, f"__rlclaims_{kind}__"):
             raise pytest.UsageError(
-                f"{item.nodeid} is declared to be a {kind} below hypothesis's given, which hides it: put @{kind} above."
+                f"{item.nodeid} has @{kind} below hypothesis's @given, which hides it: put @{kind} above @given."
             )
 
 
 def _check_claim(session: ClaimSession, item: pytest.Function, declared: Claim) -> None:
     if item.function.__module__ != item.module.__name__:
         raise pytest.UsageError(
-            f"The claim {declared.id!r} is written in {item.function.__module__} and collected from "
-            f"{item.path.name} too: a claim is judged in the file it is written in, with the family of that file."
+            f"The claim {declared.id!r} is defined in {item.function.__module__} and also collected from "
+            f"{item.path.name}: a claim is judged only in the file that defines it, with the family of that file."
         )
     _check_assertions(item.function, declared)
     if item.cls is not None and issubclass(item.cls, unittest.TestCase):
         raise pytest.UsageError(
-            f"The claim {declared.id!r} is in a unittest.TestCase, which takes no runs; use a plain function."
+            f"The claim {declared.id!r} is in a unittest.TestCase, which cannot use runs; use a plain function."
         )
     if item.get_closest_marker("xfail") is not None:
         raise pytest.UsageError(
-            f"The claim {declared.id!r} is marked xfail; say expected='refuted' and on what evidence instead."
+            f"The claim {declared.id!r} is marked xfail; use expected='refuted' with its evidence instead."
         )
-    session.pilot(item)  # refuses a file that is none
+    session.pilot(item)  # raises for an invalid pilots.json
     needs = session.requests_of(item).keys() | session.baselines_of(item)
     for name in item._fixtureinfo.argnames:
         if name not in needs and not _is_plain_parameter(item, name):
             raise pytest.UsageError(
-                f"The claim {declared.id!r} takes {name!r}, and a claim takes only runs "
+                f"The claim {declared.id!r} takes {name!r}, and a claim can take only runs "
                 "(fixtures made by rlclaims.runs), baselines and parameters."
             )
 
 
 def skip_those_of_other_profiles(session: ClaimSession, config: pytest.Config, items: Iterable[pytest.Item]) -> None:
-    """Skip claims that are not of the session's profile; where nothing is evidence all are run, to prove the wiring.
+    """Skip claims of other profiles; a profile without evidence, such as smoke, runs all of them.
 
-    Claims of some profiles only have these as marks, so that `-m paper` selects those of `paper`.
+    Claims that name profiles get these as marks, so that `-m paper` selects those of `paper`.
 
     Raises:
-        pytest.UsageError: a claim names a profile that there is not, in which it would never be judged.
+        pytest.UsageError: a claim names a profile that does not exist, so that it would never be judged.
     """
-    profile, known = session.profile, session.asked.profiles
+    profile = session.profile
+    known = session.asked.profiles
     for name in known:
-        config.addinivalue_line("markers", f"{name}: claims of the profile {name}, of those that name profiles")
+        config.addinivalue_line("markers", f"{name}: claims that name the profile {name}")
     for item in items:
         declared = claim_of(item)
         if declared is None or declared.profiles is None:
             continue
-        if unknown := [name for name in declared.profiles if name not in known]:
-            raise pytest.UsageError(
-                f"The claim {declared.id!r} is of the profile {unknown[0]!r}, and there are {', '.join(known)}."
-            )
+        for name in declared.profiles:
+            if name not in known:
+                raise pytest.UsageError(unknown(f"The claim {declared.id!r} names the profile", name, known))
         for name in declared.profiles:
             item.add_marker(name)
         if profile.name in declared.profiles or not profile.evidence:
@@ -111,21 +111,21 @@ def skip_those_of_other_profiles(session: ClaimSession, config: pytest.Config, i
 
 
 def _is_plain_parameter(item: pytest.Function, name: str) -> bool:
-    """Whether an argument is a value that parametrize gives, not one that a fixture makes of it."""
+    """Return whether an argument is a value of parametrize, unchanged by a fixture."""
     definitions = item._fixtureinfo.name2fixturedefs.get(name, ())
     made = any(definition.func is not get_direct_param_fixture_func for definition in definitions[-1:])
     return hasattr(item, "callspec") and name in item.callspec.params and not made
 
 
 def _check_assertions(function: Callable[..., object], declared: Claim) -> None:
-    """Refuse what Python itself decides half of, and so hides from the record.
+    """Refuse assertions of several comparisons, some of which Python may skip and so hide from the record.
 
     Raises:
-        pytest.UsageError: an assertion joins comparisons with and, or, a chain, all() or any().
+        pytest.UsageError: an assertion joins comparisons by and, or, a chain, all() or any().
     """
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    except (OSError, SyntaxError):  # written where no source is kept
+    except (OSError, SyntaxError):  # the source is not available
         return
     for statement in ast.walk(tree):
         if not isinstance(statement, ast.Assert):

@@ -1,7 +1,7 @@
-"""Theorems under pytest: what is refused, how one ended, and what the report holds of it.
+"""Theorems under pytest: their rules, outcomes and results.
 
-A theorem is a test whose outcome follows what it ships as; it takes no runs and no share of a family. Hypothesis is not
-imported: what is needed of it hangs on the functions that it wraps.
+A theorem is a test whose outcome is compared with the expected one; it uses no runs and no share of a family.
+Hypothesis is not imported: all that is needed are attributes of the functions that it wraps.
 """
 
 import re
@@ -27,82 +27,82 @@ COLOUR = re.compile(r"\x1b\[[\d;]*m")
 
 @dataclass(frozen=True)
 class Tried:
-    """A theorem and what its examples said."""
+    """A theorem and the outcome of its examples."""
 
     declared: Theorem
     name: str
     """The theorem's id, with its parameters."""
     verdict: Literal["supported", "refuted"]
     examples: int | None
-    """That it held for; None where it is refuted, or where hypothesis does not try it."""
+    """Number of examples for which it held; None if it is refuted, or does not use hypothesis."""
     counterexample: str | None
-    """What failed and on which example, as hypothesis tells it; None where it is supported."""
+    """The failure and its example, as hypothesis reports them; None if the theorem is supported."""
 
     @property
     def as_expected(self) -> bool:
-        """Whether the verdict is the one that the theorem ships with."""
+        """True if the verdict is the expected one."""
         return self.verdict == self.declared.expected
 
     def message(self) -> str:
-        """Everything a reader needs to see why the theorem ended as it did."""
-        why = (
-            "supported, though it ships as refuted: its counterexample is no longer one"
+        """Return a full account of the theorem and its verdict."""
+        verdict = (
+            "supported, but expected to be refuted: its counterexample no longer fails"
             if self.counterexample is None
             else "refuted\n    " + self.counterexample.replace("\n", "\n    ")
         )
         return (
             f'{self.name}: "{self.declared.says}"\n'
-            f"  stands in  {self.declared.source}\n"
+            f"  source     {self.declared.source}\n"
             f"  means      {self.declared.means}\n"
-            f"  verdict    {why}"
+            f"  verdict    {verdict}"
         ) + (f"\n  expected   refuted: {self.declared.evidence}" if self.declared.evidence else "")
 
 
 def theorem_of(item: pytest.Item) -> Theorem | None:
-    """What an item declares as a theorem, or None."""
+    """Return the theorem that an item declares, or None."""
     declared = getattr(getattr(item, "function", None), "__rlclaims_theorem__", None)
     return declared if isinstance(declared, Theorem) else None
 
 
 def theorem_name(item: pytest.Item) -> str:
-    """A theorem's id, with its parameters."""
+    """Return a theorem's id, with its parameters."""
     declared = theorem_of(item)
     assert declared is not None
     return with_parameters(declared.id, item)
 
 
 def check_theorem(session: ClaimSession, item: pytest.Function, declared: Theorem) -> None:
-    """Refuse what is not written as a theorem.
+    """Check that a theorem follows the rules.
 
     Raises:
-        pytest.UsageError: it takes runs, pytest would not judge it, or it is expected to fail by a mark.
+        pytest.UsageError: it takes runs, is in a unittest.TestCase, or is marked xfail.
     """
     for runs in session.requests_of(item):
         raise pytest.UsageError(
-            f"The theorem {declared.id!r} takes the runs {runs!r}, and a theorem takes none: a sentence about runs is "
-            "a claim."
+            f"The theorem {declared.id!r} takes the runs {runs!r}, and a theorem cannot use runs: declare a claim "
+            "instead."
         )
     if item.cls is not None and issubclass(item.cls, unittest.TestCase):
         raise pytest.UsageError(f"The theorem {declared.id!r} is in a unittest.TestCase; use a plain function.")
-    # An example that is marked so fails the test when it holds, which would be taken for a refutation.
+    # An example marked xfail fails the test when it holds, which would count as a refutation.
     examples = getattr(item.function, "hypothesis_explicit_examples", ())
     if item.get_closest_marker("xfail") is not None or any(getattr(e, "raises", None) is not None for e in examples):
         raise pytest.UsageError(
-            f"The theorem {declared.id!r} or an example of it is marked xfail; say expected='refuted' and on what "
+            f"The theorem {declared.id!r} or an example of it is marked xfail; use expected='refuted' with its "
             "evidence instead."
         )
 
 
 def judge(item: pytest.Function) -> Generator[None, object, object]:
-    """Let pytest call a theorem's function, and settle it by how that ends.
+    """Let pytest call a theorem's function, and judge the theorem by the outcome.
 
     Raises:
-        ContradictedError: it is supported, and ships as refuted.
-        Exception: what the function raised, unless that is the refutation which is expected.
+        ContradictedError: it is supported, but expected to be refuted.
+        Exception: the exception that the function raised, unless it is the expected refutation.
     """
     declared, name = theorem_of(item), theorem_name(item)
     assert declared is not None
-    item.stash[JUDGED] = None  # what an earlier try came to
+    item.stash[JUDGED] = None  # an earlier attempt may have left a result
     with _counted(item.function) as examples:
         try:
             result = yield
@@ -110,7 +110,8 @@ def judge(item: pytest.Function) -> Generator[None, object, object]:
             failures = _failures(error)
             if not all(isinstance(failure, AssertionError) for failure in failures):
                 raise
-            tried = item.stash[JUDGED] = Tried(declared, name, "refuted", None, "\n".join(map(_told, failures)))
+            counterexample = "\n".join(map(_describe_failure, failures))
+            tried = item.stash[JUDGED] = Tried(declared, name, "refuted", None, counterexample)
             if tried.as_expected:
                 return None
             raise
@@ -122,8 +123,9 @@ def judge(item: pytest.Function) -> Generator[None, object, object]:
 
 @contextmanager
 def _counted(function: Any) -> Iterator[Callable[[], int | None]]:
-    """How many examples a property holds for, of those that hypothesis calls it with; None where it does not."""
-    hypothesis, count = getattr(function, "hypothesis", None), 0
+    """Yield a function that returns the number of examples that passed; None without hypothesis."""
+    hypothesis = getattr(function, "hypothesis", None)
+    count = 0
     inner = getattr(hypothesis, "inner_test", None)  # which hypothesis lets test runners replace
     if hypothesis is None or inner is None:
         yield lambda: None
@@ -133,7 +135,7 @@ def _counted(function: Any) -> Iterator[Callable[[], int | None]]:
     def counting(*args: object, **kwargs: object) -> object:
         __tracebackhide__ = True
         nonlocal count
-        # An example that fails, or that assume() rejects, does not return.
+        # An example that fails or that assume() rejects raises.
         result = inner(*args, **kwargs)
         count += 1
         return result
@@ -146,27 +148,27 @@ def _counted(function: Any) -> Iterator[Callable[[], int | None]]:
 
 
 def _failures(error: BaseException) -> list[BaseException]:
-    """The failures that hypothesis found: several are a group, and what is a kind of group is a failure of its own."""
+    """Return the failures that hypothesis found; several of them are raised as an ExceptionGroup."""
     if type(error) is ExceptionGroup:
         return [failure for part in error.exceptions for failure in _failures(part)]
     return [error]
 
 
-def _told(failure: BaseException) -> str:
-    """A failed assertion and the example it failed on, as plain text that any file can hold."""
+def _describe_failure(failure: BaseException) -> str:
+    """Return a failed assertion and its example as plain text without colours or surrogates."""
     lines = [str(failure), *map(str, getattr(failure, "__notes__", ()))]
     text = COLOUR.sub("", "\n".join(lines)).strip() or "AssertionError"
     return text.encode(errors="backslashreplace").decode()
 
 
 def explain(report: pytest.TestReport, tried: Tried | None) -> None:
-    """Say what was refuted, below pytest's own account of the failure, which shows where it was."""
+    """Add a refuted theorem's account below pytest's traceback."""
     if tried is not None and tried.verdict == "refuted" and isinstance(report.longrepr, ExceptionRepr):
         report.longrepr.addsection("theorem", tried.message())
 
 
 def theorem_result(item: pytest.Item, tried: Tried | None) -> Json:
-    """A theorem and what it came to; an error where it was not tried, or failed otherwise."""
+    """Return a theorem's result for the record; its verdict is "error" if it was not judged."""
     declared = theorem_of(item)
     assert declared is not None
     return {

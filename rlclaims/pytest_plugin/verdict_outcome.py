@@ -1,6 +1,6 @@
-"""From how a claim ended to what pytest reports.
+"""The outcome that pytest reports for a claim.
 
-The record decides, not the exception: the function must have ended as the one verdict it recorded says it should.
+The record decides, not the exception: the function must have ended as the one verdict that it recorded requires.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from rlclaims.stats.verdict import Verdict
 
 @dataclass(frozen=True)
 class Judged:
-    """A claim and the evidence it ended on."""
+    """A claim and its evidence."""
 
     declared: Claim
     name: str
@@ -23,56 +23,60 @@ class Judged:
 
     @property
     def as_expected(self) -> bool:
-        """Whether the verdict is the one that the claim ships with."""
+        """True if the verdict is the expected one."""
         return str(self.evidence.verdict) == self.declared.expected
 
     def message(self) -> str:
-        """Everything a reader needs to see why the claim ended as it did."""
+        """Return a full account of the claim and its verdict."""
         return (
             f'{self.name}: "{self.declared.says}"\n'
-            f"  stands in  {self.declared.source}\n"
+            f"  source     {self.declared.source}\n"
             f"  means      {self.declared.means}\n"
             f"  verdict    {self.evidence}"
         ) + (f"\n  expected   {self.declared.expected}: {self.declared.evidence}" if self.declared.evidence else "")
 
 
 class ContradictedError(AssertionError):
-    """The seeds refute the claim, or support one that ships as refuted."""
+    """A claim that is refuted, or that is supported although it is expected to be refuted."""
 
 
 class UndecidedError(Skipped):
-    """The seeds leave the claim open; pytest's debugger and its like have nothing to stop at."""
+    """An inconclusive claim; a kind of skip, so that pytest's debugger does not stop at it."""
 
 
 def settle(declared: Claim, name: str, recorder: Recorder, raised: BaseException | None) -> Judged:
-    """The claim's verdict, once its function has ended.
+    """Return a claim with its evidence, after its function has ended.
 
     Raises:
-        ClaimError: the function judged nothing, judged twice, or ended against its evidence.
-        BaseException: whatever the function raised that is no failed assertion.
+        ClaimError: the function judged nothing, judged twice, or ended in contradiction to its evidence.
+        BaseException: the exception that the function raised, if it is not a failed assertion.
     """
     if raised is not None and not isinstance(raised, AssertionError):
         if recorder.evidence and not isinstance(raised, Exception):  # pytest's own ways to end a test
-            raise ClaimError(f"The claim {name!r} was given up after it had judged; let its evidence stand.") from None
+            raise ClaimError(
+                f"The claim {name!r} was skipped or marked xfail after it had judged: let its verdict stand."
+            ) from None
         raise raised
     if not recorder.evidence:
         raise ClaimError(f"The claim {name!r} judged nothing: assert one comparison of its runs.") from raised
     if not recorder.asserted:
-        raise ClaimError(f"The claim {name!r} compares and does not assert: write assert before the comparison.")
+        raise ClaimError(f"The claim {name!r} compares without asserting: write assert before the comparison.")
     if len(recorder.evidence) > 1:
         raise ClaimError(f"The claim {name!r} judged {len(recorder.evidence)} times: a claim makes one judgement.")
     evidence = recorder.evidence[0]
     if not any(asserted is evidence for asserted in recorder.asserted):
-        raise ClaimError(f"The claim {name!r} asserts a part of what it joined: assert the joined comparison itself.")
+        raise ClaimError(
+            f"The claim {name!r} asserts only a part of a joined comparison: assert the joined comparison itself."
+        )
     verdict = recorder.verdict(evidence)
     if verdict is Verdict.REFUTED and raised is None:
         raise ClaimError(
-            f"The claim {name!r} ended well though its evidence is refuted: assert the comparison itself, neither "
-            "negated nor or-ed, and let its failure through."
+            f"The claim {name!r} passed although its evidence is refuted: assert the comparison itself, without not or "
+            "or, and do not catch its failure."
         )
     if verdict is not Verdict.REFUTED and raised is not None:
         raise ClaimError(
-            f"The claim {name!r} failed though its evidence is {verdict}: assert the comparison itself and "
-            "nothing else."
+            f"The claim {name!r} failed although its evidence is {verdict}: assert the comparison itself and nothing "
+            "else."
         ) from raised
     return Judged(declared, name, evidence)

@@ -1,6 +1,6 @@
-"""pytest-xdist: workers collect, train and judge; the controller hears, and speaks to the person.
+"""Support of pytest-xdist: workers collect, train and judge, and the controller reports.
 
-Every worker wants the same runs; a lock on the store lets one train them, and the others find them made.
+All workers need the same runs. A lock on the store lets one of them train; the others then find the runs stored.
 """
 
 import os
@@ -12,23 +12,23 @@ from typing import Any, TextIO
 import pytest
 
 STOPPED = pytest.StashKey[tuple[str, int]]()
-"""On the controller's config: why a worker stopped, and the exit code that this means."""
+"""Why a worker stopped, and the exit code, in the stash of the controller's config."""
 STOP_KEY = "rlclaims_stopped"
-"""The same, in a worker's output."""
+"""Key of the same in a worker's output."""
 
 
 def is_worker(config: pytest.Config) -> bool:
-    """Whether the session is an xdist worker's."""
+    """Return whether the session is an xdist worker's."""
     return hasattr(config, "workerinput")
 
 
 @contextmanager
 def stopping(config: pytest.Config) -> Iterator[None]:
-    """End the session, in words, for a user's mistake or for training that broke off; of a worker, the controller's.
+    """End the session with a message after a user's mistake or failed training; in a worker, end the controller's.
 
     Raises:
         pytest.UsageError: a user's mistake.
-        pytest.exit.Exception: training broke off, or came to other bits.
+        pytest.exit.Exception: training failed, or a replayed run differs.
     """
     from rlclaims.execution.pool import TrainingError
     from rlclaims.pytest_plugin.replay import ReplayError
@@ -53,7 +53,7 @@ def stopping(config: pytest.Config) -> Iterator[None]:
 
 
 def stopped(session: pytest.Session) -> bool:
-    """Whether the session is a worker's that is to stop, and then let it."""
+    """Return whether the session is a worker's that has to stop, and if so tell pytest to stop it."""
     if is_worker(session.config) and STOP_KEY in session.config.workeroutput:  # type: ignore[attr-defined]
         session.shouldstop = "the claims cannot be run"
         return True
@@ -61,14 +61,14 @@ def stopped(session: pytest.Session) -> bool:
 
 
 def on_worker_exit(node: Any) -> None:
-    """Keep, in the controller, why a worker stopped."""
+    """Remember in the controller why a worker stopped."""
     if STOP_KEY in getattr(node, "workeroutput", {}):
         node.config.stash[STOPPED] = tuple(node.workeroutput[STOP_KEY])
 
 
 @contextmanager
 def progress_stream(config: pytest.Config) -> Iterator[TextIO]:
-    """Where progress is shown: the terminal, or of a worker its standard error, which is the controller's."""
+    """Yield the stream for progress: the terminal, or a worker's standard error, which is the controller's."""
     if is_worker(config):
         with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
             yield sys.stderr

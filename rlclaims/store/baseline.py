@@ -134,7 +134,7 @@ class Baseline:
                 f"are {', '.join(map(repr, close))}."
             )
         fitting = [one for one in same if one.setting == setting]
-        if not fitting and self._wiring:  # a smoke test's runs are shorter than any that are saved
+        if not fitting and self._smoke:  # a smoke test's runs are shorter than any that are saved
             return same[0]
         if not fitting:
             there = " and ".join(dict.fromkeys(label_of(one.setting) for one in same))

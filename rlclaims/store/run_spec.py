@@ -1,4 +1,4 @@
-"""What a run is, as data: an algorithm with its settings, a task, a number of iterations, a seed."""
+"""The description of a run as data: an algorithm with its settings, a task, a number of iterations, a seed."""
 
 import importlib
 import importlib.util
@@ -19,22 +19,22 @@ from rlclaims.text import describe
 from rlclaims.training import HELD_OUT_EVERY
 
 Json = dict[str, Any]
-KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
+SETTING_TYPES: dict[str, tuple[str, tuple[type, ...]]] = {
     "bool": ("True or False", (bool,)),
     "int": ("a whole number", (int,)),
     "float": ("a number", (int, float)),
-    "str": ("a text", (str,)),
+    "str": ("a string", (str,)),
     "tuple": ("a tuple", (tuple,)),
 }
-"""By the annotation of a setting, what it must be, in words and by types."""
-MOST_DEEP = 10
-"""Of tuples in tuples, in a setting."""
-LONG_NAME = 90
-"""Characters of a task, in the name of a folder: file systems take 255 in all."""
+"""Description and accepted types of a setting, by its annotation."""
+MAX_TUPLE_DEPTH = 10
+"""Deepest nesting of tuples in a setting."""
+MAX_TASK_CHARACTERS = 90
+"""Characters of a task in a folder's name: file systems allow 255 in all."""
 
 
 class SpecError(ValueError):
-    """A user's mistake in describing runs, in one sentence."""
+    """A user's mistake in describing runs, as one sentence."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class RunSpec:
 
     algorithm: Algorithm | ExternalTraining
     task: str
-    """Gymnasium's id, with arguments or without, in its one spelling (`rlclaims.sim.spelling`)."""
+    """Gymnasium's id, with arguments or without, in canonical spelling (`rlclaims.sim.spelling`)."""
     iterations: int
     seed: int
 
@@ -52,19 +52,19 @@ class RunSpec:
 
     @property
     def title(self) -> str:
-        """Of what trains, for people."""
+        """Readable name of the algorithm."""
         return self.algorithm.title if isinstance(self.algorithm, ExternalTraining) else type(self.algorithm).__name__
 
     @property
     def name(self) -> str:
-        """For people, and for folders: algorithm, task and seed."""
+        """Readable name of the run and of its folder: algorithm, task and seed."""
         task = re.sub(r"[^\w.-]+", "-", self.task).strip("-")  # "ALE/Pong-v5" would be a folder in a folder
-        if len(task) > LONG_NAME:
-            task = f"{task[:LONG_NAME]}-{crc32(self.task.encode()):08x}"
+        if len(task) > MAX_TASK_CHARACTERS:
+            task = f"{task[:MAX_TASK_CHARACTERS]}-{crc32(self.task.encode()):08x}"
         return f"{self.title}-{task}-seed{self.seed}"
 
     def to_json(self) -> Json:
-        """As plain data that another process can make the run from."""
+        """Return the run as plain data, from which another process can recreate it."""
         cls = type(self.algorithm)
         return {
             "algorithm": {
@@ -80,28 +80,28 @@ class RunSpec:
 
     @classmethod
     def from_json(cls, data: Json) -> "RunSpec":
-        """The run that `to_json` described."""
+        """Recreate the run that `to_json` described."""
         algorithm = data["algorithm"]
-        module = _loaded(algorithm["module"], Path(algorithm["file"]))
+        module = _load_module(algorithm["module"], Path(algorithm["file"]))
         settings = {name: _tupled(value) for name, value in algorithm["settings"].items()}
         return cls(getattr(module, algorithm["name"])(**settings), data["task"], data["iterations"], data["seed"])
 
 
 def _tupled(value: Any) -> Any:
-    """A setting as it was before JSON, which has lists for tuples."""
+    """Turn the lists of a setting that was read from JSON back into tuples."""
     return tuple(map(_tupled, value)) if isinstance(value, list) else value
 
 
 def times_held_out(iterations: int) -> int:
-    """In how many of a run's iterations fresh pairs are collected and measured as well: the first, and every tenth."""
+    """Return the number of a run's iterations that also measure held-out pairs: the first, and every tenth."""
     return len(range(0, iterations, HELD_OUT_EVERY))
 
 
 def checked(spec: RunSpec) -> RunSpec:
-    """The spec itself, if it can be trained.
+    """Return the spec unchanged if it can be trained.
 
     Raises:
-        SpecError: it can not, and why.
+        SpecError: it cannot be trained; the message says why.
     """
     cls = type(spec.algorithm)
     try:
@@ -112,11 +112,9 @@ def checked(spec: RunSpec) -> RunSpec:
     except ValueError as error:
         raise SpecError(str(error)) from None
     if type(spec.iterations) is not int or spec.iterations < 1:
-        raise SpecError(
-            f"{cls.__name__} needs a whole number of iterations from 1 up, not {describe(spec.iterations)}."
-        )
+        raise SpecError(f"{cls.__name__} needs a positive whole number of iterations, not {describe(spec.iterations)}.")
     if spec.seed < 0:
-        raise SpecError(f"A seed is a number from 0 up, not {spec.seed}.")
+        raise SpecError(f"A seed must be 0 or more, not {spec.seed}.")
     if "." in cls.__qualname__:
         raise SpecError(
             f"{cls.__qualname__} is defined inside a function or a class; define it at the top of a file, so that "
@@ -125,8 +123,8 @@ def checked(spec: RunSpec) -> RunSpec:
     source_file(cls)
     if getattr(sys.modules[cls.__module__], cls.__name__, None) is not cls:
         raise SpecError(
-            f"{cls.__name__} of module {cls.__module__!r} cannot be told from another: a second module of that name "
-            "was loaded since. Define it in a module with a name of its own."
+            f"{cls.__name__} is ambiguous: a second module named {cls.__module__!r} was loaded after the one that "
+            "defines it. Define it in a module with a unique name."
         )
     try:
         spec.algorithm.check()
@@ -134,21 +132,21 @@ def checked(spec: RunSpec) -> RunSpec:
         raise SpecError(str(error)) from None
     for field in fields(spec.algorithm):
         name, value = field.name, getattr(spec.algorithm, field.name)
-        if (kind := _unlike(value, field.type)) is not None:
-            raise SpecError(f"{cls.__name__}: {name} must be {kind}, not {describe(value)}.")
-        if not _plain(value):
+        if (expected := _type_mismatch(value, field.type)) is not None:
+            raise SpecError(f"{cls.__name__}: {name} must be {expected}, not {describe(value)}.")
+        if not _is_plain_setting(value):
             raise SpecError(
-                f"{cls.__name__}.{name} is {describe(value)}; settings are finite numbers, strings, booleans, None or "
-                "tuples of them, so that a run can be named by them."
+                f"{cls.__name__}.{name} is {describe(value)}. Settings must be finite numbers, strings, booleans, None "
+                "or tuples of these, because they are part of a run's digest."
             )
     return spec
 
 
 def source_file(cls: type) -> Path:
-    """The file that defines a class.
+    """Return the file that defines a class.
 
     Raises:
-        SpecError: there is none (a class typed at a prompt, say).
+        SpecError: it is not defined in a file but, for example, at a prompt.
     """
     file = getattr(sys.modules.get(cls.__module__), "__file__", None)
     if file is None:
@@ -156,33 +154,35 @@ def source_file(cls: type) -> Path:
     return Path(file)
 
 
-def _unlike(value: object, annotation: object) -> str | None:
-    """What a setting of that type must be, in words, where a value is something else."""
-    kind, _, off = getattr(annotation, "__name__", str(annotation)).partition(" | ")
-    if kind not in KINDS or (value is None and off == "None"):
+def _type_mismatch(value: object, annotation: object) -> str | None:
+    """Return a description of what a setting must be if a value does not fit its annotation, else None."""
+    name, _, alternative = getattr(annotation, "__name__", str(annotation)).partition(" | ")
+    optional = alternative == "None"
+    if name not in SETTING_TYPES or (value is None and optional):
         return None
-    words, kinds = KINDS[kind]
-    fits = isinstance(value, kinds) and (kind == "bool" or not isinstance(value, bool))
-    return None if fits else words + ", or None" * (off == "None")
+    description, types = SETTING_TYPES[name]
+    if isinstance(value, types) and (name == "bool" or not isinstance(value, bool)):
+        return None
+    return f"{description}, or None" if optional else description
 
 
-def _plain(value: object, deep: int = 0) -> bool:
+def _is_plain_setting(value: object, depth: int = 0) -> bool:
     if isinstance(value, tuple):
-        return deep < MOST_DEEP and all(_plain(entry, deep + 1) for entry in value)
+        return depth < MAX_TUPLE_DEPTH and all(_is_plain_setting(entry, depth + 1) for entry in value)
     if isinstance(value, float):
         return math.isfinite(value)
     return value is None or isinstance(value, bool | int | str)
 
 
-def _loaded(name: str, file: Path) -> ModuleType:
-    """The module of that name, or, where the name is not importable (a claim file, say), the file under it."""
+def _load_module(name: str, file: Path) -> ModuleType:
+    """Import a module by name, or load its file if the name is not importable, as for a file of claims."""
     if name in sys.modules:
         return sys.modules[name]
     try:
-        found = importlib.util.find_spec(name)
+        importable = importlib.util.find_spec(name)
     except (ImportError, ValueError):
-        found = None
-    if found is not None and found.origin == str(file):
+        importable = None
+    if importable is not None and importable.origin == str(file):
         return importlib.import_module(name)
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:

@@ -36,7 +36,7 @@ def judged(pytester):
 
 def test_a_new_claim_runs_as_it_is(rlclaims, pytester):
     said = rlclaims("new", "mine/moves-farther", "--folder", "here")
-    assert "here/test_mine_moves_farther.py holds a claim that runs" in said
+    assert "Wrote here/test_mine_moves_farther.py" in said
     # Two iterations only.
     result = pytester.runpytest_inprocess("here", "--claims-profile=smoke")
     assert result.parseoutcomes() == {"inconclusive": 1}
@@ -51,12 +51,12 @@ def test_a_new_claim_is_written_as_the_project_is(pytester, rlclaims):
 
 @pytest.mark.parametrize("wrong", ["Mine/x", "mine", "mine/", "../x", "mine/x y"])
 def test_an_id_that_is_none_is_refused(rlclaims, wrong):
-    assert "An id is words in small letters" in rlclaims("new", wrong, code=2)
+    assert "An id is section/sentence in lower case" in rlclaims("new", wrong, code=2)
 
 
 def test_a_file_that_is_there_is_kept(rlclaims, pytester):
     rlclaims("new", "mine/x")
-    assert "is there already" in rlclaims("new", "mine/x", code=2)
+    assert "already exists" in rlclaims("new", "mine/x", code=2)
 
 
 def test_a_folder_that_is_none_is_refused(rlclaims, pytester):
@@ -173,8 +173,9 @@ def test_a_claim_that_was_not_judged_is_explained_too(rlclaims, judged):
 
 
 def test_a_claim_that_there_is_not_is_told_from_those_there_are(rlclaims, judged):
-    assert "There is no claim 'section/nil'; of 2 that there are: section/claim, section/other." in rlclaims(
-        "explain", "section/nil", code=2
+    assert (
+        "There is no claim 'section/nil'. Did you mean section/claim or section/other? rlclaims list lists all."
+        in rlclaims("explain", "section/nil", code=2)
     )
 
 
@@ -232,7 +233,7 @@ def test_a_whole_store_is_whole_and_a_damaged_one_is_not(rlclaims, judged):
     content[-1] ^= 1
     (run / "run.safetensors").write_bytes(bytes(content))
     said = rlclaims("store", "verify", code=1)
-    assert f"{run.name}: run.safetensors is not what was written" in said and "5 runs, 1 problems" in said
+    assert f"{run.name}: run.safetensors is not what was written" in said and "5 runs, 1 problem" in said
 
 
 def test_a_store_that_there_is_not_is_told(rlclaims, tmp_path):

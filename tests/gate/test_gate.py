@@ -139,7 +139,7 @@ def test_subject_and_bounds_may_stand_in_the_project(gate, pytester):
         ([], "The gate needs an algorithm: --claims-subject *"),
         (["--claims-subject=PPO"], "An algorithm is named as 'my_pkg.algos:MyPPO', * not 'PPO'."),
         (["--claims-subject="], "An algorithm is named as *, not ''."),
-        (["--claims-subject=algos:small", "--claims-store="], "'' is no name of a file or a folder."),
+        (["--claims-subject=algos:small", "--claims-store="], "'' is not a valid path."),
         (["--claims-subject=algos:small", "--claims-executor="], "There is no executor ''; there are local, ray."),
         (["--claims-subject=algos:small", "--claims-profile="], "There is no profile ''; there are *"),
         (["--claims-subject=algos:"], "An algorithm is named as *, not 'algos:'."),
@@ -147,15 +147,15 @@ def test_subject_and_bounds_may_stand_in_the_project(gate, pytester):
         (["--claims-subject=algos:PPP"], "The module 'algos' has no 'PPP'."),
         (["--claims-subject=algos:nothing"], "'algos:nothing' is neither a subclass of *, but 7."),
         (["--claims-subject=cleanrl:nowhere.py"], "There is no script 'nowhere.py'; it is a file *"),
-        (["--claims-subject=algos:small", "--claims-bound=mean_kl"], "--claims-bound is a name and a number, *"),
+        (["--claims-subject=algos:small", "--claims-bound=mean_kl"], "--claims-bound takes a name and a number *"),
         (
             ["--claims-subject=algos:small", "--claims-bound=mean_kl=-1"],
-            "The gate's bound mean_kl is a positive *-1.0.",
+            "The gate's bound mean_kl must be a positive *-1.0.",
         ),
         (["--claims-subject=algos:small", "--claims-bound=kl=1"], "The gate has no bound 'kl'; there are mean_kl, *"),
         (
             ["--claims-subject=algos:small", "--claims-bound=mean_kl=1", "--claims-bound", "mean_kl=2"],
-            "--claims-bound gives 'mean_kl' more than once; one bound is held.",
+            "--claims-bound gives 'mean_kl' more than once; give it once.",
         ),
     ],
 )

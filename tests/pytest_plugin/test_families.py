@@ -50,7 +50,7 @@ def test_a_named_family_has_the_shares_it_says(session, store):
         ),
         (
             NAMED.format("size=2") + NAMED.format("size=3").replace("section/", "other/").replace("test_", "test_2"),
-            "*is declared with * shares *; make them one.",
+            "*is declared with * shares *: declare it once.",
         ),
     ],
 )
@@ -83,14 +83,14 @@ def test_claim(ppo, bound):
 @pytest.mark.parametrize(
     ("parameters", "sentence"),
     [
-        ("@pytest.mark.parametrize('bound', (-i for i in range(1, 4)))", "*in a way that its file does not tell*"),
+        ("@pytest.mark.parametrize('bound', (-i for i in range(1, 4)))", "*becomes * claims, and its file declares *"),
         (
             "def pytest_generate_tests(metafunc):\n    metafunc.parametrize('bound', [-1, -2])\n",
-            "*in a way that its file does not tell*",
+            "*becomes * claims, and its file declares *",
         ),
         (
             "@pytest.fixture(params=[-1, -2])\ndef bound(request):\n    return request.param\n",
-            "*takes 'bound', and a claim takes only runs*",
+            "*takes 'bound', and a claim can take only runs*",
         ),
     ],
 )

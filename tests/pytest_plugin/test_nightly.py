@@ -69,7 +69,7 @@ def test_claims_share_the_run_length_and_a_changed_one_begins_again(night, pytes
     )
     result = night(two, "--claims-run-length=30")
     assert result.parseoutcomes() == {"passed": 1, "inconclusive": 1}
-    result.stdout.fnmatch_lines(["*once in 30 sessions or*", "*evidence of one session is in nights.json"])
+    result.stdout.fnmatch_lines(["*at most once in 30 sessions*", "*evidence of one session is in nights.json"])
     (first, _) = state(pytester)["claims"]
     changed = one_claim(SUPPORTED.replace("-1", "-2"))
     night(changed)
@@ -118,7 +118,7 @@ def test_meanwhile():
     [
         (
             '{"format": 1, "run_length": 1000, "subject": None, "sessions": 1, "claims": {}, "last": []}',
-            "nights.json was written by another session since this one began, on the same seeds: what this one says *",
+            "nights.json was written by another session on the same seeds since this one started, so the evidence *",
         ),
         ("None", "nights.json is not a --claims-nightly file (*"),
     ],
@@ -145,23 +145,31 @@ def test_the_same_session_twice_at_once_is_one(night, pytester):
         (
             ["--claims-first-seed=7"],
             None,
-            "--claims-nightly takes fresh seeds by itself: leave out --claims-first-seed.",
+            "--claims-nightly chooses fresh seeds itself: leave out --claims-first-seed.",
         ),
-        (["--claims-profile=smoke"], None, "--claims-nightly gathers evidence, and smoke is no evidence:*"),
+        (["--claims-profile=smoke"], None, "--claims-nightly accumulates evidence, and smoke is no evidence:*"),
         (["--claims-run-length=0"], None, "--claims-run-length is a number from 1 up, not 0."),
         (
             [],
             "[]",
             "nights.json is not a --claims-nightly file (a part of it is of another kind *). Name another file, or *",
         ),
-        ([], '{"format": 2}', "nights.json is not a --claims-nightly file (of form 2, and *"),
+        ([], '{"format": 2}', "nights.json is not a --claims-nightly file (format 2, and *"),
         (
             ["--claims-run-length=7"],
             {"subject": None},
-            "nights.json was begun for 9 sessions between false alarms, and --claims-run-length asks for 7:*",
+            "nights.json was started with a run length of 9 sessions, and --claims-run-length asks for 7:*",
         ),
-        ([], {"subject": "algos:mine"}, "nights.json is of algos:mine, and this session of None: name another file."),
-        (["--claims-nightly=nowhere/n.json"], None, "There is no folder *nowhere for --claims-nightly nowhere/n.json*"),
+        (
+            [],
+            {"subject": "algos:mine"},
+            "nights.json holds evidence about algos:mine, and the subject *",
+        ),
+        (
+            ["--claims-nightly=nowhere/n.json"],
+            None,
+            "The folder *nowhere of --claims-nightly * does not exist*",
+        ),
     ],
 )
 def test_mistakes_are_told_before_anything_is_trained(night, pytester, store, options, content, sentence):
@@ -179,4 +187,4 @@ def test_mistakes_are_told_before_anything_is_trained(night, pytester, store, op
 def test_a_run_length_is_of_a_night(session):
     result = session(one_claim(SUPPORTED), "--claims-run-length=7")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: --claims-run-length is of --claims-nightly FILE: add that."])
+    result.stderr.fnmatch_lines(["ERROR: --claims-run-length needs --claims-nightly FILE: add that option."])

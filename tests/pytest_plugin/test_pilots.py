@@ -23,7 +23,7 @@ def test_a_pilot_on_development_seeds_tells_what_can_be_detected(session, store,
 def test_a_pilot_on_the_suites_own_seeds_is_refused(session):
     result = session(one_claim(SUPPORTED), "--claims-write-pilots")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: A pilot is made on development seeds*"])
+    result.stderr.fnmatch_lines(["ERROR: Pilots are made on development seeds*"])
 
 
 @pytest.mark.parametrize("claim", [one_claim(SUPPORTED), one_claim("pass", parameters="")])

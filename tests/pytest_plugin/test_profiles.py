@@ -163,11 +163,17 @@ def test_tasks_have_arguments(project, store):
 @pytest.mark.parametrize(
     ("tables", "sentence"),
     [
-        ("[tool.rlclaims]\nprofil = 'x'", "pyproject.toml: [[]tool.rlclaims] has 'profil', and may have profile, *"),
-        ("[tool.rlclaims]\nprofile = 3", "pyproject.toml: [[]tool.rlclaims] profile is a text, not 3."),
+        (
+            "[tool.rlclaims]\nprofil = 'x'",
+            "pyproject.toml: [[]tool.rlclaims] has no setting 'profil'; there are *Did you mean 'profile'?",
+        ),
+        ("[tool.rlclaims]\nprofile = 3", "pyproject.toml: [[]tool.rlclaims] profile must be a string, not 3."),
         ("[tool.rlclaims]\nprofile = 'x'", "There is no profile 'x'; there are gate, paper, smoke, standard."),
-        ("[tool.rlclaims]\nprofiles = 3", "*profiles is a table*not 3."),
-        ("[tool.rlclaims.gate]\nsubject = 5", "The gate's subject is a text, 'my_pkg.algos:MyPPO', say, not 5."),
+        ("[tool.rlclaims]\nprofiles = 3", "*profiles must be a table*not 3."),
+        (
+            "[tool.rlclaims.gate]\nsubject = 5",
+            "The gate's subject must be a string such as 'my_pkg.algos:MyPPO', not 5.",
+        ),
         ("[tool.rlclaims.profiles]\nx = 3", "*'x' is a table, *not 3."),
         ("[tool.rlclaims.profiles.x]\nseeds = 3", "*'x' has no field 'seeds'; there are tasks, iterations, looks, *"),
         ("[tool.rlclaims.profiles.x]\nlooks = [4, 8]", "*'x' has looks = [[]4, 8], *ascending*from 5 to 1000."),

@@ -332,7 +332,7 @@ def bound(request):
 def test_low(ppo, bound):
     assert ppo.kl_old_new.mean.training.overall() > bound
 """
-    refused(session(body), "*takes 'bound', and a claim takes only runs *")
+    refused(session(body), "*takes 'bound', and a claim can take only runs *")
 
 
 def test_an_inconclusive_claim_is_nothing_for_a_debugger(session, pytester):

@@ -24,12 +24,15 @@ OR_ED = """
     [
         ("pass", "judged nothing"),
         (f"{SUPPORTED}\n    {SUPPORTED}", "judged 2 times"),
-        (SUPPORTED.replace("assert", "assert not"), "failed though its evidence is supported"),
-        (CAUGHT, "ended well though its evidence is refuted"),
-        (OR_ED, "ended well though its evidence is refuted"),
-        (f"{SUPPORTED}\n    assert False", "failed though its evidence is supported"),
-        (SUPPORTED.replace("assert ", ""), "compares and does not assert"),
-        (f"import pytest\n    {SUPPORTED}\n    pytest.skip('never mind')", "given up after it had judged"),
+        (SUPPORTED.replace("assert", "assert not"), "failed although its evidence is supported"),
+        (CAUGHT, "passed although its evidence is refuted"),
+        (OR_ED, "passed although its evidence is refuted"),
+        (f"{SUPPORTED}\n    assert False", "failed although its evidence is supported"),
+        (SUPPORTED.replace("assert ", ""), "compares without asserting"),
+        (
+            f"import pytest\n    {SUPPORTED}\n    pytest.skip('never mind')",
+            "marked xfail after it had judged",
+        ),
         ("assert ppo.ratio.max.training.overall() > float('nan')", "compared with a finite number"),
         ("assert ppo.ratio.max.training.overall() > 'x'", "compared with a finite number"),
         ("assert ppo.ratio.max.training.overall() == 1", "never equal"),
@@ -63,7 +66,7 @@ ON_REAL_RUNS_ONLY = "kl = ppo.kl_old_new.mean.training.overall()\n    assert kl 
 def test_a_mistake_that_only_real_runs_bring_out_is_an_error_in_one_sentence(session):
     result = session(one_claim(ON_REAL_RUNS_ONLY))
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*failed though its evidence is supported*"])
+    result.stdout.fnmatch_lines(["*failed although its evidence is supported*"])
     result.stdout.fnmatch_lines(["  claim*error*"])
 
 
@@ -151,8 +154,8 @@ def test_a_claim_is_a_plain_function(session, definition, sentence):
         ("rlclaims.runs(rlclaims.PPO, steps=100)", "*must be a multiple of minibatches*"),
         ("rlclaims.runs('PPO')", "*are of an algorithm, such as rlclaims.PPO*not of 'PPO'*"),
         ("rlclaims.runs(rlclaims.PPO(), steps=64)", "*an instance has its own*"),
-        ("rlclaims.runs(rlclaims.PPO, iterations=0)", "*iterations from 1 up, not 0*"),
-        ("rlclaims.runs(rlclaims.PPO, iterations='3')", "*iterations from 1 up, not '3'*"),
+        ("rlclaims.runs(rlclaims.PPO, iterations=0)", "*a positive whole number of iterations, not 0*"),
+        ("rlclaims.runs(rlclaims.PPO, iterations='3')", "*a positive whole number of iterations, not '3'*"),
         ("rlclaims.runs(rlclaims.PPO, 5)", "A task is the id*not 5*"),
         ("rlclaims.runs(rlclaims.PPO, scale_rewards='no')", "*scale_rewards must be True or False, not 'no'*"),
         ("rlclaims.runs(rlclaims.PPO, steps=32)", "*a multiple of minibatches (32), and more than one*"),
@@ -191,7 +194,7 @@ def test_options_that_make_no_sense_are_refused_before_training(session, option,
     ("body", "sentence"),
     [
         (one_claim(SUPPORTED) + one_claim(SUPPORTED).replace("test_claim", "test_again"), "Two claims have the id*"),
-        (one_claim(SUPPORTED, parameters="ppo, tmp_path"), "*takes 'tmp_path', and a claim takes only runs*"),
+        (one_claim(SUPPORTED, parameters="ppo, tmp_path"), "*takes 'tmp_path', and a claim can take only runs*"),
         ("\nimport pytest\n\n@pytest.mark.xfail" + one_claim(SUPPORTED), "*marked xfail*expected='refuted'*"),
         (
             "\nimport unittest\n\nclass TestIt(unittest.TestCase):\n"
@@ -266,7 +269,7 @@ def test_two_modules_of_one_name_are_not_mixed_up(pytester, store):
         (pytester.path / folder / f"test_{folder}.py").write_text(body)
     result = pytester.runpytest_subprocess(f"--claims-store={store}", "--claims-seeds=5")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: Mine of module 'conftest' cannot be told from another*"])
+    result.stderr.fnmatch_lines(["ERROR: Mine is ambiguous: a second module named 'conftest' was loaded*"])
 
 
 @pytest.mark.parametrize(
@@ -291,7 +294,7 @@ def test_a_claim_imported_from_another_file_is_refused(session, pytester):
     pytester.makepyfile(other_claims=HEADER + one_claim(SUPPORTED))
     result = session("\nfrom other_claims import test_claim\n")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: *is written in other_claims and collected from test_claims.py*"])
+    result.stderr.fnmatch_lines(["ERROR: *is defined in other_claims and also collected from test_claims.py*"])
 
 
 @pytest.mark.parametrize(
@@ -316,7 +319,7 @@ def test_a_part_of_what_was_joined_is_no_judgement(session):
     )
     result = session("\nimport rlclaims\n" + one_claim(body))
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: *asserts a part of what it joined*"])
+    result.stderr.fnmatch_lines(["ERROR: *asserts only a part of a joined comparison*"])
 
 
 def test_an_executor_that_is_none_or_not_installed_is_refused(session, monkeypatch):

@@ -99,7 +99,7 @@ def workers_of(pid):
 @pytest.mark.parametrize(
     ("seed", "sentence"),
     [
-        (5, "ERROR: --claims-replay 5: the selected claims take seeds 0 to 4."),
+        (5, "ERROR: --claims-replay 5: the selected claims use seeds 0 to 4."),
         (3, "*the store has no run of that seed*"),
     ],
 )

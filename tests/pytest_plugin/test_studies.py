@@ -58,7 +58,7 @@ def test_updates_are_made_again_once_for_the_claims_that_ask(session, tmp_path):
     plain = of_its_own(one_claim(SUPPORTED))
     plain.stdout.no_fnmatch_line("*making updates again*")
     table = CliRunner().invoke(app, ["mechanism", ".", "--store", str(store)])
-    assert table.exit_code == 2 and "No claim here takes twin updates" in table.output
+    assert table.exit_code == 2 and "No claim here uses twin updates" in table.output
 
 
 def test_the_mechanism_table_shows_the_twins_that_the_store_has(session, monkeypatch, tmp_path):
@@ -257,7 +257,7 @@ def test_a_claim_of_a_profile_that_there_is_not_is_refused_instead_of_skipped(se
     result = session(one_claim(SUPPORTED, profiles=["paper", "papre"]), f"--claims-profile={profile}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
-        ["ERROR: *'section/claim' is of the profile 'papre', and there are gate, paper, smoke, standard."]
+        ["ERROR: *names the profile 'papre'; there are gate, paper, smoke, standard. Did you mean 'paper'?"]
     )
 
 

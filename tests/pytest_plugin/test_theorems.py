@@ -89,7 +89,7 @@ def test_a_theorem_that_ships_as_refuted_passes_while_it_is(session, store):
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "*supported, though it ships as refuted: its counterexample is no longer one",
+            "*supported, but expected to be refuted: its counterexample no longer fails",
             "*expected   refuted: n = 1000",
             "  theorem *supported[*] *21 ex.",
         ]
@@ -136,7 +136,7 @@ PLAIN = "\n@stated('section/theorem')\ndef test_theorem({}):\n    pass\n"
             one_theorem(TRUE, name="claim") + one_claim(SUPPORTED).replace("test_", "test_2"),
             "A claim and a theorem have*",
         ),
-        (PLAIN.format("ppo"), "The theorem 'section/theorem' takes the runs 'ppo', and a theorem takes none*"),
+        (PLAIN.format("ppo"), "The theorem 'section/theorem' takes the runs 'ppo', and a theorem cannot use runs*"),
         ("\n@pytest.fixture\ndef kl(ppo):\n    pass\n" + PLAIN.format("kl"), "*takes the runs 'ppo'*"),
         ("\n@pytest.mark.xfail" + one_theorem(TRUE), "*'section/theorem' or an example of it is marked xfail*"),
         (
@@ -149,8 +149,8 @@ PLAIN = "\n@stated('section/theorem')\ndef test_theorem({}):\n    pass\n"
             "    @stated('section/theorem')\n    def test_theorem(self):\n        pass\n",
             "*unittest.TestCase*",
         ),
-        (f"\n@tried()\n@stated('section/theorem')\ndef test_theorem(n):\n    {TRUE}\n", "*below hypothesis's given*"),
-        (f"\n@tried()\n@declared('section/claim')\ndef test_claim(n):\n    {TRUE}\n", "*below hypothesis's given*"),
+        (f"\n@tried()\n@stated('section/theorem')\ndef test_theorem(n):\n    {TRUE}\n", "*below hypothesis's @given*"),
+        (f"\n@tried()\n@declared('section/claim')\ndef test_claim(n):\n    {TRUE}\n", "*below hypothesis's @given*"),
     ],
 )
 def test_what_is_not_written_as_a_theorem_is_refused_at_collection(session, body, sentence):

@@ -55,7 +55,7 @@ def test_strict_counts_over_all_workers(shared, store):
     ("body", "sentence"),
     [
         (one_claim(SUPPORTED) + one_claim(SUPPORTED).replace("test_claim", "test_again"), "Two claims have the id*"),
-        (one_claim("pass", parameters="tmp_path"), "*takes 'tmp_path', and a claim takes only runs*"),
+        (one_claim("pass", parameters="tmp_path"), "*takes 'tmp_path', and a claim can take only runs*"),
     ],
 )
 def test_a_mistake_is_told_once_and_ends_the_session(shared, store, body, sentence):

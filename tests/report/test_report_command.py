@@ -46,7 +46,7 @@ def test_a_store_that_was_moved_is_named(made, tmp_path):
     said = report(path, "--store", moved, "--out", tmp_path / "out")
     assert "No figures" not in said and (tmp_path / "out" / "figures" / "kl.csv").exists()
     said = report(path, "--store", store, "--out", tmp_path / "none")
-    assert f"No figures: the store {store} lacks the runs; --store DIR names another." in said.replace("\n", "")
+    assert f"No figures: the runs are not in the store {store}; --store DIR names another." in said.replace("\n", "")
     assert (tmp_path / "none" / "index.html").exists() and not (tmp_path / "none" / "figures").exists()
 
 

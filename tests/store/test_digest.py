@@ -330,8 +330,8 @@ def test_another_process_gives_the_same_names():
     ("spec", "sentence"),
     [
         (dataclasses.replace(SPEC, task="Hoper-v5"), "no task 'Hoper-v5'"),
-        (dataclasses.replace(SPEC, iterations=0), "iterations from 1 up"),
-        (dataclasses.replace(SPEC, seed=-1), "from 0 up"),
+        (dataclasses.replace(SPEC, iterations=0), "positive whole number of iterations"),
+        (dataclasses.replace(SPEC, seed=-1), "0 or more"),
         (dataclasses.replace(SPEC, algorithm=Odd(extra=[1])), r"extra is \[1\]"),
         (dataclasses.replace(SPEC, algorithm=Odd(extra=math.nan)), "extra is nan"),
     ],

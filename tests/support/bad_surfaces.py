@@ -26,7 +26,8 @@ from rlclaims.adapters.loop import Loop
 from rlclaims.adapters.script import Script
 from rlclaims.execution.cohorts import cohorts, plan
 from rlclaims.planning.profile import PROFILES
-from rlclaims.pytest_plugin.options import Settings, _resolved, project_of, store_folder
+from rlclaims.pytest_plugin.options import Settings, _resolved
+from rlclaims.pytest_plugin.project import project_of, store_folder
 from rlclaims.pytest_plugin.session import STUDIES, ClaimSession
 from rlclaims.pytest_plugin.trial_run import ImaginedRuns
 from rlclaims.store.run_spec import RunSpec, SpecError
