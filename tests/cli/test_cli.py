@@ -34,7 +34,7 @@ def judged(pytester):
     return pytester.path
 
 
-def test_a_new_claim_runs_as_it_is(rlclaims, pytester):
+def test_new_claim_runs_unchanged(rlclaims, pytester):
     said = rlclaims("new", "mine/moves-farther", "--folder", "here")
     assert "Wrote here/test_mine_moves_farther.py" in said
     # Two iterations only.
@@ -43,33 +43,33 @@ def test_a_new_claim_runs_as_it_is(rlclaims, pytester):
     result.stdout.fnmatch_lines(["mine*", "  moves-farther *"])
 
 
-def test_a_new_claim_is_written_as_the_project_is(pytester, rlclaims):
+def test_new_claim_passes_the_projects_checks(pytester, rlclaims):
     rlclaims("new", "mine/moves-farther")
     rules = ("--isolated", "--select=E,F,I,UP")  # at its defaults, 88 columns among them
     assert pytester.run(sys.executable, "-m", "ruff", "check", *rules, "claims").ret == 0
 
 
 @pytest.mark.parametrize("wrong", ["Mine/x", "mine", "mine/", "../x", "mine/x y"])
-def test_an_id_that_is_none_is_refused(rlclaims, wrong):
+def test_new_refuses_an_invalid_id(rlclaims, wrong):
     assert "An id is section/sentence in lower case" in rlclaims("new", wrong, code=2)
 
 
-def test_a_file_that_is_there_is_kept(rlclaims, pytester):
+def test_new_keeps_an_existing_file(rlclaims, pytester):
     rlclaims("new", "mine/x")
     assert "already exists" in rlclaims("new", "mine/x", code=2)
 
 
-def test_a_folder_that_is_none_is_refused(rlclaims, pytester):
+def test_new_refuses_an_invalid_folder(rlclaims, pytester):
     (pytester.path / "claims").write_text("")
     assert "cannot be written" in rlclaims("new", "mine/x", code=2)
 
 
-def test_claims_are_listed_with_their_last_verdicts(rlclaims, judged):
+def test_list_shows_last_verdicts(rlclaims, judged):
     lines = rlclaims("list").splitlines()
     assert [line.split()[:2] for line in lines[2:]] == [["claim", "supported"], ["other", "not"]]
 
 
-def test_a_mistake_is_told_without_all_that_pytest_says(rlclaims, judged):
+def test_list_reports_a_mistake_without_pytest_output(rlclaims, judged):
     assert rlclaims("list", "--profile=none", code=2).splitlines() == [
         "ERROR: There is no profile 'none'; there are gate, paper, smoke, standard."
     ]
@@ -78,7 +78,7 @@ def test_a_mistake_is_told_without_all_that_pytest_says(rlclaims, judged):
     assert "No module named 'nothing_of_that_name'" in rlclaims("list", ".", code=2)
 
 
-def test_sentences_are_told_with_their_claims_by_where_they_stand(rlclaims, pytester):
+def test_sentences_are_grouped_by_source(rlclaims, pytester):
     pytester.makeconftest(CONFTEST)
     other, paper = (
         one_claim(SUPPORTED, **changes)
@@ -109,7 +109,7 @@ def test_sentences_need_a_record(rlclaims, pytester):
     assert "claims.json yet; pytest writes it." in rlclaims("sentences", code=2)
 
 
-def test_a_claim_is_explained(rlclaims, judged):
+def test_explain_shows_a_claim(rlclaims, judged):
     said = rlclaims("explain", "section/claim")
     record = json.loads((judged / ".rlclaims" / "reports" / "latest" / "claims.json").read_text())
     (look,) = record["claims"][0]["evidence"]["looks"]
@@ -125,7 +125,7 @@ def test_a_claim_is_explained(rlclaims, judged):
         assert part in said
 
 
-def test_the_way_to_replay_that_is_explained_works(rlclaims, judged, pytester):
+def test_explained_replay_command_works(rlclaims, judged, pytester):
     said = rlclaims("explain", "section/claim")
     (line,) = (line for line in said.splitlines() if "--claims-replay" in line)
     command, *arguments = shlex.split(line.removeprefix("  replay"))
@@ -137,18 +137,18 @@ def test_the_way_to_replay_that_is_explained_works(rlclaims, judged, pytester):
     )
 
 
-def test_the_way_to_replay_knows_which_session_it_was(rlclaims, judged, pytester):
+def test_explained_replay_command_repeats_session_options(rlclaims, judged, pytester):
     pytester.runpytest_inprocess("--claims-seeds=6", "--claims-first-seed=10000", "-k", "not test_other")
     (line,) = (line for line in rlclaims("explain", "section/claim").splitlines() if "--claims-replay" in line)
     assert line.endswith("--claims-first-seed 10000 --claims-seeds 6 --claims-replay 10000")
 
 
-def test_what_pytest_refuses_is_told_in_its_words(rlclaims, judged):
+def test_list_passes_on_pytests_usage_errors(rlclaims, judged):
     (judged / "test_double.py").write_text((judged / "test_claims.py").read_text())
     assert "ERROR: Two claims have the id 'section/claim'" in rlclaims("list", code=2)
 
 
-def test_a_profile_of_several_tasks_is_listed_with_all_of_them(rlclaims, pytester):
+def test_list_shows_all_tasks_of_a_profile(rlclaims, pytester):
     pytester.makepyprojecttoml(
         '[tool.rlclaims.profiles.both]\ntasks = ["Hopper-v5", "InvertedPendulum-v5"]\niterations = 2\n'
     )
@@ -159,7 +159,7 @@ def test_a_profile_of_several_tasks_is_listed_with_all_of_them(rlclaims, pyteste
     assert "Hopper-v5" in rlclaims("explain", "mine/x[Hopper-v5]", "--profile", "both")
 
 
-def test_the_store_is_that_of_the_nearest_project(rlclaims, judged, monkeypatch):
+def test_store_belongs_to_the_nearest_project(rlclaims, judged, monkeypatch):
     inner = judged / "inner"
     (inner / "elsewhere" / "runs").mkdir(parents=True)
     (inner / "pyproject.toml").write_text('[tool.rlclaims]\nstore = "elsewhere"\n')
@@ -168,18 +168,18 @@ def test_the_store_is_that_of_the_nearest_project(rlclaims, judged, monkeypatch)
     assert rlclaims("store", "ls").splitlines()[-1] == "0 runs"
 
 
-def test_a_claim_that_was_not_judged_is_explained_too(rlclaims, judged):
+def test_explain_shows_a_claim_without_verdict(rlclaims, judged):
     assert "judges it" in rlclaims("explain", "section/other")
 
 
-def test_a_claim_that_there_is_not_is_told_from_those_there_are(rlclaims, judged):
+def test_explain_names_the_nearest_claims(rlclaims, judged):
     assert (
         "There is no claim 'section/nil'. Did you mean section/claim or section/other? rlclaims list lists all."
         in rlclaims("explain", "section/nil", code=2)
     )
 
 
-def test_a_file_that_cannot_be_collected_is_told_as_pytest_does(rlclaims, judged):
+def test_list_passes_on_import_errors(rlclaims, judged):
     (judged / "test_broken.py").write_text("import nothing_of_the_kind\n")
     assert "No module named 'nothing_of_the_kind'" in rlclaims("list", code=2)
 
@@ -194,12 +194,12 @@ def test_a_file_that_cannot_be_collected_is_told_as_pytest_does(rlclaims, judged
         ("[]", "is no record of claims"),
     ],
 )
-def test_a_record_of_another_form_is_refused(rlclaims, judged, content, sentence):
+def test_list_refuses_a_record_of_another_format(rlclaims, judged, content, sentence):
     (judged / ".rlclaims" / "reports" / "latest" / "claims.json").write_text(content)
     assert sentence in rlclaims("list", code=2)
 
 
-def test_a_list_keeps_ids_whole_and_cuts_sentences(rlclaims, judged, monkeypatch):
+def test_list_keeps_ids_and_truncates_sentences(rlclaims, judged, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     file = judged / "test_claims.py"
     file.write_text(file.read_text().replace("It is so.", "It is so. " * 20).replace("/other", f"/{'o' * 40}"))
@@ -207,18 +207,18 @@ def test_a_list_keeps_ids_whole_and_cuts_sentences(rlclaims, judged, monkeypatch
     assert max(map(len, lines)) <= 80 and any("o" * 40 in line for line in lines)
 
 
-def test_claims_are_listed_where_warnings_are_errors(pytester, judged):
+def test_list_works_where_warnings_are_errors(pytester, judged):
     pytester.makeini("[pytest]\nfilterwarnings = error\n")
     result = pytester.run(sys.executable, "-c", "from rlclaims.cli import app; app()", "list")
     assert result.ret == 0
 
 
-def test_a_smoke_run_is_listed_as_wiring_only(rlclaims, judged, pytester):
+def test_list_marks_verdicts_of_a_smoke_run(rlclaims, judged, pytester):
     pytester.runpytest_inprocess("--claims-profile=smoke")
     assert rlclaims("list").count("smoke run only") == 2
 
 
-def test_the_store_is_listed_and_found_from_a_folder_inside(rlclaims, judged, monkeypatch):
+def test_store_ls_finds_the_store_from_a_subfolder(rlclaims, judged, monkeypatch):
     (judged / "deep").mkdir()
     monkeypatch.chdir(judged / "deep")
     lines = rlclaims("store", "ls").splitlines()
@@ -226,7 +226,7 @@ def test_the_store_is_listed_and_found_from_a_folder_inside(rlclaims, judged, mo
     assert lines[1].split()[1] == "2" and lines[1].endswith("finished")
 
 
-def test_a_whole_store_is_whole_and_a_damaged_one_is_not(rlclaims, judged):
+def test_store_verify_finds_damage(rlclaims, judged):
     assert rlclaims("store", "verify") == "5 runs, 0 problems\n"
     (run, *_) = sorted((judged / ".rlclaims" / "runs").iterdir())
     content = bytearray((run / "run.safetensors").read_bytes())
@@ -236,5 +236,5 @@ def test_a_whole_store_is_whole_and_a_damaged_one_is_not(rlclaims, judged):
     assert f"{run.name}: run.safetensors is not what was written" in said and "5 runs, 1 problem" in said
 
 
-def test_a_store_that_there_is_not_is_told(rlclaims, tmp_path):
+def test_store_commands_refuse_a_missing_store(rlclaims, tmp_path):
     assert "There is no store in" in rlclaims("store", "ls", "--store", str(tmp_path / "nil"), code=2)

@@ -1,4 +1,4 @@
-"""The gate: a ready suite on any algorithm, with bounds of whoever asks."""
+"""The gate: the ready-made suite for any algorithm, with the user's bounds."""
 
 import json
 
@@ -75,7 +75,7 @@ def outcomes(result):
     return {line[0].rpartition("::")[2].removeprefix("test_"): line[1] for line in lines}
 
 
-def test_what_has_no_bound_is_skipped_and_the_rest_is_judged(gate, tmp_path):
+def test_gate_skips_claims_without_bounds(gate, tmp_path):
     bounds = "--claims-bound=mean_kl=5", "--claims-bound", "held_out_agreement=99"
     # As a user has it: pytest by itself has the working directory on no path.
     result = gate("--claims-subject=algos:small", *bounds, of_its_own=True)
@@ -102,7 +102,7 @@ def test_what_has_no_bound_is_skipped_and_the_rest_is_judged(gate, tmp_path):
     assert mean_kl["evidence"]["values"][0] == pytest.approx(expected)
 
 
-def test_a_breach_turns_it_red_and_compliance_that_is_unproven_does_not(gate):
+def test_gate_fails_on_a_breach_and_not_on_missing_proof(gate):
     breached = gate("--claims-subject=algos:small", "--claims-bound=constraint=1e-9", "--claims-bound=mean_kl=1e-9")
     found = outcomes(breached)
     assert found["constraint[1e-09]"] == found["mean_kl[1e-09]"] == "FAILED"
@@ -111,12 +111,12 @@ def test_a_breach_turns_it_red_and_compliance_that_is_unproven_does_not(gate):
     assert down["surrogate_rises"] == "FAILED" and down["a_seed_reproduces"] == "PASSED"
 
 
-def test_seeds_that_break_off_fail_it(gate):
+def test_gate_fails_if_seeds_fail(gate):
     found = outcomes(gate("--claims-subject=algos:breaks", "--claims-bound=mean_kl=5"))
     assert found["numbers_are_finite"] == "FAILED" and found["mean_kl[5]"] == "INCONCLUSIVE"
 
 
-def test_a_training_that_draws_from_no_seed_does_not_reproduce(gate, pytester, tmp_path):
+def test_gate_detects_training_without_a_seed(gate, pytester, tmp_path):
     pytester.makepyprojecttoml(PROFILE.replace("iterations = 2", "iterations = 7"))
     found = outcomes(gate("--claims-subject=algos:unseeded", "--claims-bound=held_out_agreement=2"))
     assert found["a_seed_reproduces"] == "FAILED" and found["numbers_are_finite"] == "PASSED"
@@ -126,7 +126,7 @@ def test_a_training_that_draws_from_no_seed_does_not_reproduce(gate, pytester, t
     assert sorted(lengths) == [5, *[7] * 5]
 
 
-def test_subject_and_bounds_may_stand_in_the_project(gate, pytester):
+def test_gate_reads_subject_and_bounds_from_pyproject(gate, pytester):
     project = '[tool.rlclaims.gate]\nsubject = "algos:small"\nmean_kl = 4\nexceedance = 1.5\n'
     pytester.makepyprojecttoml(PROFILE + project)
     found = outcomes(gate("--claims-bound=mean_kl=3"))
@@ -159,7 +159,7 @@ def test_subject_and_bounds_may_stand_in_the_project(gate, pytester):
         ),
     ],
 )
-def test_mistakes_are_told_before_anything_is_trained(gate, tmp_path, options, sentence):
+def test_mistakes_are_refused_before_training(gate, tmp_path, options, sentence):
     result = gate(*options)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     (pytester_line,) = [line for line in result.errlines + result.outlines if line.startswith("ERROR: ")][:1]

@@ -1,4 +1,4 @@
-"""Which error rates a claim is judged at."""
+"""Families of claims and the error rates that they share."""
 
 import pytest
 from claim_text import REFUTED, SUPPORTED, levels, one_claim, written
@@ -14,7 +14,7 @@ FOUR_SHARES = (
 
 
 @pytest.mark.parametrize("options", [(), ("-k", "test_claim or test_other")])
-def test_refutations_share_their_files_error_rate_whatever_is_selected(session, store, options):
+def test_family_rate_does_not_depend_on_selection(session, store, options):
     session(FOUR_SHARES, *options).stdout.fnmatch_lines(["Family 'test_claims.py', of 4 shares: *"])
     assert levels(store)["section/claim"] == (pytest.approx(0.05 / 4), 0.05)
     # To be supported against expectation turns a build red too.
@@ -35,7 +35,7 @@ def test_each_parameter_is_a_claim_of_the_family(session, store, pytester):
 NAMED = one_claim(SUPPORTED).replace("'section/claim'", "'section/claim', family=rlclaims.family('all', {})")
 
 
-def test_a_named_family_has_the_shares_it_says(session, store):
+def test_named_family_has_its_declared_shares(session, store):
     session("\nimport rlclaims\n" + NAMED.format("size=20, rate=0.1"))
     assert levels(store)["section/claim"] == (pytest.approx(0.1 / 20), 0.05)
     assert written(store)["families"] == [{"name": "all", "size": 20, "rate": 0.1}]
@@ -54,7 +54,7 @@ def test_a_named_family_has_the_shares_it_says(session, store):
         ),
     ],
 )
-def test_a_family_that_does_not_add_up_is_refused(session, body, sentence):
+def test_inconsistent_family_is_refused(session, body, sentence):
     result = session("\nimport rlclaims\n" + body)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: {sentence}"])
@@ -64,7 +64,7 @@ def test_a_family_that_does_not_add_up_is_refused(session, body, sentence):
     ("arguments", "sentence"),
     [("size=0", "*whole number of shares*not 0*"), ("size=3, rate=2", "*error rate between 0 and .5, not 2*")],
 )
-def test_a_family_needs_shares_and_a_rate(session, arguments, sentence):
+def test_family_needs_shares_and_a_rate(session, arguments, sentence):
     result = session("\nimport rlclaims\n" + NAMED.format(arguments))
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines([sentence])
@@ -94,13 +94,13 @@ def test_claim(ppo, bound):
         ),
     ],
 )
-def test_parameters_that_a_file_does_not_tell_are_refused(session, parameters, sentence):
+def test_undeclared_parameters_are_refused(session, parameters, sentence):
     result = session(PARAMETRIZED.format(parameters))
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: {sentence}"])
 
 
-def test_claims_in_nested_classes_are_of_the_family(session, store):
+def test_claims_in_nested_classes_join_the_family(session, store):
     session(
         "\nclass TestOuter:\n    class TestInner:\n"
         "        @declared('section/inner')\n        def test_it(self, ppo):\n"
@@ -109,7 +109,7 @@ def test_claims_in_nested_classes_are_of_the_family(session, store):
     assert {refute for refute, _ in levels(store).values()} == {0.025}
 
 
-def test_a_loose_family_does_not_loosen_what_is_supported(session, store):
+def test_family_rate_does_not_change_support(session, store):
     loose = "expected='refuted', evidence='earlier', family=rlclaims.family('loose', size=2, rate=0.4)"
     session("\nimport rlclaims\n" + one_claim(REFUTED).replace("'section/claim'", f"'section/claim', {loose}"))
     assert levels(store)["section/claim"] == (0.2, 0.05)

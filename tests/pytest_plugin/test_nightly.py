@@ -1,4 +1,4 @@
-"""--claims-nightly: evidence is gathered over sessions on fresh seeds, and only its alarm turns a claim red."""
+"""--claims-nightly: evidence accumulates over sessions on fresh seeds, and only its alarm fails a claim."""
 
 import json
 
@@ -22,7 +22,7 @@ def night(session):
     return lambda body, *options: session(body, "--claims-nightly=nights.json", *options)
 
 
-def test_one_bad_night_is_open_and_the_alarm_of_two_is_red(night, pytester, store):
+def test_one_bad_night_is_inconclusive_and_two_raise_the_alarm(night, pytester, store):
     first = night(one_claim(REFUTED), "--claims-run-length=120")  # above what five seeds can say
     assert first.parseoutcomes() == {"inconclusive": 1} and first.ret == pytest.ExitCode.OK
     (claim,) = written(store)["claims"]
@@ -40,7 +40,7 @@ def test_one_bad_night_is_open_and_the_alarm_of_two_is_red(night, pytester, stor
     assert night(one_claim(REFUTED)).parseoutcomes() == {"inconclusive": 1}
 
 
-def test_the_evidence_is_that_of_each_nights_own_seeds(night, pytester, store):
+def test_each_night_uses_fresh_seeds(night, pytester, store):
     body = one_claim(f"assert ppo.{LATE} / trpo.{LATE} <= .01", "ppo, trpo")
     value, said = 0.0, []
     for number in (1, 2, 3):
@@ -63,7 +63,7 @@ def test_the_evidence_is_that_of_each_nights_own_seeds(night, pytester, store):
     assert {110_000, 120_004} <= set(stored(store, "TRPO"))
 
 
-def test_claims_share_the_run_length_and_a_changed_one_begins_again(night, pytester):
+def test_run_length_is_shared_and_changed_claims_restart(night, pytester):
     two = one_claim(SUPPORTED) + one_claim(INCONCLUSIVE).replace("section/claim", "section/b").replace(
         "test_claim", "test_b"
     )
@@ -79,13 +79,13 @@ def test_claims_share_the_run_length_and_a_changed_one_begins_again(night, pytes
     assert list(claims.values())[2]["value"] == pytest.approx(e_value, rel=1e-3)  # (0 + 1) e
 
 
-def test_a_night_that_broke_off_is_none(night, pytester, store):
+def test_interrupted_night_is_not_counted(night, pytester, store):
     result = night(one_claim(SUPPORTED) + "\nimport pytest\n\ndef test_stops():\n    pytest.exit('enough')\n")
     assert result.ret == pytest.ExitCode.INTERRUPTED and written(store)["claims"]
     assert not (pytester.path / "nights.json").exists()
 
 
-def test_two_workers_come_to_the_same_night(night, pytester, store):
+def test_night_is_the_same_with_two_workers(night, pytester, store):
     night(one_claim(SUPPORTED))
     alone = state(pytester)
     (pytester.path / "nights.json").unlink()
@@ -96,7 +96,7 @@ def test_two_workers_come_to_the_same_night(night, pytester, store):
     assert state(pytester) == alone
 
 
-def test_a_file_that_cannot_be_written_is_told_before_anything_is_trained(night, store):
+def test_unwritable_file_is_refused_before_training(night, store):
     before = len(list(store.glob("runs/*")))
     result = night(one_claim(SUPPORTED), "--claims-nightly=/proc/nights.json")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -123,14 +123,14 @@ def test_meanwhile():
         ("None", "nights.json is not a --claims-nightly file (*"),
     ],
 )
-def test_evidence_that_is_not_kept_ends_in_a_word_and_a_status(night, content, sentence):
+def test_evidence_that_cannot_be_written_fails_the_session(night, content, sentence):
     result = night(one_claim(SUPPORTED) + ANOTHER.format(content=content))
     assert result.ret == pytest.ExitCode.INTERNAL_ERROR
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines([sentence])
 
 
-def test_the_same_session_twice_at_once_is_one(night, pytester):
+def test_same_session_run_twice_at_once_counts_once(night, pytester):
     night(one_claim(SUPPORTED))
     kept = state(pytester)
     (pytester.path / "nights.json").unlink()
@@ -172,7 +172,7 @@ def test_the_same_session_twice_at_once_is_one(night, pytester):
         ),
     ],
 )
-def test_mistakes_are_told_before_anything_is_trained(night, pytester, store, options, content, sentence):
+def test_mistakes_are_refused_before_training(night, pytester, store, options, content, sentence):
     if content is not None:
         begun = {"format": 1, "run_length": 9, "sessions": 1, "claims": {}, "last": []}
         text = content if isinstance(content, str) else json.dumps({**begun, **content})
@@ -184,7 +184,7 @@ def test_mistakes_are_told_before_anything_is_trained(night, pytester, store, op
     assert len(list(store.glob("runs/*"))) == before
 
 
-def test_a_run_length_is_of_a_night(session):
+def test_run_length_needs_nightly(session):
     result = session(one_claim(SUPPORTED), "--claims-run-length=7")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: --claims-run-length needs --claims-nightly FILE: add that option."])

@@ -46,7 +46,7 @@ def theorems(store):
     return {theorem["name"].removeprefix("section/"): theorem for theorem in written(store)["theorems"]}
 
 
-def test_supported_passes_and_tells_its_examples_apart_from_seeds(session, store):
+def test_supported_theorem_passes_and_counts_examples(session, store):
     # Hypothesis counts those that assume() lets through, and an explicit one comes on top.
     result = session(HEAD + one_theorem(f"assume(n % 2)\n    {TRUE}", examples=(3,)) + one_claim(SUPPORTED))
     result.assert_outcomes(passed=2)
@@ -54,7 +54,7 @@ def test_supported_passes_and_tells_its_examples_apart_from_seeds(session, store
     assert (theorems(store)["theorem"]["verdict"], theorems(store)["theorem"]["examples"]) == ("supported", 21)
 
 
-def test_refuted_fails_with_the_sentence_and_the_counterexample(session, store):
+def test_refuted_theorem_fails_with_its_counterexample(session, store):
     result = session(HEAD + one_theorem(FALSE))
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
@@ -82,7 +82,7 @@ def test_several_failed_assertions_are_a_refutation(session, store):
     assert all(part in told for part in ("assert 10 < 10", "n=10,", "too low", "n=-10,"))
 
 
-def test_a_theorem_that_ships_as_refuted_passes_while_it_is(session, store):
+def test_theorem_expected_refuted_passes_while_refuted(session, store):
     session(HEAD + one_theorem(FALSE, (1000,), **SHIPS_REFUTED)).assert_outcomes(passed=1)
     assert (theorems(store)["theorem"]["verdict"], theorems(store)["theorem"]["expected"]) == ("refuted", "refuted")
     result = session(HEAD + one_theorem(TRUE, (1000,), **SHIPS_REFUTED))
@@ -107,14 +107,14 @@ def test_a_theorem_that_ships_as_refuted_passes_while_it_is(session, store):
     ],
 )
 @pytest.mark.parametrize("changes", [{}, SHIPS_REFUTED])
-def test_what_is_no_failed_assertion_is_an_error(session, store, body, sentence, changes):
+def test_other_exception_in_a_theorem_is_an_error(session, store, body, sentence, changes):
     result = session(HEAD + "CALLS = []\n" + one_theorem(body, **changes))
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines([sentence, "  theorem *error*"])
     assert theorems(store)["theorem"]["counterexample"] is None
 
 
-def test_an_example_that_fails_is_told_at_once(session):
+def test_failing_explicit_example_is_reported_at_once(session):
     # Nothing else has been tried before, which the second test sees.
     body = one_theorem("CALLS.append(n)\n    " + FALSE, (1000,)) + "\ndef test_calls():\n    assert CALLS == [1000]\n"
     result = session(HEAD + "CALLS = []\n" + body)
@@ -153,7 +153,7 @@ PLAIN = "\n@stated('section/theorem')\ndef test_theorem({}):\n    pass\n"
         (f"\n@tried()\n@declared('section/claim')\ndef test_claim(n):\n    {TRUE}\n", "*below hypothesis's @given*"),
     ],
 )
-def test_what_is_not_written_as_a_theorem_is_refused_at_collection(session, body, sentence):
+def test_invalid_theorems_are_refused_at_collection(session, body, sentence):
     result = session(HEAD + body)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: {sentence}"])
@@ -167,26 +167,26 @@ def test_what_is_not_written_as_a_theorem_is_refused_at_collection(session, body
         ("class TestIt:\n    pass", "*must be a plain function, neither a class nor async.*"),
     ],
 )
-def test_a_theorem_is_a_plain_function_and_nothing_else(session, definition, sentence):
+def test_theorem_decorator_takes_only_functions(session, definition, sentence):
     result = session(HEAD + f"\n@stated('section/theorem')\n{definition}\n")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines([sentence])
 
 
-def test_a_claim_is_no_theorem_too(session):
+def test_claim_cannot_be_a_theorem(session):
     result = session(HEAD + "\n@declared('section/claim')" + PLAIN.format(""))
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*The function of the claim 'section/claim' is a theorem already*"])
 
 
-def test_python_that_leaves_asserts_out_is_refused(pytester):
+def test_optimized_python_is_refused_for_theorems(pytester):
     pytester.makepyfile(test_theorems=HEADER + HEAD + one_theorem(TRUE))
     result = pytester.run(sys.executable, "-O", "-m", "pytest")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: Claims and theorems are asserts, *"])
 
 
-def test_a_theorem_is_a_test_like_any_other(session, store):
+def test_theorem_obeys_pytests_marks_and_fixtures(session, store):
     body = """
 @pytest.fixture
 def bound():
@@ -244,7 +244,7 @@ def test_elsewhere():
     }
 
 
-def test_smoke_judges_theorems_all_the_same(session, store):
+def test_smoke_profile_judges_theorems(session, store):
     body = one_theorem(TRUE, name="true") + one_theorem(FALSE, (1000,), name="known", **SHIPS_REFUTED)
     result = session(HEAD + body + one_claim(SUPPORTED), "--claims-profile=smoke")
     assert result.parseoutcomes() == {"passed": 2, "inconclusive": 1}
@@ -262,13 +262,13 @@ def test_smoke_judges_theorems_all_the_same(session, store):
 
 
 @pytest.mark.parametrize("option", ["--claims-dry-run", "--claims-replay=0"])
-def test_what_runs_no_tests_runs_no_theorem(session, pytester, option):
+def test_dry_run_and_replay_run_no_theorem(session, pytester, option):
     result = session(HEAD + one_theorem("open('ran', 'w').close()"), option)
     result.stdout.fnmatch_lines(["rlclaims: no selected test takes runs."])
     assert not (pytester.path / "ran").exists()
 
 
-def test_theorems_are_in_the_record_and_take_no_share(session, store, pytester):
+def test_theorems_are_recorded_and_use_no_share(session, store, pytester):
     known = one_theorem(FALSE, (1000,), name="known", **SHIPS_REFUTED)
     session(HEAD + THREE + known + one_claim(SUPPORTED), "--junitxml=junit.xml")
     record = written(store)
@@ -285,7 +285,7 @@ def test_theorems_are_in_the_record_and_take_no_share(session, store, pytester):
     assert told["test_known"] == {"theorem": "section/known", "verdict": "refuted", "expected": "refuted"}
 
 
-def test_what_is_about_seeds_passes_theorems_by(session, pytester):
+def test_options_about_seeds_ignore_theorems(session, pytester):
     body = HEAD + one_theorem(TRUE) + one_claim(INCONCLUSIVE)
     result = session(body, "--claims-strict", "--claims-write-pilots", "--claims-first-seed=10000")
     assert result.parseoutcomes() == {"passed": 1, "inconclusive": 1}
@@ -293,7 +293,7 @@ def test_what_is_about_seeds_passes_theorems_by(session, pytester):
     assert list(json.loads((pytester.path / "pilots.json").read_text())) == ["section/claim"]
 
 
-def test_a_theorems_digest_tells_its_changes(session, store):
+def test_theorem_digest_changes_with_its_code(session, store):
     def digest(body):
         session(HEAD + body)
         return theorems(store)["theorem"]["sha256"]
@@ -304,12 +304,12 @@ def test_a_theorems_digest_tells_its_changes(session, store):
     assert digest(one_theorem(TRUE, (3,))) != plain
 
 
-def test_a_counterexample_is_text_that_a_file_can_hold(session, store):
+def test_counterexample_is_plain_text(session, store):
     session(HEAD + one_theorem("assert n is None, '\\x1b[31m' + chr(0xD800)"), "--color=yes")
     assert theorems(store)["theorem"]["counterexample"].startswith("\\ud800\nassert 0 is None")
 
 
-def test_two_workers_tell_theorems_as_one_does(pytester, tmp_path):
+def test_theorems_are_the_same_with_two_workers(pytester, tmp_path):
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(test_claims=HEADER + HEAD + THREE)
     result = pytester.runpytest_subprocess("-n2", f"--claims-store={tmp_path}")
@@ -320,7 +320,7 @@ def test_two_workers_tell_theorems_as_one_does(pytester, tmp_path):
     assert list(theorems(tmp_path)) == ["true", "false", "broken"]
 
 
-def test_a_project_without_hypothesis_is_none_with_it(pytester):
+def test_plugin_does_not_import_hypothesis(pytester):
     body = "\nimport sys\nfrom rlclaims import theorem\n\n@theorem('a/b', HERE, says='It is so.', means='It is.')\n"
     pytester.makepyfile(HEADER + body + "def test_light():\n    assert 'hypothesis' not in sys.modules\n")
     pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
@@ -340,7 +340,7 @@ def told(*arguments):
     return result.output
 
 
-def test_theorems_are_listed_and_explained(record):
+def test_list_and_explain_show_theorems(record):
     assert [line.split()[:2] for line in told("list").splitlines()[2:]] == [
         ["true", "supported"],
         ["false", "refuted"],
@@ -352,7 +352,7 @@ def test_theorems_are_listed_and_explained(record):
     assert "verdict    refuted\n             assert 1000 < 1000\n" in told("explain", "section/false")
 
 
-def test_a_record_from_before_there_were_theorems_is_read(record):
+def test_record_without_theorems_is_readable(record):
     older = {key: part for key, part in json.loads(record.read_text()).items() if key != "theorems"}
     record.write_text(json.dumps(older))
     assert told("list").count("not run") == 3

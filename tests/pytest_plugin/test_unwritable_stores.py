@@ -1,4 +1,4 @@
-"""Sessions on stores that are full, that may not be written, or that another session is at."""
+"""Sessions on stores that are full, read-only or in use by another session."""
 
 import resource
 import subprocess
@@ -19,7 +19,7 @@ def read_only(store):
     raise SpecError(f"The store {store.root} cannot be written (Read-only file system).")
 
 
-def test_a_store_that_may_not_be_written_is_judged_from_and_trains_nothing(session, tmp_path, monkeypatch):
+def test_read_only_store_is_judged_from(session, tmp_path, monkeypatch):
     options = f"--claims-store={tmp_path}", f"--claims-report={tmp_path / 'report'}"
     session(one_claim(SUPPORTED), *options).assert_outcomes(passed=1)
     monkeypatch.setattr(Store, "prepare", read_only)
@@ -33,7 +33,7 @@ def test_a_store_that_may_not_be_written_is_judged_from_and_trains_nothing(sessi
     refused.stderr.fnmatch_lines([f"ERROR: The store {tmp_path} cannot be written (Read-only file system)*"])
 
 
-def test_a_full_disk_is_one_sentence_and_leaves_no_half_of_a_run(session, tmp_path):
+def test_full_disk_is_reported_and_leaves_no_partial_run(session, tmp_path):
     options = one_claim(SUPPORTED), f"--claims-store={tmp_path}", f"--claims-report={tmp_path / 'report'}"
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
@@ -52,7 +52,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_half_of_a_run(session, tmp_pa
 
 
 @pytest.mark.parametrize("what", ["folder", "link"])
-def test_what_is_no_lock_in_its_place_is_one_sentence_before_anything_is_trained(session, tmp_path, what):
+def test_invalid_lock_file_is_refused_before_training(session, tmp_path, what):
     lock = tmp_path / "training.lock"
     if what == "folder":
         lock.mkdir()
@@ -64,7 +64,7 @@ def test_what_is_no_lock_in_its_place_is_one_sentence_before_anything_is_trained
     refused.stdout.no_fnmatch_line("*training*")
 
 
-def test_a_store_whose_name_is_too_long_is_one_sentence(session, tmp_path):
+def test_store_with_too_long_a_name_is_refused(session, tmp_path):
     store = tmp_path / ("x" * 300)
     refused = session(one_claim(SUPPORTED), f"--claims-store={store}")
     assert refused.ret == pytest.ExitCode.USAGE_ERROR

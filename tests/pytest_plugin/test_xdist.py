@@ -1,4 +1,4 @@
-"""Claims under pytest-xdist: workers train and judge, the controller tells."""
+"""Claims under pytest-xdist: workers train and judge, the controller reports."""
 
 import json
 
@@ -32,7 +32,7 @@ def verdicts(record):
     return [(claim["name"], claim["verdict"], claim["evidence"]) for claim in record["claims"]]
 
 
-def test_two_workers_come_to_the_same_and_train_nothing_twice(shared, pytester, tmp_path):
+def test_two_workers_agree_and_train_nothing_twice(shared, pytester, tmp_path):
     alone, together = tmp_path / "alone", tmp_path / "together"
     result = shared(THREE, together, "-n2", "--claims-report=here", "--junitxml=junit.xml")
     assert result.parseoutcomes() == {"passed": 1, "failed": 1, "inconclusive": 1}
@@ -58,7 +58,7 @@ def test_strict_counts_over_all_workers(shared, store):
         (one_claim("pass", parameters="tmp_path"), "*takes 'tmp_path', and a claim can take only runs*"),
     ],
 )
-def test_a_mistake_is_told_once_and_ends_the_session(shared, store, body, sentence):
+def test_mistake_is_reported_once_and_ends_the_session(shared, store, body, sentence):
     result = shared(body, store, "-n2")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stdout.fnmatch_lines([f"ERROR: {sentence}"])
@@ -66,13 +66,13 @@ def test_a_mistake_is_told_once_and_ends_the_session(shared, store, body, senten
     result.stdout.no_fnmatch_line("*INTERNALERROR*")
 
 
-def test_what_runs_no_tests_is_not_shared_out(shared, store):
+def test_dry_run_and_replay_use_no_workers(shared, store):
     result = shared(one_claim(SUPPORTED), store, "-n2", "--claims-dry-run")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: *leave out -n."])
 
 
-def test_training_that_dies_is_told(shared, tmp_path):
+def test_failed_training_is_reported_by_the_controller(shared, tmp_path):
     body = """
 import rlclaims
 

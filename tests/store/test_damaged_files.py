@@ -1,4 +1,4 @@
-"""Whatever becomes of the files of a store: what is read is what was written, and the rest is set aside and told."""
+"""Damaged files of a store are detected, moved to quarantine and reported; only intact files are read."""
 
 import dataclasses
 import io
@@ -94,7 +94,7 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_damage_is_found_set_aside_and_made_again_alone(store, tmp_path, monkeypatch, kind, damage):
+def test_damaged_file_is_quarantined_and_only_it_is_regenerated(store, tmp_path, monkeypatch, kind, damage):
     monkeypatch.chdir(tmp_path)
     found, path = KINDS[kind], KINDS[kind](store, SPEC)
     before = {p: p.read_bytes() for p in store.folder(SPEC).iterdir()}
@@ -123,7 +123,7 @@ def test_damage_is_found_set_aside_and_made_again_alone(store, tmp_path, monkeyp
 
 
 @pytest.mark.parametrize("place", ["file", "link", "folder of another run"])
-def test_what_is_no_folder_of_the_run_is_set_aside_and_nothing_is_written_through_it(store, tmp_path, place):
+def test_unusable_run_folder_is_quarantined_not_written_through(store, tmp_path, place):
     folder, outside = store.folder(SPEC), tmp_path / "outside"
     outside.mkdir()
     shutil.rmtree(folder)
@@ -140,7 +140,7 @@ def test_what_is_no_folder_of_the_run_is_set_aside_and_nothing_is_written_throug
 
 
 @pytest.mark.parametrize("damage", ["a pipe", "a folder", "another run's"])
-def test_what_stands_where_a_run_was_whose_description_is_gone_is_set_aside(store, damage):
+def test_damaged_run_without_description_is_quarantined(store, damage):
     path = store.folder(SPEC) / "run.safetensors"
     (store.folder(SPEC) / "run.json").unlink()
     DAMAGES[damage](path, store.folder(OTHER) / path.name)
@@ -148,20 +148,20 @@ def test_what_stands_where_a_run_was_whose_description_is_gone_is_set_aside(stor
     assert store.has(SPEC) and store.is_whole(SPEC) and len(list((store.root / "quarantine").iterdir())) == 1
 
 
-def test_a_file_of_another_kind_of_the_same_run_is_no_file_of_this(store):
+def test_file_of_another_kind_of_the_run_is_rejected(store):
     shutil.copy(store.study_file(SPEC, TWINS), store.study_file(SPEC, LANDSCAPES))
     assert store.has_study(SPEC, TWINS) and not store.has_study(SPEC, LANDSCAPES)
     shutil.copy(store.study_file(SPEC, TWINS), store.measurements(SPEC))
     assert not store.has(SPEC)
 
 
-def test_how_a_run_ended_is_under_the_checksum(store):
+def test_checksum_covers_how_a_run_ended(store):
     path = store.measurements(SPEC)
     path.write_text(path.read_text().replace('"failure": null', '"failure": "it"'))
     assert not store.has(SPEC)
 
 
-def test_a_file_of_an_earlier_form_is_none(store):
+def test_file_of_an_earlier_format_is_rejected(store):
     path = store.measurements(SPEC)
     path.write_text(json.dumps({"format": 1, "failure": None, "sha256": "0" * 64, "series": SERIES}))
     assert not store.has(SPEC)
@@ -169,7 +169,7 @@ def test_a_file_of_an_earlier_form_is_none(store):
         read_json(path)
 
 
-def test_what_is_set_aside_takes_the_place_of_nothing(store):
+def test_quarantine_overwrites_nothing(store):
     for _ in range(3):
         store.measurements(SPEC).write_text("no")
         put(store, SPEC)
@@ -177,7 +177,7 @@ def test_what_is_set_aside_takes_the_place_of_nothing(store):
     assert names == [f"{store.folder(SPEC).name}-{store.measurements(SPEC).name}-{n}" for n in (1, 2, 3)]
 
 
-def test_two_that_store_one_run_at_once_leave_one_whole(tmp_path):
+def test_concurrent_writers_of_one_run_leave_one_whole(tmp_path):
     for n in range(10):
         store = Store(tmp_path / str(n))
         store.prepare()
@@ -199,7 +199,7 @@ def test_two_that_store_one_run_at_once_leave_one_whole(tmp_path):
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads and writes everything")
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_may_not_be_read_is_set_aside(store, kind):
+def test_unreadable_file_is_quarantined(store, kind):
     path = KINDS[kind](store, SPEC)
     path.chmod(0)
     store.clear(SPEC, {"twins": TWINS, "landscapes": LANDSCAPES}.get(kind))
@@ -210,7 +210,7 @@ NAMES = ["../../up", "/etc/passwd", "..", ".hidden", "a\0b", "ö" * 300, "\u202e
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_name_leads_out_of_the_store(store, name):
+def test_run_folder_is_always_inside_the_store(store, name):
     for spec in (
         RunSpec(type(name.replace("\0", "") or "x", (type(SPEC.algorithm),), {})(), "Hopper-v5", 2, 5),
         dataclasses.replace(SPEC, task=name),

@@ -81,17 +81,17 @@ def mine(tmp_path, monkeypatch):
         dataclasses.replace(SPEC, algorithm=PPOM(learning_rate=3e-4)),
     ],
 )
-def test_whatever_is_set_changes_the_name(other):
+def test_run_digest_changes_with_every_setting(other):
     assert digest.run_digest(other) != digest.run_digest(SPEC)
 
 
-def test_a_library_of_another_version_changes_the_name(monkeypatch):
+def test_run_digest_changes_with_library_versions(monkeypatch):
     before, versions = digest.run_digest(SPEC), digest.library_versions()
     monkeypatch.setattr(digest, "library_versions", lambda: {**versions, "mujoco": "0.0"})
     assert digest.run_digest(SPEC) != before
 
 
-def test_code_of_an_algorithm_and_of_its_helpers_counts(mine):
+def test_run_digest_covers_an_algorithm_and_its_helpers(mine):
     first = mine()
     assert mine("my_helpers.py", "x * x", "x * x * x") != first
     assert mine("my_helpers.py", "x * x * x", "x * x") == first
@@ -144,7 +144,7 @@ def of_mine(tmp_path, monkeypatch):
         sys.modules.pop(name, None)
 
 
-def test_code_of_an_environment_of_what_it_imports_and_of_what_registers_it_counts(of_mine):
+def test_run_digest_covers_code_of_the_environment(of_mine):
     first = of_mine()
     assert of_mine("my_environment.py", "1.0, False", "2.0, False") != first
     assert of_mine("my_environment.py", "2.0, False, False, {}", "1.0, False, False, {}  # alive") == first
@@ -153,7 +153,7 @@ def test_code_of_an_environment_of_what_it_imports_and_of_what_registers_it_coun
     assert of_mine("my_registry.py", "max_episode_steps=7", "max_episode_steps=8") != first
 
 
-def test_versions_of_libraries_that_an_environment_imports_count_beside_gymnasiums(of_mine, monkeypatch):
+def test_run_digest_covers_libraries_of_the_environment(of_mine, monkeypatch):
     first = of_mine()
     assert digest.environment_libraries("my_registry:mine/Mine-v0").keys() == {"gymnasium", "safetensors"}
     # Pictures are drawn by what is imported when they are.
@@ -165,19 +165,19 @@ def test_versions_of_libraries_that_an_environment_imports_count_beside_gymnasiu
     assert of_mine() != first
 
 
-def test_environments_of_gymnasiums_own_have_its_version_and_their_engines():
+def test_gymnasium_environments_add_only_their_engines():
     assert digest.environment_libraries("CartPole-v1").keys() == {"gymnasium", "numpy"}
     assert digest.environment_code("CartPole-v1") == digest.environment_code("Hopper-v5") == {}
     assert digest.environment_libraries("Hopper-v5") == {}
     assert "mujoco" in digest.environment_libraries("gymnasium.envs.mujoco:Swimmer-v5")
 
 
-def test_comments_and_docstrings_do_not_count(mine):
+def test_run_digest_ignores_comments_and_docstrings(mine):
     first = mine()
     assert mine("my_helpers.py", '"""Helpers."""', '"""Useful helpers."""  # very') == first
 
 
-def test_training_covers_what_it_executes_and_nothing_that_judges():
+def test_training_code_excludes_judging():
     code = set(digest.training_code(PPO))
     assert {
         "rlclaims.training",
@@ -196,7 +196,7 @@ def test_training_covers_what_it_executes_and_nothing_that_judges():
     assert not [name for name in code if name.startswith(("rlclaims.claims", "rlclaims.stats", "rlclaims.measures"))]
 
 
-def test_measuring_code_names_measurements_and_not_runs(tmp_path, monkeypatch):
+def test_measuring_code_changes_only_the_measurement_digest(tmp_path, monkeypatch):
     run, measured = digest.run_digest(SPEC), digest.measurement_digest(SPEC)
     copy = tmp_path / "rlclaims" / "measures"
     copy.mkdir(parents=True)
@@ -242,7 +242,7 @@ def digest_after(tmp_path, monkeypatch):
     return after
 
 
-def test_a_study_is_named_by_what_is_asked_and_by_the_measurements_below_it(monkeypatch):
+def test_study_digest_covers_study_and_measurements(monkeypatch):
     run, measured = digest.run_digest(SPEC), digest.measurement_digest(SPEC)
     asked = [*STUDIES, Study("large_updates", 4097), Study("gradients", 2049)]
     first = [digest.study_digest(SPEC, study) for study in asked]
@@ -251,7 +251,7 @@ def test_a_study_is_named_by_what_is_asked_and_by_the_measurements_below_it(monk
     assert not {digest.study_digest(SPEC, study) for study in asked} & set(first)
 
 
-def test_code_of_twin_updates_names_them_and_neither_runs_nor_measurements(digest_after):
+def test_twin_code_changes_only_the_twin_digest(digest_after):
     run, measured, first = digest.run_digest(SPEC), digest.measurement_digest(SPEC), digest.study_digest(SPEC, TWINS)
     assert digest_after(TWINS, "studies/twin_updates/compute.py", "TO_CONVERGENCE = 10", "TO_CONVERGENCE = 11") != first
     assert digest_after(TWINS, "studies/twin_updates/compute.py", "TO_CONVERGENCE = 11", "TO_CONVERGENCE = 10") == first
@@ -270,7 +270,7 @@ OF_FILES = [
 
 
 @pytest.mark.parametrize("study", STUDIES[1:], ids=lambda study: study.name)
-def test_code_that_measures_finished_runs_names_what_it_makes_and_nothing_else(digest_after, study):
+def test_study_code_changes_only_its_own_digest(digest_after, study):
     names = [digest.study_digest(SPEC, study)]
     twins = digest.study_digest(SPEC, TWINS)
     shared = [("studies/replayed_run", "GROUPS = 4"), ("episodes", "SLOTS = 128")]
@@ -282,7 +282,7 @@ def test_code_that_measures_finished_runs_names_what_it_makes_and_nothing_else(d
 
 
 @pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
-def test_all_that_makes_a_study_is_in_its_digest_or_in_those_below_it(study):
+def test_study_digest_covers_all_code_of_the_study(study):
     own = digest._OWN_PACKAGE
     covered = {path for pattern in study.code for path in own.glob(pattern)} | set(digest._MEASURES.glob("*.py"))
     below = {name for cls in (PPO, TRPO) for name in digest.training_code(cls)}
@@ -303,18 +303,18 @@ def test_all_that_makes_a_study_is_in_its_digest_or_in_those_below_it(study):
         ('"""Twin updates: one policy update', '"""Twins: one policy update'),
     ],
 )
-def test_docstrings_and_comments_of_twin_updates_do_not_count(digest_after, old, new):
+def test_twin_digest_ignores_comments_and_docstrings(digest_after, old, new):
     first = digest.study_digest(SPEC, TWINS)
     assert digest_after(TWINS, "studies/twin_updates/compute.py", old, new) == first
 
 
-def test_training_covers_what_starts_of_updates_are_kept_by_and_no_twin_of_them():
+def test_training_code_covers_checkpoints_and_not_twins():
     code = set(digest.training_code(PPO))
     assert "rlclaims.checkpoints" in code
     assert "rlclaims.studies.twin_updates.compute" not in code and "rlclaims.stats.factorial" not in code
 
 
-def test_another_process_gives_the_same_names():
+def test_digests_agree_between_processes():
     program = (
         "from rlclaims.agents.ppo import PPO; from rlclaims.store.run_spec import RunSpec;"
         "from rlclaims.store.digest import measurement_digest;"
@@ -336,12 +336,12 @@ def test_another_process_gives_the_same_names():
         (dataclasses.replace(SPEC, algorithm=Odd(extra=math.nan)), "extra is nan"),
     ],
 )
-def test_what_cannot_be_trained_is_refused_in_a_sentence(spec, sentence):
+def test_checked_refuses_untrainable_specs(spec, sentence):
     with pytest.raises(SpecError, match=sentence):
         checked(spec)
 
 
-def test_a_class_inside_a_function_is_refused():
+def test_checked_refuses_a_class_inside_a_function():
     @dataclasses.dataclass(frozen=True)
     class Local(PPO):
         pass
@@ -350,6 +350,6 @@ def test_a_class_inside_a_function_is_refused():
         checked(dataclasses.replace(SPEC, algorithm=Local()))
 
 
-def test_a_spec_survives_its_way_to_another_process():
+def test_spec_round_trips_through_json():
     spec = RunSpec(PPOM(hidden=(32, 16), gradient_clip=0.5), "Hopper-v5", 7, 3)
     assert RunSpec.from_json(spec.to_json()) == spec

@@ -1,4 +1,4 @@
-"""How a process rounds is told by what it computes: alike on any number of threads, otherwise by other kernels."""
+"""The fingerprint of rounding: the same for any number of threads, different for kernels that round differently."""
 
 import os
 import platform
@@ -50,7 +50,7 @@ def plain():
     return told(RLCLAIMS_COMPILED="0")
 
 
-def test_threads_do_not_count(usual):
+def test_arithmetic_ignores_the_number_of_threads(usual):
     name, bits, threads = told(THREADS="3")
     assert threads == "3" and usual == [name, bits, "1"]
     assert name == arithmetic()
@@ -64,16 +64,16 @@ def test_threads_do_not_count(usual):
     "variable",
     ["ATEN_CPU_CAPABILITY=default", "MKL_CBWR=COMPATIBLE", "OPENBLAS_CORETYPE=Nehalem"],
 )
-def test_kernels_by_which_training_comes_to_other_bits_have_other_names(plain, variable):
+def test_arithmetic_differs_when_training_bits_differ(plain, variable):
     name, bits, _ = told(RLCLAIMS_COMPILED="0", **dict([variable.split("=")]))
     assert bits != plain[1] and name != plain[0]
 
 
-def test_compiled_kernels_have_another_name_than_none(usual, plain):
+def test_arithmetic_tells_whether_kernels_are_compiled(usual, plain):
     assert (usual[0] != plain[0]) == (usual[1] != plain[1]) == (compiled.library() is not None)
 
 
-def test_runs_have_names_of_their_own_on_a_processor_that_rounds_otherwise(monkeypatch):
+def test_run_digest_changes_with_rounding(monkeypatch):
     spec = RunSpec(PPO(), "Hopper-v5", 2, 0)
     before = digest.run_digest(spec)
     monkeypatch.setattr(digest, "arithmetic", lambda: "another")

@@ -32,7 +32,7 @@ def store(tmp_path):
     return store
 
 
-def test_a_run_comes_back_as_it_was_put(store):
+def test_run_round_trips(store):
     assert not store.has(SPEC)
     store.put(SPEC, record())
     assert store.has(SPEC)
@@ -48,14 +48,14 @@ def test_a_run_comes_back_as_it_was_put(store):
     assert described["algorithm"]["settings"]["learning_rate"] == 3e-4
 
 
-def test_a_failed_run_is_kept_as_failed(store):
+def test_failed_run_is_stored_as_failed(store):
     store.put(SPEC, record(failure="the simulation became unstable in iteration 1", episodes=()))
     assert store.has(SPEC)
     assert store.measured(SPEC).failure == "the simulation became unstable in iteration 1"
     assert json.loads((store.folder(SPEC) / "run.json").read_text())["status"] == "failed"
 
 
-def test_new_measurements_join_a_run_that_is_there(store, monkeypatch):
+def test_new_measurements_join_a_stored_run(store, monkeypatch):
     store.put(SPEC, record())
     old = store.measurements(SPEC).name
     monkeypatch.setattr("rlclaims.store.store.measurement_digest", lambda spec: "f" * 64)
@@ -65,14 +65,14 @@ def test_new_measurements_join_a_run_that_is_there(store, monkeypatch):
     assert {path.name for path in store.folder(SPEC).glob("measured-*")} == {old, f"measured-{'f' * 32}.json"}
 
 
-def test_a_run_that_another_process_stored_meanwhile_is_no_error(store):
+def test_put_accepts_a_run_stored_meanwhile(store):
     store.put(SPEC, record())
     store.put(SPEC, record())
     assert store.measured(SPEC).series == SERIES
 
 
 @pytest.mark.parametrize("written", range(4))
-def test_a_full_disk_leaves_no_half_of_a_run_and_is_told_in_a_sentence(store, monkeypatch, written):
+def test_put_on_a_full_disk_leaves_no_partial_run(store, monkeypatch, written):
     store.put(dataclasses.replace(SPEC, seed=6), dataclasses.replace(record(), seed=6))
     calls = []
 
@@ -92,13 +92,13 @@ def test_a_full_disk_leaves_no_half_of_a_run_and_is_told_in_a_sentence(store, mo
     assert list(problems(store)) == []
 
 
-def test_git_ignores_a_store_of_our_making_and_sees_what_was_there_before(store, tmp_path):
+def test_prepare_gitignores_only_a_new_store(store, tmp_path):
     assert (store.root / ".gitignore").read_text() == "*\n"
     Store(tmp_path).prepare()
     assert not (tmp_path / ".gitignore").exists()
 
 
-def test_a_broken_measurement_is_no_measurement_and_is_made_again(store):
+def test_broken_measurements_are_computed_again(store):
     store.put(SPEC, record())
     store.measurements(SPEC).write_text('{"failure": nu')
     assert not store.has(SPEC)
@@ -106,12 +106,12 @@ def test_a_broken_measurement_is_no_measurement_and_is_made_again(store):
     assert store.measured(SPEC).series == SERIES
 
 
-def test_equal_settings_name_one_run():
+def test_equal_settings_give_one_run():
     one, other = (dataclasses.replace(SPEC, algorithm=PPO(reward_clip=clip)) for clip in (10, 10.0))
     assert run_digest(one) == run_digest(other)
 
 
-def test_a_store_that_is_a_file_is_one_sentence(tmp_path):
+def test_prepare_refuses_a_store_that_is_a_file(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SpecError, match=r"cannot be written .*--claims-store"):
         Store(tmp_path / "file").prepare()
@@ -121,7 +121,7 @@ def specs(n, **changes):
     return [dataclasses.replace(SPEC, seed=seed, **changes) for seed in range(n)]
 
 
-def test_a_plan_holds_each_run_once_and_only_what_is_missing(store):
+def test_plan_lists_each_missing_run_once(store):
     store.put(SPEC, record())
     made = planning.plan([*specs(8), *specs(3), SPEC], store)
     assert [spec.seed for spec in made.wanted] == list(range(8))
@@ -129,7 +129,7 @@ def test_a_plan_holds_each_run_once_and_only_what_is_missing(store):
     assert made.environment_steps == 7 * 2 * 2048
 
 
-def test_cohorts_share_task_length_and_steps_and_leave_no_run_out():
+def test_cohorts_share_task_length_and_steps():
     other = specs(4, algorithm=PPO(clip_epsilon=0.1))
     apart = specs(2, task="InvertedPendulum-v5")
     cohorts = planning.cohorts([*specs(4), *other, *apart], processes=2)
@@ -140,7 +140,7 @@ def test_cohorts_share_task_length_and_steps_and_leave_no_run_out():
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3, 4, 16, 40])
-def test_cohorts_are_of_equal_size_however_many_processes(processes):
+def test_cohorts_have_equal_sizes_for_any_number_of_processes(processes):
     missing = [*specs(10), *specs(10, algorithm=TRPO()), *specs(10, algorithm=PPOM())]
     cohorts = planning.cohorts(missing, processes)
     sizes = [len(cohort) for cohort in cohorts]
@@ -148,7 +148,7 @@ def test_cohorts_are_of_equal_size_however_many_processes(processes):
     assert sorted(map(repr, missing)) == sorted(repr(spec) for cohort in cohorts for spec in cohort)
 
 
-def test_two_processes_get_equal_work_of_the_suites_algorithms():
+def test_plan_divides_the_suite_equally_between_two_processes():
     # Ten runs of either PPO each, whose updates cost most, and five of TRPO.
     for cohort in planning.cohorts([*specs(10), *specs(10, algorithm=PPOM()), *specs(10, algorithm=TRPO())], 2):
         names = [type(spec.algorithm).__name__ for spec in cohort]
@@ -163,7 +163,7 @@ class Dies(PPO):
         raise MemoryError("there is no more of it")
 
 
-def test_a_process_that_dies_is_reported_with_its_last_words(store):
+def test_crashed_process_is_reported_with_its_last_output(store):
     spec = RunSpec(Dies(steps=64, minibatches=2), "InvertedPendulum-v5", 1, 0)
     with pytest.raises(TrainingError, match=r"Dies-InvertedPendulum-v5-seed0 .*there is no more of it"):
         execute(planning.plan([spec], store), store, 1, lambda _: None)
@@ -174,7 +174,7 @@ def test_a_process_that_dies_is_reported_with_its_last_words(store):
     "damage",
     [lambda text: "[]", lambda text: '{"failure": null, "series": {}}', lambda text: text.replace("0.2", "0.3")],
 )
-def test_measurements_that_are_not_what_was_written_are_made_again(store, damage):
+def test_damaged_measurements_are_computed_again(store, damage):
     store.put(SPEC, record())
     file = store.measurements(SPEC)
     file.write_text(damage(file.read_text()))
@@ -183,7 +183,7 @@ def test_measurements_that_are_not_what_was_written_are_made_again(store, damage
     assert store.measured(SPEC).series == SERIES
 
 
-def test_a_run_that_lost_its_files_is_written_anew(store):
+def test_run_that_lost_its_files_is_written_again(store):
     store.put(SPEC, record())
     whole = {path.name for path in store.folder(SPEC).iterdir()}
     for path in store.folder(SPEC).iterdir():
@@ -192,7 +192,7 @@ def test_a_run_that_lost_its_files_is_written_anew(store):
     assert {path.name for path in store.folder(SPEC).iterdir()} == whole
 
 
-def test_two_processes_may_write_the_same_run(store, monkeypatch):
+def test_two_processes_can_write_the_same_run(store, monkeypatch):
     real, written = store_module.write, []
 
     def with_another_in_between(path, content):
@@ -208,7 +208,7 @@ def test_two_processes_may_write_the_same_run(store, monkeypatch):
     assert not (store.root / "quarantine").exists()
 
 
-def test_where_updates_started_comes_back_as_it_was_put(store):
+def test_start_round_trips(store):
     kept = [checkpoint(0), checkpoint(1)]
     store.put(SPEC, record(checkpoints=kept))
     start = store.start(SPEC)
@@ -237,7 +237,7 @@ def with_another_array(file):
 @pytest.mark.parametrize(
     "damage", [lambda f: f.unlink(), lambda f: f.write_bytes(b""), without_its_last_byte, with_another_number]
 )
-def test_where_updates_started_is_read_as_it_was_written_or_refused_in_a_sentence(store, name, damage):
+def test_start_of_a_damaged_run_is_refused(store, name, damage):
     store.put(SPEC, record(checkpoints=[checkpoint(0)]))
     damage(store.folder(SPEC) / name)
     sentence = r"^The start states of the updates of PPO-Hopper-v5-seed5 cannot be read \(.*\). Run the claims again "
@@ -245,7 +245,7 @@ def test_where_updates_started_is_read_as_it_was_written_or_refused_in_a_sentenc
         store.start(SPEC)
 
 
-def test_the_policies_of_a_run_come_back_as_they_were_put(store):
+def test_history_round_trips(store):
     store.put(SPEC, record())
     history = store.history(SPEC)
     assert history.theta_KP.dtype == np.float32 and history.offset_KO.dtype == history.inverse_std_KO.dtype == float
@@ -272,7 +272,7 @@ DAMAGES = (lambda f: f.unlink(), lambda f: f.write_bytes(b""), without_its_last_
     ("name", "damage"),
     [*product(("run.safetensors", "run.json"), DAMAGES), ("run.safetensors", without_an_array)],
 )
-def test_the_policies_of_a_run_are_read_as_they_were_written_or_refused_in_a_sentence(store, name, damage):
+def test_history_of_a_damaged_run_is_refused(store, name, damage):
     store.put(SPEC, record(checkpoints=[checkpoint(0)]))
     damage(store.folder(SPEC) / name)
     sentence = r"^The policies of PPO-Hopper-v5-seed5 cannot be read \(.*\). Run the claims again "
@@ -280,27 +280,27 @@ def test_the_policies_of_a_run_are_read_as_they_were_written_or_refused_in_a_sen
         store.history(SPEC)
 
 
-def test_policies_are_read_where_starts_are_lost(store):
+def test_history_is_readable_without_starts(store):
     store.put(SPEC, record(checkpoints=[checkpoint(0)]))
     (store.folder(SPEC) / "starts.safetensors").unlink()
     assert len(store.history(SPEC).theta_KP) == 3
 
 
-def test_the_mean_episode_is_over_all_of_training(store):
+def test_mean_episode_averages_over_all_of_training(store):
     store.put(SPEC, record(episodes=[(0, 20, 31.5), (20, 9, 8.25), (29, 1, 0.0)]))
     assert store.mean_episode(SPEC) == 10
     store.put(other := dataclasses.replace(SPEC, seed=6), record(episodes=()))
     assert store.mean_episode(other) == 1
 
 
-def test_another_array_among_those_that_were_written_is_found_out(store):
+def test_swapped_array_is_detected(store):
     store.put(SPEC, record(checkpoints=[checkpoint(0)]))
     with_another_array(store.folder(SPEC) / "starts.safetensors")
     with pytest.raises(SpecError, match=r"DamagedError: the checksum of starts\.safetensors is another"):
         store.start(SPEC)
 
 
-def test_a_run_that_lost_its_starts_is_given_them_again_and_keeps_the_rest(store):
+def test_lost_starts_are_restored_and_the_rest_is_kept(store):
     store.put(SPEC, record(checkpoints=[checkpoint(0)]))
     store.put_study(SPEC, TWINS, None, {"a": [1.0]})
     (store.folder(SPEC) / "starts.safetensors").unlink()
@@ -334,7 +334,7 @@ each_study = pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.n
 
 
 @each_study
-def test_what_is_derived_from_a_run_comes_back_as_it_was_put(store, study):
+def test_study_round_trips(store, study):
     store.put(SPEC, record())
     assert not store.has_study(SPEC, study)
     store.put_study(SPEC, study, None, SERIES_OF)
@@ -351,7 +351,7 @@ def test_what_is_derived_from_a_run_comes_back_as_it_was_put(store, study):
     assert (store.study(SPEC, study).failure, store.study(SPEC, study).series) == ("it broke", {})
 
 
-def test_the_names_of_files_tell_studies_apart_and_are_read_back(store):
+def test_study_file_names_identify_studies(store):
     store.put(SPEC, record())
     for study in STUDIES:
         store.put_study(SPEC, study, None, {})
@@ -378,7 +378,7 @@ def test_the_names_of_files_tell_studies_apart_and_are_read_back(store):
         lambda text: '{"failure": null, "series": {}}',
     ],
 )
-def test_what_is_not_what_was_derived_is_not_read(store, damage, study):
+def test_damaged_study_is_not_read(store, damage, study):
     store.put(SPEC, record())
     store.put_study(SPEC, study, None, SERIES_OF)
     file = store.study_file(SPEC, study)
@@ -390,7 +390,7 @@ def test_what_is_not_what_was_derived_is_not_read(store, damage, study):
 
 
 @each_study
-def test_what_other_code_derives_is_another(store, monkeypatch, study):
+def test_study_by_other_code_is_another_file(store, monkeypatch, study):
     store.put(SPEC, record())
     store.put_study(SPEC, study, None, SERIES_OF)
     monkeypatch.setattr("rlclaims.store.store.study_digest", lambda spec, study: "e" * 64)
@@ -399,6 +399,6 @@ def test_what_other_code_derives_is_another(store, monkeypatch, study):
     assert len(list(store.folder(SPEC).glob(f"{study.name}-*.json"))) == 2
 
 
-def test_a_task_with_a_namespace_has_one_folder():
+def test_task_with_a_namespace_has_one_folder():
     spec = RunSpec(Loop("test_store:none", 8), "ALE/Pong-v5", 2, 3)
     assert spec.name == "none-ALE-Pong-v5-seed3"
