@@ -106,7 +106,7 @@ def test_sentences_are_grouped_by_source(rlclaims, pytester):
 def test_sentences_need_a_record(rlclaims, pytester):
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(test_claims=HEADER + one_claim(SUPPORTED))
-    assert "claims.json yet; pytest writes it." in rlclaims("sentences", code=2)
+    assert "claims.json does not exist yet; pytest writes it." in rlclaims("sentences", code=2)
 
 
 def test_explain_shows_a_claim(rlclaims, judged):

@@ -1,4 +1,4 @@
-"""Files that are read back, and the command, each a function that draws bad input and tells how it ended."""
+"""Functions that give bad input to the readers of files and to the command, and return how each ended."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ from rlclaims.store.files import json_content
 
 
 def baselines(draw, folder):
-    """Names of baselines, and files that are none."""
+    """Read baselines by invalid names and from invalid files."""
     name, runs = draw(st.one_of(rubbish, st.just("mine"), st.just("mine"))), draw(st.one_of(st.none(), rubbish))
     document = {
         "format": 1, "created": "", "profile": "standard", "environment": {"packages": {"torch": "1"}},
@@ -51,7 +51,7 @@ NO_FILES = (
 
 
 def files_of(document):
-    """The document as a file, or now and then no JSON at all."""
+    """Return the document as a file's content, sometimes as invalid JSON."""
     text = st.just(json.dumps(document))
     cut = text.map(lambda whole: whole[: len(whole) // 2])
     return st.one_of(text, text, text, st.sampled_from(NO_FILES), st.binary(max_size=20), cut)
@@ -93,7 +93,7 @@ def pilots(draw, folder):
 
 
 def command(folder, *arguments):
-    """How the command ends: an exit of 1 is an answer, of 2 a refusal in a sentence on standard error."""
+    """Run the command: exit code 1 is an answer, 2 a refusal with one sentence on standard error."""
     result = CliRunner().invoke(app, [str(a) for a in arguments])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -135,7 +135,7 @@ def collected(folder):
 
 
 def record_commands(draw, folder):
-    """What reads the record of a session, of another form."""
+    """Run the commands that read a record on records of another form."""
     shutil.rmtree(folder / "baselines", ignore_errors=True)
     write(folder / "claims.json", draw(files_of(mutated(draw, whole_record()))))
     write(folder / "other.json", json.dumps(whole_record()))
@@ -155,7 +155,7 @@ def record_commands(draw, folder):
 
 
 def arguments(draw, folder):
-    """Words of a command line that name nothing, or what is of another kind."""
+    """Run the command with arguments that name nothing, or something of another kind."""
     write(folder / "claims.json", json.dumps(whole_record()))
     write(folder / "binary", b"\xff\x00\x1f")
     (folder / "folder").mkdir(exist_ok=True)
@@ -185,7 +185,7 @@ def arguments(draw, folder):
 
 
 def stores(draw, folder):
-    """A store whose files are others than were written."""
+    """Verify and list a store whose files were changed."""
     run = folder / "store" / "runs" / f"PPO-Hopper-v5-seed0-{'1' * 32}"
     shutil.rmtree(folder / "store", ignore_errors=True)
     run.mkdir(parents=True)
@@ -206,7 +206,7 @@ def stores(draw, folder):
 
 
 def measurements(draw, folder):
-    """Measurements in the store that are none: the run counts as missing."""
+    """Read invalid measurements from a store: the run must count as missing."""
     session = claim_session(folder)
     shutil.rmtree(folder / "store", ignore_errors=True)
     item = item_taking({"ppo": rlclaims.runs(rlclaims.PPO, iterations=2)})

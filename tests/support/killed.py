@@ -1,8 +1,8 @@
-"""A process that trains small runs in children that it kills at random, over and over, and says what became of it.
+"""A process that repeatedly trains small runs in children that it kills at random, and prints a summary.
 
-`python killed.py FOLDER KILLS SECONDS`: after so many kills, or that time, it lets the last child end. Children are
-forked, as importing torch takes longer than training these runs. One line of JSON: kills, how many children found a
-kept state, and rounds, each in a store of its own that was finished; one that nobody disturbed is FOLDER/whole.
+`python killed.py FOLDER KILLS SECONDS`: after that many kills or seconds, the last child may finish. Children are forked,
+because importing torch takes longer than training these runs. The summary is one line of JSON: kills, children that
+found a checkpoint, and rounds, each with a finished store of its own. FOLDER/whole is a store without kills.
 """
 
 import json
@@ -31,7 +31,7 @@ SPECS = [
 
 
 def child(store, keep_every_seconds):
-    """Train what a store lacks, in a process that ends without a word."""
+    """Train the runs missing from a store in a forked process, and return its id."""
     pid = os.fork()
     if pid == 0:
         missing = plan(SPECS, store).missing
@@ -60,7 +60,7 @@ def main(folder, kills, seconds):
             went_on += (store.root / "unfinished").exists()
             pid = child(store, 0.0)
             if made < kills and time.monotonic() < ends:
-                # Often before there is anything to go on from, at times after all was stored.
+                # Often before the first checkpoint, sometimes after all runs are stored.
                 time.sleep(took * rng.uniform(0, 0.8))
                 os.kill(pid, signal.SIGKILL)
             finished = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0

@@ -1,6 +1,7 @@
-"""A Ray cluster of several nodes on this machine: lines on standard input are commands, each is answered by a line.
+"""A Ray cluster of several nodes on this machine, controlled by lines on standard input.
 
-add CORES [NAME=VALUE ...] adds a node and tells its place, remove PLACE kills one; the first line tells the address.
+The first line of output is the cluster's address. `add CORES [NAME=VALUE ...]` adds a node and prints its number;
+`remove NUMBER` kills one.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Small records of runs with made-up numbers, for tests of the store."""
+"""Small run records with invented numbers, for tests of the store."""
 
 import numpy as np
 
