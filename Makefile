@@ -20,6 +20,7 @@ check: $(READY)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	-$(BIN)/python .ci/style.py  # the '-' only reports: remove it to enforce
 
 bench: $(READY)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[benchmarks]'
@@ -27,7 +28,7 @@ bench: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(VERSION)" || { \
-	  echo "rlclaims needs Python 3.11 or newer, and '$(PYTHON)' is none; name one: make PYTHON=python3.12" >&2; exit 2; }
+	  echo "rlclaims needs Python 3.11 or newer, and '$(PYTHON)' is not installed or does not run; name one: make PYTHON=python3.12" >&2; exit 2; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "rlclaims needs Python 3.11 or newer, and $(PYTHON) is $(VERSION); name another: make PYTHON=python3.12" >&2; exit 2; }
 	@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || { \
