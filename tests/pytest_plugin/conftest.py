@@ -1,9 +1,9 @@
-"""Sessions of the plugin on a small task, with a store that they share."""
+"""Sessions of the plugin on a small task, with a shared store."""
 
 import pytest
 from claim_text import CONFTEST, HEADER
 
-# Sessions run in this process, and pytester makes it forget what they import: numpy and torch cannot be imported twice.
+# Sessions run in this process, and pytester unloads what they import; numpy and torch cannot be imported twice.
 
 
 @pytest.fixture(scope="session")
@@ -13,7 +13,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture
 def session(pytester, store):
-    """Runs a pytest session on the given claims."""
+    """Return a function that runs a pytest session on the given claims."""
     pytester.makeconftest(CONFTEST)
 
     def run(body, *options):
@@ -27,7 +27,7 @@ def session(pytester, store):
 
 @pytest.fixture
 def session_by_looks(pytester, tmp_path):
-    """Runs a pytest session at the profile's own looks, on a store of its own."""
+    """Return a function that runs a pytest session at the looks of the profile, on a fresh store."""
     pytester.makeconftest(CONFTEST)
 
     def run(body, *options):

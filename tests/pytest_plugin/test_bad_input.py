@@ -1,4 +1,4 @@
-"""Bad input in bulk: each ends in one sentence and the exit code of wrong usage, before anything is trained."""
+"""Bad input in bulk: each is refused in one sentence, with the exit code of a usage error, before any training."""
 
 import re
 import subprocess
@@ -29,23 +29,23 @@ EXAMPLES = {
     bad_files.record_commands: 40,
     bad_files.arguments: 30,
 }
-"""By the place where it comes in."""
+"""Number of examples for each place where input enters."""
 
 
 @pytest.fixture(autouse=True)
 def no_process(monkeypatch):
-    """Let nothing be trained: that is done in processes of their own."""
+    """Fail if a process is started: training runs in worker processes."""
 
     def started(*_, **__):
         raise AssertionError("A process was started.")
 
-    arithmetic()  # which asks the compiler, once
+    arithmetic()  # cached; its first call starts the compiler
     monkeypatch.setattr(subprocess, "Popen", started)
 
 
 @pytest.mark.parametrize(("surface", "examples"), EXAMPLES.items(), ids=lambda x: getattr(x, "__name__", ""))
 def test_bad_input_ends_in_one_sentence(surface, examples, tmp_path):
-    ended = []
+    outcomes = []
 
     @settings(
         max_examples=examples,
@@ -56,11 +56,11 @@ def test_bad_input_ends_in_one_sentence(surface, examples, tmp_path):
         suppress_health_check=list(HealthCheck),
     )
     @given(st.data())
-    def ends(data):
-        ended.append(surface(data.draw, tmp_path))
+    def try_input(data):
+        outcomes.append(surface(data.draw, tmp_path))
 
-    ends()
-    assert "refused" in ended or surface is bad_files.stores  # which are looked at, whatever they hold
+    try_input()
+    assert "refused" in outcomes or surface is bad_files.stores  # a damaged store is repaired and not refused
 
 
 BAD_RUNS = (
@@ -76,7 +76,7 @@ BAD_OPTIONS = (
 )  # fmt: skip
 
 
-# pytest reads a pyproject.toml before its plugins do, and does not survive `tool = 1` or one that is nested deeply.
+# pytest reads pyproject.toml before its plugins do, and crashes on `tool = 1` and on deeply nested tables.
 PROJECTS = (
     "", "", "[tool]\nrlclaims = 3", "[[tool.rlclaims]]", "[tool.rlclaims]\na = ", "[tool.rlclaims]\nprofile = 3",
     "[tool.rlclaims.profiles.a.b.c.d]", "[tool.rlclaims.gate]\nmean_kl = nan", "[tool.rlclaims.profiles.a]\nlooks = []",
@@ -92,7 +92,7 @@ PROJECTS = (
     suppress_health_check=list(HealthCheck),
 )
 @given(st.sampled_from(BAD_RUNS), st.sampled_from(BAD_OPTIONS), st.sampled_from(PROJECTS))
-def test_a_session_with_bad_input_trains_nothing(pytester, runs, option, project):
+def test_session_with_bad_input_trains_nothing(pytester, runs, option, project):
     pytester.makeconftest(CONFTEST)
     bad_surfaces.write(pytester.path / "pyproject.toml", project)
     body = f"\nimport rlclaims\nbad = rlclaims.runs({runs})\n" + one_claim("assert False", parameters="bad, ppo")
@@ -101,8 +101,8 @@ def test_a_session_with_bad_input_trains_nothing(pytester, runs, option, project
     result = pytester.runpytest_inprocess(f"--claims-store={store}", "-p", "no:cacheprovider", *option.split())
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert not store.exists()
-    told = [line for line in result.errlines if line.startswith("ERROR: ")]
-    assert len(told) == 1, result.errlines
+    errors = [line for line in result.errlines if line.startswith("ERROR: ")]
+    assert len(errors) == 1, result.errlines
     for line in (*result.outlines, *result.errlines):
         assert not re.search(r"Traceback|^E  |^INTERNALERROR|rlclaims: training", line)
 
@@ -118,7 +118,7 @@ WRONG_CALLS = {
 IMPORTS = "from rlclaims import PPO, claim, family, runs, source\n\n"
 
 
-def test_wrong_calls_in_files_are_told_in_a_sentence_each(pytester):
+def test_wrong_calls_in_files_are_reported_in_a_sentence_each(pytester):
     for n, call in enumerate(WRONG_CALLS):
         (pytester.path / f"test_wrong_{n}.py").write_text(f"{IMPORTS}mine = {call}\n")
     result = pytester.runpytest_inprocess("-p", "no:cacheprovider")
@@ -130,7 +130,7 @@ def test_wrong_calls_in_files_are_told_in_a_sentence_each(pytester):
 
 
 @pytest.mark.parametrize("other", ["1 / 0", "def runs(x): pass\nruns()", "int('x')"])
-def test_what_else_breaks_a_file_is_told_as_pytest_does(pytester, other):
+def test_other_errors_in_files_are_reported_by_pytest(pytester, other):
     (pytester.path / "test_wrong.py").write_text(f"{IMPORTS}runs()\n")
     (pytester.path / "test_other.py").write_text(f"{IMPORTS}{other}\n")
     result = pytester.runpytest_inprocess("-p", "no:cacheprovider")
@@ -138,14 +138,14 @@ def test_what_else_breaks_a_file_is_told_as_pytest_does(pytester, other):
     result.stdout.fnmatch_lines(["E   *Error: *"])
 
 
-def test_a_session_goes_on_past_wrong_calls_if_it_is_told_to(pytester):
+def test_wrong_calls_respect_continue_on_collection_errors(pytester):
     (pytester.path / "test_wrong.py").write_text(f"{IMPORTS}runs()\n")
     (pytester.path / "test_right.py").write_text("def test_it(): pass\n")
     result = pytester.runpytest_inprocess("-p", "no:cacheprovider", "--continue-on-collection-errors")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 
-def test_a_setting_of_a_subclass_is_of_the_kind_that_it_says(session):
+def test_subclass_setting_must_match_its_annotation(session):
     body = """
 from dataclasses import dataclass
 import rlclaims

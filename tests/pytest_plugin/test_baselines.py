@@ -1,4 +1,4 @@
-"""Baselines: what a version came to is kept in a file, and later versions are compared with it."""
+"""Baselines: the results of a version are saved to a file, and later versions are compared with them."""
 
 import json
 import math
@@ -44,18 +44,18 @@ REGRESSION = HEAD + named("kl", f"kl = ppo.{LATE}\n    assert kl / before[kl] <=
 
 
 def command(*arguments):
-    """The command `rlclaims`, in this process."""
+    """Run the command `rlclaims` in this process."""
     return CliRunner().invoke(cli.app, arguments)
 
 
 @pytest.fixture
 def save(pytester, store):
-    """Runs `rlclaims baseline save` on the record of the last session."""
+    """Return a function that runs `rlclaims baseline save` on the record of the last session."""
 
     def run(*arguments, code=0, report=None):
         folder = report or store / "reports" / "latest"
         result = command("baseline", "save", *arguments, f"--report={folder}")
-        # Which a later session of this process is to read anew.
+        # A later session in this process must import these modules again.
         for name in ("test_claims", "conftest"):
             sys.modules.pop(name, None)
         assert result.exit_code == code, result.output
@@ -66,37 +66,38 @@ def save(pytester, store):
 
 @pytest.fixture
 def kept(session, save, pytester, store):
-    """A project with a baseline of seeds 500 to 504; the file."""
-    file, made = pytester.path / "reports" / "baselines" / "v1.0.json", store / "v1.0.json"
-    if not made.exists():  # for all tests
+    """Create a project with a baseline of seeds 500 to 504, and return the file."""
+    file = pytester.path / "reports" / "baselines" / "v1.0.json"
+    cached = store / "v1.0.json"
+    if not cached.exists():  # shared by all tests
         session(ABSOLUTE, "--claims-first-seed=500").assert_outcomes(passed=2)
         save("v1.0")
-        made.write_text(file.read_text())
+        cached.write_text(file.read_text())
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(made.read_text())
+    file.write_text(cached.read_text())
     return file
 
 
 def measured(store, digest, late=1):
-    """A run's mean KL by its file, in the last iteration of two."""
+    """Return a run's mean KL in the last of its two iterations, read from its file."""
     (file,) = store.glob(f"runs/*{digest[:32]}/measured-*")
     return json.loads(file.read_text())["series"]["kl_old_new/mean/training"][late]
 
 
-def test_what_was_judged_is_kept_seed_by_seed(kept, store):
+def test_baseline_stores_the_judged_values_of_each_seed(kept, store):
     document = json.loads(kept.read_text())
     assert [(runs["fixture"], runs["algorithm"]) for runs in document["runs"]] == [("ppo", "PPO"), ("trpo", "TRPO")]
     for runs in document["runs"]:
         (one,) = runs["measured"]
         assert (one["key"], one["label"], one["log_scale"]) == (KEY, WORDS, False)
-        # To the last bit, though PPO's are in one claim and TRPO's are part of a ratio alone.
+        # Bit-identical, although PPO is judged in one claim and TRPO only as part of a ratio.
         assert one["values"] == [measured(store, digest) for digest in runs["digests"]]
         assert runs["seeds"] == [500, 501, 502, 503, 504]
         assert (runs["task"], runs["iterations"], runs["steps"]) == ("InvertedPendulum-v5", 2, 128)
     assert document["environment"]["packages"]["torch"] == version("torch")
 
 
-def test_the_file_is_fit_for_git(kept, session, save):
+def test_baseline_file_suits_version_control(kept, session, save):
     lines = kept.read_text().splitlines()
     assert max(map(len, lines)) < 200 and len(kept.read_bytes()) < 5000
     assert sum(line.lstrip().startswith('"values": [') and line.endswith("]") for line in lines) == 2
@@ -104,11 +105,11 @@ def test_the_file_is_fit_for_git(kept, session, save):
     session(ABSOLUTE, "--claims-first-seed=500")
     save("again")
     again = (kept.parent / "again.json").read_text().splitlines()
-    told_by_time = [line.split(":")[0].strip() for line, other in zip(lines, again, strict=True) if line != other]
-    assert set(told_by_time) <= {'"created"', '"sha256"'}
+    changed = [line.split(":")[0].strip() for line, other in zip(lines, again, strict=True) if line != other]
+    assert set(changed) <= {'"created"', '"sha256"'}
 
 
-def test_a_current_version_is_compared_with_what_is_kept_as_two_groups(session, store, kept):
+def test_baseline_and_current_runs_are_compared_as_two_groups(session, store, kept):
     result = session(REGRESSION + named("drop", f"kl = ppo.{LATE}\n    assert before[kl] - kl < 9", "ppo, before"))
     assert result.ret == pytest.ExitCode.OK
     record = written(store)
@@ -116,25 +117,25 @@ def test_a_current_version_is_compared_with_what_is_kept_as_two_groups(session, 
     then = json.loads(kept.read_text())["runs"][0]["measured"][0]["values"]
     ratio, difference = (claim["evidence"] for claim in record["claims"])
     now = [measured(store, digest) for digest in record["claims"][0]["runs"][0]["digests"]]
-    # The look's own share of 5% is all of it; refutation has half of the family's.
-    theirs = stats.ttest_ind(np.log(now), np.log(then), equal_var=False)
-    assert ratio["upper"] == pytest.approx(math.exp(theirs.confidence_interval(0.90).high))
-    assert ratio["lower"] == pytest.approx(math.exp(theirs.confidence_interval(0.95).low))
+    # One look spends the whole 5%; refutation has half of the family's rate.
+    welch = stats.ttest_ind(np.log(now), np.log(then), equal_var=False)
+    assert ratio["upper"] == pytest.approx(math.exp(welch.confidence_interval(0.90).high))
+    assert ratio["lower"] == pytest.approx(math.exp(welch.confidence_interval(0.95).low))
     assert ratio["seeds"] == [[0, 1, 2, 3, 4], [500, 501, 502, 503, 504]]
     assert (ratio["saved_group"], ratio["n"], ratio["paired"]) == (1, 5, False)
     assert ratio["scope"].endswith("InvertedPendulum-v5, 128 steps, seeds 500 to 504 of the baseline 'v1.0'")
-    theirs = stats.ttest_ind(then, now, equal_var=False)
-    assert difference["upper"] == pytest.approx(theirs.confidence_interval(0.90).high)
+    welch = stats.ttest_ind(then, now, equal_var=False)
+    assert difference["upper"] == pytest.approx(welch.confidence_interval(0.90).high)
     assert difference["saved_group"] == 0
     assert "v1.0's mean KL" in difference["quantity"]
     sha256 = json.loads(kept.read_text())["sha256"]
     assert record["claims"][0]["baselines"] == [{"fixture": "before", "name": "v1.0", "sha256": sha256}]
 
 
-def test_a_kept_mean_is_a_bound_where_a_claim_declares_it(session, store, kept):
+def test_baseline_mean_serves_as_a_bound(session, store, kept):
     then = json.loads(kept.read_text())["runs"][0]["measured"][0]["values"]
     body = HEAD + named("kl", f"kl = ppo.{LATE}\n    assert kl <= 1.1 * before[kl].as_bound", "ppo, before")
-    # Also on the very seeds of the baseline.
+    # The baseline's own seeds are allowed for a bound.
     session(body, "--claims-first-seed=500")
     (claim,) = written(store)["claims"]
     assert claim["evidence"]["region_ends"] == [None, pytest.approx(1.1 * np.mean(then))]
@@ -143,7 +144,7 @@ def test_a_kept_mean_is_a_bound_where_a_claim_declares_it(session, store, kept):
 
 
 @pytest.mark.parametrize("first", [500, 497, 504])
-def test_seeds_of_the_baseline_are_refused_before_training(session, kept, tmp_path, first):
+def test_baseline_seeds_are_refused_before_training(session, kept, tmp_path, first):
     result = session(REGRESSION, f"--claims-first-seed={first}", f"--claims-store={tmp_path}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
@@ -152,7 +153,7 @@ def test_seeds_of_the_baseline_are_refused_before_training(session, kept, tmp_pa
     assert stored(tmp_path, "PPO") == []
 
 
-def test_seeds_that_only_the_last_look_would_share_are_refused_too(session_by_looks, kept, tmp_path):
+def test_baseline_seeds_of_the_last_look_are_refused(session_by_looks, kept, tmp_path):
     result = session_by_looks(REGRESSION, "--claims-first-seed=489")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: *share the seed 500: take fresh*"])
@@ -209,7 +210,7 @@ def test_seeds_that_only_the_last_look_would_share_are_refused_too(session_by_lo
         ),
     ],
 )
-def test_a_mistake_with_a_baseline_is_a_sentence_before_training(session, kept, tmp_path, head, body, sentence):
+def test_baseline_mistakes_are_reported_before_training(session, kept, tmp_path, head, body, sentence):
     body = body or f"kl = ppo.{LATE}\n    assert kl / before[kl] <= 1.1"
     result = session(
         f"\nimport rlclaims\nfrom rlclaims import PPO\n{head}\n" + one_claim(body, "ppo, before"),
@@ -221,8 +222,8 @@ def test_a_mistake_with_a_baseline_is_a_sentence_before_training(session, kept, 
     assert not (tmp_path / "runs").exists() or stored(tmp_path, "PPO") == []
 
 
-def test_what_is_to_be_kept_in_git_is_told_if_it_is_not_as_it_was(session, kept, tmp_path):
-    def told(text):
+def test_damaged_baseline_file_is_reported(session, kept, tmp_path):
+    def error_of(text):
         kept.write_bytes(text.encode())
         result = session(REGRESSION, f"--claims-store={tmp_path}")
         assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -232,20 +233,22 @@ def test_what_is_to_be_kept_in_git_is_told_if_it_is_not_as_it_was(session, kept,
     good = kept.read_text()
     value = str(json.loads(good)["runs"][0]["measured"][0]["values"][0])
     other_digit = str((int(value[2]) + 1) % 10)
-    assert "is not as it was kept, by its checksum" in told(good.replace(value, value[:2] + other_digit + value[3:]))
-    assert "is not as it was kept, by its checksum" in told(good.replace('"seeds": [500', '"seeds": [505'))
-    assert "is no baseline (" in told(f"<<<<<<< HEAD\n{good}")
-    assert "is no baseline (it has no 'format')" in told("{}")
-    assert "is no baseline (" in told("[]")
-    assert "is a baseline of form 2, and this version reads 1." in told(good.replace('"format": 1', '"format": 2'))
-    # Git may write other line ends.
+    assert "is not as it was kept, by its checksum" in error_of(
+        good.replace(value, value[:2] + other_digit + value[3:])
+    )
+    assert "is not as it was kept, by its checksum" in error_of(good.replace('"seeds": [500', '"seeds": [505'))
+    assert "is no baseline (" in error_of(f"<<<<<<< HEAD\n{good}")
+    assert "is no baseline (it has no 'format')" in error_of("{}")
+    assert "is no baseline (" in error_of("[]")
+    assert "is a baseline of form 2, and this version reads 1." in error_of(good.replace('"format": 1', '"format": 2'))
+    # Git may change line endings.
     kept.write_bytes(good.replace("\n", "\r\n").encode())
     assert session(REGRESSION).ret == pytest.ExitCode.OK
 
 
-def test_what_is_kept_is_compared_whole_at_every_look(session_by_looks, kept, tmp_path):
+def test_every_look_uses_all_values_of_the_baseline(session_by_looks, kept, tmp_path):
     then = np.array(json.loads(kept.read_text())["runs"][0]["measured"][0]["values"])
-    # As many more as are needed, or all: ratios of KLs of so short runs spread far.
+    # The claim stays open for several looks: ratios of KLs vary widely in such short runs.
     body = HEAD + named("kl", f"kl = ppo.{LATE}\n    assert (kl / before[kl]).within(0.999, 1.001)", "ppo, before")
     session_by_looks(body)
     (claim,) = written(tmp_path)["claims"]
@@ -257,13 +260,13 @@ def test_what_is_kept_is_compared_whole_at_every_look(session_by_looks, kept, tm
     assert evidence["seeds"] == [list(range(looks[-1]["n"])), [500, 501, 502, 503, 504]]
 
 
-def test_smoke_proves_the_wiring_of_a_regression_claim(session, kept, pytester, tmp_path):
+def test_smoke_profile_runs_a_regression_claim(session, kept, pytester, tmp_path):
     body = REGRESSION.replace("before =", "ppo = rlclaims.runs(PPO, steps=64, minibatches=2, epochs=1)\nbefore =")
     result = session(body, "--claims-profile=smoke", f"--claims-store={tmp_path}")
     assert result.parseoutcomes() == {"inconclusive": 1}
 
 
-def test_a_pilot_of_a_regression_claim_is_of_its_current_runs(session, store, kept, pytester):
+def test_pilot_of_a_regression_claim_uses_current_runs(session, store, kept, pytester):
     body = REGRESSION.replace("@declared('section/kl'", "@declared('section/kl', margin=1.2")
     session(body, "--claims-first-seed=10000", "--claims-write-pilots")
     (pilot,) = json.loads((pytester.path / "pilots.json").read_text()).values()
@@ -272,36 +275,36 @@ def test_a_pilot_of_a_regression_claim_is_of_its_current_runs(session, store, ke
     assert written(store)["claims"][0]["evidence"]["mde"] > 1
 
 
-def test_of_several_claims_the_one_with_most_seeds_is_kept(session_by_looks, save, tmp_path, pytester):
+def test_baseline_takes_the_claim_with_the_most_seeds(session_by_looks, save, tmp_path, pytester):
     still_open = "assert rlclaims.all_of(ppo.ratio.min.training.overall().quantile(0.99) < 1, ppo.LATE > -1)"
     body = "\nimport rlclaims\n" + named("late", f"assert ppo.{LATE} > -1")
     body += named("open", still_open.replace("LATE", LATE)) + named("early", f"assert ppo.{LATE} > -2")
     session_by_looks(body)
     claims = {claim["id"]: claim for claim in written(tmp_path)["claims"]}
     assert claims["section/late"]["evidence"]["n"] == 6
-    said = save("v1.0", "--runs=ppo", report=tmp_path / "reports" / "latest")
-    assert f"ppo, InvertedPendulum-v5, 128 steps, 12 seeds: {WORDS}\n" in said and "keeps 2 quantities" in said
+    output = save("v1.0", "--runs=ppo", report=tmp_path / "reports" / "latest")
+    assert f"ppo, InvertedPendulum-v5, 128 steps, 12 seeds: {WORDS}\n" in output and "keeps 2 quantities" in output
     (runs,) = json.loads((pytester.path / "reports" / "baselines" / "v1.0.json").read_text())["runs"]
     assert runs["seeds"] == list(range(12)) and len(runs["digests"]) == 12
     assert {one["key"]: len(one["values"]) for one in runs["measured"]}[KEY] == 12
 
 
-def test_only_what_is_asked_for_is_kept(session, save, kept, pytester):
+def test_baseline_save_takes_only_the_selected_runs(session, save, kept, pytester):
     session(ABSOLUTE, "--claims-first-seed=500")
-    said = save("trpo-alone", "test_claims.py", "--runs", "trpo")
-    assert said.splitlines()[0] == f"trpo, InvertedPendulum-v5, 128 steps, 5 seeds: {WORDS}"
+    output = save("trpo-alone", "test_claims.py", "--runs", "trpo")
+    assert output.splitlines()[0] == f"trpo, InvertedPendulum-v5, 128 steps, 5 seeds: {WORDS}"
     document = json.loads((kept.parent / "trpo-alone.json").read_text())
     assert [runs["fixture"] for runs in document["runs"]] == ["trpo"]
 
 
-def test_a_file_in_the_folders_place_is_named(session, save, pytester):
+def test_baseline_save_names_a_file_in_place_of_its_folder(session, save, pytester):
     session(ABSOLUTE, "--claims-first-seed=500")
     (pytester.path / "reports").mkdir(exist_ok=True)
     (pytester.path / "reports" / "baselines").write_text("")
     assert "reports/baselines is no folder" in "".join(save("v1", code=2).split("\n")).replace("│", "")
 
 
-def test_what_cannot_be_kept_is_refused_in_a_sentence(session, save, kept, pytester, tmp_path):
+def test_baseline_save_refuses_unsuitable_records(session, save, kept, pytester, tmp_path):
     session(ABSOLUTE, "--claims-first-seed=500")
     assert "claims.json yet; pytest writes it." in save("v2", code=2, report=tmp_path / "nil")
     before = kept.read_text()
@@ -324,7 +327,7 @@ def test_what_cannot_be_kept_is_refused_in_a_sentence(session, save, kept, pytes
     assert sorted(file.name for file in kept.parent.iterdir()) == ["v1.0.json"]
 
 
-def test_a_record_that_was_made_before_there_were_baselines_says_what_to_do(session, save, store, tmp_path):
+def test_baseline_save_refuses_a_record_without_values(session, save, store, tmp_path):
     session(ABSOLUTE)
     record = written(store)
     for claim in record["claims"]:
@@ -334,15 +337,15 @@ def test_a_record_that_was_made_before_there_were_baselines_says_what_to_do(sess
     assert "has no numbers of these claims to keep" in save("v2", code=2, report=tmp_path)
 
 
-def test_a_claim_is_explained_with_its_baseline(session, kept, monkeypatch, store):
+def test_explain_shows_the_baseline(session, kept, monkeypatch, store):
     session(REGRESSION)
     monkeypatch.setenv("RLCLAIMS_STORE", str(store))
-    said = command("explain", "section/kl").output
-    assert f"before: v1.0, sha256 {json.loads(kept.read_text())['sha256']}" in " ".join(said.split())
+    output = command("explain", "section/kl").output
+    assert f"before: v1.0, sha256 {json.loads(kept.read_text())['sha256']}" in " ".join(output.split())
 
 
 def current(task="Hopper-v5", iterations=40, seeds=range(3), algorithm=None, study=None):
-    """The mean KL late in imagined runs."""
+    """Return imagined runs with a mean KL, a return and a value error."""
     kind = Runs if study is None else QUERIES[study.kind]
     algorithm = algorithm or PPO()
     row = [Measured(None, {"kl_old_new/mean/training": [1.0, 2.0], "return": [1.0], "0/true/error": [1.0]})] * len(
@@ -357,15 +360,15 @@ def baseline(*kept, runs=None, versions=None, **changes):
 
 def one_kept(**changes):
     usual = {"task": "Hopper-v5", "steps": 40 * 2048, "key": KEY, "label": WORDS}
-    told = {"fixture": "mine", "log_scale": False, "values": (1.5, 2.5, 3.5), "seeds": (7, 8, 9)}
-    return SavedQuantity(**{**usual, **told, **changes})
+    defaults = {"fixture": "mine", "log_scale": False, "values": (1.5, 2.5, 3.5), "seeds": (7, 8, 9)}
+    return SavedQuantity(**{**usual, **defaults, **changes})
 
 
 def late(runs):
     return runs.kl_old_new.mean.training.last(0.5)
 
 
-def test_the_numbers_are_those_of_the_same_quantity_task_and_steps():
+def test_baseline_is_looked_up_by_quantity_task_and_steps():
     other = {"values": (9.0, 9.0, 9.0)}
     kept = [
         one_kept(task="Walker2d-v5", **other),
@@ -374,12 +377,12 @@ def test_the_numbers_are_those_of_the_same_quantity_task_and_steps():
         # Words may have been others then.
         one_kept(fixture="its", label="as it was called once"),
     ]
-    # By another name and settings, with which a version may come.
+    # A later version may change the fixture's name and the settings.
     for runs in (current(), current(algorithm=TRPO()), current(algorithm=PPO(learning_rate=1.0))):
-        found = baseline(*kept)[late(runs)]
-        assert (found.values, found.seeds, found.baseline) == ((1.5, 2.5, 3.5), (7, 8, 9), "v1")
-        assert found.quantity.label == f"v1's {WORDS}"
-    # As many steps in fewer updates are as long a training.
+        sample = baseline(*kept)[late(runs)]
+        assert (sample.values, sample.seeds, sample.baseline) == ((1.5, 2.5, 3.5), (7, 8, 9), "v1")
+        assert sample.quantity.label == f"v1's {WORDS}"
+    # Equal steps in fewer updates count as equally long training.
     assert baseline(*kept)[late(current(iterations=20, algorithm=PPO(steps=4096)))].values[0] == 1.5
     assert baseline(*kept)[late(current("Walker2d-v5"))].values[0] == 9.0
     walkers = baseline(one_kept(task="Walker2d-v5"))
@@ -388,7 +391,7 @@ def test_the_numbers_are_those_of_the_same_quantity_task_and_steps():
     assert baseline(one_kept(task="Walker2d-v5"), smoke=True)[late(current(iterations=2))].values[0] == 1.5
 
 
-def test_updates_on_other_numbers_of_pairs_are_not_mixed_up():
+def test_baseline_distinguishes_large_updates_by_pairs():
     row = [Measured(None, {"return": [1.0, 2.0, 3.0], "own/return": [2.0]})] * 3
     of = QUERIES["large_updates"](PPO(), "Hopper-v5", 40, (0, 1, 2), tuple(row), Study("large_updates", 2**15))
     kept = [one_kept(key=f"large_updates-{pairs}/change", values=(pairs,) * 3) for pairs in (2**15, 2**16)]
@@ -399,12 +402,12 @@ def test_updates_on_other_numbers_of_pairs_are_not_mixed_up():
         baseline(kept[1])[of.change]
 
 
-def test_a_seed_without_a_number_is_not_left_out():
+def test_baseline_refuses_a_seed_without_a_finite_value():
     with pytest.raises(ClaimError, match="has no finite number of seed 8 for 'mean KL"):
         baseline(one_kept(values=(1.0, math.nan, 2.0)))[late(current())]
 
 
-def test_libraries_that_are_others_now_are_told_in_the_scope_and_change_no_setting():
+def test_baseline_scope_names_changed_library_versions():
     sample = late(current())
     then = {"torch": "1.13.0", "numpy": version("numpy"), "rlclaims": "0.0.1"}
     kept = baseline(one_kept(), versions=then)[sample]
@@ -429,7 +432,7 @@ def test_libraries_that_are_others_now_are_told_in_the_scope_and_change_no_setti
         ("final_returns", lambda returns: returns.mean),
     ],
 )
-def test_whatever_is_a_plain_number_of_runs_can_be_kept(study, asked):
+def test_any_plain_quantity_can_be_compared_with_a_baseline(study, asked):
     study = study and Study(study, {"large_updates": 4096, "gradients": 4096, "near_true_gradients": 4096}.get(study))
     profile = Profile("imagined", tasks=("Hopper-v5",), iterations=40, looks=(5,))
     runs = resolve(RunsRequest(PPO(learning_rate=0.1), "Hopper-v5"), profile, 0)
@@ -445,5 +448,5 @@ def test_whatever_is_a_plain_number_of_runs_can_be_kept(study, asked):
         values=(1.5, 2.5, 3.5, 4.5, 5.5),
         seeds=tuple(range(50, 55)),
     )
-    found = baseline(kept)[sample]
-    assert found.as_bound == pytest.approx(math.exp(3.5) if sample.log_scale else 3.5)
+    saved = baseline(kept)[sample]
+    assert saved.as_bound == pytest.approx(math.exp(3.5) if sample.log_scale else 3.5)

@@ -1,4 +1,4 @@
-"""Claims and the gate on environments as Gymnasium makes them."""
+"""Claims and the gate on environments made by Gymnasium."""
 
 import json
 
@@ -40,28 +40,28 @@ looks = [5]
 
 @pytest.fixture
 def project(pytester, tmp_path, monkeypatch):
-    """Runs pytest in a project with an algorithm and an environment of its own."""
+    """Return a function that runs pytest in a project that defines an algorithm and an environment."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     pytester.makepyprojecttoml(
         '[tool.pytest.ini_options]\npythonpath = ["."]\n' + PROFILE.format(name="gate") + PROFILE.format(name="own")
     )
     pytester.makepyfile(algos=ALGORITHMS, my_envs=ENVIRONMENT)
 
-    def run(*options, of_its_own=False):
-        runs = pytester.runpytest_subprocess if of_its_own else pytester.runpytest_inprocess
+    def run(*options, in_subprocess=False):
+        runs = pytester.runpytest_subprocess if in_subprocess else pytester.runpytest_inprocess
         return runs(f"--claims-store={tmp_path}", "-p", "no:cacheprovider", "-v", *options)
 
     return run
 
 
-def test_the_gate_judges_an_algorithm_on_any_environments(project, tmp_path):
+def test_gate_judges_an_algorithm_on_gymnasium_environments(project, tmp_path):
     bound = "--claims-bound=mean_kl=5"
-    result = project("--pyargs", "rlclaims.gate", "--claims-subject=algos:ppo", bound, of_its_own=True)
+    result = project("--pyargs", "rlclaims.gate", "--claims-subject=algos:ppo", bound, in_subprocess=True)
     outcomes = [line.split()[:2] for line in result.outlines if "test_gate.py::" in line and "%]" in line]
-    found = {place.partition("::")[2]: outcome for place, outcome in outcomes if "rises" not in place}
-    judged = [outcome for place, outcome in found.items() if "mean_kl" in place or "finite" in place]
+    outcome_of = {place.partition("::")[2]: outcome for place, outcome in outcomes if "rises" not in place}
+    judged = [outcome for place, outcome in outcome_of.items() if "mean_kl" in place or "finite" in place]
     assert judged and set(judged) == {"PASSED"}
-    assert {outcome for place, outcome in found.items() if "reproduces" in place} == {"PASSED"}
+    assert {outcome for place, outcome in outcome_of.items() if "reproduces" in place} == {"PASSED"}
     runs = {json.loads(path.read_text())["task"]: path.parent for path in tmp_path.glob("runs/*/run.json")}
     assert set(runs) == {"CartPole-v1", "my_envs:mine/Mine-v0"}
     starts = safetensors.numpy.load_file(runs["my_envs:mine/Mine-v0"] / "starts.safetensors")
@@ -86,7 +86,7 @@ ppo = rlclaims.runs(PPO, {task!r}, **SMALL)
         ("CartPole-v1", "assert ppo.final_returns.mean > 5"),
     ],
 )
-def test_studies_are_made_on_any_environment(task, assertion, project, pytester, tmp_path):
+def test_studies_work_on_gymnasium_environments(task, assertion, project, pytester, tmp_path):
     pytester.makepyfile(test_claims=HEADER + STUDIES.format(task=task) + one_claim(assertion))
     result = project("test_claims.py", "--claims-profile=own")
     result.assert_outcomes(passed=1)
@@ -110,7 +110,7 @@ def test_studies_are_made_on_any_environment(task, assertion, project, pytester,
         ("final_returns.mean", "Blackjack-v1", "The task 'Blackjack-v1' has observations in a Tuple, *"),
     ],
 )
-def test_what_cannot_be_made_is_refused_before_anything_is_trained(study, task, sentence, project, pytester, tmp_path):
+def test_unsupported_environments_are_refused_before_training(study, task, sentence, project, pytester, tmp_path):
     pytester.makepyfile(test_claims=HEADER + STUDIES.format(task=task) + one_claim(f"assert ppo.{study} > 0"))
     result = project("test_claims.py", "--claims-profile=own")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -118,7 +118,7 @@ def test_what_cannot_be_made_is_refused_before_anything_is_trained(study, task, 
     assert not list(tmp_path.glob("runs/*"))
 
 
-def test_a_dry_run_tells_what_training_on_an_environment_takes(project, pytester, tmp_path):
+def test_dry_run_covers_gymnasium_environments(project, pytester, tmp_path):
     claim = one_claim("assert ppo.kl_old_new.mean.training.overall() > -1")
     pytester.makepyfile(test_claims=HEADER + STUDIES.format(task="tiny_envs:tiny/DiscreteMultiDiscrete-v0") + claim)
     result = project("test_claims.py", "--claims-profile=own", "--claims-dry-run")

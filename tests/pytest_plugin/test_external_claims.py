@@ -1,9 +1,9 @@
-"""Claims about somebody else's training, judged and reckoned with like any."""
+"""Claims about external training: judged and planned like claims about our own algorithms."""
 
 import pytest
 from claim_text import stored, written
 
-import rlclaims.adapters.loop  # noqa: F401  (as conftest has it: sessions forget what they import)
+import rlclaims.adapters.loop  # noqa: F401  (also imported by conftest: sessions in this process forget their imports)
 
 LOOP = """
 import rlclaims
@@ -19,7 +19,7 @@ def test_theirs(theirs):
 SUPPORTED = JUDGED.format("theirs.kl_old_new.mean.training.overall() > -1")
 
 
-def test_a_claim_about_a_training_function_is_judged(session, store):
+def test_claim_on_a_training_loop_is_judged(session, store):
     body = (
         LOOP
         + SUPPORTED
@@ -38,7 +38,7 @@ def test_a_claim_about_a_training_function_is_judged(session, store):
     session(body).stdout.no_fnmatch_line("*rlclaims: training*")
 
 
-def test_a_claim_about_stable_baselines_is_judged_beside_one_of_our_own(session, store):
+def test_claim_compares_stable_baselines_with_our_runs(session, store):
     pytest.importorskip("rlclaims.adapters.sb3", exc_type=ImportError)
     body = """
 import rlclaims
@@ -60,12 +60,12 @@ def test_baseline(baseline, ppo):
     assert stored(store, "sb3-PPO") == [0, 1, 2, 3, 4]
 
 
-def test_a_dry_run_says_what_it_would_take_and_trains_nothing(session, tmp_path):
-    # What it says of its steps is believed.
+def test_dry_run_counts_the_steps_of_a_training_loop(session, tmp_path):
+    # The declared number of steps is trusted.
     body = LOOP.replace("24", "200_000") + SUPPORTED
     result = session(body, "--claims-dry-run", "--claims-processes=1", f"--claims-store={tmp_path}")
     assert result.ret == 0
-    # Of two iterations of five seeds, the first holds out as many pairs again.
+    # Five seeds of two iterations; the first iteration collects as many held-out pairs again.
     result.stdout.fnmatch_lines(["section *", "  theirs *0 *5 *3.0 *", "all, once *0 *5 *3.0 *"])
     assert not list(tmp_path.glob("runs/*"))
 
@@ -91,7 +91,7 @@ def test_a_dry_run_says_what_it_would_take_and_trains_nothing(session, tmp_path)
         ),
     ],
 )
-def test_what_cannot_be_asked_of_it_is_a_mistake_in_one_sentence(session, body, sentence):
+def test_unsupported_requests_on_external_runs_are_refused(session, body, sentence):
     result = session(body)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([sentence])

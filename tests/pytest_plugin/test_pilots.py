@@ -1,4 +1,4 @@
-"""What development seeds say of the spread, and what is made of it."""
+"""Pilots: the spread between development seeds, and the minimal detectable effect computed from it."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 from claim_text import SUPPORTED, one_claim, stored, written
 
 
-def test_a_pilot_on_development_seeds_tells_what_can_be_detected(session, store, pytester):
+def test_pilot_gives_the_minimal_detectable_effect(session, store, pytester):
     claim = one_claim(SUPPORTED, margin=0.001)
     result = session(claim, "--claims-write-pilots", "--claims-first-seed=10000")
     result.stdout.fnmatch_lines(["*pilots.json"])
@@ -15,26 +15,26 @@ def test_a_pilot_on_development_seeds_tells_what_can_be_detected(session, store,
     (pilot,) = json.loads((pytester.path / "pilots.json").read_text()).values()
     assert pilot["seeds"] == [10000, 10001, 10002, 10003, 10004]
     assert evidence["mde"] > 0 and evidence["n_needed"] is not None
-    # The seeds that are judged are no pilot for themselves.
+    # A pilot on the judged seeds themselves is ignored.
     session(claim, "--claims-first-seed=10000")
     assert written(store)["claims"][0]["evidence"]["mde"] is None
 
 
-def test_a_pilot_on_the_suites_own_seeds_is_refused(session):
+def test_pilot_on_seeds_of_the_suite_is_refused(session):
     result = session(one_claim(SUPPORTED), "--claims-write-pilots")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: Pilots are made on development seeds*"])
 
 
 @pytest.mark.parametrize("claim", [one_claim(SUPPORTED), one_claim("pass", parameters="")])
-def test_a_broken_file_of_pilots_is_one_sentence(session, pytester, claim):
+def test_broken_pilots_file_is_reported_in_one_sentence(session, pytester, claim):
     (pytester.path / "pilots.json").write_text('{"section/claim": {"sd": 1}}')
     result = session(claim)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: *pilots.json is no file of pilots*"])
 
 
-def test_seeds_that_do_not_vary_are_no_pilot(session, pytester):
+def test_pilot_needs_seeds_that_vary(session, pytester):
     claim = one_claim("assert ppo.ratio.exceedance.training.overall().median < 0.9", margin=0.1)
     session(claim, "--claims-write-pilots", "--claims-first-seed=10000").assert_outcomes(passed=1)
     assert not (pytester.path / "pilots.json").exists()
@@ -54,7 +54,7 @@ def test_seeds_that_do_not_vary_are_no_pilot(session, pytester):
         {"settings": [{"task": 3, "steps": 4}]},
     ],
 )
-def test_a_pilot_that_is_none_is_refused(session, pytester, pilot):
+def test_invalid_pilot_is_refused(session, pytester, pilot):
     good = {"standard_deviation": 1.0, "seeds": [10000, 10001], "key": "x", "settings": [{"task": "y", "steps": 3}]}
     (pytester.path / "pilots.json").write_text(json.dumps({"section/claim": {**good, **pilot}}))
     result = session(one_claim(SUPPORTED))
@@ -62,6 +62,6 @@ def test_a_pilot_that_is_none_is_refused(session, pytester, pilot):
     result.stderr.fnmatch_lines(["ERROR: *pilots.json is no file of pilots*"])
 
 
-def test_a_pilot_is_made_on_all_seeds(session_by_looks, tmp_path):
+def test_pilot_trains_the_seeds_of_all_looks(session_by_looks, tmp_path):
     session_by_looks(one_claim(SUPPORTED), "--claims-write-pilots", "--claims-first-seed=10000")
     assert stored(tmp_path, "PPO") == list(range(10000, 10012))

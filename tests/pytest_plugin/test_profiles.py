@@ -1,4 +1,4 @@
-"""Profiles: those that come with rlclaims, and those of a project's pyproject.toml."""
+"""Profiles: built-in ones, and those in a project's pyproject.toml."""
 
 import json
 
@@ -19,7 +19,7 @@ FREE = SUPPORTED.replace("ppo", "free")
 
 @pytest.fixture
 def project(pytester, store):
-    """Runs a session in a project whose pyproject.toml has the given tables."""
+    """Return a function that runs a session in a project whose pyproject.toml has the given tables."""
     pytester.makeconftest(CONFTEST)
 
     def run(body, tables, *options):
@@ -34,7 +34,7 @@ def iterations_of(result):
     return [runs["iterations"] for runs in result["runs"]]
 
 
-def test_smoke_proves_the_wiring_and_is_no_evidence(project, store):
+def test_smoke_profile_leaves_every_claim_inconclusive(project, store):
     refuted = one_claim(REFUTED).replace("section/claim", "section/false").replace("test_claim", "test_false")
     joined = "\n@declared('section/joined')\ndef test_joined(long):\n    kl = long.kl_old_new.mean.held_out\n"
     joined += "    assert rlclaims.all_of(kl.last(0.25) / kl.first(0.25) < 9, kl.overall() > -1)\n"
@@ -46,12 +46,12 @@ def test_smoke_proves_the_wiring_and_is_no_evidence(project, store):
     claims = written(store)["claims"]
     assert [claim["status"] for claim in claims] == ["smoke"] * 3
     assert [claim["evidence"]["reason"] for claim in claims] == ["no_evidence"] * 3
-    assert claims[0]["evidence"]["lower"] > -1  # a smoke run judges too
-    assert iterations_of(claims[2]) == [2]  # though the claim asks for 50
+    assert claims[0]["evidence"]["lower"] > -1  # judged although it is no evidence: that code is exercised too
+    assert iterations_of(claims[2]) == [2]  # although the claim requests 50
 
 
 @pytest.mark.parametrize("option", ["--claims-strict", "--claims-write-pilots"])
-def test_smoke_goes_with_nothing_that_needs_evidence(project, option):
+def test_smoke_profile_refuses_options_that_need_evidence(project, option):
     result = project(one_claim(SUPPORTED), "", "--claims-profile=smoke", option, "--claims-first-seed=10000")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: *smoke is no evidence*"])
@@ -71,7 +71,7 @@ family_rate = 0.2
 """
 
 
-def test_a_project_has_profiles_of_its_own(project, pytester):
+def test_project_defines_its_own_profile(project, pytester):
     body = ON_THE_PROFILES_TASKS + one_claim(FREE, "free")
     project(body, NIGHTLY).assert_outcomes(passed=1)
     record = json.loads((pytester.path / "here" / "claims.json").read_text())
@@ -91,7 +91,7 @@ def test_a_project_has_profiles_of_its_own(project, pytester):
     assert evidence["planned_looks"] == [5, 7] and evidence["n"] == 5
 
 
-def test_a_family_that_names_its_rate_keeps_it(project, pytester):
+def test_family_rate_overrides_the_profile(project, pytester):
     named = one_claim(FREE, "free").replace(
         "'section/claim'", "'section/claim', family=rlclaims.family('a', size=2, rate=0.1)"
     )
@@ -101,7 +101,7 @@ def test_a_family_that_names_its_rate_keeps_it(project, pytester):
     assert record["claims"][0]["evidence"]["alpha_refute"] == pytest.approx(0.05)
 
 
-def test_what_a_project_leaves_open_is_as_in_the_profile_of_that_name(project, store):
+def test_project_profile_inherits_fields_of_the_same_name(project, store):
     body = ON_THE_PROFILES_TASKS + one_claim(FREE, "free")
     tables = '[tool.rlclaims.profiles.smoke]\ntasks = ["InvertedPendulum-v5"]\n'
     project(body, tables, "--claims-profile=smoke")
@@ -111,7 +111,7 @@ def test_what_a_project_leaves_open_is_as_in_the_profile_of_that_name(project, s
 BOTH = '[tool.rlclaims.profiles.both]\ntasks = ["Hopper-v5", "InvertedPendulum-v5"]\niterations = 2\nlooks = [5]\n'
 
 
-def test_a_named_family_has_its_shares_on_each_task(project, store):
+def test_family_splits_its_rate_between_tasks(project, store):
     named = one_claim(FREE, "free").replace(
         "'section/claim'", "'section/claim', family=rlclaims.family('a', size=1, rate=0.1)"
     )
@@ -119,7 +119,7 @@ def test_a_named_family_has_its_shares_on_each_task(project, store):
     assert [refute for refute, _ in levels(store).values()] == [pytest.approx(0.1 / 2)] * 2
 
 
-def test_a_claim_about_runs_without_a_task_is_a_claim_on_each(project, store):
+def test_claim_without_a_task_is_judged_on_each_profile_task(project, store):
     bound = f"\nimport pytest\n\n@pytest.mark.parametrize('bound', [-1, -2]){one_claim(FREE, 'free, bound')}"
     other = one_claim(SUPPORTED).replace("section/claim", "section/other").replace("test_claim", "test_other")
     result = project(ON_THE_PROFILES_TASKS + bound + other, BOTH, "--claims-profile=both")
@@ -132,7 +132,7 @@ def test_a_claim_about_runs_without_a_task_is_a_claim_on_each(project, store):
         "section/claim[-2-InvertedPendulum-v5]": ["InvertedPendulum-v5"],
         "section/other": ["InvertedPendulum-v5"],
     }
-    # Every claim counts once on each task, also one about runs that name theirs: no selection can tell them apart.
+    # Every claim counts once on each task, even if its runs name a task: the rate cannot depend on the selection.
     assert [refute for refute, _ in levels(store).values()] == [pytest.approx(0.05 / 6)] * 5
 
 
@@ -144,7 +144,7 @@ looks = [5]
 """
 
 
-def test_tasks_have_arguments(project, store):
+def test_profile_tasks_take_arguments(project, store):
     result = project(ON_THE_PROFILES_TASKS + one_claim(FREE, "free"), WITH_ARGUMENTS.replace("NOISE", ".05"))
     result.assert_outcomes(passed=2)
     record = written(store)
@@ -193,20 +193,20 @@ def test_tasks_have_arguments(project, store):
         ("[tool.rlclaims", "*pyproject.toml*"),
     ],
 )
-def test_a_table_that_makes_no_sense_is_refused(project, pytester, tables, sentence):
+def test_invalid_pyproject_table_is_refused(project, pytester, tables, sentence):
     result = project(one_claim(SUPPORTED), tables)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: {sentence}"])
 
 
-def test_a_task_that_there_is_not_is_refused_on_the_profile_too(project):
+def test_unknown_task_of_a_profile_is_refused(project):
     tables = '[tool.rlclaims.profiles.standard]\ntasks = ["Hoper-v5", "Hopper-v5"]\n'
     result = project(ON_THE_PROFILES_TASKS + one_claim(FREE, "free"), tables)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: There is no task 'Hoper-v5'*"])
 
 
-def test_an_argument_that_there_is_not_is_refused_before_anything_is_trained(project, store):
+def test_unknown_task_argument_is_refused_before_training(project, store):
     tables = '[tool.rlclaims.profiles.standard]\ntasks = ["Ant-v5(weight=1)"]\n'
     result = project(ON_THE_PROFILES_TASKS + one_claim(FREE, "free"), tables)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -214,9 +214,9 @@ def test_an_argument_that_there_is_not_is_refused_before_anything_is_trained(pro
     assert not list(store.glob("runs/*Ant*"))
 
 
-def test_the_papers_runs_have_a_million_steps():
+def test_paper_profile_has_a_million_steps():
     assert PROFILES["paper"].iterations * 2048 == pytest.approx(1e6, rel=1e-3)
 
 
-def test_a_profile_is_what_it_was_made_of():
+def test_profile_converts_looks_to_a_tuple():
     assert Profile("x", tasks=["a"], looks=[5, 9]).looks == (5, 9)

@@ -1,4 +1,4 @@
-"""Claims behave as pytest's users expect of tests: selection, stopping, fixtures, layouts, reports and types."""
+"""Claims behave as users of pytest expect: selection, stopping, fixtures, layouts, reports and types."""
 
 import json
 import os
@@ -25,12 +25,12 @@ def named(name, body, mark=""):
 
 
 THREE = named("supported", SUPPORTED) + named("refuted", REFUTED) + named("inconclusive", INCONCLUSIVE)
-"""In this order, so that what stops at the refuted claim never meets the last."""
+"""Three claims, ordered so that a session that stops at the refuted claim never runs the last."""
 
 
 @pytest.fixture
 def run(pytester, store):
-    """Runs a pytest session on what a test has written, wherever it has written it."""
+    """Return a function that runs a pytest session on all files that a test has written."""
 
     def run(*options, store=store, in_process=True):
         start = pytester.runpytest_inprocess if in_process else pytester.runpytest_subprocess
@@ -41,7 +41,7 @@ def run(pytester, store):
 
 @pytest.fixture
 def write(pytester):
-    """Writes a file into the project of a test."""
+    """Return a function that writes a file into the project of a test."""
 
     def write(path, text):
         file = pytester.path / path
@@ -51,7 +51,7 @@ def write(pytester):
     return write
 
 
-def test_a_marker_selects_claims(session, pytester):
+def test_marker_selects_claims(session, pytester):
     pytester.makeini("[pytest]\nmarkers = doubted: in a review")
     body = named("marked", SUPPORTED, "import pytest\n\n@pytest.mark.doubted") + named("unmarked", REFUTED)
     session(body, "-m", "doubted", "--strict-markers").assert_outcomes(passed=1, deselected=1)
@@ -60,7 +60,7 @@ def test_a_marker_selects_claims(session, pytester):
 @pytest.mark.parametrize(
     "mark", ["skip", "skip(reason='later')", "skipif(True, reason='later')", "skipif('1 + 1 == 2', reason='later')"]
 )
-def test_a_skipped_claim_is_skipped_and_not_trained_for(session, tmp_path, mark):
+def test_skipped_claim_trains_nothing(session, tmp_path, mark):
     body = named("skipped", REFUTED, f"import pytest\n\n@pytest.mark.{mark}")
     result = session(body, f"--claims-store={tmp_path}")
     result.assert_outcomes(skipped=1)
@@ -68,7 +68,7 @@ def test_a_skipped_claim_is_skipped_and_not_trained_for(session, tmp_path, mark)
     assert stored(tmp_path, "PPO") == []
 
 
-def test_a_parameter_that_is_skipped_is_not_trained_for(session, tmp_path):
+def test_skipped_parameter_trains_nothing(session, tmp_path):
     body = """
 import pytest
 
@@ -82,18 +82,18 @@ def test_claim(ppo, bound):
     result.stdout.no_fnmatch_line("*rlclaims: training*")
 
 
-def test_a_claim_is_not_skipped_on_a_condition_that_is_false(session):
+def test_skipif_with_a_false_condition_skips_nothing(session):
     body = named("judged", REFUTED, "import pytest\n\n@pytest.mark.skipif(False, reason='never')")
     session(body).assert_outcomes(failed=1)
 
 
-def test_a_session_stops_after_the_first_refuted_claim(session):
+def test_exitfirst_stops_after_the_first_refuted_claim(session):
     result = session(THREE, "-x")
     assert result.parseoutcomes() == {"passed": 1, "failed": 1}
     result.stdout.fnmatch_lines(["*stopping after 1 failures*"])
 
 
-def test_last_failed_is_refuted_and_not_inconclusive(run, write):
+def test_last_failed_reruns_refuted_claims_only(run, write):
     write("conftest.py", CONFTEST)
     write("test_claims.py", HEADER + THREE)
     run()
@@ -102,21 +102,21 @@ def test_last_failed_is_refuted_and_not_inconclusive(run, write):
     result.stdout.fnmatch_lines(["*rerun previous 1 failure*", "*::test_refuted FAILED*"])
 
 
-def test_an_inconclusive_claim_leaves_nothing_to_rerun(run, write):
+def test_last_failed_ignores_an_inconclusive_claim(run, write):
     write("conftest.py", CONFTEST)
     write("test_claims.py", HEADER + named("inconclusive", INCONCLUSIVE))
     run()
     run("--lf").stdout.fnmatch_lines(["*no previously failed tests*"])
 
 
-def test_stepwise_goes_past_an_inconclusive_claim_and_stops_at_a_refuted_one(run, write):
+def test_stepwise_stops_at_a_refuted_claim_only(run, write):
     write("conftest.py", CONFTEST)
     write("test_claims.py", HEADER + named("a", INCONCLUSIVE) + named("b", REFUTED) + named("c", SUPPORTED))
     assert run("--stepwise").parseoutcomes() == {"inconclusive": 1, "failed": 1}
     assert run("--stepwise").parseoutcomes() == {"deselected": 1, "failed": 1}
 
 
-def test_methods_of_a_class_are_claims(session, store):
+def test_class_methods_are_claims(session, store):
     body = f"""
 class TestTrustRegion:
     @declared("section/low")
@@ -135,17 +135,17 @@ class TestTrustRegion:
     }
 
 
-def test_a_nearer_conftest_overrides_runs(run, write, tmp_path):
+def test_nearer_conftest_overrides_runs(run, write, tmp_path):
     write("conftest.py", CONFTEST)
     write("near/conftest.py", CONFTEST + ANOTHER_PPO)
     write("test_far.py", HEADER + named("far", SUPPORTED))
     write("near/test_near.py", HEADER + named("near", SUPPORTED))
     run(store=tmp_path).assert_outcomes(passed=2)
-    assert quantities(tmp_path) == {"section/far": 1, "section/near": 2}
+    assert epochs_by_claim(tmp_path) == {"section/far": 1, "section/near": 2}
     assert stored(tmp_path, "PPO") == [seed for seed in range(5) for _ in range(2)]
 
 
-def test_a_module_overrides_runs_of_its_conftest(run, write, store):
+def test_module_overrides_runs_of_its_conftest(run, write, store):
     write("conftest.py", CONFTEST)
     write("test_far.py", HEADER + named("far", SUPPORTED))
     write(
@@ -153,18 +153,18 @@ def test_a_module_overrides_runs_of_its_conftest(run, write, store):
         f"from conftest import SMALL\nimport rlclaims\n{ANOTHER_PPO}\n{HEADER}" + named("near", SUPPORTED),
     )
     run().assert_outcomes(passed=2)
-    assert quantities(store) == {"section/far": 1, "section/near": 2}
+    assert epochs_by_claim(store) == {"section/far": 1, "section/near": 2}
 
 
-def quantities(store):
-    """The epochs of the algorithm that each claim of the last report judged."""
+def epochs_by_claim(store):
+    """Return the algorithm's number of epochs for each claim of the last report."""
     return {
         claim["name"]: int(re.search(r"[( ]epochs=(\d+)", claim["evidence"]["quantity"])[1])
         for claim in written(store)["claims"]
     }
 
 
-def test_claims_of_an_importable_package_run_by_its_name(run, write, pytester, monkeypatch):
+def test_pyargs_runs_claims_of_an_installed_package(run, write, pytester, monkeypatch):
     write("elsewhere/papers/__init__.py", "")
     write("elsewhere/papers/claims/__init__.py", "")
     write("elsewhere/papers/claims/conftest.py", CONFTEST)
@@ -175,7 +175,7 @@ def test_claims_of_an_importable_package_run_by_its_name(run, write, pytester, m
     run("--pyargs", "papers.claims").assert_outcomes(passed=1)
 
 
-def test_any_folder_of_any_project_has_claims(run, write):
+def test_claims_run_in_a_folder_without_configuration(run, write):
     write("papers/kl/conftest.py", CONFTEST)
     write("papers/kl/test_kl.py", HEADER + THREE)
     result = run(in_process=False)
@@ -184,7 +184,7 @@ def test_any_folder_of_any_project_has_claims(run, write):
     result.stdout.fnmatch_lines(["papers/kl/test_kl.py .F[?]*"])
 
 
-def test_claims_and_tests_have_files_of_one_name(run, write, store):
+def test_claims_and_tests_may_have_files_of_the_same_name(run, write, store):
     write("conftest.py", CONFTEST)
     write("claims/test_kl.py", HEADER + named("kl", SUPPORTED))
     write("tests/test_kl.py", HEADER + named("kl-again", REFUTED).replace("test_kl-again", "test_kl"))
@@ -195,7 +195,7 @@ def test_claims_and_tests_have_files_of_one_name(run, write, store):
     }
 
 
-def test_a_failure_says_the_same_with_plain_asserts(session):
+def test_failure_message_is_the_same_with_plain_asserts(session):
     def failure(mode):
         lines = session(THREE, f"--assert={mode}").outlines
         start = next(i for i, line in enumerate(lines) if "= FAILURES =" in line)
@@ -207,44 +207,44 @@ def test_a_failure_says_the_same_with_plain_asserts(session):
     assert any("refuted:" in line for line in plain)
 
 
-def test_junit_has_every_claim_and_its_verdict(session, pytester):
+def test_junit_report_has_every_claim_and_verdict(session, pytester):
     session(THREE, "--junitxml=junit.xml")
     cases = ElementTree.parse(pytester.path / "junit.xml").getroot().iter("testcase")
-    found = {case.get("name"): {(p.get("name"), p.get("value")) for p in case.iter("property")} for case in cases}
-    assert len(found) == 3
+    properties = {case.get("name"): {(p.get("name"), p.get("value")) for p in case.iter("property")} for case in cases}
+    assert len(properties) == 3
     for verdict in ("supported", "refuted", "inconclusive"):
-        assert {("claim", f"section/{verdict}"), ("verdict", verdict)} <= found[f"test_{verdict}"]
+        assert {("claim", f"section/{verdict}"), ("verdict", verdict)} <= properties[f"test_{verdict}"]
 
 
-def test_an_html_report_shows_every_claim(session, pytester):
+def test_html_report_shows_every_claim(session, pytester):
     result = session(THREE, "--html=report.html", "--self-contained-html")
     assert result.parseoutcomes() == {"passed": 1, "failed": 1, "inconclusive": 1}
     page = (pytester.path / "report.html").read_text(encoding="utf-8")
     rows = json.loads(unescape(re.search('data-jsonblob="([^"]*)"', page)[1]))["tests"]
-    found = {name.partition("::")[2]: reports[0] for name, reports in rows.items()}
-    assert {name: report["result"] for name, report in found.items()} == {
+    reports = {name.partition("::")[2]: results[0] for name, results in rows.items()}
+    assert {name: report["result"] for name, report in reports.items()} == {
         "test_supported": "Passed",
         "test_refuted": "Failed",
         "test_inconclusive": "Skipped",
     }
-    assert "inconclusive" in found["test_inconclusive"]["log"] and "refuted" in found["test_refuted"]["log"]
+    assert "inconclusive" in reports["test_inconclusive"]["log"] and "refuted" in reports["test_refuted"]["log"]
 
 
 @pytest.mark.parametrize(
     "options", ["-p no:cacheprovider", "-q", "-v", "-vv", "--no-header", "-rA", "--tb=line", "--tb=no", "--color=yes"]
 )
-def test_how_much_pytest_says_changes_no_outcome(session, options):
+def test_verbosity_changes_no_outcome(session, options):
     result = session(THREE, *options.split())
     assert result.parseoutcomes() == {"passed": 1, "failed": 1, "inconclusive": 1}
     assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 
-def test_an_inconclusive_claim_is_called_so(session):
+def test_inconclusive_claim_has_its_own_status(session):
     session(THREE, "-v").stdout.fnmatch_lines(["*::test_inconclusive INCONCLUSIVE*"])
 
 
 @pytest.mark.parametrize("option", ["--collect-only", "--setup-plan"])
-def test_looking_at_what_would_run_trains_nothing(session, tmp_path, option):
+def test_collect_only_and_setup_plan_train_nothing(session, tmp_path, option):
     result = session(THREE, option, f"--claims-store={tmp_path}")
     result.stdout.fnmatch_lines(["*test_inconclusive*"])
     result.stdout.no_fnmatch_line("*rlclaims: training*")
@@ -252,7 +252,7 @@ def test_looking_at_what_would_run_trains_nothing(session, tmp_path, option):
 
 
 @pytest.mark.parametrize("where", ["class", "module"])
-def test_claims_of_parametrized_classes_and_modules_are_selected_by_their_ids(session, where):
+def test_parametrized_claims_are_selected_by_id(session, where):
     parameters = "pytest.mark.parametrize('bound', [-1, -2], ids=['[low]', 'lower/still'])"
     head = f"pytestmark = {parameters}\n" if where == "module" else f"@{parameters}"
     body = f"""
@@ -273,13 +273,13 @@ class TestLow:
     result.stdout.fnmatch_lines(["  low[[][[]low]]*supported*5"])
 
 
-def test_an_empty_set_of_parameters_skips_a_claim(session):
+def test_empty_parameter_set_skips_a_claim(session):
     body = "\nimport pytest\n\n@pytest.mark.parametrize('bound', [])" + one_claim(SUPPORTED, "ppo, bound")
     session(body).assert_outcomes(skipped=1)
 
 
 @pytest.mark.parametrize("base", ["Abstract", "ZeroOrMore"])
-def test_claims_of_a_base_class_are_collected_in_its_subclass(session, base):
+def test_claims_of_a_base_class_run_in_its_subclass(session, base):
     body = f"""
 import pytest
 
@@ -300,7 +300,7 @@ def refused(result, sentence):
     result.stderr.fnmatch_lines([f"ERROR: {sentence}"])
 
 
-def test_a_claim_that_needs_setting_up_is_refused(session):
+def test_claim_that_needs_setup_is_refused(session):
     body = """
 import pytest
 
@@ -319,7 +319,7 @@ class TestLow:
     refused(session(body), "*no attribute 'lower'*no fixtures and no setup methods.")
 
 
-def test_an_indirect_parameter_is_a_fixture_and_refused(session):
+def test_indirect_parameter_is_refused(session):
     body = """
 import pytest
 
@@ -335,7 +335,7 @@ def test_low(ppo, bound):
     refused(session(body), "*takes 'bound', and a claim can take only runs *")
 
 
-def test_an_inconclusive_claim_is_nothing_for_a_debugger(session, pytester):
+def test_debugger_ignores_an_inconclusive_claim(session, pytester):
     stops = "\ndef pytest_exception_interact(node):\n    print('would debug', node.name)\n"
     pytester.makeconftest(CONFTEST + stops)
     result = session(THREE, "-s")
@@ -343,13 +343,13 @@ def test_an_inconclusive_claim_is_nothing_for_a_debugger(session, pytester):
     result.stdout.no_fnmatch_line("*would debug test_inconclusive*")
 
 
-def test_a_session_without_a_terminal_leaves_its_record(session, store):
+def test_session_without_a_terminal_writes_its_record(session, store):
     result = session(named("inconclusive", INCONCLUSIVE), "-p", "no:terminal", "--claims-strict")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert [claim["verdict"] for claim in written(store)["claims"]] == ["inconclusive"]
 
 
-def test_the_readmes_file_is_collected(pytester):
+def test_readme_example_is_collected(pytester):
     blocks = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
     pytester.makepyfile(test_readme=next(block for block in blocks if "rlclaims.runs(" in block))
     result = pytester.runpytest_inprocess("--collect-only", "-q")
@@ -359,7 +359,7 @@ def test_the_readmes_file_is_collected(pytester):
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory):
-    """The interpreter of an environment in which this repository's wheel lies, and nothing else."""
+    """Return the interpreter of an environment with this repository's wheel and nothing else installed."""
     folder = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-B", "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
@@ -376,15 +376,15 @@ def installed(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def types(installed, tmp_path_factory):
-    """Checks the types of a folder of claims in a project that has the wheel installed."""
+    """Return a function that type-checks a folder of claims against the installed wheel."""
     cache, seconds = tmp_path_factory.mktemp("mypy"), count(1)
 
     def check(folder):
-        # A file of as many bytes, written in the same second as that of the test before, is taken for the same.
+        # Distinct times: mypy's cache takes a file of equal size and time for the previous test's file.
         second = next(seconds)
         for path in folder.glob("*.py"):
             os.utime(path, (second, second))
-        # Nothing of this repository: what is checked is the wheel.
+        # Hide this repository, so that the wheel is checked.
         environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "MYPYPATH")}
         options = ("--strict", f"--python-executable={installed}", f"--cache-dir={cache}", "--config-file=")
         command = [sys.executable, "-P", "-m", "mypy", *options, "."]
@@ -423,7 +423,7 @@ def test_studies(ppo: Runs) -> None:
 
 @pytest.fixture
 def typed(pytester):
-    """Writes a project of two files: runs, and claims about them."""
+    """Return a function that writes a project of two files: runs, and claims about them."""
 
     def typed(claims):
         pytester.makeconftest(CONFTEST)
@@ -433,16 +433,16 @@ def typed(pytester):
     return typed
 
 
-def test_annotated_claims_have_no_type_errors_where_the_wheel_is_installed(types, typed):
+def test_annotated_claims_have_no_type_errors(types, typed):
     assert types(typed(TYPED)).startswith("Success: no issues found in 2 source files")
 
 
-def test_a_new_claim_has_no_type_errors(types, typed):
+def test_scaffold_has_no_type_errors(types, typed):
     scaffold = (ROOT / "rlclaims" / "cli" / "scaffold.py.txt").read_text()
     assert types(typed(scaffold.replace("$id", "mine/new").replace("$function", "new"))).startswith("Success: ")
 
 
-def test_the_wheel_has_what_is_read_at_run_time(installed):
+def test_wheel_contains_data_files(installed):
     (package,) = installed.parents[1].rglob("site-packages/rlclaims")
     assert (package / "cli" / "scaffold.py.txt").exists() and (package / "report" / "claims.schema.json").exists()
 
@@ -465,12 +465,12 @@ def test_the_wheel_has_what_is_read_at_run_time(installed):
         ("pairs=2**14", "pairs='many'", 'Argument "pairs" has incompatible type "str"'),
     ],
 )
-def test_a_typo_is_a_type_error(types, typed, right, wrong, error):
+def test_typo_in_a_claim_is_a_type_error(types, typed, right, wrong, error):
     assert right in TYPED
     assert error in types(typed(TYPED.replace(right, wrong)))
 
 
-def test_runs_are_declared_in_a_class_as_well(session, store):
+def test_runs_may_be_declared_in_a_class(session, store):
     body = """
 import rlclaims
 from conftest import SMALL
@@ -485,7 +485,7 @@ class TestMine:
     session(body).assert_outcomes(passed=1)
 
 
-def test_runs_that_no_argument_names_are_told_of(session, tmp_path):
+def test_getfixturevalue_of_untrained_runs_is_refused(session, tmp_path):
     body = '\ndef test_looks(request):\n    request.getfixturevalue("ppo")\n'
     result = session(
         one_claim(SUPPORTED, parameters="trpo").replace("ppo.", "trpo.") + body, f"--claims-store={tmp_path}"
@@ -494,28 +494,28 @@ def test_runs_that_no_argument_names_are_told_of(session, tmp_path):
     result.stdout.fnmatch_lines(["*No runs of PPO on * are available. Only runs that a test requests *"])
 
 
-def test_a_claim_is_tried_unheard_and_heard_when_it_runs(session):
+def test_trial_run_shows_no_output(session):
     body = "import sys\n    print('on' + 'ce')\n    print('on' + 'ly', file=sys.stderr)\n    " + SUPPORTED
     result = session(one_claim(body), "-rP")
     assert [str(result.stdout).count(word) for word in ("once", "only")] == [1, 1]
     assert not str(result.stderr)
 
 
-def test_a_break_stops_where_the_claim_runs_only(session, pytester, monkeypatch):
+def test_breakpoint_stops_only_in_the_real_run(session, pytester, monkeypatch):
     stops = []
     monkeypatch.setattr("sys.breakpointhook", lambda: stops.append(1))
     session(one_claim(f"breakpoint()\n    {SUPPORTED}")).assert_outcomes(passed=1)
     assert stops == [1]
 
 
-def test_an_error_at_teardown_is_the_claims_one_row(session, store):
+def test_teardown_error_is_recorded_once(session, store):
     body = "\nimport pytest\n\n@pytest.fixture(autouse=True)\ndef around():\n    yield\n    1 / 0\n"
     session(body + one_claim(SUPPORTED), "--junitxml=junit.xml").assert_outcomes(passed=1, errors=1)
     assert [claim["verdict"] for claim in written(store)["claims"]] == ["error"]
 
 
 @pytest.mark.parametrize("plugin", ["setupplan", "stepwise", "debugging", "junitxml"])
-def test_a_session_without_one_of_pytests_own_plugins(session, plugin):
+def test_session_works_without_a_builtin_plugin(session, plugin):
     session(one_claim(SUPPORTED), "-p", f"no:{plugin}").assert_outcomes(passed=1)
 
 

@@ -1,4 +1,4 @@
-"""What is not written as a claim, or cannot be trained, is refused in one sentence."""
+"""Invalid claims, and runs that cannot be trained, are refused in one sentence."""
 
 import sys
 
@@ -45,25 +45,25 @@ OR_ED = """
         ),
     ],
 )
-def test_what_is_not_one_judgement_is_refused_before_training(session, tmp_path, body, sentence, options):
+def test_claim_must_make_exactly_one_judgement(session, tmp_path, body, sentence, options):
     result = session(one_claim(body), f"--claims-store={tmp_path}", *options)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: *{sentence}*"])
     result.stdout.no_fnmatch_line("*rlclaims: training*")
 
 
-def test_all_mistakes_are_told_at_once(session):
+def test_all_mistakes_are_reported_at_once(session):
     body = one_claim("pass") + one_claim("assert nothing").replace("section/claim", "section/two").replace(
         "test_", "test_2"
     )
     session(body).stderr.fnmatch_lines(["ERROR: *'section/claim' judged nothing*", "*'section/two' fails when*"])
 
 
-# Imagined KLs are above .1, and those of two short updates far below.
+# Imagined KLs are above 0.1; the KLs of two short updates are far below.
 ON_REAL_RUNS_ONLY = "kl = ppo.kl_old_new.mean.training.overall()\n    assert kl > -1\n    assert kl.values[0] > 0.1"
 
 
-def test_a_mistake_that_only_real_runs_bring_out_is_an_error_in_one_sentence(session):
+def test_mistake_shown_by_real_runs_only_is_an_error(session):
     result = session(one_claim(ON_REAL_RUNS_ONLY))
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*failed although its evidence is supported*"])
@@ -71,7 +71,7 @@ def test_a_mistake_that_only_real_runs_bring_out_is_an_error_in_one_sentence(ses
 
 
 @pytest.mark.parametrize("assertion", ["assert {}", "assert rlclaims.all_of({})"])
-def test_a_margin_that_is_none_is_refused_before_training(session, tmp_path, assertion):
+def test_invalid_margin_is_refused_before_training(session, tmp_path, assertion):
     body = f"kl = ppo.kl_old_new.mean.training\n    {assertion.format('kl.last(0.5) / kl.first(0.5) < 2')}"
     result = session("\nimport rlclaims\n" + one_claim(body, margin=0.5), f"--claims-store={tmp_path}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -92,7 +92,7 @@ def test_a_margin_that_is_none_is_refused_before_training(session, tmp_path, ass
         "assert (kl.median if kl.values[0] > kl.values[1] else kl) > -1",
     ],
 )
-def test_a_claim_that_depends_on_the_numbers_of_its_runs_is_refused(session, tmp_path, body):
+def test_claim_that_depends_on_its_data_is_refused(session, tmp_path, body):
     head = "\nimport itertools\nimport rlclaims\nCALLS = itertools.count()\n"
     claim = one_claim(f"kl = ppo.kl_old_new.mean.training.overall()\n    {body}")
     result = session(head + claim, f"--claims-store={tmp_path}")
@@ -100,27 +100,27 @@ def test_a_claim_that_depends_on_the_numbers_of_its_runs_is_refused(session, tmp
     result.stderr.fnmatch_lines(["ERROR: The claim 'section/claim' judges something else on other numbers: *"])
 
 
-def test_a_claim_that_depends_on_real_numbers_only_is_an_error(session):
-    # Imagined KLs are above .1, and those of two short updates far below.
+def test_claim_that_depends_on_real_data_only_is_an_error(session):
+    # Imagined KLs are above 0.1; the KLs of two short updates are far below.
     body = "kl = ppo.kl_old_new.mean.training.overall()\n    assert kl > (-1 if kl.values[0] > 0.1 else -2)"
     result = session(one_claim(body))
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*judges something else on other numbers*", "  claim*error*"])
 
 
-def test_what_stands_inside_a_comparison_may_be_any_python(session):
+def test_comparison_may_contain_any_expression(session):
     body = "kl = ppo.kl_old_new.mean.training.overall()\n    assert kl > (None or -1 if 0 < 1 < 2 and True else -2)"
     session(one_claim(body)).assert_outcomes(passed=1)
 
 
-def test_a_claim_without_runs_is_tried_too(session):
+def test_claim_without_runs_is_tried(session):
     result = session(one_claim("assert 1 < 2", parameters=""))
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: *judged nothing*"])
 
 
 @pytest.mark.parametrize("how", [("-O",), ()])
-def test_python_that_leaves_asserts_out_is_refused(pytester, monkeypatch, how):
+def test_python_optimized_mode_is_refused(pytester, monkeypatch, how):
     if not how:
         monkeypatch.setenv("PYTHONOPTIMIZE", "1")
     pytester.makeconftest(CONFTEST)
@@ -137,7 +137,7 @@ def test_python_that_leaves_asserts_out_is_refused(pytester, monkeypatch, how):
         ("class TestClaim:\n    pass", "*must be a plain function, neither a class nor async*"),
     ],
 )
-def test_a_claim_is_a_plain_function(session, definition, sentence):
+def test_claim_must_be_a_plain_function(session, definition, sentence):
     result = session(f"\n@declared('section/claim')\n{definition}\n")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines([sentence])
@@ -165,7 +165,7 @@ def test_a_claim_is_a_plain_function(session, definition, sentence):
         ("rlclaims.runs(rlclaims.PPO, steps=64.0)", "*steps must be a positive whole number, not 64.0*"),
     ],
 )
-def test_runs_that_cannot_be_made_are_refused_before_training(session, runs, sentence):
+def test_invalid_runs_are_refused_before_training(session, runs, sentence):
     result = session(f"\nimport rlclaims\nbad = {runs}\n" + one_claim("assert False", parameters="bad, ppo"))
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: {sentence}"])
@@ -184,7 +184,7 @@ def test_runs_that_cannot_be_made_are_refused_before_training(session, runs, sen
         ("--claims-report=conftest.py", "*report folder conftest.py cannot be written*"),
     ],
 )
-def test_options_that_make_no_sense_are_refused_before_training(session, option, sentence):
+def test_invalid_options_are_refused_before_training(session, option, sentence):
     result = session(one_claim(SUPPORTED), option)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: {sentence}"])
@@ -203,14 +203,14 @@ def test_options_that_make_no_sense_are_refused_before_training(session, option,
         ),
     ],
 )
-def test_what_is_not_written_as_a_claim_is_refused_at_collection(session, body, sentence):
+def test_invalid_claim_is_refused_at_collection(session, body, sentence):
     result = session(body)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: {sentence}"])
 
 
 @pytest.mark.parametrize("missing", ["says", "means"])
-def test_a_claim_says_something_and_means_something(session, missing):
+def test_claim_needs_says_and_means(session, missing):
     result = session(
         one_claim(SUPPORTED).replace(
             "@declared('section/claim'", f"@claim('x', HERE, **{{'says': 'a', 'means': 'b', {missing!r}: ' '}}"
@@ -254,13 +254,13 @@ def test_mine(mine):
         ("def make():\n    class Mine(rlclaims.PPO): pass\n    return Mine\nMine = make()", "*at the top of a file*"),
     ],
 )
-def test_a_subclass_that_would_not_do_as_it_says_is_refused_before_training(session, definition, sentence):
+def test_faulty_subclass_is_refused_before_training(session, definition, sentence):
     result = session(SUBCLASS.format(definition))
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: {sentence}"])
 
 
-def test_two_modules_of_one_name_are_not_mixed_up(pytester, store):
+def test_classes_of_two_modules_of_one_name_are_refused(pytester, store):
     for folder, rate in (("a", 1e-3), ("b", 1e-4)):
         pytester.mkdir(folder).joinpath("conftest.py").write_text(
             CONFTEST + f"\nclass Mine(PPO):\n    pass\n\nmine = rlclaims.runs(Mine, learning_rate={rate}, **SMALL)\n"
@@ -284,13 +284,13 @@ def test_two_modules_of_one_name_are_not_mixed_up(pytester, store):
         "test_1, test_2 = make(1), make(2)\n",
     ],
 )
-def test_one_id_in_several_places_is_refused(session, body):
+def test_duplicate_claim_id_is_refused(session, body):
     result = session(body)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: Two claims have the id 'section/claim': *"])
 
 
-def test_a_claim_imported_from_another_file_is_refused(session, pytester):
+def test_imported_claim_is_refused(session, pytester):
     pytester.makepyfile(other_claims=HEADER + one_claim(SUPPORTED))
     result = session("\nfrom other_claims import test_claim\n")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -307,13 +307,13 @@ def test_a_claim_imported_from_another_file_is_refused(session, pytester):
         "assert not (kl > -1 and kl > -2)",
     ],
 )
-def test_comparisons_that_python_may_skip_are_refused(session, assertion):
+def test_short_circuiting_comparisons_are_refused(session, assertion):
     result = session(one_claim(f"kl = ppo.kl_old_new.mean.training.overall()\n    {assertion}"))
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: *of which Python may skip some*all_of*"])
 
 
-def test_a_part_of_what_was_joined_is_no_judgement(session):
+def test_asserting_a_part_of_a_combination_is_refused(session):
     body = (
         "kl = ppo.kl_old_new.mean.training.overall()\n    a = kl > -1\n    b = rlclaims.any_of(a, kl > 9)\n    assert a"
     )
@@ -322,7 +322,7 @@ def test_a_part_of_what_was_joined_is_no_judgement(session):
     result.stderr.fnmatch_lines(["ERROR: *asserts only a part of a joined comparison*"])
 
 
-def test_an_executor_that_is_none_or_not_installed_is_refused(session, monkeypatch):
+def test_unknown_or_missing_executor_is_refused(session, monkeypatch):
     result = session(one_claim(SUPPORTED), "--claims-executor=slurm")
     result.stderr.fnmatch_lines(["ERROR: There is no executor 'slurm'; there are local, ray."])
     monkeypatch.setitem(sys.modules, "ray", None)

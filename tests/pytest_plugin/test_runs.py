@@ -1,4 +1,4 @@
-"""What is trained for the claims of a session, and what is not."""
+"""Training for the claims of a session: which runs, in which processes, and what stops it."""
 
 import signal
 import subprocess
@@ -17,25 +17,25 @@ from rlclaims.pytest_plugin.progress import Display
 from rlclaims.store.rounding import arithmetic
 
 
-def test_a_second_session_trains_nothing(session):
+def test_second_session_trains_nothing(session):
     session(one_claim(SUPPORTED))
     session(one_claim(SUPPORTED)).stdout.no_fnmatch_line("*rlclaims: training*")
 
 
-def test_only_the_runs_of_selected_claims_are_trained(session, tmp_path):
+def test_session_trains_runs_of_selected_claims_only(session, tmp_path):
     body = one_claim(SUPPORTED) + "\n@declared('section/other')\ndef test_other(ppo, trpo):\n    assert False\n"
     result = session(body, "-k", "not test_other", f"--claims-store={tmp_path}")
     result.assert_outcomes(passed=1, deselected=1)
     result.stdout.fnmatch_lines(["rlclaims: training 5 runs of PPO (640 steps)*"])
 
 
-def test_other_seeds_are_other_runs(session, store):
+def test_first_seed_option_selects_other_runs(session, store):
     session(one_claim(SUPPORTED), "--claims-first-seed=7").assert_outcomes(passed=1)
     (claim,) = written(store)["claims"]
     assert claim["evidence"]["seeds"] == [[7, 8, 9, 10, 11]]
 
 
-def test_parameters_are_named_and_judged_apart(session, store):
+def test_parametrized_claims_are_judged_separately(session, store):
     body = (
         "\nimport pytest\n\n@pytest.mark.parametrize('bound', [-1, -2])\n@declared('section/claim')\n"
         "def test_claim(ppo, bound):\n    assert ppo.kl_old_new.mean.training.overall() > bound\n"
@@ -44,7 +44,7 @@ def test_parameters_are_named_and_judged_apart(session, store):
     assert [claim["name"] for claim in written(store)["claims"]] == ["section/claim[-1]", "section/claim[-2]"]
 
 
-def test_a_subclass_in_a_claim_file_trains_in_processes_of_its_own(session):
+def test_subclass_in_a_claim_file_trains_in_worker_processes(session):
     body = """
 from dataclasses import dataclass
 import rlclaims
@@ -64,18 +64,18 @@ def test_mine(mine):
     session(body).assert_outcomes(passed=1)
 
 
-def test_runs_can_be_looked_at_outside_of_claims(session):
+def test_plain_test_receives_runs(session):
     session("\ndef test_looks(ppo):\n    assert ppo.settings.epochs == 1\n").assert_outcomes(passed=1)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-def test_ctrl_c_stops_every_process_and_says_how_to_go_on(pytester, tmp_path):
+def test_ctrl_c_stops_every_process_and_says_how_to_resume(pytester, tmp_path):
     pytester.makeconftest(CONFTEST.replace("iterations=2", "iterations=100_000"))
     pytester.makepyfile(test_claims=HEADER + one_claim(SUPPORTED))
     command = ("-m", "pytest", "--claims-seeds=5", "--claims-processes=2", f"--claims-store={tmp_path}")
-    # A shell starts its background jobs, and so perhaps these tests, deaf to SIGINT.
-    hear = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    session = pytester.popen([sys.executable, *command], stdin=subprocess.DEVNULL, preexec_fn=hear)
+    # A shell starts background jobs, perhaps these tests among them, with SIGINT ignored.
+    restore_sigint = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    session = pytester.popen([sys.executable, *command], stdin=subprocess.DEVNULL, preexec_fn=restore_sigint)
     while b"rlclaims: training" not in (line := session.stdout.readline()):
         assert line, "the session ended before it trained"
     while len(workers := workers_of(session.pid)) < 2:
@@ -92,7 +92,7 @@ def test_ctrl_c_stops_every_process_and_says_how_to_go_on(pytester, tmp_path):
 
 
 def workers_of(pid):
-    """Process ids of the training processes that a session has started (Linux)."""
+    """Return the process ids of the training processes that a session has started (Linux)."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
@@ -103,13 +103,13 @@ def workers_of(pid):
         (3, "*the store has no run of that seed*"),
     ],
 )
-def test_a_seed_that_was_not_trained_cannot_be_replayed(session, tmp_path, seed, sentence):
+def test_replay_refuses_a_seed_without_a_run(session, tmp_path, seed, sentence):
     result = session(one_claim(SUPPORTED), f"--claims-replay={seed}", f"--claims-store={tmp_path}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([sentence])
 
 
-def test_a_run_that_is_not_what_training_gives_is_told(session, tmp_path):
+def test_replay_reports_a_run_that_differs(session, tmp_path):
     session(one_claim(SUPPORTED), f"--claims-store={tmp_path}")
     (file,) = tmp_path.glob("runs/PPO-InvertedPendulum-v5-seed3-*/run.safetensors")
     arrays = safetensors.numpy.load_file(file)
@@ -122,13 +122,13 @@ def test_a_run_that_is_not_what_training_gives_is_told(session, tmp_path):
     )
 
 
-def test_a_session_waits_for_another_on_its_store(session, tmp_path, monkeypatch):
+def test_session_waits_for_another_on_the_same_store(session, tmp_path, monkeypatch):
     other = FileLock(tmp_path / "training.lock")
     other.acquire()
-    said = Display.wait
+    original = Display.wait
 
     def wait(display):
-        said(display)
+        original(display)
         other.release()
 
     monkeypatch.setattr(Display, "wait", wait)
@@ -139,21 +139,21 @@ def test_a_session_waits_for_another_on_its_store(session, tmp_path, monkeypatch
 
 @pytest.mark.skipif(compiled.library() is None, reason="no C compiler here makes the kernels")
 @pytest.mark.parametrize(
-    ("variable", "value", "tells"), [("CC", "no-such-compiler", True), ("RLCLAIMS_COMPILED", "0", False)]
+    ("variable", "value", "warns"), [("CC", "no-such-compiler", True), ("RLCLAIMS_COMPILED", "0", False)]
 )
-def test_that_training_lacks_its_kernels_is_told_unless_it_is_meant(session, variable, value, tells, tmp_path):
-    def forgotten():
+def test_missing_kernels_are_reported_unless_disabled(session, variable, value, warns, tmp_path):
+    def clear_caches():
         compiled.library.cache_clear()
         arithmetic.cache_clear()
 
-    with pytest.MonkeyPatch.context() as patch:  # one of its own: the folder that sessions stand in is another's
+    with pytest.MonkeyPatch.context() as patch:  # not the fixture, which also restores the working directory
         patch.setenv(variable, value)
-        forgotten()
+        clear_caches()
         lines = session(one_claim(SUPPORTED), f"--claims-store={tmp_path}").stdout
-    forgotten()
-    told = "rlclaims: warning: the C compiler (cc, or the command in CC) compiles no kernels here. *"
+    clear_caches()
+    warning = "rlclaims: warning: the C compiler (cc, or the command in CC) compiles no kernels here. *"
     lines.fnmatch_lines(["rlclaims: training 5 runs of PPO *"])
-    if tells:
-        lines.fnmatch_lines([told])
+    if warns:
+        lines.fnmatch_lines([warning])
     else:
-        lines.no_fnmatch_line(told)
+        lines.no_fnmatch_line(warning)

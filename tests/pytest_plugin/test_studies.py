@@ -1,4 +1,4 @@
-"""What else than runs a claim may take: twin updates, landscapes, factorials; and claims of some profiles only."""
+"""Studies of runs in claims (twin updates, landscapes, ...), factorials, and claims of some profiles only."""
 
 import json
 
@@ -19,49 +19,49 @@ SMALL = dict(iterations=2, steps=64, minibatches=2, value_epochs=1)
 pole = rlclaims.runs(PPO, "InvertedPendulum-v5", epochs=2, **SMALL)
 """
 
-# A share's change is above -1, and its median over five seeds is judged whatever the seeds do.
+# A change of a share is at least -1, and five seeds suffice to judge a median, so this is always supported.
 CHANGES = "assert pole.twins.switching('epochs').exceedance.training.overall().median > -1.5"
 
 
-def test_updates_are_made_again_once_for_the_claims_that_ask(session, tmp_path):
-    def of_its_own(body):
+def test_twin_updates_are_computed_once_for_their_claims(session, tmp_path):
+    def run(body):
         return session(body, f"--claims-store={tmp_path}")
 
     store = tmp_path
-    first = of_its_own(TWINS + one_claim(CHANGES, "pole"))
+    first = run(TWINS + one_claim(CHANGES, "pole"))
     assert first.parseoutcomes() == {"passed": 1}
     first.stdout.fnmatch_lines(["rlclaims: training 5 runs of PPO *", "rlclaims: making updates again * of 140 parts."])
     (claim,) = written(store)["claims"]
     assert claim["evidence"]["n"] == 5 and claim["runs"][0]["kind"] == "twin updates"
     files = [json.loads(path.read_text()) for path in store.glob("runs/PPO-*/twins-*.json")]
     assert len(files) == 5
-    # An update without anything switched is the run's own: its measurements are the same numbers.
+    # An update with nothing switched is the run's own update: the measurements are equal.
     for path in store.glob("runs/PPO-*/twins-*.json"):
         (measured,) = (json.loads(p.read_text())["series"] for p in path.parent.glob("measured-*.json"))
         again = json.loads(path.read_text())["series"]
         for name in ("kl_old_new/mean/training", "kl_old_new/mean/held_out", "ratio/exceedance/training"):
             assert again[f"none/{name}"] == measured[name][:1]
-    again = of_its_own(TWINS + one_claim(CHANGES, "pole"))
+    again = run(TWINS + one_claim(CHANGES, "pole"))
     assert again.parseoutcomes() == {"passed": 1}
     again.stdout.no_fnmatch_line("*making updates again*")
-    # Where one of them started is lost: that run is trained again, and its twins alone are made.
+    # If a run's starting points are lost, the run is trained again and only its twins are computed.
     one, *_ = store.glob("runs/PPO-*-seed3-*")
     lost = (*one.glob("twins-*.json"), one / "starts.safetensors")
     before = [path.read_bytes() for path in lost]
     for path in lost:
         path.unlink()
-    mended = of_its_own(TWINS + one_claim(CHANGES, "pole"))
+    mended = run(TWINS + one_claim(CHANGES, "pole"))
     mended.assert_outcomes(passed=1)
     mended.stdout.fnmatch_lines(["rlclaims: training 1 runs of PPO *", "rlclaims: making updates again *"])
     assert [path.read_bytes() for path in lost] == before
-    # Runs whose updates nobody asks for again are not burdened with them.
-    plain = of_its_own(one_claim(SUPPORTED))
+    # Claims that do not use twin updates do not compute any.
+    plain = run(one_claim(SUPPORTED))
     plain.stdout.no_fnmatch_line("*making updates again*")
     table = CliRunner().invoke(app, ["mechanism", ".", "--store", str(store)])
     assert table.exit_code == 2 and "No claim here uses twin updates" in table.output
 
 
-def test_the_mechanism_table_shows_the_twins_that_the_store_has(session, monkeypatch, tmp_path):
+def test_mechanism_table_shows_stored_twin_updates(session, monkeypatch, tmp_path):
     monkeypatch.setenv("COLUMNS", "150")
     session(TWINS + one_claim(CHANGES, "pole"), "--collect-only")
     missing = CliRunner().invoke(app, ["mechanism", ".", "--store", str(tmp_path)])
@@ -69,14 +69,14 @@ def test_the_mechanism_table_shows_the_twins_that_the_store_has(session, monkeyp
     session(TWINS + one_claim(CHANGES, "pole"), f"--claims-store={tmp_path}")
     table = CliRunner().invoke(app, ["mechanism", ".", "--store", str(tmp_path)]).output
     assert "clip: on -> off" in table and "epochs: 2 -> 1" in table
-    # Adam has no state yet in the first iteration, and annealing's factor is 1: no change, in any seed.
+    # In the first iteration Adam has no state and annealing's factor is 1: no change, in any seed.
     for name in ("adam_state: carried -> new", "annealing: on -> off"):
         first_iteration = table.split(name)[1].splitlines()[1].split()
         assert first_iteration[:3] == ["0", "1", "0"]
     assert "head = epsilon x epochs x annealing x adam_state x gradient_clip" in table
 
 
-def test_a_factorial_is_judged_on_all_its_combinations(session, store):
+def test_factorial_is_judged_on_all_combinations(session, store):
     levels = "epochs=(1, 2), learning_rate=(lambda x: x, lambda x: x / 2)"
     fixture = f"rates = rlclaims.factorial(PPO, 'InvertedPendulum-v5', {levels}, **SMALL)\n"
     body = "assert rates.change_by('epochs', lambda runs: runs.ratio.exceedance.training.overall()).median > -1.5"
@@ -85,7 +85,7 @@ def test_a_factorial_is_judged_on_all_its_combinations(session, store):
     (claim,) = written(store)["claims"]
     (taken,) = claim["runs"]
     assert taken["kind"] == "factorial" and taken["seeds"] == [0, 1, 2, 3, 4] * 4 and len(set(taken["digests"])) == 20
-    # Seed by seed, the mean change over both learning rates, from what each run measured.
+    # The mean change over both learning rates of each seed, from the runs' own measurements.
     settings = {}
     for path in store.glob("runs/PPO-*/run.json"):
         described = json.loads(path.read_text())
@@ -102,17 +102,17 @@ def test_a_factorial_is_judged_on_all_its_combinations(session, store):
     wrong.stderr.fnmatch_lines(["ERROR: *does not vary 'steps'; it varies epochs, learning_rate.*"])
 
 
-def test_a_factorial_of_final_returns_is_judged_at_rates_that_earlier_seeds_chose(session, store, monkeypatch):
+def test_tuned_factorial_uses_rates_chosen_on_earlier_seeds(session, store, monkeypatch):
     levels = "epochs=(1, 2), tuned={'learning_rate': (lambda x: x, 1e-3)}"
     fixture = f"best = rlclaims.factorial(PPO, 'InvertedPendulum-v5', {levels}, **SMALL)\n"
-    # Of few steps' training, policies return some 10.
+    # After few training steps, policies return about 10.
     body = (
         TWINS
         + fixture
         + one_claim("assert best.change_by('epochs', lambda it: it.final_returns.mean).median > -900", "best")
     )
-    told = session(body, "--claims-dry-run").outlines
-    have, train = next(line for line in told if line.startswith("all, once")).split()[2:4]
+    lines = session(body, "--claims-dry-run").outlines
+    have, train = next(line for line in lines if line.startswith("all, once")).split()[2:4]
     assert int(have) + int(train) == 20
     assert session(body).parseoutcomes() == {"passed": 1}
     (claim,) = written(store)["claims"]
@@ -140,7 +140,7 @@ def test_a_factorial_of_final_returns_is_judged_at_rates_that_earlier_seeds_chos
     assert "runs       best: factorial of final returns of PPO on InvertedPendulum-v5, 2 iter" in explained.output
 
 
-def test_smoke_trains_few_combinations_of_a_factorial_on_few_steps(pytester, tmp_path):
+def test_smoke_profile_trains_minimal_factorial(pytester, tmp_path):
     pytester.makeconftest(CONFTEST)
     levels = "epochs=(1, 2), gamma=(0.99, 0.9), gae_lambda=(0.95, 0.9), full=True"
     large = "iterations=5, steps=19_200, minibatches=96, value_epochs=1"
@@ -153,7 +153,7 @@ def test_smoke_trains_few_combinations_of_a_factorial_on_few_steps(pytester, tmp
     assert len(claim["runs"][0]["digests"]) == 2 * 5 and claim["evidence"]["estimate"] > 0
     trained = [json.loads(path.read_text()) for path in tmp_path.glob("runs/PPO-*/run.json")]
     settings = [run["algorithm"]["settings"] for run in trained]
-    # All settings at their first value, and all at their second; as many whole minibatches as 4,096 steps have.
+    # All settings at their first value, and all at their second; steps are the whole minibatches in 4,096 steps.
     assert {(s["epochs"], s["gamma"], s["gae_lambda"]) for s in settings} == {(1, 0.99, 0.95), (2, 0.9, 0.9)}
     assert {(run["iterations"], s["steps"]) for run, s in zip(trained, settings, strict=True)} == {(2, 42 * 96)}
 
@@ -179,7 +179,7 @@ def test_smoke_trains_few_combinations_of_a_factorial_on_few_steps(pytester, tmp
         ("rlclaims.factorial(PPO, 'InvertedPendulum-v5', epochs=(1, 2), tuned=3)", "One setting is tuned, *, not 3.*"),
     ],
 )
-def test_fixtures_that_cannot_be_made_are_refused_before_training(session, fixture, sentence):
+def test_invalid_fixtures_are_refused_before_training(session, fixture, sentence):
     own = "\nfrom dataclasses import dataclass\n\n@dataclass(frozen=True)\nclass OwnWay(PPO):\n"
     own += "    def learn(self, agent, rollout):\n        return super().learn(agent, rollout)\n"
     result = session(TWINS + own + f"\nit = {fixture}\n" + one_claim("assert it.nothing > 0", "it"))
@@ -223,13 +223,13 @@ def test_studies_that_cannot_be_made_are_refused(session, runs, study, sentence)
         ("assert pole.twins.let_go_moved_outward.at(4) > 0", "*at(4): there are 4 kept iterations*"),
     ],
 )
-def test_mistakes_in_a_claim_on_twins_are_told_before_training(session, body, sentence):
+def test_mistakes_in_twin_claims_are_reported_before_training(session, body, sentence):
     result = session(TWINS + one_claim(body, "pole"))
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: {sentence}"])
 
 
-def test_a_claim_of_some_profiles_is_skipped_in_others_and_runs_where_nothing_counts(pytester, store):
+def test_claim_is_skipped_outside_its_profiles_except_in_smoke(pytester, store):
     pytester.makeconftest(CONFTEST)
     pytester.makepyprojecttoml("[tool.rlclaims.profiles.mine]\nlooks = [5]\n")
     pytester.makepyfile(test_claims=HEADER + one_claim(SUPPORTED, profiles=["mine"]))
@@ -245,7 +245,7 @@ def test_a_claim_of_some_profiles_is_skipped_in_others_and_runs_where_nothing_co
     assert outcomes("mine").parseoutcomes() == {"passed": 1}
 
 
-def test_claims_of_a_profile_are_selected_by_its_mark(session):
+def test_profile_mark_selects_its_claims(session):
     of_all = "\n@declared('section/of-all')\ndef test_of_all(ppo):\n    " + SUPPORTED + "\n"
     body = one_claim(SUPPORTED, profiles=["paper"]) + of_all
     result = session(body, "--claims-profile=smoke", "-m", "paper", "--strict-markers")
@@ -253,7 +253,7 @@ def test_claims_of_a_profile_are_selected_by_its_mark(session):
 
 
 @pytest.mark.parametrize("profile", ["standard", "smoke"])
-def test_a_claim_of_a_profile_that_there_is_not_is_refused_instead_of_skipped(session, profile):
+def test_claim_of_an_unknown_profile_is_refused(session, profile):
     result = session(one_claim(SUPPORTED, profiles=["paper", "papre"]), f"--claims-profile={profile}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
@@ -262,7 +262,7 @@ def test_a_claim_of_a_profile_that_there_is_not_is_refused_instead_of_skipped(se
 
 
 @pytest.mark.parametrize("profiles", ["paper", [], [3]])
-def test_a_claims_profiles_are_a_list_of_names(session, profiles):
+def test_claim_profiles_must_be_a_list_of_names(session, profiles):
     result = session(one_claim(SUPPORTED, profiles=profiles))
     result.stdout.fnmatch_lines(["*has a list of profiles' names, such as ?'paper'?, not *"])
 
@@ -280,7 +280,7 @@ def first(it, name):
     return Sample(it.quantity(name, name), values, it.seeds, it.scope, it.failures)
 """
 )
-# Norms and returns are no smaller than 0; a dozen seeds cannot bound a 99% quantile from above.
+# Norms and numbers of pairs are never negative; a dozen seeds cannot bound a 99% quantile from above.
 AROUND = "assert first(mine.landscape, '0/along/norm') > -1"
 LARGE = "assert first(mine.large_updates(pairs=96), 'pairs') > -1"
 LATE = "assert first(theirs.late_updates, 'before/return').quantile(0.99) < 1e9"
@@ -291,7 +291,7 @@ def another(body, parameters, name):
 
 
 def files_by_seed(store, pattern):
-    """Seeds of the runs that have such a file, which holds no failure."""
+    """Return the seeds of the runs that have such a file without a failure in it."""
     paths = store.glob(f"runs/*/{pattern}-*.json")
     return sorted(json.loads((p.parent / "run.json").read_text())["seed"] for p in paths if whole(p))
 
@@ -301,7 +301,7 @@ def whole(path):
     return data["failure"] is None and data["series"]
 
 
-def test_landscapes_are_made_once_and_for_what_is_undecided_alone(session_by_looks, tmp_path):
+def test_landscapes_are_computed_once_for_undecided_claims(session_by_looks, tmp_path):
     body = LANDSCAPES + one_claim(AROUND, "mine") + another(LATE, "theirs", "late")
     first = session_by_looks(body)
     assert first.parseoutcomes() == {"passed": 1, "inconclusive": 1}
@@ -312,7 +312,7 @@ def test_landscapes_are_made_once_and_for_what_is_undecided_alone(session_by_loo
             "rlclaims: look 2 of 4, 8 seeds, late updates: 0 of 2 done.",
         ]
     )
-    # The landscapes' claim is decided on six seeds, and the other on none.
+    # The claim on landscapes is decided on six seeds; the other is never decided.
     assert files_by_seed(tmp_path, "landscapes") == list(range(6))
     assert files_by_seed(tmp_path, "late_updates") == list(range(12))
     assert list(tmp_path.glob("runs/*/large_updates-*")) == list(tmp_path.glob("runs/*/twins-*")) == []
@@ -321,7 +321,7 @@ def test_landscapes_are_made_once_and_for_what_is_undecided_alone(session_by_loo
     again = session_by_looks(body)
     assert again.parseoutcomes() == {"passed": 1, "inconclusive": 1}
     again.stdout.no_fnmatch_line("*done.")
-    # Half of them lost, the session makes that half; and others of runs that are there already.
+    # A session computes the lost half again, and further studies of stored runs.
     for path in tmp_path.glob("runs/*-seed[0-2]-*/landscapes-*.json"):
         path.unlink()
     some = session_by_looks(LANDSCAPES + one_claim(AROUND, "mine") + another(LARGE, "mine", "large"))
@@ -331,14 +331,14 @@ def test_landscapes_are_made_once_and_for_what_is_undecided_alone(session_by_loo
     assert files_by_seed(tmp_path, "landscapes") == files_by_seed(tmp_path, "large_updates-96") == list(range(6))
 
 
-def test_a_damaged_run_is_set_aside_trained_again_and_told(session, tmp_path):
+def test_damaged_run_is_quarantined_and_trained_again(session, tmp_path):
     body = LANDSCAPES + one_claim(AROUND, "mine")
     session(body, f"--claims-store={tmp_path}").assert_outcomes(passed=1)
     before = written(tmp_path)["claims"][0]["evidence"]
     (run,) = tmp_path.glob("runs/PPO-*-seed3-*/run.safetensors")
     (other,) = tmp_path.glob("runs/PPO-*-seed4-*/landscapes-*.json")
     whole = run.read_bytes(), other.read_bytes()
-    # What nobody reads burdens nobody.
+    # A damaged file that no claim reads is left alone.
     run.write_bytes(whole[0][:-1])
     again = session(body, f"--claims-store={tmp_path}")
     again.assert_outcomes(passed=1)
@@ -354,14 +354,14 @@ def test_a_damaged_run_is_set_aside_trained_again_and_told(session, tmp_path):
             "rlclaims: training 1 runs of PPO *",
         ]
     )
-    told = [line for line in mended.outlines if "and it is computed again." in line]
-    assert len(told) == 2 and sum(str(other) in line for line in told) == 1
+    warnings = [line for line in mended.outlines if "and it is computed again." in line]
+    assert len(warnings) == 2 and sum(str(other) in line for line in warnings) == 1
     assert (run.read_bytes(), other.read_bytes()) == whole
     assert written(tmp_path)["claims"][0]["evidence"] == before
 
 
-def test_a_dry_run_tells_of_the_steps_of_landscapes(session_by_looks, tmp_path):
-    def told(*options):
+def test_dry_run_counts_the_steps_of_landscapes(session_by_looks, tmp_path):
+    def total(*options):
         (line,) = (
             line
             for line in session_by_looks(LANDSCAPES + one_claim(AROUND, "mine"), *options).outlines
@@ -369,23 +369,23 @@ def test_a_dry_run_tells_of_the_steps_of_landscapes(session_by_looks, tmp_path):
         )
         return line.removeprefix("all, once").split()
 
-    have, train, million_steps, *_ = told("--claims-dry-run", "--claims-seeds=10")
+    have, train, million_steps, *_ = total("--claims-dry-run", "--claims-seeds=10")
     assert (have, train) == ("0", "10") and list(tmp_path.iterdir()) == []
-    # Two iterations of 64 steps and one to measure on; and what landscapes of each run are expected to take.
+    # Two iterations of 64 steps and one to measure on, plus the expected steps of each run's landscapes.
     expected = 10 * (3 * 64 + KINDS["landscapes"].expected_steps(None, 2)) / 1e6
     assert float(million_steps) == pytest.approx(expected, abs=0.05) and expected > 0.2
     assert session_by_looks(LANDSCAPES + one_claim(AROUND, "mine")).parseoutcomes() == {"passed": 1}
-    assert told("--claims-dry-run") == ["6", "0", "0", "0", "0"]
+    assert total("--claims-dry-run") == ["6", "0", "0", "0", "0"]
     for path in tmp_path.glob("runs/*/landscapes-*.json"):
         path.unlink()
-    # Runs that are there are not trained again.
-    have, train, million_steps, *_ = told("--claims-dry-run")
+    # Stored runs are not trained again.
+    have, train, million_steps, *_ = total("--claims-dry-run")
     least = float(million_steps.split("/")[0])
     assert (have, train.split("/")[0]) == ("6", "0")
     assert least == pytest.approx(6 * KINDS["landscapes"].expected_steps(None, 2) / 1e6, abs=0.05) and least > 0.1
 
 
-def test_gradients_values_and_final_returns_are_made_once_and_judged(session, tmp_path):
+def test_gradients_values_and_final_returns_are_computed_once(session, tmp_path):
     claims = {
         "pool": "gradients(pairs=1024).step_beyond(0.5).at(0).median < 9",
         "fitted": "gradients(pairs=1024, near_true=True).cosine(1, 'near_true').at(0).median < 0.5",
@@ -405,7 +405,7 @@ def test_gradients_values_and_final_returns_are_made_once_and_judged(session, tm
         "section/known": "values",
         "section/final": "final returns",
     }
-    # The numbers that are judged are those of the files.
+    # The judged values are those in the files.
     (final,) = (claim for claim in written(tmp_path)["claims"] if claim["id"] == "section/final")
     series = {
         json.loads((path.parent / "run.json").read_text())["seed"]: json.loads(path.read_text())["series"]["return"]
@@ -417,7 +417,7 @@ def test_gradients_values_and_final_returns_are_made_once_and_judged(session, tm
     again.stdout.no_fnmatch_line("*done.")
 
 
-def test_a_claim_asks_for_several_studies_of_the_same_runs(session, tmp_path):
+def test_claim_uses_several_studies_of_the_same_runs(session, tmp_path):
     body = "assert mine.final_returns.mean - mine.values.error('returns').overall() > -1e6"
     assert session(LANDSCAPES + one_claim(body, "mine"), f"--claims-store={tmp_path}").parseoutcomes() == {"passed": 1}
     (claim,) = written(tmp_path)["claims"]
@@ -429,14 +429,14 @@ def test_a_claim_asks_for_several_studies_of_the_same_runs(session, tmp_path):
     assert [len(runs["measured"]) for runs in claim["runs"]] == [1, 1]
 
 
-def test_a_plain_test_that_asks_for_a_study_gets_it(session, tmp_path):
+def test_plain_test_receives_a_study(session, tmp_path):
     body = LANDSCAPES + "\ndef test_plain(mine):\n    assert len(mine.final_returns.mean.values) == 5\n"
     assert session(body, f"--claims-store={tmp_path}").parseoutcomes() == {"passed": 1}
     assert files_by_seed(tmp_path, "final_returns") == list(range(5))
 
 
 @pytest.mark.parametrize("error", ["1 / 0", "[].index(3)", "float('x')"])
-def test_an_error_in_a_body_is_reported_before_training(session, error, tmp_path):
+def test_error_in_a_body_is_reported_before_training(session, error, tmp_path):
     body = f"threshold = {error}\n    assert mine.kl_old_new.mean.training.overall() < threshold"
     result = session(LANDSCAPES + one_claim(body, "mine"), f"--claims-store={tmp_path}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR

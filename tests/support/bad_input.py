@@ -1,4 +1,4 @@
-"""Rubbish for every place where input comes in, and what is asked of the answer: one sentence, or none at all."""
+"""Invalid values for every place where input enters, and checks of the answer: one sentence, or acceptance."""
 
 import json
 import math
@@ -18,22 +18,22 @@ ALGORITHMS = (
     rlclaims.PPO, rlclaims.PPOM, rlclaims.PPOMAtPPOsRates, rlclaims.PPONoClip, rlclaims.TRPO, rlclaims.TRPOPlus
 )  # fmt: skip
 
-# What only a traceback from below, or the wrong layer, would say.
-BELOW = re.compile(
+# Words that only a traceback, or an error from a lower layer, contains.
+LOW_LEVEL = re.compile(
     r"Traceback|RecursionError|MemoryError|object is not|object has no|unsupported operand|not supported between|"
     r"unhashable|ambiguous|int_max_str_digits|NoneType|positional argument|<lambda>|got multiple values"
 )
 
 
 class Unprintable:
-    """Nobody can say what it is."""
+    """Value whose repr fails."""
 
     def __repr__(self):
         raise RuntimeError("no")
 
 
 class Contrary:
-    """Cannot be compared."""
+    """Value that cannot be compared."""
 
     def __eq__(self, other):
         raise RuntimeError("no")
@@ -73,11 +73,11 @@ plain = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=6,
 )
-"""What JSON and TOML can say."""
+"""Strategy for values that JSON and TOML can express."""
 
 
 def changes_of(algorithm):
-    """Some settings of an algorithm, most of them rubbish, now and then a name that is none."""
+    """Return a strategy for settings of an algorithm: most values are invalid, and some names unknown."""
     names = [field.name for field in fields(algorithm)]
     name = st.one_of(*[st.sampled_from(names)] * 5, st.sampled_from(["learnin_rate", "é", ""]))
     usual = st.sampled_from([64, 2, 1, 0.1, 1e-3, 10.0, (8,), (), None, True, False, "xavier", "relu", "rewards"])
@@ -85,21 +85,21 @@ def changes_of(algorithm):
 
 
 def check_sentence(text, *, parts=1):
-    """Whether it is one line that a person can read, to its full stop.
+    """Check that a message is one printable line that ends in a full stop.
 
-    `parts` is how many sentences of as many mistakes may stand below each other.
+    A message about several mistakes may have up to `parts` such lines.
     """
     lines = text.split("\n")
     assert len(lines) <= parts, f"not one line: {text!r}"
     for line in lines:
         assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", line), f"not printable: {line!r}"
         assert re.search(r"[.?!]$|[.?!] \([^()]*( of .*)?\)$", line), f"no full stop: {line!r}"
-        assert len(line) < 2000, f"endless: {line[:200]!r}"
-        assert not BELOW.search(line), f"from below: {line!r}"
+        assert len(line) < 2000, f"too long: {line[:200]!r}"
+        assert not LOW_LEVEL.search(line), f"from a lower layer: {line!r}"
 
 
 def outcome(call, refusal):
-    """ "accepted" or "refused", of a call that ends well or raises the refusal with a sentence."""
+    """Return "accepted" if the call succeeds, or "refused" if it raises the refusal with a sentence."""
     try:
         call()
     except refusal as error:
@@ -108,7 +108,7 @@ def outcome(call, refusal):
     return "accepted"
 
 
-class Taking(pytest.Function):
+class FakeItem(pytest.Function):
     nodeid = "test_it.py::test_it"
     __hash__ = object.__hash__
 
@@ -118,16 +118,16 @@ def write(path, text):
 
 
 def item_taking(fixtures):
-    """A test of pytest's that takes fixtures, by their names, without a file that it is in."""
-    item = object.__new__(Taking)
-    definitions = {name: [SimpleNamespace(func=made._get_wrapped_function())] for name, made in fixtures.items()}
+    """Return a pytest item that takes the given fixtures and belongs to no file."""
+    item = object.__new__(FakeItem)
+    definitions = {name: [SimpleNamespace(func=fixture._get_wrapped_function())] for name, fixture in fixtures.items()}
     item.stash = pytest.Stash()
     item._fixtureinfo = SimpleNamespace(name2fixturedefs=definitions, argnames=tuple(fixtures))
     return item
 
 
 def mutated(draw, document):
-    """A JSON document with a few places of it replaced, left out, or added to."""
+    """Return a copy of a JSON document with one to three entries replaced or deleted."""
     document = json.loads(json.dumps(document))
     for _ in range(draw(st.integers(1, 3))):
         where = document

@@ -1,4 +1,4 @@
-"""Options, specs, settings and declarations, each a function that draws bad input and tells how it ended."""
+"""Options, specs, settings and declarations: one function each, which draws bad input and returns the outcome."""
 
 import json
 import math
@@ -26,6 +26,7 @@ from rlclaims.adapters.loop import Loop
 from rlclaims.adapters.script import Script
 from rlclaims.execution.cohorts import cohorts, plan
 from rlclaims.planning.profile import PROFILES
+from rlclaims.planning.request import RunsRequest
 from rlclaims.pytest_plugin.options import Settings, _resolved
 from rlclaims.pytest_plugin.project import project_of, store_folder
 from rlclaims.pytest_plugin.session import STUDIES, ClaimSession
@@ -145,10 +146,11 @@ def options(draw, folder):
     def resolve():
         asked = _resolved(config)
         session = ClaimSession(asked)
-        assert asked.profile.seeds
+        pole = "InvertedPendulum-v5"
+        session.resolve(RunsRequest(rlclaims.PPO, pole, block=9), pole).seeds(asked.profile.seeds)
         if asked.subject is not None:
             _ = session.subject
-        if asked.store.resolve().is_relative_to(folder):  # nothing is written elsewhere
+        if asked.store.resolve().is_relative_to(folder):  # write only below the test's folder
             session.prepare_store()
         project_of(folder)
         store_folder(None, folder)
@@ -156,7 +158,7 @@ def options(draw, folder):
     return outcome(resolve, pytest.UsageError)
 
 
-# ---- what a fixture stands for
+# ---- fixtures
 
 
 def claim_session(folder, profile="standard"):
@@ -181,7 +183,7 @@ def claim_session(folder, profile="standard"):
 
 
 def accepted_runs(session, item, ask):
-    """What a session does with runs before they are trained, all of it."""
+    """Do everything that a session does with runs before it trains them."""
     session.check([item])
     n = session.profile.seeds
     imagined = [ImaginedRuns(name, runs, n, 0) for name, runs in session.resolved(item).items()]
@@ -253,7 +255,7 @@ def specs(draw, folder):
 
 
 def settings(draw, folder):
-    """Settings of an algorithm, in a class's or in an instance of it."""
+    """Draw settings of an algorithm, given for its class."""
     algorithm = draw(st.sampled_from(ALGORITHMS))
     changes = draw(changes_of(algorithm))
     return checked_runs(draw, folder, lambda: rlclaims.runs(algorithm, "InvertedPendulum-v5", iterations=2, **changes))
@@ -271,12 +273,12 @@ def tasks(draw, folder):
 
 
 def adapters(draw, folder):
-    """Somebody else's training."""
+    """Draw arguments of the adapters for external training."""
     from rlclaims.adapters.sb3 import SB3
 
     write(folder / "script.py", "pass\n")
     script = str(folder / "script.py")
-    made = draw(
+    choice = draw(
         st.one_of(
             st.tuples(
                 st.just(SB3),
@@ -324,7 +326,7 @@ def adapters(draw, folder):
             ),
         )
     )
-    cls, usual, given = made
+    cls, usual, given = choice
     try:
         adapter = cls(**{**usual, **given})
     except ValueError as error:
@@ -355,9 +357,9 @@ def declarations(draw, folder):
         where, work = draw(rubbish), draw(rubbish)
 
         def declare_source():
-            made = rlclaims.source(where, work)
-            rlclaims.claim("a/b", made, says="a", means="b")
-            str(made)
+            declared = rlclaims.source(where, work)
+            rlclaims.claim("a/b", declared, says="a", means="b")
+            str(declared)
 
         return outcome(declare_source, rlclaims.ClaimError)
     if kind == "claim":

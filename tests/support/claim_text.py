@@ -1,4 +1,4 @@
-"""Claims as text, for sessions of their own on a small task, and what such a session leaves behind."""
+"""Source text of claims for test sessions on a small task, and readers of the files that a session writes."""
 
 import json
 
@@ -20,8 +20,8 @@ def declared(id, **changes):
     return claim(id, HERE, says="It is so.", means="The number is so.", **changes)
 """
 
-# KL is never negative, so these are decided whatever the seeds do. A dozen seeds cannot bound a 99% quantile from
-# above, and a smallest ratio is never above 1, so the last is left open.
+# KL is never negative, so the first two are decided on any seeds. A dozen seeds cannot bound a 99% quantile from
+# above, and a smallest ratio is never above 1, so the last stays inconclusive.
 SUPPORTED = "assert ppo.kl_old_new.mean.training.overall() > -1"
 
 REFUTED = "assert ppo.kl_old_new.mean.training.overall() <= -1"
@@ -39,12 +39,12 @@ def written(store, name="reports/latest"):
 
 
 def stored(folder, algorithm):
-    """Seeds of an algorithm's runs in a store."""
+    """Return the sorted seeds of an algorithm's runs in a store."""
     return sorted(json.loads(path.read_text())["seed"] for path in folder.glob(f"runs/{algorithm}-*/run.json"))
 
 
 def levels(store):
-    """The refuting and supporting error rates of the claims in the last report, by name."""
+    """Return the refuting and supporting error rates of the claims in the last report, by name."""
     return {
         claim["name"]: (claim["evidence"]["alpha_refute"], claim["evidence"]["alpha_support"])
         for claim in written(store)["claims"]
