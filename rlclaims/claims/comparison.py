@@ -13,12 +13,26 @@ from rlclaims.claims.numbers import number
 from rlclaims.claims.quantity import Quantity
 from rlclaims.claims.scope import Scope
 from rlclaims.stats.describe import skewness, standard_deviation
+from rlclaims.stats.effect import WrongOrder
 from rlclaims.stats.method import Method
 from rlclaims.stats.power import MOST_SEEDS, minimal_detectable_effect, seeds_needed
-from rlclaims.stats.verdict import Design, Interval, Judgement, Reason, Region, Verdict, judge
+from rlclaims.stats.verdict import (
+    Design,
+    Interval,
+    Judgement,
+    Reason,
+    Region,
+    Verdict,
+    decide,
+    judge,
+    seeds_at,
+)
 
 if TYPE_CHECKING:
     from rlclaims.claims.sample import Sample
+
+TAIL = 0.05
+"""Error rate on each side of the 90% interval that tables and pages show."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +62,8 @@ class Comparison(Evidence):
     """The group that is a baseline's, 0 or 1, which has all its seeds from the first look on; None for neither."""
     samples: "tuple[Sample, ...]" = ()
     """The samples that were read from runs and that the numbers are made of."""
+    bounds: tuple[float, float] | None = None
+    """The natural bounds of the numbers, infinite on a side that has none; None if they are not known."""
 
     def __post_init__(self) -> None:
         _ = self._margin  # raises if the margin does not fit the quantity
@@ -107,6 +123,34 @@ class Comparison(Evidence):
     def interval(self) -> Interval | None:
         """The estimate and its bounds as reported, or None if they could not be computed."""
         return self._reported(self.judgement.interval)
+
+    @cached_property
+    def interval90(self) -> tuple[float, float]:
+        """The bounds of a two-sided 90% interval over the seeds that were judged, as reported; NaN without one.
+
+        The verdict's own bounds are wider: they hold over all looks, at the claim's share of the error rate. These are
+        for readers, by the same method at one look with 5% on each side, within the natural bounds of the quantity.
+        """
+        if not self.judgement.looks:
+            return math.nan, math.nan
+        groups = tuple(np.asarray(group, dtype=float)[None, :] for group in self.groups)
+        judged = seeds_at(self.look - 1, groups, self.design)
+        design = replace(self.design, looks=(self.n,), alpha_support=TAIL, alpha_refute=TAIL)
+        # Both sides of a half line are bounded at the same level, whichever half it is.
+        decisions = decide(self.method, judged, Region(upper=0.0), design)
+        low, high = self._natural_bounds
+        lower = self._unscaled(float(decisions.lower[0][0]))
+        upper = self._unscaled(float(decisions.upper[0][0]))
+        return float(np.clip(lower, low, high)), float(np.clip(upper, low, high))
+
+    @property
+    def _natural_bounds(self) -> tuple[float, float]:
+        """The bounds of the estimand that hold for any data, as reported."""
+        if self.log_scale:
+            return 0.0, math.inf
+        if isinstance(self.method, WrongOrder):  # a probability, whatever the numbers are
+            return 0.0, 1.0
+        return self.bounds or (-math.inf, math.inf)
 
     @property
     def shown_region(self) -> Region:
@@ -201,6 +245,7 @@ class Comparison(Evidence):
             "reason": None if self.reason is None else str(self.reason),
             "detail": judgement.detail,
             **_plain(self.interval),
+            "interval90": dict(zip(("lower", "upper"), map(_finite, self.interval90), strict=True)),
             "log_scale": self.log_scale,
             "method": self.method.name,
             "guarantee": str(self.method.guarantee),

@@ -177,6 +177,7 @@ class Estimand(Judgeable):
             correlation=sample.correlation,
             saved=sample.saved_group,
             samples=sample.plain,
+            bounds=sample.bounds,
             terms=current_terms(),
         )
         record(comparison)

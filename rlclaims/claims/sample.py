@@ -40,7 +40,7 @@ class Sample(Judgeable):
     log_scale: bool = False
     """Whether the values are logarithms of what is reported (ratios of positive quantities)."""
     bounds: tuple[float, float] | None = None
-    """The natural bounds of the values if both are finite, else None."""
+    """The natural bounds of the values, infinite on a side that has none; None if they are not known."""
     baseline: str | None = None
     """Name of the baseline that the values were saved in; None for values of current runs."""
     runs: object = None
@@ -115,7 +115,7 @@ class Sample(Judgeable):
             ClaimError: there is no such method, or it is not for these numbers.
         """
         if method == "betting":
-            if self.bounds is None:
+            if self.bounds is None or not all(map(math.isfinite, self.bounds)):
                 raise ClaimError(f"{self.quantity} has no bounds of its own, which betting needs.")
             return Estimand(self, Betting(*self.bounds))
         chosen = mean_method(method, self.quantity, n_groups=1)
@@ -319,6 +319,11 @@ class TwoGroupSample(Judgeable):
     @property
     def correlation(self) -> None:
         """Always None: the groups are not paired."""
+        return
+
+    @property
+    def bounds(self) -> None:
+        """Always None: the natural bounds of a difference of groups are not kept."""
         return
 
     @property

@@ -67,11 +67,6 @@ class Measure:
         """The part of the key that names an attribute of the group: `q99`."""
         return self.key.partition("/")[2]
 
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """The natural bounds if both are finite, else None."""
-        return self.bounds if all(map(math.isfinite, self.bounds)) else None
-
     def __call__(self, update: Update, epsilon: float) -> Floats:
         """Measure an update, (S,)."""
         value_S = self.function(update, epsilon) if self.takes_epsilon else self.function(update)

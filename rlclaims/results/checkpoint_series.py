@@ -38,7 +38,7 @@ class CheckpointSeries:
     log_scale: bool = False
     """Whether the values are logarithms of what is reported."""
     bounds: tuple[float, float] | None = None
-    """Natural bounds of the values if both are finite, else None."""
+    """Natural bounds of the values, infinite on a side that has none; None if they are not known."""
     runs: TrainedRuns | None = None
     """The results that it is a number of."""
 
@@ -160,7 +160,7 @@ def per_seed(
         words: the same for people.
         number: computes it from one run's numbers.
         arguments: what it was asked for with, by name.
-        bounds: natural bounds of the values if both are finite, else None.
+        bounds: natural bounds of the values, or None.
     """
     return Sample(
         quantity=runs.quantity(measure, words, arguments),

@@ -247,7 +247,7 @@ class MeasuredRuns(TrainedRuns):
             seeds=self.seeds,
             scope=self.scope,
             failures=self.failures,
-            bounds=measure.interval,
+            bounds=measure.bounds,
             every=HELD_OUT_EVERY if pairs == "held_out" else 1,
             runs=self,
         )

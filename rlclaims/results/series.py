@@ -27,7 +27,7 @@ class Series:
     failures: tuple[str, ...]
     """The failed runs, and why they failed."""
     bounds: tuple[float, float] | None = None
-    """Natural bounds of the values if both are finite, else None."""
+    """Natural bounds of the values, infinite on a side that has none; None if they are not known."""
     every: int = 1
     """Iterations from one value to the next."""
     runs: object = None

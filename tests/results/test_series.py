@@ -113,7 +113,7 @@ def test_the_same_updates_are_those_that_the_other_is_measured_at():
     kl, fresh = of_runs.kl_old_new.mean.training, of_runs.kl_old_new.max.held_out
     at = kl.where(fresh)
     assert at.rows == tuple(() if i == 2 else tuple(KL[i, [0, 10, 20]]) for i in range(5))
-    assert at.every == 10 and at.bounds is None
+    assert at.every == 10 and at.bounds == (0.0, float("inf"))
     assert "at the iterations of PPO's max KL(old||new), held out" in at.quantity.label
     # The other way, and among themselves, nothing is left out.
     assert fresh.where(kl).rows == fresh.rows and fresh.where(kl).every == 10

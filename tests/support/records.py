@@ -28,6 +28,7 @@ EVIDENCE = {
     "estimate": 1.5,
     "lower": 1.2,
     "upper": 1.8,
+    "interval90": {"lower": 1.3, "upper": 1.7},
     "log_scale": False,
     "method": "t",
     "guarantee": "model-based",
