@@ -1,8 +1,8 @@
 """A process that repeatedly trains small runs in children that it kills at random, and prints a summary.
 
-`python killed.py FOLDER KILLS SECONDS`: after that many kills or seconds, the last child may finish. Children are forked,
-because importing torch takes longer than training these runs. The summary is one line of JSON: kills, children that
-found a checkpoint, and rounds, each with a finished store of its own. FOLDER/whole is a store without kills.
+`python killed.py FOLDER KILLS SECONDS`: after that many kills or seconds, the last child may finish. Children are
+forked, because importing torch takes longer than training these runs. The summary is one line of JSON: kills, children
+that found a checkpoint, and rounds, each with a finished store of its own. FOLDER/whole is a store without kills.
 """
 
 import json
