@@ -27,7 +27,7 @@ from rlclaims.adapters.script import Script
 from rlclaims.execution.cohorts import cohorts, plan
 from rlclaims.planning.profile import PROFILES
 from rlclaims.planning.request import RunsRequest
-from rlclaims.pytest_plugin.options import Settings, _resolved
+from rlclaims.pytest_plugin.options import Settings, _resolve
 from rlclaims.pytest_plugin.project import project_of, store_folder
 from rlclaims.pytest_plugin.session import STUDIES, ClaimSession
 from rlclaims.pytest_plugin.trial_run import ImaginedRuns
@@ -144,7 +144,7 @@ def options(draw, folder):
     config = SimpleNamespace(option=option, rootpath=folder)
 
     def resolve():
-        asked = _resolved(config)
+        asked = _resolve(config)
         session = ClaimSession(asked)
         pole = "InvertedPendulum-v5"
         session.resolve(RunsRequest(rlclaims.PPO, pole, block=9), pole).seeds(asked.profile.seeds)
