@@ -1,1 +1,1 @@
-"""What a claim is and how it is judged: declaration, sample, comparison, evidence. Knows nothing of RL."""
+"""The core, free of RL: declaring a claim, and judging it by samples, comparisons and evidence."""

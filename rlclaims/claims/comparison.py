@@ -40,7 +40,7 @@ class Comparison(Evidence):
     """One estimand, held against one region."""
 
     quantity: Quantity
-    """What is estimated: a mean, median or probability over seeds of a sample's quantity."""
+    """The estimated quantity: a mean, median or probability over seeds of a sample's quantity."""
     region: Region
     """The region that the claim states, on the scale it is judged on."""
     method: Method
@@ -49,7 +49,7 @@ class Comparison(Evidence):
     seeds: tuple[tuple[int, ...], ...]
     """The seeds of each group."""
     log_scale: bool
-    """Whether it is judged on logarithms of what is reported."""
+    """True if it is judged on logarithms of the reported numbers."""
     scope: Scope
     """Tasks, steps and seeds that the verdict is about."""
     terms: JudgingTerms
@@ -148,7 +148,7 @@ class Comparison(Evidence):
         """The bounds of the estimand that hold for any data, as reported."""
         if self.log_scale:
             return 0.0, math.inf
-        if isinstance(self.method, WrongOrder):  # a probability, whatever the numbers are
+        if isinstance(self.method, WrongOrder):  # a probability, in any case
             return 0.0, 1.0
         return self.bounds or (-math.inf, math.inf)
 

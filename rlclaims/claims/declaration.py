@@ -1,4 +1,4 @@
-"""A claim: a test function with an id, where its sentence stands, what it says, and what that means here."""
+"""The declaration of a claim: a test function with an id, a source, the sentence, and its operational definition."""
 
 import inspect
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ SEED_POST = '"Are Deep Policy Gradient Algorithms Truly Policy Gradient Algorith
 
 @dataclass(frozen=True)
 class Source:
-    """Where a sentence stands."""
+    """The place of a sentence in a work."""
 
     where: str
     """Part, section, figure or footnote."""
@@ -31,22 +31,23 @@ class Source:
 
 
 def source(where: str, work: str = SEED_POST) -> Source:
-    """A place in a work, by default in the post that the suite implements."""
+    """Return a place in a work, by default in the post that the suite implements."""
     return Source(where, work)
 
 
 def family(name: str, *, size: int, rate: float | None = None) -> Family:
-    """Claims, in one file or several, that share the rate at which a build goes red by chance.
+    """Declare claims, in one file or several, that share the rate at which a build goes red by chance.
 
     Args:
         name: the same in every file.
-        size: shares that the rate is split into on each task of a profile, whether taken or not: one for each claim,
-            and another for each that is expected to be refuted. Room for claims to come keeps their verdicts from
-            changing those of others.
-        rate: probability that any of the family turns red though its sentence is as it ships; by default the profile's.
+        size: shares that the rate is split into on each task of a profile, used or not: one for each claim, and another
+            for each that is expected to be refuted. Spare shares keep future claims from changing the verdicts of
+            others.
+        rate: probability that any claim of the family turns red although its sentence is as it ships; by default the
+            profile's.
 
     Raises:
-        ClaimError: a part makes no sense.
+        ClaimError: an argument is not valid.
     """
     if not isinstance(name, str) or not name.strip():
         raise ClaimError(f"A family needs a name, a text that is not empty, unlike {describe(name)}.")
@@ -59,25 +60,25 @@ def family(name: str, *, size: int, rate: float | None = None) -> Family:
 
 @dataclass(frozen=True)
 class Claim:
-    """What a claim declares about itself."""
+    """The declaration of a claim."""
 
     id: str
     """Unique, as "section/sentence"."""
     source: Source
     says: str
-    """The sentence, as it stands in the source."""
+    """The sentence, as it is in the source."""
     means: str
     """Its operational definition, written before the data."""
     expected: Expected = "supported"
     """The verdict that the suite ships the claim with; any other decided verdict turns it red."""
     evidence: str | None = None
-    """For a claim that is expected to be refuted: the data that say so."""
+    """Data that refute a claim which is expected to be refuted; None for others."""
     margin: float | None = None
     """The distance from the bound that starts to matter; a factor above 1 for a ratio."""
     family: Family | None = None
-    """The claims it shares an error rate with; by default those of its file."""
+    """The claims it shares an error rate with; None for those of its file."""
     profiles: tuple[str, ...] | None = None
-    """The budgets that it is judged in, by name; None for all. Where nothing counts as evidence it runs in any case."""
+    """Names of the profiles that it is judged in; None for all. It runs in every smoke profile."""
 
     @property
     def shares(self) -> int:
@@ -88,10 +89,10 @@ class Claim:
 def check_description(
     kind: str, name: object, where: object, says: object, means: object, expected: object, evidence: object
 ) -> None:
-    """Refuse a claim or a theorem with a part that is missing.
+    """Refuse a claim or a theorem with a missing part.
 
     Raises:
-        ClaimError: one is.
+        ClaimError: a part is missing.
     """
     for part, text in (("an id", name), ("says=", says), ("means=", means)):
         if not isinstance(text, str) or not text.strip():
@@ -109,10 +110,10 @@ def check_description(
 
 
 def check_function(kind: str, name: str, function: object) -> None:
-    """Refuse what is no plain function, or is declared already.
+    """Refuse a function that is not plain, or is declared already.
 
     Raises:
-        ClaimError: it is.
+        ClaimError: the function cannot be declared.
     """
     if not inspect.isfunction(function) or inspect.iscoroutinefunction(function):
         raise ClaimError(f"The {kind} {describe(name)} must be a plain function, neither a class nor async.")

@@ -1,4 +1,4 @@
-"""How much tonight's seeds say against a sentence, as an e-value: at most 1 on average while it is as it ships."""
+"""E-values: the evidence of one session's seeds against a sentence, at most 1 on average while it is as it ships."""
 
 import math
 
@@ -13,7 +13,7 @@ from rlclaims.stats.verdict import nearly_constant
 
 
 def evidence_against(evidence: Evidence, *, true: bool = True) -> float | None:
-    """The e-value against a sentence's being true, or against its being false.
+    """Return the e-value against a sentence's being true, or against its being false.
 
     Of sentences that are all true, the mean of the e-values against each is one; of sentences of which one is true, it
     is the least of them.
@@ -23,7 +23,7 @@ def evidence_against(evidence: Evidence, *, true: bool = True) -> float | None:
         true: whether the sentence ships as supported.
 
     Returns:
-        None where a seed has no value that the method could take, or all are equal and it is told nothing by them.
+        None if a seed has no value that the method can take, or all are equal and so say nothing to it.
     """
     if isinstance(evidence, Combination):
         parts = [evidence_against(part, true=true) for part in evidence.parts]

@@ -1,4 +1,4 @@
-"""What is estimated over seeds, by which method, and the operators that judge it."""
+"""Estimands: parameters of the distribution over seeds, their methods, and the operators that judge them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Judgeable(ABC):
     @property
     @abstractmethod
     def mean(self) -> Estimand:
-        """What is judged."""
+        """The estimand that a comparison judges."""
 
     def within(self, low: float, high: float) -> Evidence:
         """Judge that the estimand lies in [low, high]: equivalence, if the interval is about no difference.

@@ -1,4 +1,4 @@
-"""What a number is of: a key to look it up by, and a label to read.
+"""Quantities: the description of a number, with a key to look it up by and a label to read.
 
 runs[PPO]/kl_old_new/mean/held_out/last(0.25)
 ---------                                      study and algorithm
@@ -20,7 +20,7 @@ Json = dict[str, Any]
 
 
 class Quantity(ABC):
-    """What a number is of. Two quantities are the same if their keys are equal."""
+    """The description of a number. Two quantities are the same if their keys are equal."""
 
     @property
     @abstractmethod

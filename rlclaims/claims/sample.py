@@ -38,7 +38,7 @@ class Sample(Judgeable):
     failures: tuple[str, ...] = ()
     """The failed runs and why they failed."""
     log_scale: bool = False
-    """Whether the values are logarithms of what is reported (ratios of positive quantities)."""
+    """True if the values are logarithms of the reported numbers (ratios of positive quantities)."""
     bounds: tuple[float, float] | None = None
     """The natural bounds of the values, infinite on a side that has none; None if they are not known."""
     baseline: str | None = None
@@ -300,7 +300,7 @@ class TwoGroupSample(Judgeable):
     failures: tuple[str, ...]
     """The failed runs and why they failed."""
     log_scale: bool
-    """Whether the numbers are logarithms of what is reported."""
+    """True if the numbers are logarithms of the reported ones."""
     saved_group: int | None
     """The side that is a baseline's, 0 or 1; None if both are current runs."""
     plain: tuple[Sample, ...]

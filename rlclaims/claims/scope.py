@@ -1,4 +1,4 @@
-"""What a number is about: task, steps and seeds."""
+"""Scopes: the task, steps and seeds that a number is about."""
 
 from dataclasses import dataclass
 

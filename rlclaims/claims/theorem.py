@@ -8,19 +8,19 @@ from rlclaims.claims.declaration import Expected, Source, TestFunction, check_de
 
 @dataclass(frozen=True)
 class Theorem:
-    """What a theorem declares about itself."""
+    """The declaration of a theorem."""
 
     id: str
     """Unique among claims and theorems, as "section/sentence"."""
     source: Source
     says: str
-    """The sentence, as it stands in the source."""
+    """The sentence, as it is in the source."""
     means: str
-    """What is asserted of every example: the property, its assumptions and the tolerance of rounding."""
+    """The property asserted of every example, its assumptions and the tolerance of rounding."""
     expected: Expected = "supported"
-    """What it ships as; "refuted" for a sentence that an example, kept with the test, shows to be false."""
+    """The verdict that it ships with; "refuted" for a sentence that an example kept with the test shows to be false."""
     evidence: str | None = None
-    """For a theorem that is expected to be refuted: the counterexample, in words."""
+    """The counterexample in words, for a theorem that is expected to be refuted; None for others."""
 
 
 def theorem(
@@ -34,8 +34,8 @@ def theorem(
 ) -> Callable[[TestFunction], TestFunction]:
     """Mark a property test as a theorem: it holds, or an AssertionError shows a counterexample.
 
-    It stands above hypothesis's `given`. Supported means that no example contradicted it; its docstring has the proof,
-    or says that there is none.
+    Put it above hypothesis's `given`. Supported means that no example contradicted it. The docstring has the proof, or
+    says that no proof is known.
 
     Args:
         id: unique, as "section/sentence".

@@ -17,7 +17,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Plot:
-    """How a measure is drawn over training, on the training batch."""
+    """The figure of a measure over training, on the training batch."""
 
     name: str
     """Name of the figure's file."""
@@ -25,7 +25,7 @@ class Plot:
     axis: str
     """Label of the vertical axis; `{epsilon}` stands for the epsilon of a measure that takes one."""
     log: bool = False
-    """Whether the axis is logarithmic."""
+    """True for a logarithmic axis."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,13 @@ class Measure:
     imagined_range: tuple[float, float] = (0.1, 0.9)
     """Range of the numbers that stand for the values when a claim's body is tried before training."""
     plot: Plot | None = None
-    """How it is drawn over training; None if it is not drawn."""
+    """Figure over training; None if it is not drawn."""
     scale: Literal["linear", "log"] = "linear"
     """Scale on which the values of different seeds are best compared. Nothing reads it yet."""
     takes_epsilon: bool = False
-    """Whether the function takes the algorithm's `ratio_epsilon`."""
+    """True if the function takes the algorithm's `ratio_epsilon`."""
     deployed: bool = False
-    """Whether it is taken on the policies as deployed, which normalise raw observations by their own statistics."""
+    """True if it is taken on the policies as deployed, which normalise raw observations by their own statistics."""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z]\w*/[a-z]\w*", self.key):

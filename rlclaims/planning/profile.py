@@ -29,7 +29,7 @@ DEVELOPMENT_SEEDS = range(10_000, 100_000)
 
 
 class ProfileError(ValueError):
-    """A profile that makes no sense, in one sentence."""
+    """A profile that is not valid, in one sentence."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ class Profile:
     """The budget of a run of the suite.
 
     Raises:
-        ProfileError: a field makes no sense.
+        ProfileError: a field is not valid.
     """
 
     name: str
     tasks: tuple[str, ...] = ("Hopper-v5",)
-    """Tasks of the runs that name none, with arguments or without; a claim about such runs is one claim on each."""
+    """Tasks, with or without arguments, of runs that name none; a claim about such runs is one claim on each."""
     iterations: int = 100
-    """Updates of the runs that name no number."""
+    """Updates of runs that set no number."""
     looks: tuple[int, ...] = (6, 8, 10, 12)
     """Runs per algorithm at which the data are looked at."""
     alpha: float = ALPHA
@@ -52,9 +52,9 @@ class Profile:
     family_rate: float = FAMILY_RATE
     """Probability that a family turns red by chance, for families that name none."""
     evidence: bool = True
-    """Whether its verdicts count. Where not, it proves the wiring: no run is longer than its iterations, nor learns
-    from many more steps at a time than the papers', a factorial has only so many combinations that each setting has
-    either value, and every claim is inconclusive."""
+    """True if its verdicts count. A profile without evidence is a smoke test: runs are no longer than its iterations,
+    learn from few steps at a time, a factorial trains just enough combinations for each setting to have either value,
+    and every claim is inconclusive."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tasks", tuple(map(canonical, self._listed("tasks", str, "ids of environments"))))
@@ -80,7 +80,7 @@ class Profile:
 
     @property
     def no_evidence(self) -> str | None:
-        """Why its verdicts do not count, or None."""
+        """The reason why its verdicts do not count, or None."""
         return None if self.evidence else f"{self.name} is no evidence"
 
     def _listed(self, name: str, kind: type, what: str) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""What a fixture of a claims file asks for, as it is written there."""
+"""Requests: what a fixture of a claims file asks for, as it is written there."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,7 +13,7 @@ SUBJECT: Final = "the algorithm of --claims-subject"
 
 @dataclass(frozen=True)
 class RunsRequest:
-    """What a runs fixture asks for, before a profile fills in what it leaves open."""
+    """The request of a runs fixture, before a profile fills in what it leaves open."""
 
     algorithm: type[Algorithm] | Algorithm | ExternalTraining | str
     """A class, for the papers' settings of the task, or an instance with its own settings; or `SUBJECT`."""
@@ -28,7 +28,7 @@ class RunsRequest:
     factors: tuple[tuple[str, tuple[Any, Any]], ...] | None = None
     """Settings of a factorial with their two values each; None for plain runs."""
     full: bool = False
-    """Whether a factorial trains all combinations of four settings or more."""
+    """True to train all combinations of four settings or more."""
     tuned: tuple[tuple[str, tuple[Any, ...]], ...] | None = None
     """The one setting that each combination of a factorial is tuned by, with the values it is trained with, or None."""
 

@@ -30,7 +30,7 @@ ReadStudy = Callable[[Sequence[RunSpec], Study], Sequence[Measured]]
 """Return what a study computed from finished runs, in their order."""
 
 Results = Runs | Factorial
-"""What a claim receives."""
+"""Results as a claim receives them."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class ResolvedRuns:
     tuned: str | None = None
     """The setting that each combination is tuned by, or None."""
     smoke: bool = False
-    """Whether nothing counts as evidence, so that studies are made small too."""
+    """True in a smoke test, where studies are made small too."""
 
     @property
     def steps(self) -> int:

@@ -1,8 +1,8 @@
 """`--claims-dry-run`: what the selected claims would train, before any of it is done.
 
-Looks decide how much that is, so there are three answers. At the least, every claim that is still open is decided at
-its next look. As expected, it is decided where its pilot was (`pilots.json`), or at the middle look if it has none. At
-the most, no look decides. Where the store has the runs of a look already, the look is taken, and nothing is guessed.
+It depends on the looks, so there are three answers. At the least, every open claim is decided at its next look. As
+expected, it is decided where its pilot was (`pilots.json`), or at the middle look if it has no pilot. At the most, no
+look decides. If the store already has the runs of a look, the look is taken, and nothing is guessed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,7 @@ from rlclaims.store.run_spec import RunSpec
 from rlclaims.studies.registry import Studied
 
 Opens = Callable[[pytest.Item], bool]
-"""Whether a claim is taken to be open on the seeds it has been given."""
+"""Returns whether a claim is assumed to be open on the seeds it has been given."""
 
 
 def dry_run(session: ClaimSession, items: Sequence[pytest.Item], file: TextIO) -> None:
@@ -106,7 +106,7 @@ def _name(item: pytest.Item) -> str:
 
 
 class _Stored:
-    """What the store has, asked once."""
+    """The contents of the store, looked up once."""
 
     def __init__(self, session: ClaimSession) -> None:
         self._session = session
@@ -125,7 +125,7 @@ class _Stored:
         return self._has_study[studied]
 
     def all_of(self, item: pytest.Item) -> bool:
-        """Whether the runs of the seeds that an item has been given, and what is derived from them, are all there."""
+        """Return whether the store has all runs of the seeds that an item has been given, and their studies."""
         n = item.stash[SEEDS]
         studied = self._session.studied([item], n)
         return all(map(self.has, self._session.wanted([item], n))) and all(map(self.has_study, studied))

@@ -1,7 +1,7 @@
-"""Looking at the seeds: train those of the next look for the claims that are still undecided, until none is.
+"""Looks at the seeds: train the seeds of the next look for the claims that are undecided, until all are decided.
 
-Before pytest runs a claim its body is judged here, on the seeds so far, as often as there are looks. What is decided is
-not judged again with more seeds, so the seeds that a claim gets do not depend on the claims it is selected with.
+Before pytest runs a claim, its body is judged here at each look, on the seeds so far. A decided claim is not judged
+again with more seeds, so the seeds that a claim gets do not depend on the claims it is selected with.
 """
 
 import sys
@@ -25,30 +25,30 @@ if TYPE_CHECKING:
     from rlclaims.studies.registry import Studied
 
 WHATEVER_IS_WRONG = (Exception, SystemExit, pytest.skip.Exception, pytest.fail.Exception, pytest.xfail.Exception)
-"""What a claim's body may raise while it is looked at; pytest says so when it runs the claim."""
+"""Exceptions that a claim's body may raise at a look; pytest reports them when it runs the claim."""
 
 MANY = 10
-"""Claims open after the first look of which, as good as surely, one stays open to the last."""
+"""Open claims after the first look from which on one almost surely stays open to the last."""
 FEW = 4
-"""Seeds more at a look whose cohorts are not dear any more."""
+"""Additional seeds at a look from which on their cohorts are efficient."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """Where a session is before it trains the seeds of a look."""
+    """The state of a session before it trains the seeds of a look."""
 
     number: int
-    """From 1."""
+    """Number of the look, from 1."""
     of: int
     """Looks planned."""
     seeds: int
-    """Per algorithm."""
+    """Seeds per algorithm."""
     undecided: int
-    """Claims that it is taken for."""
+    """Claims that the look is taken for."""
     claims: int
-    """All that are selected."""
+    """Selected claims."""
     made: int | None = None
-    """Seeds per algorithm whose runs are made now, if also those of later looks."""
+    """Seeds per algorithm that are trained now, if they include those of later looks."""
 
 
 def take_looks(
@@ -60,17 +60,17 @@ def take_looks(
 ) -> None:
     """Train what the items need, look by look.
 
-    If many claims are open and the looks are close, that is what all looks take: two seeds more at a time make cohorts
-    of a few, whose runs cost up to twice as much. Where looks are further apart, claims that are decided on the way
-    save more than that. No verdict depends on it.
+    If many claims are open and the looks are close, the seeds of all looks are trained at once: two more seeds at a
+    time make small cohorts, whose runs cost up to twice as much. If looks are further apart, claims that are decided on the
+    way save more than that. No verdict depends on it.
 
-    A test that takes runs and is no claim gets all seeds.
+    A test that takes runs and is not a claim gets all seeds.
 
     Args:
-        session: whose claims they are.
-        items: claims and tests; what takes no runs is passed over.
-        train: makes sure of runs, and of what is derived from some of them.
-        is_open: whether a claim needs more seeds than it has been given.
+        session: the session of the claims.
+        items: claims and tests; items that take no runs are skipped.
+        train: trains runs, and computes studies of them.
+        is_open: returns whether a claim needs more seeds than it has been given.
         announce: called before each look.
 
     Raises:
@@ -79,7 +79,7 @@ def take_looks(
     items = [item for item in items if session.requests_of(item)]
     claims = {item for item in items if claim_of(item) is not None}
     undecided = items
-    # A pilot is made on all seeds, whatever they decide.
+    # A pilot uses all seeds, also after they have decided.
     looks = session.profile.looks[-1:] if session.asked.writes_pilots else session.profile.looks
     for number, n in enumerate(looks, start=1):
         n_open = sum(item in claims for item in undecided)
@@ -95,7 +95,7 @@ def take_looks(
 
 
 def more_seeds_may_help(session: ClaimSession, item: pytest.Item) -> bool:
-    """Whether a claim is open on the seeds it has, and further ones may decide it."""
+    """Return whether a claim is open on the seeds it has, and more seeds may decide it."""
     runs = {name: session.results(taken, item.stash[SEEDS]) for name, taken in session.resolved(item).items()}
     with recording(session.terms(item)) as recorder, muted(), suppress(*WHATEVER_IS_WRONG):
         item.obj(**arguments(session, item, runs))  # type: ignore[attr-defined]
@@ -105,7 +105,7 @@ def more_seeds_may_help(session: ClaimSession, item: pytest.Item) -> bool:
 
 @contextmanager
 def muted() -> Iterator[None]:
-    """Let a claim's body run before its turn: what it prints and warns is told when it has its turn, as is a break."""
+    """Mute a claim's body that runs before its turn: output, warnings and breakpoints come when pytest runs it."""
     stop, sys.breakpointhook = sys.breakpointhook, lambda *_, **__: None
     try:
         with redirect_stdout(StringIO()), redirect_stderr(StringIO()), warnings.catch_warnings():
@@ -117,15 +117,15 @@ def muted() -> Iterator[None]:
 
 def _open(comparison: Comparison) -> bool:
     match comparison.reason:
-        case None | Reason.AT_BOUNDARY | Reason.NO_EVIDENCE:  # it is decided, or decides nothing that matters
+        case None | Reason.AT_BOUNDARY | Reason.NO_EVIDENCE:  # decided, or not worth deciding
             return False
-        case Reason.RUN_FAILED:  # a mean does not get well again
+        case Reason.RUN_FAILED:  # more seeds do not mend a mean
             return comparison.method.takes_any_value
     return True
 
 
 def arguments(session: ClaimSession, item: pytest.Item, runs: "Mapping[str, Results]") -> dict[str, Any]:
-    """What a claim is called with: its runs, its baselines and its parameters."""
+    """Return the arguments of a claim: its runs, its baselines and its parameters."""
     assert isinstance(item, pytest.Function)
     parameters = item.callspec.params if hasattr(item, "callspec") else {}
     baselines = {name: session.baseline(spec) for name, spec in session.baselines_of(item).items()}

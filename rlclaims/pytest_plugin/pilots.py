@@ -1,6 +1,7 @@
-"""pilots.json beside a file of claims: what development seeds say of the spread over seeds.
+"""pilots.json beside a file of claims: the spread over development seeds.
 
-A claim's minimal detectable effect needs the standard deviation of a seed, which the seeds that judge it must not tell.
+A claim's minimal detectable effect needs the standard deviation of a seed, which must not come from the seeds that
+judge it.
 """
 
 import json
@@ -18,11 +19,11 @@ from rlclaims.text import describe, describe_bad_file, read_json
 
 FILE = "pilots.json"
 MOST = 1e100
-"""A standard deviation beyond it is none."""
+"""Largest standard deviation that is accepted."""
 
 
 def read_pilots(folder: Path) -> Mapping[str, Pilot]:
-    """The pilots of the claims in a folder, by their names; none where there is no file.
+    """Return the pilots of the claims in a folder, by claim name; empty if there is no file.
 
     Raises:
         pytest.UsageError: the file is not what `--claims-write-pilots` writes.
@@ -34,7 +35,7 @@ def read_pilots(folder: Path) -> Mapping[str, Pilot]:
         return {name: _read(pilot) for name, pilot in read_json(path).items()}
     except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         why = describe_bad_file(error)
-        raise pytest.UsageError(f"{path} is no file of pilots ({why}); --claims-write-pilots makes one.") from None
+        raise pytest.UsageError(f"{path} is not a file of pilots ({why}); --claims-write-pilots writes one.") from None
 
 
 def _read(pilot: dict[str, Any]) -> Pilot:
@@ -54,9 +55,10 @@ def _read(pilot: dict[str, Any]) -> Pilot:
 
 
 def write_pilots(reports: Iterable[Any]) -> list[str]:
-    """Write the spread of each judged claim beside its file, and tell where; others keep what they had.
+    """Write the spread of each judged claim beside its file, and return a message for each file.
 
-    A claim has none if it joins several comparisons, if a seed has no finite value, or if all seeds are equal.
+    Other claims keep their pilots. A claim gets none if it joins several comparisons, if a seed has no finite value, or
+    if all seeds are equal.
     """
     by_folder: dict[Path, dict[str, Any]] = {}
     for report in reports:
@@ -73,7 +75,7 @@ def write_pilots(reports: Iterable[Any]) -> list[str]:
         ]
         try:
             path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
-            told.append(f"What these seeds say of the spread is in {path}")
+            told.append(f"The spread over these seeds is in {path}")
         except OSError as error:
             told.append(f"{path} could not be written ({error})")
     return told
@@ -84,14 +86,14 @@ def _pilot(evidence: Mapping[str, Any]) -> dict[str, Any] | None:
     least = 0.0 if evidence.get("log_scale") else -math.inf
     if any(value is None or value <= least for group in groups for value in group):
         return None
-    # Of two groups, the spread of the one that spreads more.
+    # With two groups, the larger spread counts.
     scale = math.log if evidence["log_scale"] else float
     deviation = max(statistics.stdev(map(scale, group)) for group in groups)
     if deviation == 0 or deviation >= MOST:
         return None
     return {
         "standard_deviation": float(f"{deviation:.4g}"),
-        # A baseline's are looked at whenever it is compared with.
+        # A baseline's seeds are not development seeds.
         "seeds": [seed for i, of in enumerate(evidence["seeds"]) if i != evidence["saved_group"] for seed in of],
         "key": evidence["key"],
         "settings": evidence["settings"],

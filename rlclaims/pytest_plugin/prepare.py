@@ -1,10 +1,10 @@
-"""Before the first claim runs: refuse mistakes, and train what the claims need; or say what that would take."""
+"""Before the first claim runs: refuse mistakes, and train what the claims need, or estimate the cost."""
 
 from collections.abc import Sequence
 from contextlib import closing
 
 import pytest
-from _pytest.skipping import evaluate_skip_marks  # what skip and skipif come to
+from _pytest.skipping import evaluate_skip_marks
 
 from rlclaims.pytest_plugin.dry_run import dry_run
 from rlclaims.pytest_plugin.looks import more_seeds_may_help, take_looks
@@ -20,11 +20,11 @@ from rlclaims.studies.registry import Studied
 
 
 def prepare(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
-    """Do what a session does before its tests run.
+    """Prepare a session before its tests run.
 
     Raises:
         pytest.UsageError: a claim or an option is wrong.
-        TrainingError: training broke off; what was finished is stored.
+        TrainingError: training failed; what was finished is stored.
     """
     session = claim_session(config)
     items = [item for item in items if not _is_skipped(item)]
@@ -40,7 +40,7 @@ def prepare(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
         if option.claims_replay is not None:
             replay(session, items, option.claims_replay, file)
             return
-        # What is all there is judged from a store that cannot be written, too.
+        # A read-only store is fine if every needed run is already in it.
         if session.store.prepared() or not session.asked.report.is_relative_to(session.store.root):
             writable(session.asked.report, "report", "--claims-report DIR")
         if session.asked.nights is not None:
@@ -63,14 +63,14 @@ def prepare(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
             )
         except KeyboardInterrupt:
             display.say(
-                "rlclaims: stopped. Finished cohorts and studies are in the store; the same command goes on from there."
+                "rlclaims: stopped. Finished cohorts and studies are in the store; run the same command to resume."
             )
             raise
 
 
 def _is_skipped(item: pytest.Item) -> bool:
-    """Whether pytest will not run an item, by its marks."""
+    """Return whether pytest skips an item because of its marks."""
     try:
         return evaluate_skip_marks(item) is not None
-    except pytest.fail.Exception:  # a condition that is none; pytest tells it when it comes to the item
+    except pytest.fail.Exception:  # an invalid condition, which pytest reports when it reaches the item
         return True

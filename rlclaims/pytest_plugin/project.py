@@ -91,7 +91,7 @@ def path_of(given: str | Path) -> Path:
 
 
 def read_table(path: Path) -> dict[str, Any]:
-    """Return the table `[tool.rlclaims]` of a pyproject.toml; empty if there is none.
+    """Return the table `[tool.rlclaims]` of a pyproject.toml; empty if it is missing.
 
     Raises:
         pytest.UsageError: it has an unknown entry, or one of the wrong type.

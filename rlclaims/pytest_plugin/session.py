@@ -27,9 +27,9 @@ from rlclaims.store.store import UNREADABLE
 from rlclaims.studies.registry import Studied, Study
 
 SEEDS = pytest.StashKey[int]()
-"""On an item: the number of seeds it is judged on."""
+"""The number of seeds that an item is judged on."""
 STUDIES = pytest.StashKey[Mapping[str, Sequence[Study | None]]]()
-"""On a claim's item, by fixture: the studies that its body asks for (`trial_run`); None for the runs' own measures."""
+"""The studies that a claim's body asks for (`trial_run`), by fixture; None for the runs' own measures."""
 _RESOLVED = pytest.StashKey[dict[str, ResolvedRuns]]()
 
 

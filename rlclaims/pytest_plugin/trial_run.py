@@ -1,7 +1,7 @@
 """Run a claim's body on imagined runs before any is trained, to report its mistakes and to find its studies.
 
 The body runs as if what it judges were supported and as if it were refuted, so that evidence which is negated, caught
-or left unused is noticed whatever the seeds will say. Each time the runs have other numbers, so that a bound or a
+or left unused is noticed before any seed is known. Each time the runs have other numbers, so that a bound or a
 method which depends on them, or on chance, is noticed as well: what a claim means is fixed before the data. An error in
 a body is never passed over: imagined numbers lie in each measure's natural range, so a body that fails on them would
 fail on real ones too.
@@ -29,11 +29,11 @@ from rlclaims.store.run_spec import RunSpec, SpecError
 from rlclaims.studies.registry import Study, length
 
 ROUNDS = 3
-"""Times that each verdict is imagined: what depends on the toss of a coin escapes them once in 32."""
+"""Trials of each verdict: a body that tosses a coin escapes them once in 32."""
 ANY_RANGE = 0.1, 0.9
 """Range of imagined numbers of a series that is not a measure's."""
 DEFINITION = pytest.StashKey[tuple[Any, ...]]()
-"""On an item: what its claim judges, and how, whatever the numbers of its runs are."""
+"""The definition of an item's claim, which does not depend on the numbers of its runs."""
 
 
 def check_bodies(session: ClaimSession, items: Iterable[pytest.Item]) -> None:
@@ -48,7 +48,7 @@ def check_bodies(session: ClaimSession, items: Iterable[pytest.Item]) -> None:
 
 
 def imagined_evidence(session: ClaimSession, item: pytest.Item) -> list[Evidence]:
-    """What a claim judges, on imagined numbers: its quantities, regions and methods are real."""
+    """Return the evidence of a claim on imagined numbers: its quantities, regions and methods are real."""
     return _tried(session, item, Verdict.SUPPORTED, 0)[0].evidence
 
 
@@ -88,10 +88,10 @@ def _mistake(session: ClaimSession, item: pytest.Item) -> str | None:
 
 
 def depends(name: str) -> str:
-    """The sentence on a claim whose definition is not fixed."""
+    """Return the message for a claim whose definition is not fixed."""
     return (
         f"The claim {name!r} judges something else on other numbers: its quantity, bound or method depends on them or "
-        "on chance, and what a claim means is written before the data."
+        "on chance. What a claim means is fixed before the data."
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 import pytest
 
 STOPPED = pytest.StashKey[tuple[str, int]]()
-"""Why a worker stopped, and the exit code, in the stash of the controller's config."""
+"""The reason why a worker stopped, and the exit code, in the stash of the controller's config."""
 STOP_KEY = "rlclaims_stopped"
 """Key of the same in a worker's output."""
 

@@ -1,1 +1,1 @@
-"""What may be asked of finished runs: series over training, samples over seeds."""
+"""Results of finished runs: series over training, samples over seeds."""

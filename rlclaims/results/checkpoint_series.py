@@ -36,7 +36,7 @@ class CheckpointSeries:
     failures: tuple[str, ...]
     """The failed runs, and why they failed."""
     log_scale: bool = False
-    """Whether the values are logarithms of what is reported."""
+    """True if the values are logarithms of the reported numbers."""
     bounds: tuple[float, float] | None = None
     """Natural bounds of the values, infinite on a side that has none; None if they are not known."""
     runs: TrainedRuns | None = None

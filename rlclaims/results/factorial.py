@@ -1,4 +1,4 @@
-"""A training factorial, as a claim receives it: runs with settings varied together, and what each setting does."""
+"""A training factorial, as a claim receives it: runs with settings varied together, and the effect of each setting."""
 
 import math
 import statistics
@@ -13,28 +13,28 @@ from rlclaims.claims.sample import Sample
 from rlclaims.results.runs import TrainedRuns
 
 Summary = Callable[[Any], Sample]
-"""What is asked of the runs of each combination: `lambda runs: runs.kl_old_new.mean.held_out.last(0.25)`."""
+"""A question to the runs of each combination, such as `lambda runs: runs.kl_old_new.mean.held_out.last(0.25)`."""
 
 
 class Tuned:
-    """Runs with each of some values of one setting, of which a seed counts by the value that earlier seeds chose.
+    """Runs with several values of one setting, where each seed counts at the value that earlier seeds chose.
 
-    The best is the value with the largest mean. The largest of several means over the very seeds that it is taken of is
-    too large: chance chooses too. So a seed has no part in what it counts by. Neither have later ones, for two reasons.
-    A number must not change as later looks add seeds. And two seeds that choose for each other are not independent: of
-    ten, each chosen for by the other nine, a test by t at 5% errs 11% of the time where the values are equally good,
-    and at most 7% where each is chosen for by those before it. The first seed, which has none, counts by the mean over
-    the values, as does one before which none has all its numbers.
+    The best value is the one with the largest mean. The largest of several means over the same seeds is too large,
+    because chance chooses too. So a seed has no part in choosing its own value, and later seeds have none either, for
+    two reasons. A number must not change as later looks add seeds. And two seeds that choose for each other are not
+    independent: with ten seeds, each chosen for by the other nine, a t test at 5% errs 11% of the time if the values
+    are equally good, and at most 7% if each is chosen for by the seeds before it. The first seed counts at the mean
+    over the values, as does one before which no seed has all its numbers.
     """
 
     def __init__(self, setting: str, runs: Sequence[TrainedRuns]) -> None:
         self.setting = setting
-        """What is tuned."""
+        """Name of the tuned setting."""
         self.runs = tuple(runs)
-        """Value by value, over the same seeds."""
+        """Runs of each value, over the same seeds."""
 
     def best(self, of: Callable[[TrainedRuns], Sample]) -> Sample:
-        """What is asked of the runs, seed by seed at the chosen value; NaN for a seed that has none at one of them."""
+        """Return the answer of each seed at its chosen value; NaN for a seed with a missing number at any value."""
         samples = [of(runs) for runs in self.runs]
         values: list[float] = []
         earlier: list[tuple[float, ...]] = []
@@ -63,7 +63,7 @@ class Factorial:
         return f"<factorial of {', '.join(self.factors)} in {len(self.cells)} combinations>"
 
     def factor_of(self, setting: str, of: Summary) -> Sample:
-        """By which factor a setting changes a positive number, on average over the others: one number per seed.
+        """Return the factor by which a setting changes a positive number, on average over the others, per seed.
 
         Raises:
             ClaimError: the design has no such setting, or what is asked for is not one number per seed.
@@ -71,7 +71,7 @@ class Factorial:
         return self._contrast(setting, of, _ratio, "factor")
 
     def change_by(self, setting: str, of: Summary) -> Sample:
-        """By how much a setting changes a number, on average over the others: one number per seed.
+        """Return the difference that a setting makes to a number, on average over the others, per seed.
 
         Raises:
             ClaimError: the design has no such setting, or what is asked for is not one number per seed.

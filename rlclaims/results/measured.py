@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Measured:
-    """A run's measurements."""
+    """The series of one run, by name."""
 
     failure: str | None
-    """Why the run failed, or None."""
+    """The reason why the run failed, or None."""
     series: dict[str, list[float]]
     """Measures by name; one value per iteration measured."""
