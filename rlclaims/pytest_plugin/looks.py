@@ -61,8 +61,8 @@ def take_looks(
     """Train what the items need, look by look.
 
     If many claims are open and the looks are close, the seeds of all looks are trained at once: two more seeds at a
-    time make small cohorts, whose runs cost up to twice as much. If looks are further apart, claims that are decided on the
-    way save more than that. No verdict depends on it.
+    time make small cohorts, whose runs cost up to twice as much. If looks are further apart, claims that are decided on
+    the way save more than that. No verdict depends on it.
 
     A test that takes runs and is not a claim gets all seeds.
 

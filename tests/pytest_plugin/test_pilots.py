@@ -31,7 +31,7 @@ def test_broken_pilots_file_is_reported_in_one_sentence(session, pytester, claim
     (pytester.path / "pilots.json").write_text('{"section/claim": {"sd": 1}}')
     result = session(claim)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: *pilots.json is no file of pilots*"])
+    result.stderr.fnmatch_lines(["ERROR: *pilots.json is not a file of pilots*"])
 
 
 def test_pilot_needs_seeds_that_vary(session, pytester):
@@ -59,7 +59,7 @@ def test_invalid_pilot_is_refused(session, pytester, pilot):
     (pytester.path / "pilots.json").write_text(json.dumps({"section/claim": {**good, **pilot}}))
     result = session(one_claim(SUPPORTED))
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: *pilots.json is no file of pilots*"])
+    result.stderr.fnmatch_lines(["ERROR: *pilots.json is not a file of pilots*"])
 
 
 def test_pilot_trains_the_seeds_of_all_looks(session_by_looks, tmp_path):

@@ -87,7 +87,7 @@ def test_ctrl_c_stops_every_process_and_says_how_to_resume(pytester, tmp_path):
     finally:
         session.kill()
     assert session.returncode == pytest.ExitCode.INTERRUPTED
-    assert b"the same command goes on from there" in out
+    assert b"run the same command to resume" in out
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
 
 
