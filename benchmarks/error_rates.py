@@ -124,10 +124,10 @@ def tails(
 ) -> Iterator[Rate]:
     """Wrong verdicts at the boundary: the region just beyond the truth is false, the one that holds it true."""
     for tail, false, true in (("too high", ">", "<="), ("too low", "<", ">=")):
-        wrong = decide(method, data, Region.of(false, truth), design).supported
+        wrong = decide(method, data, Region.half_line(false, truth), design).supported
         yield count(wrong, (*label, tail, "supports"), design.alpha_support, promise)
         if len(design.looks) > 1:  # with one look it is the same event
-            wrong = decide(method, data, Region.of(true, truth), design).refuted
+            wrong = decide(method, data, Region.half_line(true, truth), design).refuted
             yield count(wrong, (*label, tail, "refutes"), design.alpha_refute, promise)
 
 
@@ -240,11 +240,11 @@ def sequential(repetitions: int, rng: np.random.Generator) -> Iterator[Rate]:
             x = distribution.sample(rng, (20 * repetitions, looks[-1]))
             promise = "nominal" if distribution is NORMAL else "none"
             for tail, true in (("too high", "<="), ("too low", ">=")):
-                wrong = decide(StudentT(), (x,), Region.of(true, distribution.mean), rare).refuted
+                wrong = decide(StudentT(), (x,), Region.half_line(true, distribution.mean), rare).refuted
                 yield count(wrong, ("t", distribution.name, f"looks {looks}", tail, "refutes"), 0.0005, promise)
         for margin in (0.2, -0.2):  # deeper inside or outside: only one verdict is wrong, and it is rarer
             x = rng.normal(size=(repetitions, looks[-1])) + margin
-            decisions = decide(StudentT(), (x,), Region.of("<=", 0.0), design)
+            decisions = decide(StudentT(), (x,), Region.half_line("<=", 0.0), design)
             wrong = decisions.supported if margin > 0 else decisions.refuted
             nominal = design.alpha_support if margin > 0 else design.alpha_refute
             yield count(wrong, ("t", f"normal, truth at the bound {margin:+g}", f"looks {looks}"), nominal, "at most")
@@ -272,13 +272,13 @@ def families(repetitions: int, rng: np.random.Generator, share: Callable[[int], 
             for _ in range(m):
                 own = rng.normal(size=common.shape)
                 x = math.sqrt(correlation) * common + math.sqrt(1 - correlation) * own
-                red |= decide(StudentT(), (x,), Region.of("<=", 0.0), design).refuted
+                red |= decide(StudentT(), (x,), Region.half_line("<=", 0.0), design).refuted
             yield count(red, (f"{m} claims", f"correlation {correlation:g}", f"looks {looks}"), ALPHA, "at most")
 
 
 def joined(repetitions: int, rng: np.random.Generator) -> Iterator[Rate]:
     """`all_of`, `any_of` and the largest of three against the largest of three, at their least favourable truths."""
-    n, false, true = 10, Region.of(">", 0.0), Region.of("<=", 0.0)
+    n, false, true = 10, Region.half_line(">", 0.0), Region.half_line("<=", 0.0)
     sure = rng.normal(5, 1, (repetitions, n))
     edge = [rng.normal(size=(repetitions, n)) for _ in range(6)]
 
@@ -367,7 +367,7 @@ def efficiency(repetitions: int, rng: np.random.Generator) -> Iterator[Efficienc
         design = Design(looks)
         for effect in (0.0, 0.5, 1.0, 1.5):
             x = rng.normal(effect, 1, (repetitions, looks[-1]))
-            decisions = decide(StudentT(), (x,), Region.of(">", 0.0), design)
+            decisions = decide(StudentT(), (x,), Region.half_line(">", 0.0), design)
             seeds = float(np.array(looks)[decisions.look].mean())
             supported, refuted = float(decisions.supported.mean()), float(decisions.refuted.mean())
             yield Efficiency(looks, effect, supported, refuted, seeds)

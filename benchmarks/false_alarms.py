@@ -19,7 +19,7 @@ from rlclaims.agents.ppo import PPO
 from rlclaims.agents.trpo import TRPO
 from rlclaims.gate.test_gate import TRAININGS_WITHIN
 from rlclaims.nightly.ledger import RUN_LENGTH
-from rlclaims.stats.detector import detected, evidence_of_p, evidence_of_t
+from rlclaims.stats.detector import e_values_from_p, e_values_from_t, update_detector
 from rlclaims.stats.distribution_free import Quantile
 from rlclaims.stats.mean import StudentT
 from rlclaims.stats.method import Method
@@ -64,16 +64,16 @@ def reds(claim: str, bank: Floats, bound: float, drawn_GN: npt.NDArray[np.int_])
     """Whether each of the gates refutes that it is at most the bound."""
     method = METHODS.get(claim, StudentT())
     design = Design((SEEDS,), ALPHA, ALPHA / SHARES)
-    return decide(method, (bank[drawn_GN],), Region.of("<=", bound), design).refuted
+    return decide(method, (bank[drawn_GN],), Region.half_line("<=", bound), design).refuted
 
 
 def evidence(claim: str, x_DN: Floats, bound: float) -> Floats:
     """The e-value of each detector's night."""
     if claim in METHODS:
-        return evidence_of_p(METHODS[claim].p_value((x_DN,), bound))
+        return e_values_from_p(METHODS[claim].p_value((x_DN,), bound))
     off_D, error_D = x_DN.mean(-1) - bound, x_DN.std(-1, ddof=1) / np.sqrt(SEEDS)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return evidence_of_t(np.where(error_D > 0, off_D / error_D, np.copysign(np.inf, off_D)), SEEDS)
+        return e_values_from_t(np.where(error_D > 0, off_D / error_D, np.copysign(np.inf, off_D)), SEEDS)
 
 
 def nights_until_alarm(
@@ -84,7 +84,7 @@ def nights_until_alarm(
     for night in range(1, most):
         drawn_DN = rng.integers(0, len(next(iter(banks.values()))), (DETECTORS, SEEDS))
         e_values = [evidence(claim, bank[drawn_DN], bounds[claim]) for claim, bank in banks.items()]
-        value = detected(value, np.stack(e_values))
+        value = update_detector(value, np.stack(e_values))
         alarm = (value.max(0) >= RUN_LENGTH * len(banks)) & (nights == most)
         nights[alarm] = night
         if (nights < most).all():

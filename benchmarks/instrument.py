@@ -143,8 +143,8 @@ def null_suites(suites: int, rng: np.random.Generator) -> Null:
     for sentence in every:
         rates = []
         for true, false in (("<=", ">"), (">=", "<")):
-            red |= decide(sentence.method, sentence.groups, Region.of(true, sentence.truth), design).refuted
-            wrong = decide(sentence.method, sentence.groups, Region.of(false, sentence.truth), design).supported
+            red |= decide(sentence.method, sentence.groups, Region.half_line(true, sentence.truth), design).refuted
+            wrong = decide(sentence.method, sentence.groups, Region.half_line(false, sentence.truth), design).supported
             rates.append(float(wrong.mean()))
         support[sentence.name] = rates[0], rates[1]
     return Null(suites, claims, float(red.mean()), support)
@@ -226,7 +226,7 @@ def confusion(repetitions: int, rng: np.random.Generator) -> Iterator[tuple[str,
         method = StudentT() if paired else Welch()
         groups = (x - y,) if paired else (x, y)
         for distance in (-2.0, -1.0, 0.0, 1.0, 2.0):
-            decisions = decide(method, groups, Region.of("<=", truth + distance * sd), design)
+            decisions = decide(method, groups, Region.half_line("<=", truth + distance * sd), design)
             supported, refuted = float(decisions.supported.mean()), float(decisions.refuted.mean())
             yield f"{world}, {method.name}", distance, supported, refuted, 1 - supported - refuted
 

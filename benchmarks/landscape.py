@@ -39,7 +39,7 @@ from rlclaims.execution.pool import cores
 from rlclaims.sim.lean import clock_of_mujoco
 from rlclaims.sim.simulator import Simulator, simulate
 from rlclaims.sim.tasks import task_named
-from rlclaims.stats.split_samples import chance_at
+from rlclaims.stats.split_samples import chance_with_pairs
 from rlclaims.store.run_spec import RunSpec
 from rlclaims.store.store import Store
 from rlclaims.studies.landscape.compute import ALONG, TOLERANCE, directions, displaced
@@ -201,7 +201,7 @@ def order(store: Path, seeds: range, pairs: int = 2048, episodes: int = 1500) ->
             return_NE, length_N = played.return_M.reshape(2, -1), played.length_M.reshape(2, -1).mean(1)
             per_pair = float((return_NE.var(1, ddof=1) * length_N).sum())
             gap = return_NE[0].mean() - return_NE[1].mean()
-            formula = chance_at(pairs, float(gap) ** 2, per_pair)
+            formula = chance_with_pairs(pairs, float(gap) ** 2, per_pair)
             blocks = [
                 row[: len(row) // m * m].reshape(-1, m).mean(1)
                 for row, m in zip(return_NE, (max(1, round(pairs / x)) for x in length_N), strict=True)

@@ -22,7 +22,19 @@ from rlclaims import PPO, Update, source, theorem
 from rlclaims.agents.networks import MLP, GaussianNetwork
 from rlclaims.measures.divergence import kl_old_new
 from rlclaims.measures.ratio import exceedance, ratio
-from rlclaims.strategies import Answers, FiniteMDP, Floats, advantages, kl, mdps, policies, ratios, tensors, tv, updates
+from rlclaims.strategies import (
+    FiniteMDP,
+    FixedPolicy,
+    Floats,
+    advantages,
+    kl,
+    mdps,
+    policies,
+    ratios,
+    tensors,
+    tv,
+    updates,
+)
 from rlclaims.update import DiagonalGaussian
 
 POST = source("Part III, Trust Regions")
@@ -204,7 +216,7 @@ def test_kl_decides_the_ratios_of_a_shifted_mean(update: Update) -> None:
     """
     old, level_B = update.old_actions, (np.arange(1000) + 0.5) / 1000
     assume(not torch.equal(old.mean_SBA, update.new_actions.mean_SBA))
-    update = replace(update, new=Answers(replace(update.new_actions, log_std_S1A=old.log_std_S1A)))
+    update = replace(update, new=FixedPolicy(replace(update.new_actions, log_std_S1A=old.log_std_S1A)))
     update = at(update, old.mean_SBA + old.log_std_S1A.exp() * torch.from_numpy(norm.ppf(level_B)).reshape(1, -1, 1))
     divergence = float(kl_old_new(update))
     log_ratio = norm(-divergence, np.sqrt(2 * divergence))
@@ -241,7 +253,7 @@ def with_ratios(update: Update, rho_SB: Tensor, shrink: float) -> Update:
     z_SBA = (action_SBA - old.mean_SBA) / old.log_std_S1A.exp()
     new_z_SBA = (z_SBA.square() + 2 * (shrink - rho_SB.log()).unsqueeze(-1)).sqrt()
     log_std_S1A = old.log_std_S1A - shrink
-    return replace(update, new=Answers(DiagonalGaussian(action_SBA - log_std_S1A.exp() * new_z_SBA, log_std_S1A)))
+    return replace(update, new=FixedPolicy(DiagonalGaussian(action_SBA - log_std_S1A.exp() * new_z_SBA, log_std_S1A)))
 
 
 @theorem(

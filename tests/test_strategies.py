@@ -181,10 +181,10 @@ def test_divergences_of_tables_are_torch_distributions(old_XA, new_XA):
         (lambda: strategies.ratios(0.2, "beyond"), "must be one of anywhere, inside, outside, not 'beyond'"),
         (
             lambda: FiniteMDP(np.ones((2, 1, 3)), np.zeros((2, 1)), 0.5),
-            r"of shape \(2, 1, 2\) go with .* not \(2, 1, 3\)",
+            r"of shape \(2, 1\) need .* \(2, 1, 2\), not \(2, 1, 3\)",
         ),
-        (lambda: FiniteMDP(np.ones((2, 1, 2)), np.zeros((2, 1)), 0.5), "add up to 1"),
-        (lambda: FiniteMDP(np.array([[[2.0, -1]]] * 2), np.zeros((2, 1)), 0.5), "add up to 1"),
+        (lambda: FiniteMDP(np.ones((2, 1, 2)), np.zeros((2, 1)), 0.5), "sum to 1"),
+        (lambda: FiniteMDP(np.array([[[2.0, -1]]] * 2), np.zeros((2, 1)), 0.5), "sum to 1"),
         (lambda: FiniteMDP(np.ones((1, 1, 1)), np.zeros((1, 1)), 1.0), r"discount must lie in \[0, 1\), not 1.0"),
     ],
 )

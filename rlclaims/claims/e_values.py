@@ -7,7 +7,7 @@ import numpy as np
 from rlclaims.claims.combination import Combination
 from rlclaims.claims.comparison import Comparison
 from rlclaims.claims.evidence import Evidence
-from rlclaims.stats.detector import evidence_of_p, evidence_of_t
+from rlclaims.stats.detector import e_values_from_p, e_values_from_t
 from rlclaims.stats.mean import StudentT
 from rlclaims.stats.verdict import nearly_constant
 
@@ -52,12 +52,12 @@ def _beyond(evidence: Comparison, end: float, *, above: bool) -> float:
         (x_1N,) = groups
         n, off = x_1N.shape[1], (1 if above else -1) * (float(x_1N.mean()) - end)
         if not nearly_constant(x_1N)[0]:
-            return float(evidence_of_t(off / (float(x_1N.std(ddof=1)) / math.sqrt(n)), n))
+            return float(e_values_from_t(off / (float(x_1N.std(ddof=1)) / math.sqrt(n)), n))
         # Equal seeds are off the bound as plainly as can be, unless by rounding alone: of a thing compared with itself.
         on_it = abs(off) <= max(1e-12 * max(abs(end), float(np.abs(x_1N).max())), 1e-100)
-        return float(evidence_of_t(0.0 if on_it else math.copysign(math.inf, off), n))
+        return float(e_values_from_t(0.0 if on_it else math.copysign(math.inf, off), n))
     p = method.p_value(groups, end) if above else method.p_value_above(groups, end)
-    return float(evidence_of_p(p)[0])
+    return float(e_values_from_p(p)[0])
 
 
 def _without_spread(evidence: Comparison) -> bool:

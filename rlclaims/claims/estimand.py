@@ -103,7 +103,7 @@ class Judgeable(ABC):
         if isinstance(other, Judgeable):
             return self._minus(other)._compare(relation, 0.0)
         self._finite_number(other)
-        return self.mean.judge(Region.of(relation, self._scaled(other)))
+        return self.mean.judge(Region.half_line(relation, self._scaled(other)))
 
     def _finite_number(self, x: object) -> None:
         if not is_number(x) or not is_finite(x):

@@ -14,7 +14,7 @@ from rich.console import Console
 from rlclaims.planning.profile import DEVELOPMENT_SEEDS, MOST_SEEDS
 from rlclaims.report.record import Json
 from rlclaims.report.table import grid
-from rlclaims.stats.detector import detected, sessions_until_alarm
+from rlclaims.stats.detector import sessions_until_alarm, update_detector
 from rlclaims.text import describe, describe_bad_file, read_json
 
 FORMAT = 1
@@ -188,7 +188,7 @@ def accumulate(nights: Nights, digest: str, claims: Sequence[str], e_value: floa
         e_value: the e-value of this session's seeds.
     """
     threshold = nights.threshold(claims)
-    value = float(detected(nights.values.get(digest, 0.0), e_value))
+    value = float(update_detector(nights.values.get(digest, 0.0), e_value))
     # JSON has no infinity.
     value = min(value, 1e300)
     return {"sha256": digest, "e_value": e_value, "value": value, "threshold": threshold, "alarm": value >= threshold}

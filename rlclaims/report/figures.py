@@ -216,7 +216,7 @@ def n_star(
     """
     from scipy.special import ndtr
 
-    from rlclaims.stats.split_samples import pairs_for
+    from rlclaims.stats.split_samples import pairs_needed
 
     columns: dict[str, list[object]] = {name: [] for name in ("curve", "run", "pairs", "chance", "n_star")}
     told = []
@@ -226,8 +226,8 @@ def n_star(
             colour, look = COLOURS[i % len(COLOURS)], LOOKS[i % len(LOOKS)]
             mean = float(square_S.mean()), float(variance_S.mean())
             for run, gap in (*enumerate(zip(square_S.tolist(), variance_S.tolist(), strict=True)), ("mean", mean)):
-                needed = pairs_for(*gap, certainty)
-                # Certain without noise, and a toss-up where the gap is lost in it, as for `split_samples.chance_at`.
+                needed = pairs_needed(*gap, certainty)
+                # As in `chance_with_pairs`: 1 without noise, 1/2 if the gap is lost in noise.
                 variance_N = gap[1] / np.asarray(pairs_N, dtype=float)
                 with np.errstate(divide="ignore"):
                     chance_N = ndtr(np.sqrt(gap[0] / variance_N)) if gap[0] > 0 else np.full(len(pairs_N), 0.5)

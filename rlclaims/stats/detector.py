@@ -17,19 +17,20 @@ from scipy import special
 from rlclaims.stats.method import Floats
 
 EFFECTS = (0.25, 0.5, 1.0, 2.0)
-"""Breaches that evidence is weighed for, all alike, in standard deviations between seeds."""
+"""Alternatives that an e-value averages over, with equal weights, in standard deviations between seeds."""
 _POINTS = np.linspace(-9, 9, 61)
+"""Nodes of the trapezoid rule, as distances from the integrand's mode."""
 
 
-def evidence_of_t(t: npt.ArrayLike, n: int) -> Floats:
-    """E-values of t statistics of n normal seeds against "the mean is at most 0".
+def e_values_from_t(t: npt.ArrayLike, n: int) -> Floats:
+    """Return e-values of t statistics of n normal seeds against "the mean is at most 0".
 
-    How much likelier t is under a mean that is one of `EFFECTS`, averaged over these. The ratio rises in t, so it is at
-    most 1 on average under any mean up to 0, whatever the standard deviation.
+    An e-value is the likelihood ratio of t under a mean of one of `EFFECTS` to that under 0, averaged over `EFFECTS`.
+    The ratio increases in t, so it is at most 1 on average under any mean up to 0, for every standard deviation.
 
     Args:
         t: statistics of any shape; infinite where all seeds are equal.
-        n: seeds behind each, from 5.
+        n: number of seeds behind each statistic, at least 5.
     """
     t = np.asarray(t, dtype=float)
     with np.errstate(invalid="ignore"):
@@ -39,17 +40,20 @@ def evidence_of_t(t: npt.ArrayLike, n: int) -> Floats:
 
 
 def _log_likelihood_ratio(r: Floats, n: int, noncentrality: float) -> Floats:
-    """Of noncentral to central t, by r = t / sqrt(t^2 + n - 1).
+    """Return the log likelihood ratio of noncentral to central t, as a function of r = t / sqrt(t^2 + n - 1).
 
-    Given t, the root of the sum of squares of the seeds is chi with n degrees of freedom under a mean of 0, and its
-    density is weighed by exp(noncentrality * r * x) under another.
+    Given t, the root x of the seeds' sum of squares is chi with n degrees of freedom under a mean of 0; under another
+    mean, its density is weighted by exp(noncentrality * r * x).
     """
     slope = noncentrality * r
     return np.asarray(_log_integral(slope, n) - _log_integral(np.zeros(()), n) - noncentrality**2 / 2)
 
 
 def _log_integral(slope: Floats, n: int) -> Floats:
-    """Of x^(n-1) exp(slope x - x^2 / 2) over x > 0: by the trapezoid rule, as it is narrower than a normal density."""
+    """Return the log integral of x^(n-1) exp(slope x - x^2 / 2) over x > 0.
+
+    The trapezoid rule is accurate here, as the integrand is smooth and narrower than a normal density.
+    """
     mode = (slope + np.sqrt(slope**2 + 4 * (n - 1))) / 2
     x = mode[..., None] + _POINTS
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -57,43 +61,46 @@ def _log_integral(slope: Floats, n: int) -> Floats:
     return np.asarray(special.logsumexp(log, axis=-1))
 
 
-def evidence_of_p(p: npt.ArrayLike) -> Floats:
-    """E-values of p-values, whatever test they are of: less than a likelihood ratio would tell (Vovk and Wang 2021).
+def e_values_from_p(p: npt.ArrayLike) -> Floats:
+    """Return e-values of p-values of any test, which are weaker evidence than likelihood ratios (Vovk and Wang 2021).
 
-    The mean over a from 0 to 1 of a p^(a-1), which is at most 1 on average while p is at least uniform.
+    An e-value is the mean over a from 0 to 1 of a p^(a-1), which is at most 1 on average if p is stochastically at
+    least uniform.
     """
     p = np.clip(np.asarray(p, dtype=float), 1e-300, 1.0)
-    log = np.log(np.minimum(p, 1 - 1e-6))  # at 1 the formula is 0/0, and about to be 1/2
+    log = np.log(np.minimum(p, 1 - 1e-6))  # at p = 1 the formula is 0/0; its limit is 1/2
     return np.asarray((1 - np.exp(log) + np.exp(log) * log) / (np.exp(log) * log**2))
 
 
-def detected(before: npt.ArrayLike, e_value: npt.ArrayLike) -> Floats:
-    """Detectors after another session."""
+def update_detector(before: npt.ArrayLike, e_value: npt.ArrayLike) -> Floats:
+    """Return the detectors' values after one more session, from those before it and the session's e-values."""
     return np.asarray((np.asarray(before, dtype=float) + 1) * np.asarray(e_value, dtype=float))
 
 
 def sessions_until_alarm(
     effect: float, n: int, threshold: float, rng: np.random.Generator, repetitions: int = 400, most: int = 2000
 ) -> Floats:
-    """Simulated sessions until the detector reaches a threshold, each of n normal seeds; (repetitions,).
+    """Simulate how many sessions of n normal seeds it takes until the detector reaches a threshold; (repetitions,).
 
     Args:
         effect: how far the mean is beyond the bound, in standard deviations between seeds; 0 is the bound itself.
-        n: seeds of a session.
-        threshold: where the alarm is.
-        rng: draws the seeds' numbers.
-        repetitions: simulated detectors.
-        most: sessions after which a simulation ends; what has not come by then counts as `most`.
+        n: number of seeds in a session.
+        threshold: value of the detector that raises the alarm.
+        rng: generator of the seeds' numbers.
+        repetitions: number of simulated detectors.
+        most: sessions after which a simulation ends; a detector without an alarm by then counts as `most`.
     """
     sessions = np.full(repetitions, float(most))
-    still, value = np.arange(repetitions), np.zeros(repetitions)
+    running = np.arange(repetitions)
+    value = np.zeros(repetitions)
     for session in range(1, most):
-        mean = effect + rng.standard_normal(len(still)) / np.sqrt(n)
-        t = mean / np.sqrt(rng.chisquare(n - 1, len(still)) / (n - 1) / n)
-        value = detected(value, evidence_of_t(t, n))
+        mean = effect + rng.standard_normal(len(running)) / np.sqrt(n)
+        t = mean / np.sqrt(rng.chisquare(n - 1, len(running)) / (n - 1) / n)
+        value = update_detector(value, e_values_from_t(t, n))
         alarm = value >= threshold
-        sessions[still[alarm]] = session
-        still, value = still[~alarm], value[~alarm]
-        if not len(still):
+        sessions[running[alarm]] = session
+        running = running[~alarm]
+        value = value[~alarm]
+        if not len(running):
             break
     return sessions

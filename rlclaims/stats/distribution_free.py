@@ -1,6 +1,6 @@
 """Estimands with bounds for every distribution: quantiles, probabilities, and means of bounded quantities.
 
-A failed seed (NaN) takes the worst value for each bound: the bounds hold whatever it would have been.
+A failed seed (NaN) takes the worst value for each bound, so the bounds hold for any value that it could have had.
 """
 
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from rlclaims.stats.method import Floats, Groups, Guarantee, Method
 from rlclaims.stats.sequential import binomial_levels
 
 HUGE = 1e300
-"""Stands in for infinity where that would make NaN."""
+"""Replacement for infinity in computations in which infinity would give NaN."""
 
 
 @dataclass(frozen=True)
 class Quantile(Method):
-    """A quantile over seeds, by the exact binomial test: the sign test for the median.
+    """Quantile over seeds, bounded by the exact binomial test; for the median, the sign test.
 
     A seed is at most the q-quantile with probability q or more. So with k the largest number for which
-    P(Binomial(n, q) <= k - 1) <= alpha, the k-th smallest value is the lower bound; ties do no harm.
+    P(Binomial(n, q) <= k - 1) <= alpha, the k-th smallest value is a lower bound. It stays valid with ties.
     """
 
     q: float = 0.5
-    """The share of seeds below it."""
+    """Share of seeds below the quantile."""
 
     @property
     def name(self) -> str:  # noqa: D102
@@ -35,8 +35,8 @@ class Quantile(Method):
     assumption = "any distribution"
 
     def estimate(self, data: Groups) -> Floats:
-        """The sample's quantile; NaN if it hangs on seeds that failed."""
-        # numpy interpolates between two seeds, which infinite ones do not allow.
+        """Return the sample's quantile; NaN if it depends on the values of failed seeds."""
+        # numpy interpolates between two seeds, which gives NaN for infinite ones.
         low_R, high_R = (
             np.quantile(_filled(data, worst).clip(-HUGE, HUGE), self.q, axis=-1) for worst in (-HUGE, HUGE)
         )
@@ -46,7 +46,7 @@ class Quantile(Method):
     def lower(self, data: Groups, alpha: float) -> Floats:  # noqa: D102
         x_RN = np.sort(_filled(data, -np.inf), axis=-1)
         n = x_RN.shape[-1]
-        # The slack is for levels that were themselves computed as such a probability.
+        # A level may itself be such a probability: the slack keeps rounding from rejecting equality.
         k = int(np.sum(stats.binom.cdf(np.arange(n), n, self.q) <= alpha * (1 + 1e-9)))
         return x_RN[..., k - 1] if k else np.full(len(x_RN), -np.inf)
 
@@ -58,16 +58,16 @@ class Quantile(Method):
         return Quantile(1 - self.q)
 
     def levels(self, looks: tuple[int, ...], spent: tuple[float, ...]) -> tuple[float, ...]:
-        """Exact: what is too little for one seed at a look is left to later ones."""
+        """Return exact levels; error rate that a look cannot use, as the counts are whole, passes to later looks."""
         return binomial_levels(looks, spent, self.q)
 
 
 @dataclass(frozen=True)
 class ClopperPearson(Method):
-    """The probability of an event over seeds, each 1 (it happened) or 0, by Clopper and Pearson (1934)."""
+    """Probability of an event over seeds, each 1 (it happened) or 0, by Clopper and Pearson (1934)."""
 
     never: float = 0.0
-    """The value of a seed where it did not happen; `never` + 1 where it did."""
+    """Value of a seed in which the event did not happen; `never` + 1 is that of a seed in which it did."""
 
     name = "Clopper-Pearson"
     guarantee = Guarantee.EXACT
@@ -94,17 +94,17 @@ class ClopperPearson(Method):
 
 
 STAKES = np.linspace(0.0625, 1.0, 16)
-"""Shares of the capital that are put at risk, side by side."""
+"""Shares of the capital at stake; the capitals of all stakes are averaged."""
 
 
 @dataclass(frozen=True)
 class Betting(Method):
-    """The mean over seeds of a quantity that lies in a known interval, by betting against it.
+    """Mean over seeds of a quantity that lies in a known interval, bounded by betting.
 
-    Against "the mean is at most m", a bettor whose capital is multiplied by 1 + c (x / m - 1) at each seed (x and m
-    measured from the interval's lower end) gains nothing on average for any stake c in [0, 1], so that the average
-    over the stakes ever exceeds 1 / alpha with probability at most alpha (Ville 1939; Waudby-Smith and Ramdas 2020,
-    2010.09686, whose stakes are predicted instead). Looking at any time is paid for already.
+    If the mean is at most m, a bettor whose capital is multiplied by 1 + c (x / m - 1) at each seed (x and m measured
+    from the interval's lower end) gains nothing on average for any stake c in [0, 1]. So the capital averaged over the
+    stakes ever exceeds 1 / alpha with probability at most alpha (Ville 1939; Waudby-Smith and Ramdas 2020, 2010.09686,
+    who predict the stakes instead). The bound therefore holds at any number of looks.
     """
 
     low: float = 0.0
@@ -122,8 +122,10 @@ class Betting(Method):
 
     def lower(self, data: Groups, alpha: float) -> Floats:  # noqa: D102
         x_RN = self._scaled(data)
-        below_R, width = np.zeros(len(x_RN)), 1.0
-        for _ in range(4):  # the capital falls in m: find the part of the interval in which it passes 1 / alpha, ...
+        below_R = np.zeros(len(x_RN))
+        width = 1.0
+        # The capital decreases in m: narrow the interval in which it crosses 1 / alpha by 32 each time.
+        for _ in range(4):
             width /= 32
             m_RM = below_R[:, None] + width * np.arange(1, 32)
             excluded_RM = _log_capital(x_RN, m_RM) >= -np.log(alpha)
@@ -142,7 +144,7 @@ class Betting(Method):
         return Betting(-self.high, -self.low)
 
     def levels(self, looks: tuple[int, ...], spent: tuple[float, ...]) -> tuple[float, ...]:
-        """All of alpha at every look: the bound holds at all of them at once."""
+        """Return all of alpha at every look, as the bound holds at all looks simultaneously."""
         return (spent[-1],) * len(looks)
 
     def _scaled(self, data: Groups) -> Floats:
@@ -150,13 +152,14 @@ class Betting(Method):
 
 
 def _log_capital(x_RN: Floats, m_RM: Floats) -> Floats:
-    """Logarithm of the capital after all seeds against each mean m, averaged over the stakes, (R, M)."""
+    """Return the log of the capital after all seeds against each mean m, averaged over the stakes, (R, M)."""
     gain_RM1N = (x_RN[:, None, :] / m_RM[:, :, None] - 1)[:, :, None, :]
     with np.errstate(divide="ignore"):
         log_RMC = np.log1p(STAKES[:, None] * gain_RM1N).sum(-1)
-        largest_RM = log_RMC.max(-1)  # finite: of a stake below all, something is always left
+        largest_RM = log_RMC.max(-1)  # finite, as a stake below 1 never loses the whole capital
         return np.asarray(largest_RM + np.log(np.exp(log_RMC - largest_RM[..., None]).mean(-1)))
 
 
 def _filled(data: Groups, value: float) -> Floats:
+    """Return the one group with failed seeds replaced by a value."""
     return np.where(np.isnan(data[0]), value, data[0])

@@ -1,4 +1,4 @@
-"""Means over seeds: Student's t, bootstrap-t, sign flips."""
+"""Methods for means over seeds: Student's t, bootstrap-t, sign flips."""
 
 import math
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ from functools import lru_cache
 import numpy as np
 from scipy import stats
 
-from rlclaims.stats.method import Floats, Groups, Guarantee, Method, by_blocks, kth_smallest, rounding
+from rlclaims.stats.method import Floats, Groups, Guarantee, Method, apply_in_blocks, kth_smallest, rounding_tolerance
 from rlclaims.stats.sequential import t_levels
 
 RESAMPLES = 9999
-"""Resamples, where they are drawn and not enumerated."""
-ENUMERATED_UP_TO = 20_000
-"""Rearrangements of a sample that are all looked at; of more, `RESAMPLES` are drawn."""
+"""Number of resamples where they are drawn rather than enumerated."""
+MAX_ENUMERATED = 20_000
+"""Largest number of rearrangements of a sample that are enumerated; beyond it, `RESAMPLES` are drawn."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +37,17 @@ class StudentT(Method):
         return np.asarray(stats.t.sf(t_R, n - 1))
 
     def levels(self, looks: tuple[int, ...], spent: tuple[float, ...]) -> tuple[float, ...]:
-        """Calibrated on the joint distribution of the t statistics."""
+        """Return levels calibrated on the joint distribution of the t statistics."""
         return t_levels(looks, spent)
 
 
 @dataclass(frozen=True)
 class BootstrapT(Method):
-    """Bootstrap-t for the mean of one group: what t assumes of the statistic's distribution is resampled.
+    """Bootstrap-t for the mean of one group: the t statistic's distribution is resampled rather than assumed.
 
-    On skewed data at few seeds it errs less than t on the side of the long tail, and still above nominal (Hesterberg
-    2015, 1411.5279). Resamples are the same for every sample of a size, so a verdict is a function of its numbers.
+    On skewed data at few seeds it errs less often than t on the side of the long tail, though still above nominal
+    (Hesterberg 2015, 1411.5279). The resamples depend only on the sample's size, so a verdict is a function of its
+    numbers.
     """
 
     name = "bootstrap-t"
@@ -55,7 +56,8 @@ class BootstrapT(Method):
     assumption = "many seeds, with a variance"
 
     def lower(self, data: Groups, alpha: float) -> Floats:  # noqa: D102
-        # The quantile is taken from above, so that it errs on the safe side, and is infinite beyond the resamples.
+        # Counting from the largest statistic rounds the quantile to the safe side; it is infinite where alpha is
+        # smaller than one resample's share.
         k = math.floor(alpha * (RESAMPLES + 1))
 
         def bound(block: Groups) -> Floats:
@@ -63,7 +65,7 @@ class BootstrapT(Method):
             quantile_R = -kth_smallest(-self._statistics(x_RN), k)
             return np.asarray(x_RN.mean(-1) - quantile_R * x_RN.std(-1, ddof=1) / math.sqrt(x_RN.shape[-1]))
 
-        return by_blocks(data, RESAMPLES, bound)
+        return apply_in_blocks(data, RESAMPLES, bound)
 
     def p_value(self, data: Groups, null: float) -> Floats:  # noqa: D102
         def p(block: Groups) -> Floats:
@@ -71,37 +73,37 @@ class BootstrapT(Method):
             t_R = (x_RN.mean(-1) - null) / (x_RN.std(-1, ddof=1) / math.sqrt(x_RN.shape[-1]))
             return np.asarray((1 + (self._statistics(x_RN) >= t_R[:, None]).sum(-1)) / (RESAMPLES + 1))
 
-        return by_blocks(data, RESAMPLES, p)
+        return apply_in_blocks(data, RESAMPLES, p)
 
     def _statistics(self, x_RN: Floats) -> Floats:
-        """The t statistics of the resamples about the sample's own mean, (R, B)."""
+        """Return the t statistics of the resamples about the sample's own mean, (R, B)."""
         n = x_RN.shape[-1]
-        centred_RN = np.sort(x_RN, axis=-1)  # in an order of their own: the seeds' order says nothing
+        centred_RN = np.sort(x_RN, axis=-1)  # so that the result does not depend on the seeds' order
         centred_RN = centred_RN - centred_RN.mean(-1, keepdims=True)
         weights_NB = _resample_weights(n)
         mean_RB = centred_RN @ weights_NB
         variance_RB = (centred_RN**2 @ weights_NB - mean_RB**2) * n / (n - 1)
-        # A resample of one value over and over has no spread: its statistic is infinite, and rounding must not hide it.
-        none_RB = variance_RB <= 1e-12 * (centred_RN**2).mean(-1, keepdims=True)
+        # The statistic of a resample that repeats one value is infinite; rounding must not make it finite.
+        constant_RB = variance_RB <= 1e-12 * (centred_RN**2).mean(-1, keepdims=True)
         with np.errstate(divide="ignore", invalid="ignore"):
             t_RB = mean_RB / np.sqrt(variance_RB / n)
-            t_RB = np.where(none_RB, np.where(mean_RB < 0, -np.inf, np.inf), t_RB)
+            t_RB = np.where(constant_RB, np.where(mean_RB < 0, -np.inf, np.inf), t_RB)
         return np.asarray(t_RB)
 
 
 @lru_cache(maxsize=32)
 def _resample_weights(n: int) -> Floats:
-    """Shares of each seed in `RESAMPLES` draws with replacement, (n, B)."""
+    """Return the share of each seed in `RESAMPLES` draws with replacement, (n, B)."""
     rng = np.random.default_rng([n, 1])
     return np.ascontiguousarray(rng.multinomial(n, np.full(n, 1 / n), size=RESAMPLES).T / n)
 
 
 @dataclass(frozen=True)
 class SignFlip(Method):
-    """Sign flips for the centre of a symmetric distribution, paired differences above all.
+    """Sign-flip test for the centre of a symmetric distribution, above all of paired differences.
 
-    Flipping the signs of some values lowers their sum about a centre c exactly if their own mean is above c. So the
-    bounds are order statistics of the means of all subsets ("typical values", Hartigan 1969).
+    Flipping the signs of a subset's deviations from c lowers the sum if and only if the subset's mean is above c. So
+    the bounds are order statistics of the means of all subsets ("typical values", Hartigan 1969).
     """
 
     name = "sign flips"
@@ -111,28 +113,28 @@ class SignFlip(Method):
 
     def lower(self, data: Groups, alpha: float) -> Floats:  # noqa: D102
         weights_NB = _subset_weights(data[0].shape[-1])
-        n_flips = weights_NB.shape[1] + 1  # and the sample as it is
+        n_flips = weights_NB.shape[1] + 1  # including the unchanged sample
         k = math.floor(alpha * n_flips * (1 + 1e-12))
 
         def bound(block: Groups) -> Floats:
-            return kth_smallest(block[0] @ weights_NB, k) - rounding(block)
+            return kth_smallest(block[0] @ weights_NB, k) - rounding_tolerance(block)
 
-        return by_blocks(data, n_flips, bound)
+        return apply_in_blocks(data, n_flips, bound)
 
     def p_value(self, data: Groups, null: float) -> Floats:  # noqa: D102
         weights_NB = _subset_weights(data[0].shape[-1])
 
         def p(block: Groups) -> Floats:
-            at_most_RB = block[0] @ weights_NB <= null + rounding(block)[:, None]
+            at_most_RB = block[0] @ weights_NB <= null + rounding_tolerance(block)[:, None]
             return np.asarray((1 + at_most_RB.sum(-1)) / (weights_NB.shape[1] + 1))
 
-        return by_blocks(data, weights_NB.shape[1], p)
+        return apply_in_blocks(data, weights_NB.shape[1], p)
 
 
 @lru_cache(maxsize=32)
 def _subset_weights(n: int) -> Floats:
-    """The subsets whose signs are flipped, as weights of their means, (n, B): all but the empty one, or a draw."""
-    if 2**n <= ENUMERATED_UP_TO:
+    """Return the subsets to flip, as weights of their means, (n, B): all but the empty one, or a random draw."""
+    if 2**n <= MAX_ENUMERATED:
         member_BN = (np.arange(1, 2**n)[:, None] >> np.arange(n)) & 1
     else:
         member_BN = np.random.default_rng([n, 2]).integers(0, 2, size=(RESAMPLES, n))

@@ -1,7 +1,7 @@
-"""Looking more than once: spending functions, and levels for which the error rate over all looks is as stated.
+"""Sequential designs: spending functions, and levels for which the error rate over all looks is as stated.
 
-A bound is computed anew at each look from all seeds so far, at that look's level. Levels are found for one bound
-alone, and whatever the other bound does, so neither binds the other and each keeps its own error rate.
+At each look, a bound is computed again from all seeds so far, at that look's level. The levels of a bound take no
+account of the other bound, so each keeps its own error rate whether or not one stops at the other.
 """
 
 import itertools
@@ -12,28 +12,28 @@ import numpy as np
 from scipy import special, stats
 
 POINTS = 4181
-"""Points of the two-dimensional lattice that stands for a transition's randomness (a Fibonacci number)."""
+"""Points of the two-dimensional lattice over which a transition is integrated (a Fibonacci number)."""
 
 
 def early_spending(looks: tuple[int, ...], alpha: float) -> tuple[float, ...]:
-    """The error rate that may be used up by each look: alpha log(1 + (e - 1) n / n_last).
+    """Return the error rate that may be spent by each look: alpha log(1 + (e - 1) n / n_last).
 
-    The spending function of Lan and DeMets (1983) that resembles Pocock's boundary: it decides large effects early.
+    This spending function of Lan and DeMets (1983) resembles Pocock's boundary: it decides large effects early.
     """
     return tuple(alpha * math.log1p((math.e - 1) * n / looks[-1]) for n in looks)
 
 
 def late_spending(looks: tuple[int, ...], alpha: float) -> tuple[float, ...]:
-    """The error rate that may be used up by each look: alpha (n / n_last)^3 (Kim and DeMets 1987).
+    """Return the error rate that may be spent by each look: alpha (n / n_last)^3 (Kim and DeMets 1987).
 
-    It keeps most for the last look: for error rates so small that few seeds cannot meet them anyway.
+    It leaves most to the last look, for error rates so small that few seeds cannot meet them anyway.
     """
     return tuple(alpha * (n / looks[-1]) ** 3 for n in looks)
 
 
 @lru_cache(maxsize=256)
 def t_levels(looks: tuple[int, ...], spent: tuple[float, ...]) -> tuple[float, ...]:
-    """Nominal levels for one-sided t bounds at several looks, on the joint distribution of the t statistics.
+    """Return nominal levels for one-sided t bounds at several looks, by the joint distribution of the t statistics.
 
     The direction of a vector of n normal seeds is independent of its length, and the t statistic is a function of the
     direction. So under the null hypothesis the t statistics of growing samples are a Markov chain, which can be
@@ -73,18 +73,20 @@ def t_levels(looks: tuple[int, ...], spent: tuple[float, ...]) -> tuple[float, .
 
 @lru_cache(maxsize=256)
 def binomial_levels(looks: tuple[int, ...], spent: tuple[float, ...], p: float) -> tuple[float, ...]:
-    """Nominal levels for exact tests that reject when few of n independent events of probability p happened.
+    """Return nominal levels for exact tests that reject when few of n independent events of probability p happened.
 
-    The number of events is a random walk, whose probability of having crossed is exact. A level is the attained one,
-    P(Binomial(n, p) <= r), 0 where not even r = 0 can be afforded; what a look leaves of its share, later ones have.
+    The number of events is a random walk, whose probability of having crossed is computed exactly. A level is the
+    attained one, P(Binomial(n, p) <= r), or 0 if even r = 0 exceeds what may be spent. What a look cannot spend is
+    left to later looks.
 
     Args:
         looks: numbers of seeds, ascending.
         spent: error rate over all looks so far, at each.
         p: probability of the event.
     """
-    alive = np.ones(1)  # P(so many events, and nothing crossed yet)
-    used, before = 0.0, 0
+    alive = np.ones(1)  # by number of events: the probability of it and of no crossing so far
+    used = 0.0
+    before = 0
     levels = []
     for n, allowed in zip(looks, spent, strict=True):
         alive = np.convolve(alive, stats.binom.pmf(np.arange(n - before + 1), n - before, p))

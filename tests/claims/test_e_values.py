@@ -7,7 +7,7 @@ from scipy import stats
 
 from rlclaims.claims.combination import all_of, any_of
 from rlclaims.claims.e_values import evidence_against
-from rlclaims.stats.detector import evidence_of_p, evidence_of_t
+from rlclaims.stats.detector import e_values_from_p, e_values_from_t
 
 X = np.random.default_rng(2).normal(1.0, 0.5, 8)
 Y = np.random.default_rng(3).normal(1.4, 0.5, 8)
@@ -20,7 +20,7 @@ def sample(values, first_seed=0):
 
 def e_of(values, null, side):
     """Against a mean on the other side of a number, by scipy's t."""
-    return float(evidence_of_t(side * stats.ttest_1samp(values, null).statistic, len(values)))
+    return float(e_values_from_t(side * stats.ttest_1samp(values, null).statistic, len(values)))
 
 
 def test_a_bound_is_spoken_against_by_what_lies_beyond_it():
@@ -54,22 +54,22 @@ def test_joined_sentences():
 
 def test_other_methods_speak_by_their_p_values():
     p = stats.binomtest(int((X > 0.7).sum()), len(X), 0.5, alternative="greater").pvalue
-    assert evidence_against(sample(X).median <= 0.7) == pytest.approx(float(evidence_of_p(p)))
+    assert evidence_against(sample(X).median <= 0.7) == pytest.approx(float(e_values_from_p(p)))
     welch = stats.ttest_ind(X, Y, equal_var=False, alternative="less").pvalue
-    assert evidence_against(sample(X) > sample(Y, 100)) == pytest.approx(float(evidence_of_p(welch)))
+    assert evidence_against(sample(X) > sample(Y, 100)) == pytest.approx(float(e_values_from_p(welch)))
 
 
 def test_seeds_without_a_value_say_nothing_and_equal_ones_as_much_as_can_be():
     assert evidence_against(sample([*X, np.nan]) <= 0.7) is None
     assert evidence_against(all_of(sample([*X, np.nan]) <= 0.7, sample([*X, 1]) <= 2)) is None
-    assert evidence_against(sample([2.0] * 8) <= 1) == pytest.approx(float(evidence_of_t(1e12, 8)))
-    assert evidence_against(sample([2.0] * 8) <= 3) == pytest.approx(float(evidence_of_t(-1e12, 8)))
+    assert evidence_against(sample([2.0] * 8) <= 1) == pytest.approx(float(e_values_from_t(1e12, 8)))
+    assert evidence_against(sample([2.0] * 8) <= 3) == pytest.approx(float(e_values_from_t(-1e12, 8)))
 
 
 def test_a_thing_compared_with_itself_says_nothing_against_its_being_no_larger():
     """All differences are 0, so that neither side of the bound is spoken against, also where rounding moved a mean."""
-    on_the_bound = pytest.approx(float(evidence_of_t(0.0, 8)))
-    assert float(evidence_of_t(0.0, 8)) < 1
+    on_the_bound = pytest.approx(float(e_values_from_t(0.0, 8)))
+    assert float(e_values_from_t(0.0, 8)) < 1
     assert evidence_against(sample(X) <= sample(X)) == on_the_bound
     assert evidence_against(sample(X) >= sample(X)) == on_the_bound
     assert evidence_against(sample(X**2) / sample(X**2) <= 1) == on_the_bound

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from rlclaims.stats.detector import EFFECTS, detected, evidence_of_p, evidence_of_t, sessions_until_alarm
+from rlclaims.stats.detector import EFFECTS, e_values_from_p, e_values_from_t, sessions_until_alarm, update_detector
 
 
 def ratio(t, n):
@@ -16,15 +16,15 @@ def ratio(t, n):
 @pytest.mark.parametrize("n", [5, 10, 40])
 def test_evidence_of_t_is_how_much_likelier_it_is_beyond_the_bound(n):
     t = np.array([-3.0, -0.5, 0.0, 1.0, 2.5, 6.0])
-    assert evidence_of_t(t, n) == pytest.approx(ratio(t, n), rel=1e-5)
-    assert evidence_of_t(2.5, n) == pytest.approx(ratio(2.5, n), rel=1e-5)
+    assert e_values_from_t(t, n) == pytest.approx(ratio(t, n), rel=1e-5)
+    assert e_values_from_t(2.5, n) == pytest.approx(ratio(2.5, n), rel=1e-5)
 
 
 @pytest.mark.parametrize("n", [5, 10])
 @pytest.mark.parametrize("effect", [0.0, -0.3, -2.0])
 def test_its_mean_is_at_most_one_while_the_sentence_is_true(n, effect):
     def weighted(t):
-        return float(evidence_of_t(t, n)) * stats.nct.pdf(t, n - 1, effect * np.sqrt(n))
+        return float(e_values_from_t(t, n)) * stats.nct.pdf(t, n - 1, effect * np.sqrt(n))
 
     mean, error = integrate.quad(weighted, -60, 60, points=[-5, 0, 5], limit=200)
     assert error < 1e-4
@@ -33,18 +33,18 @@ def test_its_mean_is_at_most_one_while_the_sentence_is_true(n, effect):
 
 def test_equal_seeds_are_the_limit_of_ever_closer_ones():
     for n in (5, 10):
-        assert evidence_of_t([-np.inf, np.inf], n) == pytest.approx(evidence_of_t([-1e9, 1e9], n), rel=1e-6)
-        assert evidence_of_t(np.inf, n) > evidence_of_t(30.0, n) > 1 > evidence_of_t(-np.inf, n) > 0
+        assert e_values_from_t([-np.inf, np.inf], n) == pytest.approx(e_values_from_t([-1e9, 1e9], n), rel=1e-6)
+        assert e_values_from_t(np.inf, n) > e_values_from_t(30.0, n) > 1 > e_values_from_t(-np.inf, n) > 0
 
 
 def test_evidence_of_p_is_the_mean_over_powers():
     for p in (0.9, 0.3, 0.01, 1e-5):
         mean, _ = integrate.quad(lambda a: a * p ** (a - 1), 0, 1)  # noqa: B023
-        assert evidence_of_p(p) == pytest.approx(mean, rel=1e-6)
-    assert evidence_of_p(1.0) == pytest.approx(0.5, abs=1e-4)
-    assert np.isfinite(evidence_of_p(0.0))
+        assert e_values_from_p(p) == pytest.approx(mean, rel=1e-6)
+    assert e_values_from_p(1.0) == pytest.approx(0.5, abs=1e-4)
+    assert np.isfinite(e_values_from_p(0.0))
     # Uniform p-values, by the antiderivative of the mixture's mean: of p^(a-1) a it is p^a.
-    below, _ = integrate.quad(lambda p: float(evidence_of_p(p)), 1e-12, 1, limit=500, points=[1e-9, 1e-6, 1e-3])
+    below, _ = integrate.quad(lambda p: float(e_values_from_p(p)), 1e-12, 1, limit=500, points=[1e-9, 1e-6, 1e-3])
     exact, _ = integrate.quad(lambda a: 1 - 1e-12**a, 0, 1)
     assert below == pytest.approx(exact, abs=1e-3) and exact < 1
 
@@ -53,7 +53,7 @@ def test_the_detector_is_a_sum_over_the_session_at_which_one_starts():
     e = np.random.default_rng(3).lognormal(0, 1, 12)
     value = 0.0
     for e_value in e:
-        value = float(detected(value, e_value))
+        value = float(update_detector(value, e_value))
     assert value == pytest.approx(sum(np.prod(e[start:]) for start in range(12)))
 
 
@@ -72,7 +72,7 @@ def test_several_sentences_share_the_promise():
     value, waits = np.zeros((n, k)), np.full(n, 1500)
     for session in range(1, 1500):
         x = rng.standard_normal((n, k, 6))
-        value = detected(value, evidence_of_t(x.mean(-1) / stats.sem(x, axis=-1), 6))
+        value = update_detector(value, e_values_from_t(x.mean(-1) / stats.sem(x, axis=-1), 6))
         alarm = value.max(-1) >= k * run_length
         waits[alarm & (waits == 1500)] = session
         if (waits < 1500).all():

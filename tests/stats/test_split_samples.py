@@ -11,20 +11,20 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from rlclaims.stats.split_samples import (
-    best_of,
-    chance_at,
+    best_gain,
     chance_of_right_order,
+    chance_with_pairs,
+    lowest_and_reference,
     mean_product,
     mean_square,
-    pairs_for,
+    pairs_needed,
     raw_share_below_zero,
     roughness,
     share_below_zero,
+    signal_variance,
     skewness,
     slope_through_origin,
-    spread,
     third_central_moment,
-    worst_of,
 )
 
 TRUE_N = np.array([1.3, -0.4, 2.0, 0.7])
@@ -115,7 +115,7 @@ def moment_of_groups(x_NG):
 
 @given(tables(2, 2))
 def test_spread_is_the_mean_covariance_of_different_groups(x_NG):
-    assert spread(x_NG) == pytest.approx(covariance_of_groups(x_NG), abs=1e-9)
+    assert signal_variance(x_NG) == pytest.approx(covariance_of_groups(x_NG), abs=1e-9)
 
 
 @given(tables(3, 3))
@@ -126,13 +126,13 @@ def test_the_third_moment_is_that_of_different_groups(x_NG):
 @given(tables(3, 3), st.integers(0, 99))
 def test_what_a_group_adds_to_all_points_does_not_matter(x_NG, seed):
     moved_NG = x_NG + noisy(x_NG.shape[1], seed)
-    assert spread(moved_NG) == pytest.approx(spread(x_NG), abs=1e-9)
+    assert signal_variance(moved_NG) == pytest.approx(signal_variance(x_NG), abs=1e-9)
     assert third_central_moment(moved_NG) == pytest.approx(third_central_moment(x_NG), abs=1e-8)
 
 
 def test_without_noise_they_are_fishers_k_statistics():
     x_N = noisy(12)
-    assert spread(sure(x_N)) == pytest.approx(stats.kstat(x_N, 2))
+    assert signal_variance(sure(x_N)) == pytest.approx(stats.kstat(x_N, 2))
     assert third_central_moment(sure(x_N)) == pytest.approx(stats.kstat(x_N, 3))
     assert skewness(sure(x_N)) == pytest.approx(stats.kstat(x_N, 3) / stats.kstat(x_N, 2) ** 1.5)
     assert skewness(sure(-x_N)) == pytest.approx(-skewness(sure(x_N)))
@@ -140,7 +140,7 @@ def test_without_noise_they_are_fishers_k_statistics():
 
 @pytest.mark.parametrize("groups", [3, 4])
 def test_moments_are_unbiased_where_those_of_means_are_not(groups):
-    for functional, order in ((spread, 2), (third_central_moment, 3)):
+    for functional, order in ((signal_variance, 2), (third_central_moment, 3)):
         truth = stats.kstat(TRUE_N, order)
         assert expected(functional, groups=groups) == pytest.approx(truth, abs=1e-12)
         of_means = expected(lambda x_NG, order=order: stats.kstat(x_NG.mean(1), order), groups=groups)
@@ -154,7 +154,7 @@ def test_points_drawn_from_a_distribution_give_its_moments():
     for drawn_N in product((0, 1), repeat=4):
         chance = math.prod(q if one else 1 - q for one in drawn_N)
         x_NG = sure(d * np.array(drawn_N, float))
-        second, third = second + chance * spread(x_NG), third + chance * third_central_moment(x_NG)
+        second, third = second + chance * signal_variance(x_NG), third + chance * third_central_moment(x_NG)
     assert second == pytest.approx(q * (1 - q) * d**2)
     assert third == pytest.approx(q * (1 - q) * (1 - 2 * q) * d**3)
 
@@ -172,13 +172,13 @@ def test_skewness_of_true_values_shows_through_skewed_noise():
 @pytest.mark.parametrize("equal", [[0.3, 0.1 + 0.2, 0.3], [5.0, 5.0, 5.0], [0.0, 0.0, 0.0]])
 def test_points_that_are_equal_but_for_rounding_do_not_vary(equal):
     x_NG = sure(np.array(equal))
-    assert spread(x_NG) == 0 and third_central_moment(x_NG) == 0
+    assert signal_variance(x_NG) == 0 and third_central_moment(x_NG) == 0
     assert math.isnan(skewness(x_NG)) and math.isnan(roughness(x_NG)) and math.isnan(roughness(np.array(equal)))
 
 
 def test_a_spread_can_be_negative_and_has_no_skewness_then():
     opposed_NG = np.array([[1.0, -1.0, 0.0], [-1.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
-    assert spread(opposed_NG) == pytest.approx(-1 / 3)
+    assert signal_variance(opposed_NG) == pytest.approx(-1 / 3)
     assert math.isnan(skewness(opposed_NG))
 
 
@@ -311,41 +311,41 @@ def test_the_gain_of_the_best_is_that_of_a_choice_by_one_group_fewer(groups, ref
         mean_N = TRUE_N + NOISE_KN[k_G].mean(0)
         gain += chance * (TRUE_N[mean_N.argmax()] - TRUE_N[reference])
         low += chance * TRUE_N[mean_N.argmin()]
-    assert expected(lambda x_NG: best_of(x_NG, reference), groups=groups) == pytest.approx(gain, abs=1e-12)
-    found = expected(lambda x_NG: np.array(worst_of(x_NG, reference)), groups=groups)
+    assert expected(lambda x_NG: best_gain(x_NG, reference), groups=groups) == pytest.approx(gain, abs=1e-12)
+    found = expected(lambda x_NG: np.array(lowest_and_reference(x_NG, reference)), groups=groups)
     assert found == pytest.approx([low, TRUE_N[reference]], abs=1e-12)
     assert gain < TRUE_N.max() - TRUE_N[reference] and low > TRUE_N.min()
 
 
 def test_where_nothing_is_better_nothing_is_gained_but_the_largest_mean_is():
     flat_N = np.full(4, 3.0)
-    assert expected(lambda x_NG: best_of(x_NG, 2), flat_N) == pytest.approx(0, abs=1e-12)
-    assert expected(lambda x_NG: np.array(worst_of(x_NG, 2)), flat_N) == pytest.approx([3, 3], abs=1e-12)
+    assert expected(lambda x_NG: best_gain(x_NG, 2), flat_N) == pytest.approx(0, abs=1e-12)
+    assert expected(lambda x_NG: np.array(lowest_and_reference(x_NG, 2)), flat_N) == pytest.approx([3, 3], abs=1e-12)
     assert expected(lambda x_NG: (x_NG.mean(1) - x_NG[2].mean()).max(), flat_N) > 0.5
 
 
 def test_the_best_is_chosen_by_the_others_alone():
     # The first two groups together have point 1 highest, groups 0 and 2 have point 2, groups 1 and 2 have point 0.
     x_NG = np.array([[0.0, 4.0, 3.0], [3.0, 5.0, -9.0], [5.0, 1.0, 4.0]])
-    assert best_of(x_NG, 0) == pytest.approx(((0 - 0) + (1 - 4) + (-9 - 3)) / 3)
+    assert best_gain(x_NG, 0) == pytest.approx(((0 - 0) + (1 - 4) + (-9 - 3)) / 3)
     # And lowest: points 1, 1 and 0.
-    assert worst_of(x_NG, 2) == pytest.approx(((3 + 5 + 3) / 3, 10 / 3))
+    assert lowest_and_reference(x_NG, 2) == pytest.approx(((3 + 5 + 3) / 3, 10 / 3))
 
 
 def test_choosing_the_reference_gains_nothing():
     x_NG = noisy((5, 9))
     x_NG[3] += 100
-    assert best_of(np.asfortranarray(x_NG), 3) == 0
-    assert best_of(x_NG, 1) == pytest.approx((x_NG[3] - x_NG[1]).mean())
+    assert best_gain(np.asfortranarray(x_NG), 3) == 0
+    assert best_gain(x_NG, 1) == pytest.approx((x_NG[3] - x_NG[1]).mean())
     x_NG[3] -= 200
-    assert worst_of(x_NG, 1) == pytest.approx((x_NG[3].mean(), x_NG[1].mean()))
-    assert best_of(sure(np.array([2.0, 2.0, 1.0])), 0) == 0
+    assert lowest_and_reference(x_NG, 1) == pytest.approx((x_NG[3].mean(), x_NG[1].mean()))
+    assert best_gain(sure(np.array([2.0, 2.0, 1.0])), 0) == 0
 
 
 def test_a_point_that_is_no_number_in_one_group_is_not_passed_over():
     # Its other groups are numbers, and it is never chosen where it is none.
     x_NG = np.array([[math.nan, 0.0, 0.0], [2.0, 1.0, 2.0], [3.0, 3.0, 3.0]])
-    assert math.isnan(best_of(x_NG, 1)) and np.isnan(worst_of(-x_NG, 1)).all()
+    assert math.isnan(best_gain(x_NG, 1)) and np.isnan(lowest_and_reference(-x_NG, 1)).all()
 
 
 # The order of two points
@@ -356,11 +356,11 @@ def test_two_points_come_in_order_as_often_as_normal_returns_say():
     # A point's episodes have 10 steps and a variance of 9, the other's 25 and 4: 500 pairs are 50 and 20 of them.
     first_R = rng.normal(1.0, 3.0, (20_000, 50)).mean(1)
     second_R = rng.normal(1.8, 2.0, (20_000, 20)).mean(1)
-    chance = chance_at(500, 0.8**2, 9 * 10 + 4 * 25)
+    chance = chance_with_pairs(500, 0.8**2, 9 * 10 + 4 * 25)
     assert 0.85 < chance < 0.95
     assert within((second_R > first_R).astype(float), chance)
     assert chance == pytest.approx(chance_of_right_order(-0.8, 9 / 50 + 4 / 20))
-    assert pairs_for(0.8**2, 9 * 10 + 4 * 25, chance) == pytest.approx(500)
+    assert pairs_needed(0.8**2, 9 * 10 + 4 * 25, chance) == pytest.approx(500)
 
 
 def test_pairs_hold_as_many_episodes_as_their_random_lengths_allow():
@@ -375,24 +375,31 @@ def test_pairs_hold_as_many_episodes_as_their_random_lengths_allow():
         return (return_RE * whole_RE).sum(1) / whole_RE.sum(1)
 
     right_R = mean_return(1.3) > mean_return(0.0)
-    chance = chance_at(pairs, 1.3**2, 2 * (variance_of_length + 4) * mean_length)
+    chance = chance_with_pairs(pairs, 1.3**2, 2 * (variance_of_length + 4) * mean_length)
     assert 0.85 < chance < 0.95
     assert within(right_R.astype(float), chance)
 
 
 @given(st.floats(0.01, 100), st.floats(0.01, 100), st.floats(0.51, 0.999))
 def test_pairs_are_those_at_which_the_chance_is_reached(gap_square, variance, chance):
-    assert chance_at(pairs_for(gap_square, variance, chance), gap_square, variance) == pytest.approx(chance)
+    assert chance_with_pairs(pairs_needed(gap_square, variance, chance), gap_square, variance) == pytest.approx(chance)
 
 
 def test_pairs_at_95_percent_are_known():
-    assert pairs_for(4.0, 100.0) == pytest.approx(1.6448536**2 * 25)
+    assert pairs_needed(4.0, 100.0) == pytest.approx(1.6448536**2 * 25)
 
 
 def test_points_without_a_gap_are_never_told_apart():
-    assert pairs_for(0.0, 1.0) == pairs_for(-0.3, 1.0) == math.inf
-    assert chance_at(100, -0.3, 1.0) == chance_at(100, 0.0, 0.0) == chance_of_right_order(0.0, 2.0) == 0.5
-    assert chance_of_right_order(-1e-3, 0.0) == chance_at(1, 1e-6, 0.0) == chance_at(math.inf, 1.0, 1.0) == 1
+    assert pairs_needed(0.0, 1.0) == pairs_needed(-0.3, 1.0) == math.inf
+    assert (
+        chance_with_pairs(100, -0.3, 1.0) == chance_with_pairs(100, 0.0, 0.0) == chance_of_right_order(0.0, 2.0) == 0.5
+    )
+    assert (
+        chance_of_right_order(-1e-3, 0.0)
+        == chance_with_pairs(1, 1e-6, 0.0)
+        == chance_with_pairs(math.inf, 1.0, 1.0)
+        == 1
+    )
 
 
 # Shapes
@@ -402,15 +409,15 @@ def test_points_without_a_gap_are_never_told_apart():
     ("functional", "points", "groups"),
     [
         (mean_square, 1, 2),
-        (spread, 2, 2),
+        (signal_variance, 2, 2),
         (third_central_moment, 3, 3),
         (skewness, 3, 3),
         (share_below_zero, 2, 2),
         (raw_share_below_zero, 1, 1),
         (lambda x_NG: slope_through_origin(x_NG, np.arange(len(x_NG))), 1, 1),
         (roughness, 3, 2),
-        (lambda x_NG: best_of(x_NG, 0), 1, 2),
-        (lambda x_NG: worst_of(x_NG, 0)[0], 1, 2),
+        (lambda x_NG: best_gain(x_NG, 0), 1, 2),
+        (lambda x_NG: lowest_and_reference(x_NG, 0)[0], 1, 2),
     ],
 )
 def test_too_little_is_refused_and_a_number_that_is_none_stays_one(functional, points, groups):
@@ -426,7 +433,7 @@ def test_too_little_is_refused_and_a_number_that_is_none_stays_one(functional, p
 
 def test_other_mistakes_are_told():
     with pytest.raises(ValueError, match="points by groups"):
-        spread(np.zeros(4))
+        signal_variance(np.zeros(4))
     with pytest.raises(ValueError, match="same points and groups"):
         mean_product(np.zeros((3, 4)), np.zeros((3, 2)))
     with pytest.raises(ValueError, match="one x for each of 3 points"):
@@ -434,18 +441,22 @@ def test_other_mistakes_are_told():
     with pytest.raises(ValueError, match="one variance for each of 3 points"):
         roughness(np.zeros((3, 4)), np.zeros(2))
     with pytest.raises(IndexError):
-        best_of(np.zeros((3, 4)), 3)
+        best_gain(np.zeros((3, 4)), 3)
     with pytest.raises(ValueError, match="not negative"):
         chance_of_right_order(1.0, -1.0)
     with pytest.raises(ValueError, match="not negative"):
-        pairs_for(1.0, -1.0)
-    with pytest.raises(ValueError, match="some pairs"):
-        chance_at(0, 1.0, 1.0)
+        pairs_needed(1.0, -1.0)
+    with pytest.raises(ValueError, match="must be positive"):
+        chance_with_pairs(0, 1.0, 1.0)
     for chance in (0.5, 1.0):
         with pytest.raises(ValueError, match="between 1/2 and 1"):
-            pairs_for(1.0, 1.0, chance)
+            pairs_needed(1.0, 1.0, chance)
 
 
 def test_a_gap_that_is_no_number_has_no_chance():
-    for found in (chance_at(9, math.nan, 1.0), chance_of_right_order(math.nan, 0.0), pairs_for(math.nan, 1.0)):
+    for found in (
+        chance_with_pairs(9, math.nan, 1.0),
+        chance_of_right_order(math.nan, 0.0),
+        pairs_needed(math.nan, 1.0),
+    ):
         assert math.isnan(found)

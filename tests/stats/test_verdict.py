@@ -19,7 +19,7 @@ ONE_GROUP = [StudentT(), BootstrapT(), SignFlip(), Quantile()]
 
 def judged(values, relation, bound, method=None, **changes):
     design = Design((len(values),), **changes)
-    return judge(method or StudentT(), (values,), Region.of(relation, bound), design)
+    return judge(method or StudentT(), (values,), Region.half_line(relation, bound), design)
 
 
 @pytest.mark.parametrize("method", ONE_GROUP)
@@ -37,7 +37,7 @@ def test_an_interval_across_the_bound_decides_nothing_and_says_so():
 
 
 def test_an_interval_within_the_margin_says_that_it_is_at_the_boundary():
-    judgement = judge(StudentT(), (NEAR_ONE,), Region.of("<=", 1.0), Design((6,)), margin=0.5)
+    judgement = judge(StudentT(), (NEAR_ONE,), Region.half_line("<=", 1.0), Design((6,)), margin=0.5)
     assert judgement.reason is Reason.AT_BOUNDARY
 
 
@@ -69,7 +69,7 @@ def test_equal_seeds_say_nothing_of_spread(method, values):
 
 @pytest.mark.parametrize("method", [Welch(), Permutation()])
 def test_two_groups_of_equal_seeds_do_neither(method):
-    judgement = judge(method, ([1.0] * 6, [2.0] * 6), Region.of("<", 0.0), Design((6,)))
+    judgement = judge(method, ([1.0] * 6, [2.0] * 6), Region.half_line("<", 0.0), Design((6,)))
     assert (judgement.verdict, judgement.reason) == (Verdict.INCONCLUSIVE, Reason.ASSUMPTION_FAILED)
 
 
@@ -101,7 +101,7 @@ def test_a_region_with_two_ends_is_left_at_half_the_error_rate_on_either_side():
     p = stats.t.cdf(t, 9)
     design = Design((10,), alpha_refute=1.5 * p)
     assert judge(StudentT(), (x,), Region(0.0, 10.0), design).verdict is Verdict.INCONCLUSIVE
-    assert judge(StudentT(), (x,), Region.of(">=", 0.0), design).verdict is Verdict.REFUTED
+    assert judge(StudentT(), (x,), Region.half_line(">=", 0.0), design).verdict is Verdict.REFUTED
     assert judge(StudentT(), (x,), Region(0.0, 10.0), Design((10,), alpha_refute=2.1 * p)).verdict is Verdict.REFUTED
 
 
@@ -110,14 +110,14 @@ def test_a_verdict_is_frozen_at_the_first_look_that_gives_one(n_looks):
     looks = (6, 8, 10, 12)
     first = [5.0, 5.1, 4.9, 5.05, 4.95, 5.02]
     later = [-100.0] * 6
-    judgement = judge(StudentT(), ((first + later)[: looks[n_looks - 1]],), Region.of(">", 0.0), Design(looks))
+    judgement = judge(StudentT(), ((first + later)[: looks[n_looks - 1]],), Region.half_line(">", 0.0), Design(looks))
     assert judgement.verdict is Verdict.SUPPORTED
     assert [look.n for look in judgement.looks] == [6]
 
 
 def test_what_supported_at_a_look_is_not_refuted_at_a_later_one():
     x = np.array([[5.0, 5.1, 4.9, 5.05, 4.95, 5.02, -1000.0, -1000.1, -1000.2, -1000.0, -999.9, -1000.3]])
-    for region in (Region.of(">", 0.0), Region.of("<", 0.0)):
+    for region in (Region.half_line(">", 0.0), Region.half_line("<", 0.0)):
         decisions = decide(StudentT(), (x,), region, Design((6, 12)))
         assert decisions.supported[0] != decisions.refuted[0]
         assert decisions.look[0] == 0
@@ -126,8 +126,8 @@ def test_what_supported_at_a_look_is_not_refuted_at_a_later_one():
 def test_support_is_spent_early_and_refutation_late():
     looks, x = (6, 12), [-5.0, -5.1, -4.9, -5.05, -4.95, -5.02]
     design = Design(looks, alpha_support=0.05, alpha_refute=0.05)
-    supported = judge(StudentT(), (x,), Region.of("<", 0.0), design)
-    refuted = judge(StudentT(), (x,), Region.of(">", 0.0), design)
+    supported = judge(StudentT(), (x,), Region.half_line("<", 0.0), design)
+    refuted = judge(StudentT(), (x,), Region.half_line(">", 0.0), design)
     assert supported.level == pytest.approx(0.05 * math.log1p((math.e - 1) / 2))
     assert refuted.level == pytest.approx(0.05 / 8)
 
@@ -150,7 +150,7 @@ def test_an_interval_that_is_shown_agrees_with_the_verdict():
 
 def test_looks_without_seeds_are_not_taken():
     values = [0.5, -0.4, 0.3, -0.2, 0.1, -0.3, 0.2, -0.1, 0.6]
-    judgement = judge(StudentT(), (values,), Region.of(">", 0.0), Design((6, 8, 10)))
+    judgement = judge(StudentT(), (values,), Region.half_line(">", 0.0), Design((6, 8, 10)))
     assert [look.n for look in judgement.looks] == [6, 8]
     assert judgement.verdict is Verdict.INCONCLUSIVE
 
@@ -161,7 +161,7 @@ def test_a_group_that_was_there_beforehand_is_looked_at_whole_each_time(saved):
     kept, fresh = rng.normal(0, 1, 7), rng.normal(0.1, 1, 12)
     groups = (kept, fresh) if saved == 0 else (fresh, kept)
     design = Design((6, 8, 12), alpha_support=0.05, alpha_refute=0.05, saved=saved, saved_seeds=7)
-    judgement = judge(Welch(), groups, Region.of(">", 0.0), design)
+    judgement = judge(Welch(), groups, Region.half_line(">", 0.0), design)
     assert [look.n for look in judgement.looks] == [6, 8, 12]
     for look in judgement.looks:
         sides = [group if i == saved else group[: look.n] for i, group in enumerate(groups)]
@@ -175,15 +175,15 @@ def test_beside_a_group_that_was_there_beforehand_looks_err_at_their_rates():
     rng = np.random.default_rng(5)
     fresh, kept = rng.normal(0, 1, (8000, 12)), rng.normal(0, 1, (8000, 6))
     design = Design((6, 8, 10, 12), alpha_support=0.05, alpha_refute=0.05, saved=1, saved_seeds=6)
-    decisions = decide(Welch(), (fresh, kept), Region.of(">", 0.0), design)
+    decisions = decide(Welch(), (fresh, kept), Region.half_line(">", 0.0), design)
     assert 0.02 < decisions.supported.mean() <= 0.0575
     assert 0.02 < decisions.refuted.mean() <= 0.0575
 
 
 def test_a_group_of_four_that_was_there_beforehand_is_too_small():
     design = Design((6,), saved=1, saved_seeds=4)
-    assert judge(Welch(), (NEAR_ONE, NEAR_ONE[:4]), Region.of("<", 9.0), design).reason is Reason.BELOW_MIN_N
-    assert judge(Welch(), (NEAR_ONE, NEAR_ONE[:5]), Region.of("<", 9.0), design).verdict is Verdict.SUPPORTED
+    assert judge(Welch(), (NEAR_ONE, NEAR_ONE[:4]), Region.half_line("<", 9.0), design).reason is Reason.BELOW_MIN_N
+    assert judge(Welch(), (NEAR_ONE, NEAR_ONE[:5]), Region.half_line("<", 9.0), design).verdict is Verdict.SUPPORTED
 
 
 @pytest.mark.parametrize("looks", [(), (1,), (8, 6), (6, 6)])
@@ -197,7 +197,7 @@ def test_deciding_many_at_once_is_deciding_each():
     x, y = rng.normal(0.4, 1, (60, 12)), rng.normal(0, 1, (60, 12))
     for method in (*ONE_GROUP, Welch(), Permutation(), Betting(-9, 9)):
         groups = (x, y) if method.n_groups == 2 else (x,)
-        design, region = Design((6, 8, 12)), Region.of(">", 0.0)
+        design, region = Design((6, 8, 12)), Region.half_line(">", 0.0)
         together = decide(method, groups, region, design)
         assert isinstance(together, Decisions)
         for r in range(60):

@@ -186,7 +186,7 @@ class Landscapes(CheckpointStudy):
         self._whole(pairs, "roughness")
 
         def ratio(second: float, first: float) -> float:
-            return split_samples.roughness_of(second, first)
+            return split_samples.roughness_ratio(second, first)
 
         words = f"roughness of the return as {pairs:,} pairs a point show it"
         return self._summed("roughness", words, last, lambda at: at.squares(pairs), ratio, {"pairs": pairs})
@@ -217,7 +217,7 @@ class Landscapes(CheckpointStudy):
         """
 
         def beyond(second: float, first: float, of_surrogate: float, by: float) -> float:
-            return second - split_samples.roughness_of(of_surrogate, by) * first
+            return second - split_samples.roughness_ratio(of_surrogate, by) * first
 
         words = "roughness of the return beyond that of the surrogate"
         return self._summed(
@@ -230,7 +230,7 @@ class Landscapes(CheckpointStudy):
         (one,) = self._places((1.0,), "best_step_gain")
 
         def number(at: _At) -> float:
-            return split_samples.best_of(at.along("return"), one) / at.scale("return")
+            return split_samples.best_gain(at.along("return"), one) / at.scale("return")
 
         return self._at_each("best_step_gain", "gain of the best step size over 1", number)
 
@@ -239,7 +239,7 @@ class Landscapes(CheckpointStudy):
         """The lowest return up to 3 steps on, as a part of that at theta: chosen on some episodes, judged by others."""
 
         def number(at: _At) -> float:
-            lowest, _ = split_samples.worst_of(at.along("return")[1:NEARBY], 0)
+            lowest, _ = split_samples.lowest_and_reference(at.along("return")[1:NEARBY], 0)
             return lowest / at.scale("return")
 
         return self._at_each("lowest", "lowest return along the step", number)
@@ -327,15 +327,15 @@ class _At:
 
     def beyond_rank(self, pairs: int, chance: float) -> float:
         gap_square, variance = self._gap()
-        # The pairs that `split_samples.pairs_for` would find necessary, solved for the gap.
-        needed = split_samples.pairs_for(1.0, variance, chance) / pairs
+        # The pairs that `split_samples.pairs_needed` would find necessary, solved for the gap.
+        needed = split_samples.pairs_needed(1.0, variance, chance) / pairs
         return (gap_square - needed) / self.scale("return") ** 2
 
     def pairs_to_order(self) -> float:
-        return split_samples.pairs_for(*self._gap())
+        return split_samples.pairs_needed(*self._gap())
 
     def chance_of_order(self, pairs: int) -> float:
-        return split_samples.chance_at(pairs, *self._gap())
+        return split_samples.chance_with_pairs(pairs, *self._gap())
 
     def _gap(self) -> tuple[float, float]:
         return step_to_random(self._measured.series, self._k)

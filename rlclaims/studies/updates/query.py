@@ -56,7 +56,7 @@ class LateUpdates(TrainedRuns):
     @property
     def variance(self) -> Sample:
         """The variance over updates of the true change, net of noise, in squared parts of the return."""
-        return self._sample("variance", "variance of the change by a late update", split_samples.spread)
+        return self._sample("variance", "variance of the change by a late update", split_samples.signal_variance)
 
     @property
     def third_moment(self) -> Sample:
