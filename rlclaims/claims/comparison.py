@@ -25,7 +25,7 @@ from rlclaims.stats.verdict import (
     Verdict,
     decide,
     judge,
-    seeds_at,
+    seeds_at_look,
 )
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class Comparison(Evidence):
         if not self.judgement.looks:
             return math.nan, math.nan
         groups = tuple(np.asarray(group, dtype=float)[None, :] for group in self.groups)
-        judged = seeds_at(self.look - 1, groups, self.design)
+        judged = seeds_at_look(self.look - 1, groups, self.design)
         design = replace(self.design, looks=(self.n,), alpha_support=TAIL, alpha_refute=TAIL)
         # Both sides of a half line are bounded at the same level, whichever half it is.
         decisions = decide(self.method, judged, Region(upper=0.0), design)

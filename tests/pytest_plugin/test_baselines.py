@@ -237,9 +237,10 @@ def test_damaged_baseline_file_is_reported(session, kept, tmp_path):
         good.replace(value, value[:2] + other_digit + value[3:])
     )
     assert "is not as it was kept, by its checksum" in error_of(good.replace('"seeds": [500', '"seeds": [505'))
-    assert "is no baseline (" in error_of(f"    assert "is no baseline (it has no 'format')" in error_of("{}")
+    assert "is no baseline (" in error_of(f"<<<<<<< HEAD\n{good}")
+    assert "is no baseline (it has no 'format')" in error_of("{}")
     assert "is no baseline (" in error_of("[]")
-    assert "is a baseline of form 2, and this version reads 1." in error_of(good.replace('"format": 1', '"format": 2'))
+    assert "is a baseline of form 3, and this version reads 2." in error_of(good.replace('"format": 2', '"format": 3'))
     # Git may change line endings.
     kept.write_bytes(good.replace("\n", "\r\n").encode())
     assert session(REGRESSION).ret == pytest.ExitCode.OK
@@ -281,7 +282,6 @@ def test_baseline_takes_the_claim_with_the_most_seeds(session_by_looks, save, tm
     session_by_looks(body)
     claims = {claim["id"]: claim for claim in written(tmp_path)["claims"]}
     assert claims["section/late"]["evidence"]["n"] == 6
-<<<<<<< HEAD
     output = save("v1.0", "--runs=ppo", report=tmp_path / "reports" / "latest")
     assert f"ppo, InvertedPendulum-v5, 128 steps, 12 seeds: {WORDS}\n" in output and "Saved 2 quantities to " in output
     (runs,) = json.loads((pytester.path / "reports" / "baselines" / "v1.0.json").read_text())["runs"]
