@@ -1,4 +1,4 @@
-"""What users give, as a sentence can hold it: on one line and of a length to read, whatever it is."""
+"""Describe values, errors and files in messages: on one line, short enough to read, whatever the input is."""
 
 import json
 import reprlib
@@ -14,7 +14,7 @@ class _Short(reprlib.Repr):
         self.maxtuple = self.maxlist = self.maxdict = self.maxset = self.maxfrozenset = 12
 
     def repr_int(self, x: int, level: int) -> str:
-        # Python refuses to write out what takes it long.
+        # Python raises ValueError for integers with too many decimal digits.
         return super().repr_int(x, level) if x.bit_length() < 10_000 else f"a number of {x.bit_length():,} bits"
 
 
@@ -22,41 +22,43 @@ _SHORT = _Short()
 
 
 def describe(value: object) -> str:
-    """A value as Python writes it, cut where it is long; a value that cannot be written by its type."""
-    return _line(_SHORT.repr(value))
+    """Return a value's repr on one line, shortened if long; if repr fails, the value's type."""
+    return _one_line(_SHORT.repr(value))
 
 
 def describe_error(error: BaseException) -> str:
-    """What an error says, and for one that says nothing its name; on one line, without a full stop at its end."""
+    """Return an error's message on one line, without a final full stop; for an error without a message, its type."""
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     try:
-        words = _line(str(error)).rstrip(".")
+        message = _one_line(str(error)).rstrip(".")
     except Exception:
-        words = ""
-    named = isinstance(error, OSError | ImportError | SyntaxError | ValueError)
-    return words[:500] if words and named else f"{type(error).__name__}: {words[:500]}".removesuffix(": ")
+        message = ""
+    speaks_for_itself = isinstance(error, OSError | ImportError | SyntaxError | ValueError)
+    if message and speaks_for_itself:
+        return message[:500]
+    return f"{type(error).__name__}: {message[:500]}".removesuffix(": ")
 
 
 def describe_bad_file(error: BaseException) -> str:
-    """What is wrong with a file, by the error that reading it, or what it holds, has come to; as `said` does."""
+    """Return what is wrong with a file, given the error that reading or parsing it raised; as in `describe_error`."""
     match error:
         case KeyError():
             return f"it has no {describe(error.args[0])}"
         case TypeError() | AttributeError() | IndexError() | OverflowError():
-            return "a part of it is of another kind than it should be"
+            return "a part of it has the wrong type"
         case ValueError() if "int_max_str_digits" in str(error):
             return "a number in it is too long"
         case UnicodeError():
-            return "it is no text"
+            return "it is not text"
     return describe_error(error)
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds.
+    """Return the contents of a JSON file.
 
     Raises:
-        OSError, ValueError: it cannot be read, or is none.
+        OSError, ValueError: The file cannot be read, or is not valid JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -65,9 +67,12 @@ def read_json(path: Path) -> Any:
 
 
 def printable(text: str) -> str:
-    """A text without what would move a terminal's cursor, but for ends of lines."""
+    """Return a text with all unprintable characters replaced, so that it cannot move a terminal's cursor.
+
+    Newlines are kept.
+    """
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def _line(text: str) -> str:
+def _one_line(text: str) -> str:
     return printable(" ".join(text.split()))
