@@ -34,8 +34,8 @@ def describe_error(error: BaseException) -> str:
         message = _one_line(str(error)).rstrip(".")
     except Exception:
         message = ""
-    speaks_for_itself = isinstance(error, OSError | ImportError | SyntaxError | ValueError)
-    if message and speaks_for_itself:
+    is_self_explanatory = isinstance(error, OSError | ImportError | SyntaxError | ValueError)
+    if message and is_self_explanatory:
         return message[:500]
     return f"{type(error).__name__}: {message[:500]}".removesuffix(": ")
 

@@ -199,11 +199,11 @@ class Cohort:
         return self.records
 
     def _iterate(self, iteration: int) -> None:
-        deployed_before = self._normalizer.standing
+        deployed_before = self._normalizer.current
         rollout, raw_STO = self._collect(self._simulator, self._noise_rngs, learning=True)
         self._unstable_S |= self._simulator.unstable_S
         held_out = self._collect_held_out(iteration) if iteration % HELD_OUT_EVERY == 0 else None
-        deployed_after = self._normalizer.standing
+        deployed_after = self._normalizer.current
         for which, agent in self._agents:
             old = agent.policy()
             start = start_of_update(agent) if iteration in self._checkpoints else None
@@ -227,7 +227,7 @@ class Cohort:
                         record.checkpoints.append(start(iteration, i, batch, fresh_batch))
 
     def _record(self, which: slice, agent: Agent, measured: Mapping[str, Floats], iteration: int) -> None:
-        standing = self._normalizer.standing
+        standing = self._normalizer.current
         for i, record in enumerate(self.records[which]):
             theta_P = agent.theta_SP[i].detach().numpy().copy()
             values = {name: float(value_S[i]) for name, value_S in measured.items()}

@@ -407,7 +407,7 @@ def test_running_statistics_and_advantages_have_numpys_bits(plain):
         answers = [normalizer.observe(observation_SO) for observation_SO in observation_TSO]
         which = np.array([1, 3, 4])
         answers += [normalizer.observe(observation_TSO[0, which], which), normalizer.frozen(observation_TSO[1] * 100)]
-        answers += [normalizer.frozen(observation_TSO[2, which], which), *normalizer.standing.row(3)]
+        answers += [normalizer.frozen(observation_TSO[2, which], which), *normalizer.current.row(3)]
         for scaling, clip in (("returns", 0.3), ("rewards", None)):
             scaler = RewardScaler(5, scaling, 0.9, clip)
             answers += [scaler(reward_ST[:, :25], done_ST[:, :25]), scaler(reward_ST[:, 25:], done_ST[:, 25:])]

@@ -13,8 +13,8 @@ import numpy as np
 from rlclaims.adapters.recorder import EPSILON, Recorder
 from rlclaims.measures.registry import measure_of_series
 from rlclaims.records import RunRecord
-from rlclaims.sim.environment import check_arguments, make, said
-from rlclaims.sim.spelling import parsed
+from rlclaims.sim.environment import check_arguments, error_sentence, make
+from rlclaims.sim.spelling import parse_task
 from rlclaims.sim.tasks import TASKS, task_named
 from rlclaims.text import describe
 from rlclaims.training import HELD_OUT_EVERY
@@ -35,8 +35,10 @@ class ExternalTraining(ABC):
     @property
     def words(self) -> str:
         """For people: its title, and the settings that it does not have by default; no other settings have the same."""
-        said = {field.name: getattr(self, field.name) for field in fields(self)}
-        changed = [f"{field.name}={said[field.name]!r}" for field in fields(self) if said[field.name] != field.default]
+        settings = {field.name: getattr(self, field.name) for field in fields(self)}
+        changed = [
+            f"{field.name}={settings[field.name]!r}" for field in fields(self) if settings[field.name] != field.default
+        ]
         return f"{self.title}({', '.join(changed)})" if changed else self.title
 
     @property
@@ -100,7 +102,7 @@ class ExternalTraining(ABC):
         Raises:
             ValueError: there is none, or it has not.
         """
-        called, arguments = parsed(task)
+        called, arguments = parse_task(task)
         module, _, name = called.rpartition(":")  # "my_pkg.envs:Mine-v0" is registered by the module
         try:
             if module:
@@ -115,7 +117,7 @@ class ExternalTraining(ABC):
             try:
                 make(task).close()
             except Exception as error:
-                raise ValueError(f"The task {task!r} cannot be made: {said(error)}") from None
+                raise ValueError(f"The task {task!r} cannot be made: {error_sentence(error)}") from None
 
 
 class OfSteps(ExternalTraining):

@@ -27,7 +27,7 @@ from rlclaims.adapters.external import ExternalTraining, in_names
 from rlclaims.adapters.recorder import EPSILON, Pairs, Recorder
 from rlclaims.agents.advantages import generalized_advantages
 from rlclaims.randomness import Purpose, stream, torch_stream
-from rlclaims.sim.spelling import parsed
+from rlclaims.sim.spelling import parse_task
 from rlclaims.text import describe, describe_error
 
 try:
@@ -294,7 +294,7 @@ class SB3(ExternalTraining):
 
     def train(self, task: str, seed: int, iterations: int, recorder: Recorder) -> None:
         """Train one seed."""
-        name, arguments = parsed(task)
+        name, arguments = parse_task(task)
 
         def make_env(seed: int | None = None) -> VecEnv:
             return make_vec_env(name, n_envs=self.environments, seed=seed, env_kwargs=arguments)

@@ -24,7 +24,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from rlclaims.adapters.actions import Said
 from rlclaims.adapters.external import NotRecordedError, OfSteps, in_names
 from rlclaims.adapters.recorder import EPSILON, Pairs, Recorder
-from rlclaims.sim.spelling import parsed
+from rlclaims.sim.spelling import parse_task
 from rlclaims.text import describe
 
 CLEANRL = ("--seed", "{seed}", "--env-id", "{task}", "--total-timesteps", "{steps}")
@@ -83,7 +83,7 @@ class Script(OfSteps):
             ValueError: there is none, or it has arguments.
         """
         super().check_task(task)
-        if parsed(task).arguments:
+        if parse_task(task).arguments:
             raise ValueError(
                 f"{self.title} is told an environment's id, and no arguments of it: register {task!r} under an id of "
                 "its own."

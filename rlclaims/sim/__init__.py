@@ -1,1 +1,1 @@
-"""Gymnasium's MuJoCo tasks, many simulations at a time, on `mujoco.batch`; and its other environments, in a loop."""
+"""Simulations of tasks: MuJoCo tasks batched on `mujoco.batch`, other Gymnasium environments in a loop."""

@@ -1,4 +1,4 @@
-"""What MuJoCo does beside simulating, more than a quarter of a Hopper's step: left out, without a bit's difference."""
+"""Skip work of MuJoCo that affects no result: over a quarter of a Hopper's step, with bit-identical trajectories."""
 
 import ctypes
 import sys
@@ -14,78 +14,79 @@ import mujoco
 import numpy as np
 
 Pair = tuple[int, int]
-"""Two geoms, by their numbers."""
-CLOSED_FORMS = (mujoco.mjtGeom.mjGEOM_PLANE, mujoco.mjtGeom.mjGEOM_SPHERE, mujoco.mjtGeom.mjGEOM_CAPSULE)
-"""Geoms whose contacts with each other need no search."""
-MOST_GEOMS, MOST_PAIRS = 64, 200
-"""Beyond which to look at every pair may cost more than to sort."""
-OF_A_PAIR = {
+"""Numbers of two geoms."""
+CLOSED_FORM_GEOMS = (mujoco.mjtGeom.mjGEOM_PLANE, mujoco.mjtGeom.mjGEOM_SPHERE, mujoco.mjtGeom.mjGEOM_CAPSULE)
+"""Geoms whose contacts with each other are computed in closed form, without a search."""
+MAX_GEOMS, MAX_PAIRS = 64, 200
+"""Limits above which testing every pair may cost more than sorting."""
+PAIR_FIELDS = {
     "adhesion", "dim", "friction", "gap", "geom1", "geom2", "margin", "signature", "solimp", "solref", "solreffriction",
 }  # fmt: skip
-"""All that a MuJoCo that we know makes a contact of a written pair from."""
-WRITTEN = ("pair_", "name", "bvh_", "body_bvh", "_")
-"""How names of a model's numbers begin that may differ once pairs are written out."""
-COUNTED = {
+"""Fields from which the supported versions of MuJoCo make the contact of an explicit pair."""
+CHANGED_PREFIXES = ("pair_", "name", "bvh_", "body_bvh", "_")
+"""Prefixes of a model's fields that may change when pairs are listed explicitly."""
+CHANGED_FIELDS = {
     "geom_contype", "geom_conaffinity", "body_contype", "body_conaffinity",
     "npair", "nnames", "nnames_map", "nbvh", "nbvhstatic", "nbuffer", "signature",
 }  # fmt: skip
-"""Others that may."""
-_FILTERS = Lock()
+"""Other fields that may change."""
+_FILTERS_LOCK = Lock()
 
 
 def lean_model(path: Path) -> mujoco.MjModel:
-    """The model of a file, without what does not move it; and no clock is read in all of this process from here on.
+    """Load a model and switch off all work that does not affect its trajectories; also stops MuJoCo's timers.
+
+    The timers stop for the whole process.
 
     Raises:
-        ValueError: MuJoCo cannot load it.
+        ValueError: MuJoCo cannot load the file.
     """
-    leave_out_timers()
+    disable_timers()
     model = with_listed_contacts(path, mujoco.MjModel.from_xml_path(str(path)))
-    leave_out_islands(model)
+    disable_islands(model)
     return model
 
 
 def with_listed_contacts(path: Path, model: mujoco.MjModel) -> mujoco.MjModel:
-    """A file's model with the pairs of geoms that may touch written out, where they are few and plain; else itself.
+    """Return the model with all pairs of geoms that may touch listed explicitly, if they are few and simple.
 
-    MuJoCo sorts a model's bodies by where they are, at every evaluation, to find those that are near each other. A pair
-    that is written out is looked at without that, and its contact is made from the same numbers by the same sums, in
-    the same order.
+    At every evaluation, MuJoCo sorts a model's bodies by position to find those that are close. Explicit pairs are
+    tested without that, and their contacts are made from the same numbers by the same sums, in the same order.
+    Otherwise the model is returned as loaded.
 
-    The sorting is in single precision. It might miss a contact that is less deep than that can tell; none was seen
-    that it did.
+    The sorting is in single precision. It might miss a contact too shallow for that precision; none was observed.
     """
-    if not _is_plain(model):
+    if not _has_simple_contacts(model):
         return model
-    pairs = _may_touch(model)
-    if len(pairs) > MOST_PAIRS:
+    pairs = _contact_pairs(model)
+    if len(pairs) > MAX_PAIRS:
         return model
     try:
-        listed = _listed(path, model, pairs)
-    except ValueError:  # what can be loaded cannot be written anew
+        listed = _with_pairs(path, model, pairs)
+    except ValueError:  # a model that can be loaded and not compiled again
         return model
-    in_order = zip(listed.pair_geom1.tolist(), listed.pair_geom2.tolist(), strict=True)
-    written = list(map(sorted, in_order)) == list(map(sorted, pairs))
-    return listed if written and _is_the_same_but_for_pairs(listed, model) else model
+    compiled_pairs = zip(listed.pair_geom1.tolist(), listed.pair_geom2.tolist(), strict=True)
+    same_order = list(map(sorted, compiled_pairs)) == list(map(sorted, pairs))
+    return listed if same_order and _is_equal_except_pairs(listed, model) else model
 
 
-def _is_plain(model: mujoco.MjModel) -> bool:
-    """Whether contacts come from a few geoms alone, which are made alike and touch in closed form."""
+def _has_simple_contacts(model: mujoco.MjModel) -> bool:
+    """Return whether all contacts are between few geoms with equal parameters and contacts in closed form."""
     others = model.npair, model.nexclude, model.nflex, model.nplugin, model.nmocap
     flags = model.opt.disableflags, model.opt.enableflags, model.geom_adhesion.any()
-    alike = model.geom_priority, model.geom_solmix, model.geom_solref, model.geom_solimp
+    parameters = model.geom_priority, model.geom_solmix, model.geom_solref, model.geom_solimp
     return (
-        model.ngeom <= MOST_GEOMS
+        model.ngeom <= MAX_GEOMS
         and not any((*others, *flags))
         and mujoco.get_mjcb_contactfilter() is None
-        and bool(np.isin(model.geom_type, CLOSED_FORMS).all())
-        and all(len(np.unique(of_geom, axis=0)) == 1 for of_geom in alike)
-        and {name.removeprefix("pair_") for name in dir(model) if name.startswith("pair_")} == OF_A_PAIR
+        and bool(np.isin(model.geom_type, CLOSED_FORM_GEOMS).all())
+        and all(len(np.unique(by_geom, axis=0)) == 1 for by_geom in parameters)
+        and {name.removeprefix("pair_") for name in dir(model) if name.startswith("pair_")} == PAIR_FIELDS
     )
 
 
-def _may_touch(model: mujoco.MjModel) -> list[Pair]:
-    """The pairs of geoms that are not filtered, in the order that MuJoCo comes to them."""
+def _contact_pairs(model: mujoco.MjModel) -> list[Pair]:
+    """Return the pairs of geoms that are not filtered out, in MuJoCo's order."""
     pairs: list[Pair] = []
     for body, other in combinations(np.flatnonzero(model.body_geomnum).tolist(), 2):
         if not _are_joined(model, body, other):
@@ -101,7 +102,7 @@ def _may_touch(model: mujoco.MjModel) -> list[Pair]:
 
 
 def _are_joined(model: mujoco.MjModel, body: int, other: int) -> bool:
-    """Whether two bodies are one, but for welds, or one is the other's parent, which is not the world."""
+    """Return whether two bodies are welded together, or one is the other's parent and is not the world."""
     one, two = model.body_weldid[[body, other]]
     parent_of_one, parent_of_two = model.body_weldid[model.body_parentid[[one, two]]]
     return bool(one == two or (one and two and (parent_of_one == two or parent_of_two == one)))
@@ -112,9 +113,9 @@ def _geoms(model: mujoco.MjModel, body: int) -> range:
     return range(first, first + int(model.body_geomnum[body]))
 
 
-def _listed(path: Path, model: mujoco.MjModel, pairs: Sequence[Pair]) -> mujoco.MjModel:
-    # Python's filters are all threads'.
-    with _FILTERS, warnings.catch_warnings(action="ignore"):  # MuJoCo's advice on the file, as on loading it
+def _with_pairs(path: Path, model: mujoco.MjModel, pairs: Sequence[Pair]) -> mujoco.MjModel:
+    # All threads share Python's warning filters. The warnings were already given when the file was loaded.
+    with _FILTERS_LOCK, warnings.catch_warnings(action="ignore"):
         spec = mujoco.MjSpec.from_file(str(path))
         for i, geom in enumerate(spec.geoms):
             geom.name = geom.name or f"rlclaims {i}"
@@ -123,17 +124,17 @@ def _listed(path: Path, model: mujoco.MjModel, pairs: Sequence[Pair]) -> mujoco.
             geom.contype = geom.conaffinity = 0
         for pair in pairs:
             one, other = (named.geom(geom).name for geom in pair)
-            spec.add_pair(geomname1=one, geomname2=other, **_contact(model, pair))
+            spec.add_pair(geomname1=one, geomname2=other, **_contact_parameters(model, pair))
         return spec.compile()
 
 
-def _contact(model: mujoco.MjModel, pair: Pair) -> dict[str, object]:
-    """What MuJoCo makes a contact of two geoms from, where these are made alike."""
+def _contact_parameters(model: mujoco.MjModel, pair: Pair) -> dict[str, object]:
+    """Return the parameters of the contact between two geoms, as MuJoCo combines theirs."""
     geoms = list(pair)
     friction = model.geom_friction[geoms].max(0)
     return {
         "condim": int(model.geom_condim[geoms].max()),
-        "friction": friction[[0, 0, 1, 2, 2]],  # sliding, turning and rolling: two, one and two axes
+        "friction": friction[[0, 0, 1, 2, 2]],  # two sliding, one torsional and two rolling axes
         "margin": model.geom_margin[geoms].sum(),
         "gap": model.geom_gap[geoms].sum(),
         "solref": model.geom_solref[pair[0]],
@@ -143,12 +144,12 @@ def _contact(model: mujoco.MjModel, pair: Pair) -> dict[str, object]:
     }
 
 
-def _is_the_same_but_for_pairs(listed: mujoco.MjModel, model: mujoco.MjModel) -> bool:
-    """Whether all numbers of two models are the same that have nothing to do with how contacts are found.
+def _is_equal_except_pairs(listed: mujoco.MjModel, model: mujoco.MjModel) -> bool:
+    """Return whether two models are equal in all fields that are not about finding contacts.
 
-    A file may say that bodies or geoms which nothing names, or which touch nothing, are to be left out.
+    They may differ: a file may tell the compiler to drop bodies that nothing names, or geoms that touch nothing.
     """
-    names = (name for name in dir(model) if not name.startswith(WRITTEN) and name not in COUNTED)
+    names = (name for name in dir(model) if not name.startswith(CHANGED_PREFIXES) and name not in CHANGED_FIELDS)
     both = ((getattr(listed, name), getattr(model, name)) for name in names)
     return all(
         np.array_equal(one, other, equal_nan=one.dtype.kind == "f") if isinstance(one, np.ndarray) else one == other
@@ -157,23 +158,24 @@ def _is_the_same_but_for_pairs(listed: mujoco.MjModel, model: mujoco.MjModel) ->
     )
 
 
-def leave_out_islands(model: mujoco.MjModel) -> None:
-    """Solve a model's constraints as one system, where they are one.
+def disable_islands(model: mujoco.MjModel) -> None:
+    """Solve the constraints of a model with a single kinematic tree as one system, without a search for islands.
 
-    MuJoCo looks for parts of a model that do not touch each other at every evaluation, and solves them one by one. A
-    single kinematic tree never has two such parts: the same sums are made in the same order without the search. Where
-    there are more trees, islands are solved to another rounding, and stay; and so they do where bodies may fall asleep,
-    as it is islands that do.
+    At every evaluation, MuJoCo looks for islands, parts of a model that do not touch each other, and solves them one by
+    one. A single kinematic tree is always one island: without the search, the same sums are made in the same order.
+    With several trees, solving by islands rounds differently, so the search stays on. It also stays on where bodies may
+    fall asleep, as whole islands do.
     """
     if model.ntree == 1 and not model.opt.enableflags & mujoco.mjtEnableBit.mjENBL_SLEEP:
         model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_ISLAND
 
 
-def leave_out_timers() -> None:
-    """Stop the clock that `MjData.timer` is kept by, in all of this process: a step reads it over a hundred times.
+def disable_timers() -> None:
+    """Stop the clock of `MjData.timer` in the whole process: a step reads it over a hundred times.
 
-    The bindings replace it (`mujoco.set_mjcb_time`) and cannot do without; the C library can, where its variable is to
-    be had (not on Windows, whose libraries do not name what others export). A clock that somebody else has set goes on.
+    The bindings can replace the clock (`mujoco.set_mjcb_time`) and not remove it; the C library can, where its variable
+    is accessible (not on Windows, where a library does not re-export the names of others). A clock that user code has
+    set is left alone.
     """
     clock = clock_of_mujoco()
     if clock is not None and mujoco.get_mjcb_time() is None:
@@ -182,8 +184,8 @@ def leave_out_timers() -> None:
 
 @cache
 def clock_of_mujoco() -> ctypes.c_void_p | None:
-    """The C library's `mjcb_time`, a pointer to a function or none; None where it cannot be reached."""
+    """Return the C library's variable `mjcb_time`, a pointer to a function; None if it is not accessible."""
     with suppress(AttributeError, KeyError, OSError, TypeError, ValueError):
-        # Already loaded: whoever opens it again is given the same, and the names of what it is linked to.
+        # Opening a loaded library again gives the same one, and access to the names of the libraries it is linked to.
         return ctypes.c_void_p.in_dll(ctypes.CDLL(sys.modules["mujoco._functions"].__file__), "mjcb_time")
     return None

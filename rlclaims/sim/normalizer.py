@@ -1,4 +1,4 @@
-"""Running normalisation of observations, each seed by its own statistics."""
+"""Running normalisation of observations, with separate statistics for each seed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,40 +14,40 @@ _STATISTICS = ("_count_S1", "_mean_SO", "_sum_of_squares_SO")
 
 @dataclass(frozen=True)
 class Normalization:
-    """What a normaliser does to observations while its statistics stay as they are."""
+    """A normaliser with fixed statistics."""
 
     offset_SO: Floats
     inverse_std_SO: Floats
     clip_S1: Floats
 
     def __call__(self, observation_SO: Floats) -> Floats:
-        """Normalised observations (S, O), float32."""
+        """Return the normalised observations (S, O), float32."""
         scaled_SO = (observation_SO - self.offset_SO) * self.inverse_std_SO
         return np.clip(scaled_SO, -self.clip_S1, self.clip_S1).astype(np.float32)
 
     def select(self, which: npt.NDArray[np.int_] | slice) -> "Normalization":
-        """The same of some of the seeds."""
+        """Return the same normalisation for some of the seeds."""
         return Normalization(self.offset_SO[which], self.inverse_std_SO[which], self.clip_S1[which])
 
     def row(self, i: int) -> tuple[Floats, Floats]:
-        """Of one seed, what is subtracted from an observation (O,), and what the rest is multiplied by."""
+        """Return one seed's offset (O,), which is subtracted first, and the factor (O,) that follows."""
         return self.offset_SO[i].copy(), self.inverse_std_SO[i].copy()
 
     def of_batches(self) -> "Normalization":
-        """The same for observations (S, B, O)."""
+        """Return the same normalisation for observations (S, B, O)."""
         return Normalization(self.offset_SO[:, None], self.inverse_std_SO[:, None], self.clip_S1[:, None])
 
 
 class ObservationNormalizer:
-    """(x - mean) / std with the mean and standard deviation of all observations so far, then a clip, per seed.
+    """A normaliser to (x - mean) / std, with mean and standard deviation of all observations so far, then a clip.
 
-    Code-level optimisations 6 and 7 of "Implementation Matters" (2005.12729): the statistic takes in every observation
-    before it is normalised, as the running filter of MadryLab/implementation-matters does.
+    Code-level optimisations 6 and 7 of "Implementation Matters" (2005.12729): the statistics are updated with every
+    observation before it is normalised, as in the running filter of MadryLab/implementation-matters.
 
     Args:
-        n_observation: entries of an observation.
-        enabled: per seed, whether to normalise at all.
-        clip: per seed, the bound on a normalised observation, or None.
+        n_observation: Entries of an observation.
+        enabled: Whether to normalise at all, per seed.
+        clip: Bound on the absolute value of a normalised entry, or None, per seed.
     """
 
     def __init__(self, n_observation: int, enabled: Sequence[bool], clip: Sequence[float | None]) -> None:
@@ -56,10 +56,10 @@ class ObservationNormalizer:
         self._clip_S1 = np.array([np.inf if c is None else c for c in clip])[:, None]
         self._count_S1 = np.zeros((n_seeds, 1))
         self._mean_SO = np.zeros((n_seeds, n_observation))
-        self._sum_of_squares_SO = np.zeros((n_seeds, n_observation))  # of deviations (Welford 1962)
+        self._sum_of_squares_SO = np.zeros((n_seeds, n_observation))  # squared deviations (Welford 1962)
 
     def observe(self, observation_SO: Floats, which: npt.NDArray[np.int_] | None = None) -> Floats:
-        """Take in one observation of each of the given seeds (all by default), and normalise it (float32)."""
+        """Update the statistics by one observation of each given seed (all by default), and normalise it (float32)."""
         if compiled.library() is not None:
             return self._by_kernels(observation_SO, which, learning=True)
         rows = slice(None) if which is None else which
@@ -70,13 +70,13 @@ class ObservationNormalizer:
         return self.frozen(observation_SO, which)
 
     def frozen(self, observation_SO: Floats, which: npt.NDArray[np.int_] | None = None) -> Floats:
-        """Normalise by the statistics as they stand (float32)."""
+        """Normalise by the current statistics without updating them (float32)."""
         if compiled.library() is not None:
             return self._by_kernels(observation_SO, which, learning=False)
-        return self._standing(slice(None) if which is None else which)(observation_SO)
+        return self._normalization(slice(None) if which is None else which)(observation_SO)
 
     def state_dict(self, i: int) -> dict[str, Floats]:
-        """One seed's statistics, as arrays by name."""
+        """Return one seed's statistics, as arrays by name."""
         return {name: getattr(self, name)[i] for name in _STATISTICS}
 
     def load_state_dict(self, i: int, arrays: Mapping[str, Floats]) -> None:
@@ -85,11 +85,11 @@ class ObservationNormalizer:
             getattr(self, name)[i] = arrays[name]
 
     @property
-    def standing(self) -> Normalization:
-        """By the statistics as they stand now: an offset of 0 and a factor of 1 where not enabled."""
-        return self._standing(slice(None))
+    def current(self) -> Normalization:
+        """The normalisation by the current statistics; seeds that are not enabled have offset 0 and factor 1."""
+        return self._normalization(slice(None))
 
-    def _standing(self, rows: npt.NDArray[np.int_] | slice) -> Normalization:
+    def _normalization(self, rows: npt.NDArray[np.int_] | slice) -> Normalization:
         count_S1, enabled_S1 = self._count_S1[rows], self._enabled_S1[rows]
         variance_SO = self._sum_of_squares_SO[rows] / np.maximum(count_S1 - 1, 1)
         std_SO = np.where(count_S1 < 2, 1.0, np.sqrt(variance_SO) + 1e-8)

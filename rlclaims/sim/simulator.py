@@ -1,4 +1,4 @@
-"""S simulations of one task: of a MuJoCo task, stepped together on its own threads, or of any environment in a loop."""
+"""S simulations of one task: of a MuJoCo task as a batch on several threads, of any other environment in a loop."""
 
 import weakref
 from collections.abc import Mapping, Sequence
@@ -11,45 +11,46 @@ import numpy.typing as npt
 from mujoco.batch import Batch, SimulationError
 
 from rlclaims.randomness import stream_from_array, stream_to_array
-from rlclaims.sim.environment import Environment, action_for, observed
+from rlclaims.sim.environment import Environment, environment_action, flatten_observation
 from rlclaims.sim.lean import lean_model
-from rlclaims.sim.task import Bools, Floats, Moment, State, Task
+from rlclaims.sim.task import Bools, Floats, State, Task, Transition
 from rlclaims.sim.tasks import AnyTask
 
 
 class Step(NamedTuple):
-    """What S simulations answer to S actions."""
+    """The results of one step of S simulations."""
 
     observation_SO: Floats
-    """Where the step led; at an episode's end its last observation."""
+    """Observations after the step; at an episode's end its last observation."""
     reward_S: Floats
     terminated_S: Bools
     truncated_S: Bools
 
 
 class Simulator:
-    """S simulations, each reset from its own random stream; what one does never depends on the others.
+    """S independent simulations, each reset from its own random stream.
 
-    The caller resets what has ended: `step` never does. The solver's warm start is part of MuJoCo's state, which is
-    why stepping in a batch gives Gymnasium's trajectories; a reset clears it, as Gymnasium's does. Gymnasium's also
-    makes a forward pass, which leaves no trace but in derived quantities: it is made for tasks that read some.
+    The caller resets simulations that have ended; `step` never does. The solver's warm start is part of MuJoCo's state,
+    so stepping in a batch gives Gymnasium's trajectories; a reset clears it, as in Gymnasium. Gymnasium's reset also
+    makes a forward pass, which only affects derived quantities: here only tasks that read some make it.
     """
 
     choices: tuple[int, ...] = ()
-    """Of each entry of an action, among how many it is chosen: none, as all are numbers."""
+    """Number of choices of each entry of an action: empty, as all entries are real numbers."""
     failure = "the simulation became unstable"
-    """What it is called to be one of `unstable_S`."""
+    """Failure message of a run whose simulation is in `unstable_S`."""
 
     def __init__(self, task: Task, rngs: Sequence[np.random.Generator], threads: int = 1) -> None:
         self.task = task
-        # MuJoCo's own handler appends to MUJOCO_LOG.TXT in the working directory; warnings are counted below.
+        # MuJoCo's default handler appends to MUJOCO_LOG.TXT in the working directory; warnings are counted below.
         mujoco.set_mju_user_warning(lambda _: None)
         model = lean_model(task.model_path)
         has_forces = "cfrc_ext" in task.derived
         self._batch = Batch(model, nsim=len(rngs), nthread=threads, persistent=has_forces)
         self._rngs = list(rngs)
         bound = {name: self._batch.bind(name) for name in ("qpos", "qvel", *task.derived)}
-        # A step does not compute external forces; a batch's data, which a persistent one keeps, are copied to do so.
+        # A step does not compute external forces. They are computed on a copy of each simulation's data, which a batch
+        # keeps only if it is persistent.
         self._scratch = mujoco.MjData(model) if has_forces else None
         self._forces_of_forward = bound.get("cfrc_ext")
         if has_forces:
@@ -61,13 +62,13 @@ class Simulator:
         self._seconds = model.opt.timestep * task.frame_skip
         self._warnings_seen = self._batch.warning.copy()
         self._unstable_S = np.zeros(len(rngs), dtype=bool)
-        # All of a simulation that nothing else derives from, as it is before its first step.
-        self._fresh = self._batch.state[0].copy()
+        # The integration state before the first step; everything else is derived from it.
+        self._initial_state = self._batch.state[0].copy()
 
     @property
     def unstable_S(self) -> Bools:  # noqa: N802
-        """Simulations that MuJoCo has warned about (a diverged state, say) or could not step; may be set."""
-        self._notice_warnings()
+        """Simulations that MuJoCo warned about (of a diverged state, for example) or could not step; may be set."""
+        self._collect_warnings()
         return self._unstable_S
 
     @property
@@ -82,49 +83,52 @@ class Simulator:
 
     @property
     def state(self) -> tuple[Floats, Floats]:
-        """Positions (S, Q) and velocities (S, V) as they stand."""
+        """Current positions (S, Q) and velocities (S, V)."""
         return self._state["qpos"], self._state["qvel"]
 
     def reset(self, which: npt.ArrayLike | None = None) -> Floats:
-        """Start new episodes in the given simulations (ascending; all by default); their observations."""
+        """Start new episodes in the given simulations (ascending; all by default) and return their observations."""
         which = np.arange(len(self._rngs)) if which is None else np.asarray(which)
-        drawn = [self.initial_state(self._rngs[i]) for i in which]
-        return self.set_state(which, np.stack([qpos for qpos, _ in drawn]), np.stack([qvel for _, qvel in drawn]))
+        states = [self.initial_state(self._rngs[i]) for i in which]
+        return self.set_state(which, np.stack([qpos for qpos, _ in states]), np.stack([qvel for _, qvel in states]))
 
     def initial_state(self, rng: np.random.Generator) -> tuple[Floats, Floats]:
-        """Draw where an episode starts: positions (Q,) and velocities (V,)."""
+        """Draw an episode's initial positions (Q,) and velocities (V,)."""
         return self.task.initial_state(self._batch.model, rng)
 
     def set_state(self, which: npt.NDArray[np.int_], qpos: Floats, qvel: Floats) -> Floats:
-        """Start new episodes in given states; observations of the given simulations (ascending).
+        """Start new episodes of the given simulations (ascending) in given states, and return their observations.
 
-        As in Gymnasium, what MuJoCo derives from positions and velocities (where bodies are, say) is up to date then,
-        and contact forces are 0, whereas after a step they lag behind by as much as a simulator step. So where a task
-        reads some, its first observation is not quite that of an episode that came by, nor is Ant's and Humanoid's
-        first reward, for a way; all else goes on alike.
+        As in Gymnasium, the quantities that MuJoCo derives from positions and velocities (positions of bodies, for
+        example) are then up to date and contact forces are 0, whereas after a step they lag one simulator step behind.
+        So for tasks that read such quantities, the first observation differs slightly from that of an episode that
+        passed through the same state, and so does the first reward of Ant and Humanoid, which is for a distance; the
+        rest of the episode is the same.
         """
-        self._notice_warnings()
+        self._collect_warnings()
         if self._scratch is None and not self._batch.warning[which].any():
-            self._batch.state[which] = self._fresh  # MuJoCo's own reset of these takes twenty times as long
-        else:  # where data persist they are more than a state; and a warning that is not forgotten hides the next one
+            self._batch.state[which] = self._initial_state  # twenty times as fast as MuJoCo's own reset
+        else:  # persistent data hold more than this state, and a warning has to be cleared for the next to be counted
             self._batch.reset(ids=which, stage=mujoco.mjtStage.mjSTAGE_NONE)
-            # A reset forgets warnings: fewer than before are none of the new episode's.
+            # A reset clears the counts of warnings, which must not look like new warnings.
             self._warnings_seen[which] = self._batch.warning[which]
         self._state["qpos"][which] = qpos
         self._state["qvel"][which] = qvel
         self._elapsed_S[which] = 0
         if self.task.derived:
             self._batch.forward(ids=which)
-        if self._forces_of_forward is not None:  # zeros, but for models whose sensors need these forces
+        if self._forces_of_forward is not None:  # zeros, except for models whose sensors need these forces
             self._state["cfrc_ext"][which] = self._forces_of_forward[which]
         return self.task.observe(State(self._state.model, {n: field[which] for n, field in self._state.fields.items()}))
 
     def step(self, action_SA: Floats, which: npt.NDArray[np.int_] | None = None) -> Step:
-        """One environment step of every simulation. A NaN action is not passed on: its simulation is unstable.
+        """Make one environment step of every simulation.
+
+        An action with a NaN or infinite entry is replaced by zeros, and marks its simulation as unstable.
 
         Args:
-            action_SA: an action for each.
-            which: the simulations that step (ascending), if not all; what is answered of the others means nothing.
+            action_SA: An action for each simulation.
+            which: The simulations that step (ascending; all by default); results of the others are meaningless.
         """
         before = State(self._state.model, {name: field.copy() for name, field in self._state.fields.items()})
         self._ctrl_SA[:] = action_SA
@@ -142,13 +146,13 @@ class Simulator:
         unhealthy_S = self.task.unhealthy(self._state)
         return Step(
             self.task.observe(self._state),
-            self.task.reward(Moment(before, self._state, action_SA, self._seconds), unhealthy_S),
+            self.task.reward(Transition(before, self._state, action_SA, self._seconds), unhealthy_S),
             self.task.terminated(unhealthy_S),
             self._elapsed_S >= self._time_limit,
         )
 
     def state_dict(self, i: int) -> dict[str, npt.NDArray[Any]]:
-        """All that one simulation goes on from, its random stream too, as arrays by name."""
+        """Return the state that one simulation resumes from, its random stream included, as arrays by name."""
         return {
             "state": self._batch.state[i].copy(),  # mjSTATE_INTEGRATION, with the solver's warm start and the time
             **{name: self._state[name][i].copy() for name in self.task.derived},
@@ -160,7 +164,7 @@ class Simulator:
     def load_state_dict(self, i: int, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Restore one simulation of the same task from what `state_dict` returned, before its next step."""
         self._batch.state[i] = arrays["state"]
-        for name in self.task.derived:  # the next reward is also of these, which only a step makes
+        for name in self.task.derived:  # the next reward also depends on these, which only a step computes
             field = self._state[name]
             field.flags.writeable = True
             field[i] = arrays[name]
@@ -173,8 +177,8 @@ class Simulator:
             mujoco.mj_rnePostConstraint(self._batch.model, scratch)
             self._state["cfrc_ext"][i] = scratch.cfrc_ext
 
-    def _notice_warnings(self) -> None:
-        """MuJoCo counts its warnings until a reset; so they are looked at before that, and when somebody asks."""
+    def _collect_warnings(self) -> None:
+        """Mark simulations with new warnings as unstable, before a reset clears MuJoCo's counts and when asked."""
         warnings = self._batch.warning
         if not np.array_equal(warnings, self._warnings_seen):
             self._unstable_S |= (warnings != self._warnings_seen).any(axis=(1, 2))
@@ -182,63 +186,66 @@ class Simulator:
 
 
 class Environments:
-    """S environments as Gymnasium makes them, each with its own random stream, stepped one after the other.
+    """S Gymnasium environments, each with its own random stream, stepped one after the other.
 
-    They take a `Simulator`'s calls, with one difference: their states can neither be read nor set. Where an episode
-    starts, and what is random in it, is told by the seed that the environment is reset by, drawn from its stream. The
-    caller resets what has ended, as there.
+    The interface is that of `Simulator`, except that states can neither be read nor set. The seed that an environment
+    is reset with, drawn from its stream, determines an episode's initial state and all randomness in it. The caller
+    resets environments that have ended, as there.
     """
 
-    failure = "the environment was given, or gave, what is no number"
+    failure = "the environment received or returned a value that is not finite"
 
     def __init__(self, task: Environment, rngs: Sequence[np.random.Generator]) -> None:
         self.n_observation, self.n_action, self.choices = task.n_observation, task.n_action, task.choices
         self._rngs = list(rngs)
         self._envs = [task.make() for _ in rngs]
         weakref.finalize(self, _close, self._envs)
-        self._seen, self._taken = self._envs[0].observation_space, self._envs[0].action_space
+        self._observation_space = self._envs[0].observation_space
+        self._action_space = self._envs[0].action_space
         self._seed_S1 = np.zeros((len(rngs), 1))
         self.unstable_S = np.zeros(len(rngs), dtype=bool)
-        """Environments that were to take an action that is no number, or have answered with one."""
+        """Environments that were given an action that is not finite, or returned a value that is not."""
 
     @property
     def state(self) -> tuple[Floats, Floats]:
-        """The seeds (S, 1) of the episodes, and nothing more, (S, 0): not where these stand."""
+        """The seeds (S, 1) of the episodes and an empty array (S, 0); the environments' own states cannot be read."""
         return self._seed_S1, np.zeros((len(self._rngs), 0))
 
     def reset(self, which: npt.ArrayLike | None = None) -> Floats:
-        """Start new episodes in the given environments (ascending; all by default); their observations."""
+        """Start new episodes in the given environments (ascending; all by default) and return their observations."""
         which = np.arange(len(self._rngs)) if which is None else np.asarray(which)
-        drawn = [self.initial_state(self._rngs[i]) for i in which]
-        return self.set_state(which, np.stack([seed for seed, _ in drawn]), np.stack([nothing for _, nothing in drawn]))
+        states = [self.initial_state(self._rngs[i]) for i in which]
+        return self.set_state(which, np.stack([seed for seed, _ in states]), np.stack([empty for _, empty in states]))
 
     def initial_state(self, rng: np.random.Generator) -> tuple[Floats, Floats]:
-        """Draw where an episode starts: a seed (1,), and nothing more, (0,)."""
+        """Draw the seed (1,) of an episode, beside an empty array (0,)."""
         return np.array([float(rng.integers(2**31))]), np.zeros(0)
 
-    def set_state(self, which: npt.NDArray[np.int_], seed: Floats, nothing: Floats) -> Floats:  # noqa: ARG002
-        """Start new episodes by given seeds; observations of the given environments (ascending)."""
+    def set_state(self, which: npt.NDArray[np.int_], seed: Floats, empty: Floats) -> Floats:  # noqa: ARG002
+        """Start new episodes of the given environments (ascending) by seeds, and return their observations."""
         self._seed_S1[which] = seed
-        begun = [self._envs[i].reset(seed=int(s))[0] for i, (s,) in zip(which, seed, strict=True)]
-        return np.stack([observed(self._seen, observation) for observation in begun])
+        observations = [self._envs[i].reset(seed=int(s))[0] for i, (s,) in zip(which, seed, strict=True)]
+        return np.stack([flatten_observation(self._observation_space, observation) for observation in observations])
 
     def step(self, action_SA: Floats, which: npt.NDArray[np.int_] | None = None) -> Step:
-        """One step of every environment. A NaN action is not passed on: its environment is unstable.
+        """Make one step of every environment.
+
+        An action with a NaN or infinite entry is replaced by zeros, and marks its environment as unstable.
 
         Args:
-            action_SA: an action for each.
-            which: the environments that step (ascending), if not all; what is answered of the others means nothing.
+            action_SA: An action for each environment.
+            which: The environments that step (ascending; all by default); results of the others are meaningless.
         """
         n = len(self._envs)
-        fine_S: Bools = np.asarray(np.isfinite(action_SA).all(axis=1))
-        action_SA = np.where(fine_S[:, None], action_SA, 0)
-        answer = Step(np.zeros((n, self.n_observation)), np.zeros(n), np.zeros(n, bool), np.zeros(n, bool))
+        finite_S: Bools = np.asarray(np.isfinite(action_SA).all(axis=1))
+        action_SA = np.where(finite_S[:, None], action_SA, 0)
+        step = Step(np.zeros((n, self.n_observation)), np.zeros(n), np.zeros(n, bool), np.zeros(n, bool))
         for i in range(n) if which is None else which:
-            seen, *rest, _ = self._envs[i].step(action_for(self._taken, action_SA[i]))
-            answer.observation_SO[i] = observed(self._seen, seen)
-            answer.reward_S[i], answer.terminated_S[i], answer.truncated_S[i] = rest
-        self.unstable_S |= ~(fine_S & np.isfinite(answer.observation_SO).all(axis=1) & np.isfinite(answer.reward_S))
-        return answer
+            observation, *rest, _ = self._envs[i].step(environment_action(self._action_space, action_SA[i]))
+            step.observation_SO[i] = flatten_observation(self._observation_space, observation)
+            step.reward_S[i], step.terminated_S[i], step.truncated_S[i] = rest
+        self.unstable_S |= ~(finite_S & np.isfinite(step.observation_SO).all(axis=1) & np.isfinite(step.reward_S))
+        return step
 
 
 def _close(envs: "Sequence[gymnasium.Env[Any, Any]]") -> None:
@@ -250,5 +257,5 @@ Simulation = Simulator | Environments
 
 
 def simulate(task: AnyTask, rngs: Sequence[np.random.Generator], threads: int = 1) -> Simulation:
-    """Simulations of a task, one for each random stream."""
+    """Return simulations of a task, one for each random stream."""
     return Environments(task, rngs) if isinstance(task, Environment) else Simulator(task, rngs, threads)

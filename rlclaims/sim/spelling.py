@@ -1,6 +1,6 @@
-"""How a task is written: "Ant-v5", or with arguments, as a call: "Ant-v5(ctrl_cost_weight=0.1, xml_file='./my.xml')".
+"""Parse the text of a task: "Ant-v5", or with arguments, "Ant-v5(ctrl_cost_weight=0.1, xml_file='./my.xml')".
 
-Values are Python's literals, and inf. `canonical` is the one spelling that runs are named by.
+Values are Python literals, and inf. `canonical` gives the one spelling that runs are named by.
 """
 
 import ast
@@ -12,19 +12,19 @@ LITERALS = (bool, int, float, str, type(None))
 
 
 class Call(NamedTuple):
-    """A task, taken apart."""
+    """The parts of a task's text."""
 
     name: str
-    """Gymnasium's id."""
+    """Gymnasium id."""
     arguments: dict[str, Any]
-    """Of `gymnasium.make`, by name."""
+    """Arguments of `gymnasium.make` by name."""
 
 
-def parsed(task: str) -> Call:
-    """What a task's text says; nothing in it is executed.
+def parse_task(task: str) -> Call:
+    """Parse a task's text without executing any of it.
 
     Raises:
-        ValueError: it is malformed, and how.
+        ValueError: The text is malformed; the message says how.
     """
     name, bracket, _ = task.partition("(")
     if not bracket:
@@ -32,28 +32,28 @@ def parsed(task: str) -> Call:
     try:
         call = ast.parse(f"_{task[len(name) :]}", mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        said = error.msg if isinstance(error, SyntaxError) else str(error)
-        raise ValueError(f"The task {task!r} is malformed ({said}); one is written as {EXAMPLE}.") from None
+        message = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise ValueError(f"The task {task!r} is malformed ({message}); write it like {EXAMPLE}.") from None
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
-        raise ValueError(f"The task {task!r} goes on after its arguments; one is written as {EXAMPLE}.")
+        raise ValueError(f"The task {task!r} has text after its arguments; write it like {EXAMPLE}.")
     unnamed = [*call.args, *(keyword.value for keyword in call.keywords if keyword.arg is None)]
     if unnamed:
         value = ast.unparse(unnamed[0])
-        raise ValueError(f"The task {task!r} has {value} without a name; one is written as {EXAMPLE}.")
+        raise ValueError(f"The task {task!r} has the argument {value} without a name; write it like {EXAMPLE}.")
     names = [str(keyword.arg) for keyword in call.keywords]
     if twice := [name for name in names if names.count(name) > 1]:
-        raise ValueError(f"The task {task!r} has {twice[0]} twice; one is written as {EXAMPLE}.")
+        raise ValueError(f"The task {task!r} has {twice[0]} twice; write it like {EXAMPLE}.")
     arguments = {str(keyword.arg): _value(task, str(keyword.arg), keyword.value) for keyword in call.keywords}
     return Call(name.strip(), arguments)
 
 
 def canonical(task: str) -> str:
-    """The one spelling of a task: arguments by their names' order, values as Python writes them.
+    """Return the one spelling of a task: arguments sorted by name, values by their repr.
 
-    A text that is malformed stays as it is, for `task_named` to refuse.
+    A malformed text is returned unchanged, for `task_named` to refuse.
     """
     try:
-        name, arguments = parsed(task)
+        name, arguments = parse_task(task)
     except ValueError:
         return task
     written = ", ".join(f"{key}={arguments[key]!r}" for key in sorted(arguments))
@@ -68,14 +68,14 @@ def _value(task: str, name: str, node: ast.expr) -> Any:
         plain = False
     if not plain:
         raise ValueError(
-            f"The task {task!r} gives {name} something that is no literal; numbers, texts, True, False, None, and "
-            "tuples, lists and dictionaries of them are."
+            f"The task {task!r} gives {name} a value that is not a literal; use numbers, strings, True, False, None, "
+            "and tuples, lists and dictionaries of them."
         )
     return value
 
 
 def _is_plain(value: object) -> bool:
-    """Whether it is written alike whenever it is: sets, whose order is by chance, are not."""
+    """Return whether a value always has the same repr; sets, whose order is arbitrary, have not."""
     if isinstance(value, tuple | list):
         return all(map(_is_plain, value))
     if isinstance(value, dict):
@@ -84,7 +84,7 @@ def _is_plain(value: object) -> bool:
 
 
 class _Infinity(ast.NodeTransformer):
-    """Lets inf be written as Python writes it."""
+    """Replaces the name inf, which is Python's repr of infinity, by its value."""
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         return ast.copy_location(ast.Constant(math.inf), node) if node.id == "inf" else node

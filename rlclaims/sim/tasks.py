@@ -1,6 +1,6 @@
-"""The tasks by name: Gymnasium's MuJoCo environments as they are declared here, any other as Gymnasium makes it.
+"""Tasks by name: Gymnasium's MuJoCo environments as declared here, any other as Gymnasium makes it.
 
-Another declared task is a class in `rlclaims/sim/mujoco_tasks/` and an entry of `TASKS`.
+To declare another task, add a class to `rlclaims/sim/mujoco_tasks/` and an entry to `TASKS`.
 """
 
 from functools import cache
@@ -11,10 +11,10 @@ from rlclaims.sim.mujoco_tasks.arms import Pusher, Reacher
 from rlclaims.sim.mujoco_tasks.humanoids import Humanoid, HumanoidStandup
 from rlclaims.sim.mujoco_tasks.pendulums import InvertedDoublePendulum, InvertedPendulum
 from rlclaims.sim.mujoco_tasks.runners import Ant, HalfCheetah, Hopper, Swimmer, Walker2d
-from rlclaims.sim.spelling import canonical, parsed
-from rlclaims.sim.task import Bools, Floats, Moment, State, Task
+from rlclaims.sim.spelling import canonical, parse_task
+from rlclaims.sim.task import Bools, Floats, State, Task, Transition
 
-__all__ = ["TASKS", "AnyTask", "Bools", "Floats", "Moment", "State", "Task", "task_named"]
+__all__ = ["TASKS", "AnyTask", "Bools", "Floats", "State", "Task", "Transition", "task_named"]
 
 AnyTask = Task | Environment
 TASKS: dict[str, Task] = {
@@ -33,17 +33,17 @@ TASKS: dict[str, Task] = {
         Walker2d(),
     )
 }
-"""With Gymnasium's arguments."""
+"""Declared tasks by Gymnasium id, with Gymnasium's default arguments."""
 
 
 def task_named(task: str) -> AnyTask:
-    """The task of a Gymnasium id, with arguments or without: one that is declared here, or else the environment.
+    """Return the task of a Gymnasium id, with or without arguments: a declared task if there is one.
 
     Raises:
-        ValueError: it is malformed, there is none of that name, an argument does not fit, or it cannot be trained on;
-            and why.
+        ValueError: The text is malformed, there is no such task, an argument is invalid, or the task cannot be trained
+            on; the message says which.
     """
-    name, arguments = parsed(task)
+    name, arguments = parse_task(task)
     if name not in TASKS:
         return environment_named(canonical(task))
     return _declared(canonical(task)) if arguments else TASKS[name]
@@ -51,5 +51,5 @@ def task_named(task: str) -> AnyTask:
 
 @cache
 def _declared(task: str) -> Task:
-    name, arguments = parsed(task)
+    name, arguments = parse_task(task)
     return with_arguments(TASKS[name], task, arguments)

@@ -28,7 +28,7 @@ import mujoco
 
 from rlclaims.adapters.external import ExternalTraining
 from rlclaims.sim.environment import Environment
-from rlclaims.sim.spelling import parsed
+from rlclaims.sim.spelling import parse_task
 from rlclaims.sim.tasks import task_named
 from rlclaims.store.rounding import arithmetic
 from rlclaims.store.run_spec import RunSpec, source_file
@@ -113,7 +113,7 @@ def environment_libraries(task: str) -> dict[str, str]:
 
 def environment_files(task: str) -> dict[str, list[str]]:
     """Return digests of the files that a task's arguments name, and of the files that models include, by argument."""
-    strings = {name: value for name, value in parsed(task).arguments.items() if isinstance(value, str)}
+    strings = {name: value for name, value in parse_task(task).arguments.items() if isinstance(value, str)}
     return {name: digests for name, value in strings.items() if (digests := _file_digests(value))}
 
 

@@ -70,7 +70,7 @@ def doubly_independent(mean_BA, std):
 
 @pytest.mark.parametrize("made", [whole, independent, with_covariance, doubly_independent])
 @pytest.mark.parametrize("by_state", [False, True])
-def test_gaussians_are_as_scipy_and_the_closed_form_have_them(draw, made, by_state):
+def test_gaussians_match_scipy_and_closed_form(draw, made, by_state):
     mean_BA, other_BA, action_BA = draw(B, A), draw(B, A), draw(B, A)
     std, other = (draw(B, A).exp() if by_state else draw(A).exp() for _ in range(2))
     expected_B = stats.norm.logpdf(action_BA, mean_BA, std).sum(-1)
@@ -79,7 +79,7 @@ def test_gaussians_are_as_scipy_and_the_closed_form_have_them(draw, made, by_sta
     np.testing.assert_allclose(got_B, gaussian_kl(mean_BA, std, other_BA, other), rtol=1e-5)
 
 
-def test_a_gaussian_with_correlations_is_as_scipy_and_the_closed_form_have_it(draw):
+def test_correlated_gaussian_matches_scipy_and_closed_form(draw):
     mean_BA, other_BA, action_BA = draw(B, A), draw(B, A), draw(B, A)
     one_BAA, two_BAA = ((x := draw(B, A, A)) @ x.mT + torch.eye(A) for _ in range(2))
     one, two = MultivariateNormal(mean_BA, one_BAA), MultivariateNormal(other_BA, two_BAA)
@@ -96,7 +96,7 @@ def test_a_gaussian_with_correlations_is_as_scipy_and_the_closed_form_have_it(dr
 
 @pytest.mark.parametrize("cache_size", [0, 1])
 @pytest.mark.parametrize("inside", [False, True])
-def test_a_squashed_gaussian_is_as_the_change_of_variables_and_an_integral_have_it(draw, cache_size, inside):
+def test_squashed_gaussian_matches_change_of_variables(draw, cache_size, inside):
     mean_B, other_B, std_B, two_B = draw(B), draw(B), draw(B).exp() / 2, draw(B).exp() / 2
 
     def squashed(mean_B, std_B):
@@ -125,7 +125,7 @@ def test_a_squashed_gaussian_is_as_the_change_of_variables_and_an_integral_have_
 
 
 @pytest.mark.parametrize("scale", [1.0, -2.5])
-def test_the_ratio_of_an_action_that_single_precision_squashes_to_1_is_about_that_before_squashing(scale):
+def test_squashed_action_rounded_to_1_keeps_its_ratio(scale):
     before_B = torch.linspace(9.02, 9.5, B).double()
     action_B1 = (scale * before_B.float().tanh())[:, None]
     assert (action_B1 == scale).all()
@@ -142,7 +142,7 @@ def test_the_ratio_of_an_action_that_single_precision_squashes_to_1_is_about_tha
     assert got_B[0] == pytest.approx(expected_B[0], rel=0.01)
 
 
-def test_betas_are_as_scipy_and_an_integral_have_them(draw):
+def test_betas_match_scipy_and_integral(draw):
     a_B1, b_B1, c_B1, d_B1 = (1.5 + draw(B, 1).abs() for _ in range(4))
     action_B1 = draw(B, 1).sigmoid()
     np.testing.assert_allclose(
@@ -168,7 +168,7 @@ def probabilities(logits_BC):
 @pytest.mark.parametrize("made", [lambda x: Categorical(logits=x), lambda x: Categorical(probs=x.softmax(-1))])
 @pytest.mark.parametrize("in_a_column", [False, True])
 @pytest.mark.parametrize("dtype", [torch.int64, torch.float32])
-def test_choices_are_as_scipy_has_them(draw, made, in_a_column, dtype):
+def test_categoricals_match_scipy(draw, made, in_a_column, dtype):
     one_BC, two_BC = draw(B, CHOICES), draw(B, CHOICES)
     choice_B = torch.arange(B) % CHOICES
     p_BC, q_BC = probabilities(one_BC), probabilities(two_BC)
@@ -177,7 +177,7 @@ def test_choices_are_as_scipy_has_them(draw, made, in_a_column, dtype):
     np.testing.assert_allclose(kl(made(one_BC), made(two_BC)), stats.entropy(p_BC, q_BC, axis=1), rtol=1e-5)
 
 
-def test_a_choice_as_a_row_of_ones_and_zeros_is_the_same_choice(draw):
+def test_one_hot_action_equals_its_index(draw):
     one_BC, two_BC = draw(B, CHOICES), draw(B, CHOICES)
     choice_B = torch.arange(B) % CHOICES
     p_BC, q_BC = probabilities(one_BC), probabilities(two_BC)
@@ -188,7 +188,7 @@ def test_a_choice_as_a_row_of_ones_and_zeros_is_the_same_choice(draw):
     np.testing.assert_allclose(got_B, stats.entropy(p_BC, q_BC, axis=1), rtol=1e-5)
 
 
-def test_what_can_never_be_chosen_counts_for_nothing(draw):
+def test_masked_choices_do_not_contribute(draw):
     one_BC, two_BC = draw(B, CHOICES), draw(B, CHOICES)
     for masked_BC in (one_BC, two_BC):
         masked_BC[:, 1], masked_BC[:, 2] = -1e8, -math.inf
@@ -198,7 +198,7 @@ def test_what_can_never_be_chosen_counts_for_nothing(draw):
 
 
 @pytest.mark.parametrize("sequence", [list, tuple])
-def test_several_choices_add_up(draw, sequence):
+def test_several_categoricals_add_up(draw, sequence):
     sizes = (2, 3, 5)
     ones, twos = ([draw(B, n) for n in sizes] for _ in range(2))
     action_BA = torch.stack([torch.arange(B) % n for n in sizes], dim=1)
@@ -215,7 +215,7 @@ def test_several_choices_add_up(draw, sequence):
 
 
 @pytest.mark.parametrize("made", [lambda x: Bernoulli(logits=x), lambda x: Independent(Bernoulli(logits=x), 1)])
-def test_bits_are_as_counting_all_their_combinations_has_them(draw, made):
+def test_bernoullis_match_enumeration(draw, made):
     one_BA, two_BA = draw(B, A), draw(B, A)
     action_BA = (draw(B, A) > 0).float()
 
@@ -233,7 +233,7 @@ def test_bits_are_as_counting_all_their_combinations_has_them(draw, made):
     np.testing.assert_allclose(kl(made(one_BA), made(two_BA)), expected, rtol=1e-5)
 
 
-def test_bits_that_are_all_but_sure_are_not_infinitely_far_apart():
+def test_kl_of_nearly_certain_bernoullis_is_finite():
     # In double precision, a probability of sigmoid(40) is 1.
     p, q = (np.exp(-np.longdouble(logit)) for logit in (30, 40))  # of a zero, up to a factor of 1 + 1e-13
     expected = float(p * np.log(p / q) - (p - q))
@@ -247,7 +247,7 @@ NEAR = 1e-6
 
 
 @pytest.mark.parametrize("made", [whole, independent, with_covariance])
-def test_gaussians_that_are_close_do_not_cancel_to_noise(draw, made):
+def test_kl_of_close_gaussians_is_accurate(draw, made):
     mean_BA, std_BA = draw(B, A), 0.5 + draw(B, A).abs()
     other_BA, two_BA = mean_BA * (1 + NEAR), std_BA * (1 + NEAR)
     expected_B = gaussian_kl(mean_BA, std_BA, other_BA, two_BA)
@@ -255,7 +255,7 @@ def test_gaussians_that_are_close_do_not_cancel_to_noise(draw, made):
     np.testing.assert_allclose(kl(made(mean_BA, std_BA), made(other_BA, two_BA)), expected_B, rtol=2e-3)
 
 
-def test_squashed_gaussians_that_are_close_do_not_cancel_to_noise(draw):
+def test_kl_of_close_squashed_gaussians_is_accurate(draw):
     mean_BA, std_BA = draw(B, A), 0.5 + draw(B, A).abs()
     one, two = (
         TransformedDistribution(Normal(mean_BA * scale, std_BA * scale), [TanhTransform()]) for scale in (1, 1 + NEAR)
@@ -264,7 +264,7 @@ def test_squashed_gaussians_that_are_close_do_not_cancel_to_noise(draw):
     np.testing.assert_allclose(kl(one, two), expected_B, rtol=2e-3)
 
 
-def test_choices_that_are_close_do_not_cancel_to_noise(draw):
+def test_kl_of_close_categoricals_is_accurate(draw):
     logits_BC = draw(B, CHOICES)
     ones, twos = Categorical(logits=logits_BC), Categorical(logits=logits_BC * (1 + 3 * NEAR))
     log_p, log_q = (
@@ -276,7 +276,7 @@ def test_choices_that_are_close_do_not_cancel_to_noise(draw):
     np.testing.assert_allclose(kl(ones, twos), expected_B, rtol=1e-3)
 
 
-def test_bits_and_betas_that_are_close_do_not_cancel_to_noise(draw):
+def test_kl_of_close_bernoullis_and_betas_is_accurate(draw):
     # To second order KL is half the Fisher information times the step squared; the third is a hundred thousandth of it.
     one_B1 = draw(B, 1)
     two_B1 = one_B1 * (1 + 10 * NEAR)
@@ -290,14 +290,14 @@ def test_bits_and_betas_that_are_close_do_not_cancel_to_noise(draw):
     np.testing.assert_allclose(kl(Beta(a_B1, a_B1), Beta(c_B1, a_B1)), information_B * step_B**2 / 2, rtol=1e-3)
 
 
-def test_a_policy_that_stayed_is_at_no_distance(draw):
+def test_kl_of_a_policy_from_itself_is_zero(draw):
     logits_BC = draw(B, CHOICES)
     for said in (Normal(logits_BC, 0.3), Categorical(logits=logits_BC), Bernoulli(logits=logits_BC)):
         assert (kl(said, said) == 0).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_what_was_said_stays_as_it_was_when_its_tensors_are_written_over(draw, dtype):
+def test_torch_actions_copies_the_distributions_tensors(draw, dtype):
     mean_BA, std_A, logits_BC, action_BA = (
         x.to(dtype) for x in (draw(B, A), draw(A).exp(), draw(B, CHOICES), draw(B, A))
     )
@@ -319,7 +319,7 @@ def test_what_was_said_stays_as_it_was_when_its_tensors_are_written_over(draw, d
         assert float(one.kl(one).abs().max()) == 0
 
 
-def test_parameters_that_learn_are_asked_without_a_graph(draw):
+def test_torch_actions_detaches_parameters(draw):
     log_std_A = torch.nn.Parameter(draw(A))
     said = TorchActions(Normal(draw(B, A) * log_std_A, log_std_A.exp()))
     assert not said.log_prob(draw(1, B, A)).requires_grad and not said.kl(said).requires_grad
@@ -327,7 +327,7 @@ def test_parameters_that_learn_are_asked_without_a_graph(draw):
 
 @pytest.mark.parametrize("in_a_column", [False, True])
 @pytest.mark.parametrize("speaks_of_a_column", [False, True])
-def test_one_number_an_action_is_the_same_in_a_column_and_without(draw, in_a_column, speaks_of_a_column):
+def test_scalar_action_may_be_in_a_column(draw, in_a_column, speaks_of_a_column):
     mean_B, action_B = draw(B), draw(B)
     said = Normal(mean_B[:, None] if speaks_of_a_column else mean_B, 0.5)
     got_B = log_prob(said, action_B[:, None] if in_a_column else action_B)
@@ -353,7 +353,7 @@ def test_one_number_an_action_is_the_same_in_a_column_and_without(draw, in_a_col
         (lambda: [Normal(torch.zeros(B, 2), 1.0)] * 2, (B, 2), r"actions of shape \(7, 2\)"),
     ],
 )
-def test_actions_of_another_shape_than_the_policy_speaks_of_are_refused(said, shape, sentence):
+def test_log_prob_refuses_actions_of_wrong_shape(said, shape, sentence):
     with pytest.raises(ValueError, match=sentence):
         TorchActions(said()).log_prob(torch.zeros(1, *shape))
 
@@ -361,12 +361,12 @@ def test_actions_of_another_shape_than_the_policy_speaks_of_are_refused(said, sh
 @pytest.mark.parametrize(
     "said", [None, torch.zeros(B, A), (Normal(torch.zeros(B), 1.0), torch.zeros(B)), [], {"mean": 0}, "normal"]
 )
-def test_what_is_no_distribution_is_refused(said):
+def test_torch_actions_refuses_non_distributions(said):
     with pytest.raises(TypeError, match=r"^A policy answers with a torch.distributions.Distribution, or several, not"):
         TorchActions(said)
 
 
-def test_distributions_without_a_known_kl_are_named():
+def test_kl_names_distributions_without_known_kl():
     mixture = MixtureSameFamily(Categorical(logits=torch.zeros(B, 2)), Normal(torch.zeros(B, 2), 1.0))
     with pytest.raises(NotImplementedError, match="knows no KL of one MixtureSameFamily from another"):
         TorchActions(mixture).kl(TorchActions(mixture))
@@ -377,7 +377,7 @@ def test_distributions_without_a_known_kl_are_named():
         TorchActions(squashed[0]).kl(TorchActions(squashed[1]))
 
 
-def test_actions_are_drawn_by_what_the_policy_says():
+def test_sample_draws_from_the_distributions():
     n = 40_000
     logits = torch.tensor([[0.0, 1.0, -1.0]]).expand(n, 3)
     state = torch.get_rng_state()

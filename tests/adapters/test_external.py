@@ -67,7 +67,7 @@ said = []
 SPECS = [RunSpec(loop("diverging"), TASK, ITERATIONS, seed) for seed in (1, 2)]
 
 
-def test_runs_go_into_the_store_and_come_back(store):
+def test_store_returns_external_runs(store):
     for spec in SPECS:
         record = trained(spec.algorithm, spec.task, spec.seed, spec.iterations)
         assert store.measured(spec) == Measured(record.failure, record.series)
@@ -77,7 +77,7 @@ def test_runs_go_into_the_store_and_come_back(store):
     assert plan(SPECS, store).missing == ()
 
 
-def test_the_store_is_whole_and_says_what_trained(store):
+def test_store_is_valid_and_describes_the_training(store):
     assert list(problems(store)) == []
     described = [json.loads((store.folder(spec) / "run.json").read_text()) for spec in SPECS]
     assert [d["status"] for d in described] == ["failed", "finished"]
@@ -86,7 +86,7 @@ def test_the_store_is_whole_and_says_what_trained(store):
     assert store.mean_episode(SPECS[1]) == 1.0
 
 
-def test_progress_is_told_seed_by_seed(store):
+def test_progress_is_reported_after_each_seed(store):
     trained_so_far = [progress.steps_done for progress in said]
     assert sorted(trained_so_far) == trained_so_far
     # Half of the iterations after one of two seeds, rounded down, of both.
@@ -95,7 +95,7 @@ def test_progress_is_told_seed_by_seed(store):
     assert said[0].cohorts[0].algorithms == {"diverging": 2}
 
 
-def test_trained_again_a_run_is_the_same_and_one_number_else_is_found(store):
+def test_replay_is_identical_and_finds_a_changed_number(store):
     (found,) = differences(SPECS[1:], store).values()
     assert found == []
     path = store.measurements(SPECS[1])
@@ -110,7 +110,7 @@ def test_trained_again_a_run_is_the_same_and_one_number_else_is_found(store):
 
 
 @pytest.mark.parametrize("held_out", [False, True])
-def test_a_run_with_and_without_fresh_pairs_is_whole(tmp_path, held_out):
+def test_run_is_valid_with_and_without_held_out_pairs(tmp_path, held_out):
     store = new_store(tmp_path)
     spec = RunSpec(loop("holding_out" if held_out else "train", held_out=held_out), TASK, ITERATIONS, 0)
     store.put(spec, trained(spec.algorithm, spec.task, spec.seed, spec.iterations))
@@ -118,7 +118,7 @@ def test_a_run_with_and_without_fresh_pairs_is_whole(tmp_path, held_out):
     assert len(store.measured(spec).series.get("ratio/max/held_out", ())) == (2 if held_out else 0)
 
 
-def test_an_error_before_any_update_breaks_the_session_off_with_its_words(tmp_path):
+def test_error_before_first_update_ends_the_session(tmp_path):
     store = new_store(tmp_path)
     specs = [RunSpec(loop("raising_at_once"), TASK, 2, seed) for seed in (0, 1)]
     with pytest.raises(TrainingError, match="ArithmeticError: it went wrong"):
@@ -126,7 +126,7 @@ def test_an_error_before_any_update_breaks_the_session_off_with_its_words(tmp_pa
     assert not store.has(specs[0])
 
 
-def test_a_task_with_a_namespace_is_one_folder(tmp_path):
+def test_task_with_namespace_is_one_folder(tmp_path):
     store = new_store(tmp_path)
     spec = checked(RunSpec(of_sb3("A2C"), "tiny_envs:tiny/BoxBox-v0", 2, 0))
     store.put(spec, trained(spec.algorithm, spec.task, spec.seed, spec.iterations))
@@ -141,13 +141,13 @@ def algorithms():
     yield of_sb3("PPO", environments=2, n_steps=16, policy_kwargs={"net_arch": [8]})
 
 
-def test_a_run_described_as_plain_data_is_the_same_run():
+def test_run_spec_survives_serialisation():
     for algorithm in algorithms():
         spec = RunSpec(algorithm, TASK, 3, 5)
         assert RunSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
 
 
-def test_runs_of_one_training_are_shared_out_and_of_two_are_apart():
+def test_cohorts_split_one_training_and_separate_two():
     one, other = loop("train"), loop("train", epsilon=0.1)
     specs = [RunSpec(algorithm, TASK, 4, seed) for seed in range(3) for algorithm in (one, other)]
     specs += [RunSpec(PPO(steps=STEPS, minibatches=2), TASK, 4, 0)]
@@ -201,7 +201,7 @@ KINDS_OF_TRAINING = {
 
 
 @pytest.mark.parametrize(("make", "file"), KINDS_OF_TRAINING.values(), ids=KINDS_OF_TRAINING)
-def test_a_run_is_named_by_the_source_that_trains_and_by_no_other(project, tmp_path, make, file):
+def test_run_digest_covers_only_the_training_source(project, tmp_path, make, file):
     algorithm = make(tmp_path)
     first = named(algorithm)
     project("my_other.py", "x = 1", "x = 2")
@@ -213,7 +213,7 @@ def test_a_run_is_named_by_the_source_that_trains_and_by_no_other(project, tmp_p
     assert named(algorithm) == first
 
 
-def test_a_run_is_named_by_what_its_training_imports(project, tmp_path):
+def test_run_digest_covers_imports_of_the_training(project, tmp_path):
     algorithm = Loop("my_training:train", 24)
     first = named(algorithm)
     project("my_helpers.py", '"""Helpers."""', '"""Useful helpers."""')
@@ -223,7 +223,7 @@ def test_a_run_is_named_by_what_its_training_imports(project, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["random", "numpy", "pytest", "conftest", "a b.c"])
-def test_a_script_is_part_of_its_runs_names_however_it_is_called(tmp_path, name):
+def test_run_digest_covers_a_script_of_any_name(tmp_path, name):
     path = tmp_path / f"{name}.py"
     path.write_text("x = 1\n")
     algorithm = Script(str(path), 24)
@@ -233,7 +233,7 @@ def test_a_script_is_part_of_its_runs_names_however_it_is_called(tmp_path, name)
     assert named(algorithm) != first
 
 
-def test_whatever_is_set_changes_the_name(project, tmp_path):
+def test_run_digest_covers_every_setting(project, tmp_path):
     (tmp_path / "copy.py").write_text(MODULE)
     script = Script(str(tmp_path / "mine.py"), 24)
     others = [
@@ -258,7 +258,7 @@ def test_whatever_is_set_changes_the_name(project, tmp_path):
     assert named(others[0]) == names[0]
 
 
-def test_a_library_of_another_version_names_what_it_trains_and_nothing_else(project, tmp_path, monkeypatch):
+def test_run_digest_covers_versions_of_training_libraries(project, tmp_path, monkeypatch):
     own, theirs, native = Loop("my_training:train", 24), of_sb3("PPO"), PPO()
     before = [named(algorithm) for algorithm in (own, theirs, native)]
     known = digest.version
@@ -278,14 +278,13 @@ def test_a_library_of_another_version_names_what_it_trains_and_nothing_else(proj
         (
             lambda: of_sb3("PPO"),
             "InvertedPendulum-v5(noise=1)",
-            "The task 'InvertedPendulum-v5(noise=1)' has no argument 'noise'; there are frame_skip, max_episode_steps, "
+            "The task 'InvertedPendulum-v5(noise=1)' has no argument 'noise'; it takes frame_skip, max_episode_steps, "
             "reset_noise_scale, xml_file.",
         ),
         (
             lambda: loop("train"),
             "CartPole-v1(noise=1)",
-            "The task 'CartPole-v1(noise=1)' has no argument 'noise'; there are max_episode_steps, "
-            "sutton_barto_reward.",
+            "The task 'CartPole-v1(noise=1)' has no argument 'noise'; it takes max_episode_steps, sutton_barto_reward.",
         ),
         (
             lambda: loop("train"),
@@ -326,13 +325,13 @@ def test_a_library_of_another_version_names_what_it_trains_and_nothing_else(proj
         ),
     ],
 )
-def test_what_cannot_be_trained_is_refused_in_a_sentence(make, task, sentence):
+def test_checked_refuses_what_cannot_be_trained(make, task, sentence):
     with pytest.raises(SpecError) as raised:
         checked(RunSpec(make(), task, 3, 0))
     assert str(raised.value) == sentence
 
 
-def test_a_task_with_arguments_is_trained_on_with_them():
+def test_sb3_trains_on_a_task_with_arguments():
     algorithm = of_sb3("PPO", n_steps=32, batch_size=32)
     texts = "CartPole-v1(max_episode_steps=30, sutton_barto_reward=True)", "odd_envs:odd/SuttonBarto-v0", "CartPole-v1"
     with_arguments, registered, without = (trained(algorithm, text, 3, 3).series for text in texts)
@@ -341,7 +340,7 @@ def test_a_task_with_arguments_is_trained_on_with_them():
     assert checked(spec) is spec
 
 
-def test_what_can_be_trained_is_not_refused():
+def test_checked_accepts_what_can_be_trained():
     for algorithm in (loop("train"), Script(str(SCRIPT), 32), of_sb3("PPO", n_steps=32)):
         for task in (TASK, "CartPole-v1", "tiny_envs:tiny/DictBox-v0"):
             spec = RunSpec(algorithm, task, 3, 0)
@@ -349,7 +348,7 @@ def test_what_can_be_trained_is_not_refused():
 
 
 @pytest.mark.parametrize("study", [TWINS, *(Study(name, 4096) for name in KINDS)], ids=lambda study: study.kind)
-def test_nothing_is_derived_from_what_leaves_no_parameters(study):
+def test_studies_of_external_runs_are_refused(study):
     with pytest.raises(SpecError) as raised:
         check_study(study, loop("train"))
     assert str(raised.value) == (
@@ -366,7 +365,7 @@ def runs_of(algorithm, **changes):
     return Runs(algorithm, TASK, 2, (0, 1), (Measured(None, series),) * 2)
 
 
-def test_its_measures_are_read_as_those_of_any_runs():
+def test_measures_of_external_runs_are_read():
     runs = runs_of(loop("train", held_out=True, epsilon=0.125))
     assert runs.kl_old_new.mean.training.overall().values == (2.0, 2.0)
     assert runs.kl_old_new.mean.held_out.overall().values == (1.0, 1.0)
@@ -384,7 +383,7 @@ def test_its_measures_are_read_as_those_of_any_runs():
         (lambda runs: runs.ratio.max.held_out, "max ratio (held out)"),
     ],
 )
-def test_measures_that_it_lacks_are_refused_in_a_sentence(measure, words):
+def test_measures_that_are_not_recorded_are_refused(measure, words):
     runs = runs_of(loop("train"))
     with pytest.raises(ClaimError) as raised:
         measure(runs)
@@ -393,7 +392,7 @@ def test_measures_that_it_lacks_are_refused_in_a_sentence(measure, words):
     )
 
 
-def test_series_of_two_trainings_of_one_name_are_not_those_of_the_same_runs():
+def test_where_refuses_series_of_differently_set_trainings():
     one, other = runs_of(of_sb3("PPO")), runs_of(of_sb3("PPO", n_epochs=3))
     again = runs_of(of_sb3("PPO"))
     with pytest.raises(ClaimError, match="another series of the same runs"):
@@ -401,7 +400,7 @@ def test_series_of_two_trainings_of_one_name_are_not_those_of_the_same_runs():
     assert one.ratio.max.training.where(again.ratio.max.held_out).rows == ((1.0,),) * 2
 
 
-def test_a_cost_is_that_of_each_seed_after_the_other():
+def test_cost_adds_up_over_seeds():
     of_loop, of_script = loop("train", held_out=True), Script(str(SCRIPT), 32)
     specs = [RunSpec(algorithm, TASK, 21, seed) for algorithm in (of_loop, of_script) for seed in range(3)]
     speeds = {}
@@ -419,7 +418,7 @@ def test_a_cost_is_that_of_each_seed_after_the_other():
     assert alone.seconds == pytest.approx(3 + 4 + 21)
 
 
-def test_speed_is_told_from_one_iteration_and_three():
+def test_speed_is_estimated_from_one_and_three_iterations():
     algorithm = loop("train")
     answers = [{"1": 5.0, "3": 9.0}, {"1": 7.0, "3": 11.0}]  # on average 6 and 10: 2 an iteration, and 4 before
     speed = _foreign_speed(algorithm, answers, 25.0)
@@ -448,7 +447,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
 
 @linux
-def test_a_process_that_is_killed_takes_with_it_what_it_runs(monkeypatch):
+def test_killing_a_process_kills_its_children(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(Path(tiny_parent.__file__).parent))
     process, log = start("tiny_parent", [])
     child = json.loads(process.stdout.readline())["child"]
@@ -459,7 +458,7 @@ def test_a_process_that_is_killed_takes_with_it_what_it_runs(monkeypatch):
 
 
 @linux
-def test_a_process_that_nobody_waits_for_ends_with_what_it_runs(monkeypatch):
+def test_orphaned_process_ends_with_its_children(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(Path(tiny_parent.__file__).parent))
     process, log = start("tiny_parent", [])
     child = json.loads(process.stdout.readline())["child"]
@@ -482,7 +481,7 @@ class Slow:
 
 
 @linux
-def test_training_that_is_broken_off_leaves_no_script_and_no_listener_behind(monkeypatch, tmp_path):
+def test_interrupted_training_leaves_no_process_or_thread(monkeypatch, tmp_path):
     children = []
 
     def instead(module, specs, **job):

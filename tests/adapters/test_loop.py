@@ -66,7 +66,7 @@ class Naive:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_its_series_are_those_that_it_works_out_itself(task):
+def test_series_match_a_naive_computation(task):
     epsilon = 1e-3
     record = trained(loop("holding_out", held_out=True, epsilon=epsilon), task, 5, ITERATIONS)
     naive = Naive()
@@ -90,7 +90,7 @@ def test_its_series_are_those_that_it_works_out_itself(task):
     }  # fmt: skip
 
 
-def test_a_run_has_no_parameters_and_as_many_rows_of_them_as_any():
+def test_run_has_empty_rows_of_parameters():
     algorithm = loop("train")
     record = trained(algorithm, TASKS[0], 3, 4)
     assert isinstance(record, RunRecord) and (record.algorithm, record.seed) == (algorithm, 3)
@@ -99,7 +99,7 @@ def test_a_run_has_no_parameters_and_as_many_rows_of_them_as_any():
 
 
 @pytest.mark.parametrize(("name", "made"), [("too_few", 3), ("too_many", 5)])
-def test_another_number_of_updates_than_asked_for_is_an_error(name, made):
+def test_wrong_number_of_updates_is_an_error(name, made):
     title = name.replace("_", "-")
     with pytest.raises(
         NotRecordedError, match=rf"^{title} made {made} updates that were recorded, and was asked for 4"
@@ -115,32 +115,32 @@ def test_another_number_of_updates_than_asked_for_is_an_error(name, made):
         ("holding_out", 4, False, r"at 1 of its 4 updates; by its settings it does at 0\.$"),
     ],
 )
-def test_fresh_pairs_that_were_promised_and_are_not_held_out_are_an_error(name, iterations, promised, sentence):
+def test_wrong_number_of_held_out_pairs_is_an_error(name, iterations, promised, sentence):
     with pytest.raises(NotRecordedError, match=sentence):
         trained(loop(name, held_out=promised), TASKS[0], 0, iterations)
 
 
-def test_an_error_before_the_first_update_is_everybodys():
+def test_error_before_the_first_update_is_raised():
     with pytest.raises(ArithmeticError, match="it went wrong"):
         trained(loop("raising_at_once"), TASKS[0], 0, 4)
 
 
 @pytest.mark.parametrize("promised", [False, True])
-def test_an_error_after_it_is_the_failure_of_the_seed(promised):
+def test_error_after_an_update_fails_the_seed(promised):
     record = trained(loop("raising_later", held_out=promised), TASKS[0], 0, 4)
     assert record.failure == "ArithmeticError in iteration 2: it went wrong"
     assert len(record.series["ratio/max/training"]) == 2
     assert len(record.policy_parameters) == 5
 
 
-def test_a_seed_that_diverges_has_failed_and_another_has_not():
+def test_divergence_fails_only_its_own_seed():
     failed, whole = (trained(loop("diverging"), TASKS[0], seed, 4) for seed in (1, 2))
     assert failed.failure == "kl_old_new/mean/training is not finite in iteration 2"
     assert len(failed.series["ratio/max/training"]) == 2
     assert whole.failure is None and len(whole.series["ratio/max/training"]) == 4
 
 
-def test_training_through_it_is_the_same_as_calling_the_function():
+def test_loop_trains_as_calling_the_function_does():
     recorder = Recorder()
     tiny_training.train(TASKS[0], 5, 4, recorder)
     state = torch.get_rng_state()
@@ -165,12 +165,12 @@ def test_training_through_it_is_the_same_as_calling_the_function():
         ],
     ],
 )
-def test_what_cannot_be_trained_is_told_in_a_sentence(algorithm, sentence):
+def test_check_refuses_what_cannot_be_trained(algorithm, sentence):
     with pytest.raises(ValueError, match=sentence):
         algorithm.check()
 
 
-def test_it_is_named_by_its_function_and_described_by_its_settings():
+def test_loop_is_named_by_function_and_settings():
     algorithm = loop("holding_out", held_out=True)
     assert (algorithm.title, algorithm.steps, algorithm.ratio_epsilon) == ("holding-out", STEPS, 0.2)
     assert algorithm.words == (
@@ -181,7 +181,7 @@ def test_it_is_named_by_its_function_and_described_by_its_settings():
     algorithm.check()
 
 
-def test_it_lacks_kl_as_deployed_and_fresh_pairs_where_it_holds_out_none():
+def test_loop_lacks_deployed_and_held_out_measures():
     lacking, having = loop("train"), loop("train", held_out=True)
     for measure in ("kl_old_new/mean", "ratio/max", "surrogate/new"):
         assert not lacking.lacks(f"{measure}/training") and not having.lacks(f"{measure}/training")

@@ -102,7 +102,7 @@ def trained(recorder, iterations, seed=0, held_out=False):
     return thetas, batches, held
 
 
-def test_every_series_is_what_a_naive_loop_says():
+def test_every_series_matches_a_naive_loop():
     recorder = Recorder(EPSILON)
     thetas, batches, _ = trained(recorder, 5)
     expected = [naive(old, new, batch, "training") for (old, new), batch in zip(pairwise(thetas), batches, strict=True)]
@@ -114,7 +114,7 @@ def test_every_series_is_what_a_naive_loop_says():
     assert all(0 < share < 1 for share in exceedances)  # at another epsilon it would be another number
 
 
-def test_fresh_pairs_are_asked_for_at_the_first_and_every_tenth_update_and_measured():
+def test_held_out_pairs_are_measured_every_tenth_update():
     recorder = Recorder(EPSILON)
     thetas, batches, held = trained(recorder, 21, held_out=True)
     assert [iteration for iteration, _ in held] == [0, 10, 20]
@@ -126,14 +126,14 @@ def test_fresh_pairs_are_asked_for_at_the_first_and_every_tenth_update_and_measu
         assert recorder.series[name] == pytest.approx([found[name] for found in on_training], rel=1e-9), name
 
 
-def test_training_is_the_same_bit_for_bit_with_and_without():
+def test_recording_does_not_change_training():
     without, _, _ = trained(None, 12)
     recorded, _, _ = trained(Recorder(), 12, held_out=True)
     for one, other in zip(without, recorded, strict=True):
         assert all(x.tobytes() == y.tobytes() for x, y in zip(one, other, strict=True))
 
 
-def test_beginning_and_ending_an_update_is_the_same_as_its_context():
+def test_begin_and_end_equal_the_context_manager():
     one, two, policy = Recorder(), Recorder(), Gaussian(torch.Generator().manual_seed(0))
     batch = collected(policy, torch.Generator().manual_seed(1))
     one.begin(policy, Pairs(*batch))
@@ -155,7 +155,7 @@ class Tabular(nn.Module):
         return Normal(self.mean_BA, self.std_A)
 
 
-def test_a_policy_that_answers_with_its_own_parameters_is_recorded_as_it_was():
+def test_recorder_copies_a_policys_own_parameters():
     recorder, policy = Recorder(), Tabular()
     pairs = Pairs(None, np.zeros((B, A), np.float32), np.ones(B, np.float32))
     with recorder.update(policy, pairs), torch.no_grad():
@@ -168,7 +168,7 @@ def test_a_policy_that_answers_with_its_own_parameters_is_recorded_as_it_was():
 
 
 @pytest.mark.parametrize("kind", ["arrays", "tensors"])
-def test_buffers_that_are_written_over_during_the_update_are_recorded_as_they_were(kind):
+def test_recorder_copies_buffers_before_the_update(kind):
     recorder, policy = Recorder(EPSILON), Gaussian(torch.Generator().manual_seed(0))
     batch = collected(policy, torch.Generator().manual_seed(1))
     kept, old = [x.clone() for x in batch], copied(policy)
@@ -191,7 +191,7 @@ def spoil(policy, value):
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, 1e200])
-def test_numbers_that_are_no_longer_finite_are_a_failure_and_nothing_is_recorded_after(value):
+def test_non_finite_measure_is_a_failure_and_ends_recording(value):
     recorder, generator = Recorder(), torch.Generator().manual_seed(0)
     policy, asked = Gaussian(generator), []
 
@@ -220,7 +220,7 @@ def test_numbers_that_are_no_longer_finite_are_a_failure_and_nothing_is_recorded
     ("advantage", "name"),
     [(math.nan, "surrogate/old/training"), (math.inf, "surrogate/old/training"), (-math.inf, "surrogate/old/training")],
 )
-def test_advantages_that_are_not_finite_are_a_failure(advantage, name):
+def test_non_finite_advantages_are_a_failure(advantage, name):
     recorder, policy = Recorder(), Gaussian(torch.Generator().manual_seed(0))
     observation_BO, action_BA, advantage_B = collected(policy, torch.Generator().manual_seed(1))
     advantage_B[3] = advantage
@@ -230,7 +230,7 @@ def test_advantages_that_are_not_finite_are_a_failure(advantage, name):
     assert recorder.series == {}
 
 
-def test_a_ratio_that_is_infinite_is_a_failure_though_parameters_are_finite():
+def test_infinite_kl_of_finite_parameters_is_a_failure():
     logits_B2 = torch.zeros(B, 2)
     recorder = Recorder()
     with recorder.update(
@@ -240,7 +240,7 @@ def test_a_ratio_that_is_infinite_is_a_failure_though_parameters_are_finite():
     assert recorder.failure == "kl_old_new/mean/training is not finite in iteration 0"
 
 
-def test_an_update_that_breaks_off_is_not_recorded_and_the_next_one_is():
+def test_interrupted_update_is_not_recorded():
     recorder, generator = Recorder(EPSILON), torch.Generator().manual_seed(0)
     policy = Gaussian(generator)
     batch = collected(policy, generator)
@@ -271,7 +271,7 @@ def draw_from_all():
     random.random()
 
 
-def test_global_random_numbers_are_where_they_were():
+def test_recorder_restores_global_random_states():
     policy, recorder = Gaussian(torch.Generator().manual_seed(0)), Recorder()
     batch = collected(policy, torch.Generator().manual_seed(1))
 
@@ -298,7 +298,7 @@ def test_global_random_numbers_are_where_they_were():
     assert random_states() == before
 
 
-def test_a_policy_is_asked_without_a_graph_and_distributions_are_checked_as_before():
+def test_recorder_restores_grad_mode_and_validation():
     policy, seen = Gaussian(torch.Generator().manual_seed(0)), []
 
     def watched(observation):
@@ -333,7 +333,7 @@ def test_a_policy_is_asked_without_a_graph_and_distributions_are_checked_as_befo
     ],
 )
 @pytest.mark.parametrize("which", ["training", "held out"])
-def test_pairs_that_do_not_fit_are_refused_before_they_are_learnt_from(action, advantage, sentence, which):
+def test_mismatched_pairs_are_refused_before_the_update(action, advantage, sentence, which):
     recorder, policy = Recorder(), Tabular()
     good, bad = Pairs(None, torch.zeros(B, A), torch.zeros(B)), Pairs(None, torch.zeros(action), torch.zeros(advantage))
     pairs, held_out = (bad, None) if which == "training" else (good, lambda: bad)
@@ -343,7 +343,7 @@ def test_pairs_that_do_not_fit_are_refused_before_they_are_learnt_from(action, a
     assert recorder.series == {}
 
 
-def test_a_policy_that_answers_with_no_distribution_is_refused():
+def test_policy_without_distribution_is_refused():
     pairs = Pairs(torch.zeros(B, SEEN), torch.zeros(B, A), torch.zeros(B))
     with (
         pytest.raises(TypeError, match=r"^A policy answers with a torch.distributions.Distribution"),
@@ -352,7 +352,7 @@ def test_a_policy_that_answers_with_no_distribution_is_refused():
         pytest.fail("learnt from")
 
 
-def test_a_policy_whose_kl_torch_does_not_know_is_refused_before_it_learns():
+def test_policy_without_known_kl_is_refused_before_the_update():
     def policy(observation):
         components = Normal(observation[:, :2], 1.0)
         return MixtureSameFamily(Categorical(logits=observation[:, :2]), components)

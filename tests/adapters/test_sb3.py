@@ -189,7 +189,7 @@ def asked(run, i):
     return kl_B, np.exp(logs[1] - logs[0]), logs[0]
 
 
-def test_kl_and_ratios_are_those_of_its_own_policies_on_its_own_buffers(run):
+def test_measures_match_copies_of_policies_and_buffers(run):
     recorder, n = run.recorder, run.model.n_steps * run.case.environments
     assert recorder.failure is None and recorder.iteration == UPDATES == len(run.copies.buffers)
     moved = []
@@ -221,7 +221,7 @@ def test_kl_and_ratios_are_those_of_its_own_policies_on_its_own_buffers(run):
     assert max(moved) > 1e-4
 
 
-def test_a_training_is_the_same_bit_for_bit_whether_it_is_recorded(run):
+def test_callback_does_not_change_training(run):
     plain = run.case.model()
     plain.learn(run.model.num_timesteps)
     after, without = run.model.policy.state_dict(), plain.policy.state_dict()
@@ -240,7 +240,7 @@ def test_a_training_is_the_same_bit_for_bit_whether_it_is_recorded(run):
         assert statistics.obs_rms.count == pytest.approx(run.model.num_timesteps + run.case.environments, rel=1e-3)
 
 
-def test_as_many_fresh_pairs_are_held_out_at_the_first_update_and_measured(run):
+def test_as_many_pairs_are_held_out_and_measured(run):
     (fresh,) = run.recorder.fresh
     assert len(fresh.advantage) == len(fresh.action) == run.model.n_steps * run.case.environments
     old, new = run.policy(0), run.policy(1)
@@ -254,7 +254,7 @@ def test_as_many_fresh_pairs_are_held_out_at_the_first_update_and_measured(run):
     assert measured["surrogate/old/held_out"] == [pytest.approx(float(fresh.advantage.mean(dtype=float)), rel=1e-5)]
 
 
-def test_advantages_of_fresh_pairs_are_those_that_its_own_buffer_works_out(run):
+def test_held_out_advantages_match_sb3s_buffer(run):
     """The actions are played once more, in environments that begin alike."""
     (fresh,), model, case = run.recorder.fresh, run.model, run.case
     policy, steps, n = run.policy(0), run.model.n_steps, run.case.environments
@@ -339,7 +339,7 @@ def standardised(policy, pairs):
     ],
     ids=["gaussian", "state-dependent", "squashed"],
 )
-def test_fresh_actions_are_drawn_by_the_policy_state_by_state(many_fresh, settings):
+def test_held_out_actions_are_drawn_state_by_state(many_fresh, settings):
     fresh, policy, _ = many_fresh(tiny("BoxBox"), **MANY, **settings)
     z_BA = standardised(policy, fresh)
     assert z_BA.shape == (N, 3)
@@ -352,7 +352,7 @@ def test_fresh_actions_are_drawn_by_the_policy_state_by_state(many_fresh, settin
 
 
 @pytest.mark.parametrize(("acts", "sizes"), [("Discrete", [4]), ("MultiDiscrete", [2, 3]), ("MultiBinary", [2, 2, 2])])
-def test_fresh_choices_are_as_frequent_as_the_policy_says(many_fresh, acts, sizes):
+def test_held_out_choices_have_the_policys_frequencies(many_fresh, acts, sizes):
     fresh, policy, _ = many_fresh(tiny(f"Box{acts}"), **MANY)
     with torch.no_grad():
         said = policy.get_distribution(policy.obs_to_tensor(fresh.observation)[0]).distribution
@@ -368,7 +368,7 @@ def test_fresh_choices_are_as_frequent_as_the_policy_says(many_fresh, acts, size
             assert abs((action_BA[:, a] == choice).sum() - p_B.sum()) < 4.5 * error
 
 
-def test_fresh_pairs_share_nothing_with_the_trainings_own_and_follow_their_seed_alone(many_fresh):
+def test_held_out_pairs_depend_on_their_seed_alone(many_fresh):
     fresh, policy, buffer = many_fresh(tiny("BoxBox"), **MANY)
     with torch.no_grad():
         said = policy.get_distribution(as_tensors(buffer.observations)).distribution
@@ -384,7 +384,7 @@ def test_fresh_pairs_share_nothing_with_the_trainings_own_and_follow_their_seed_
 
 
 @pytest.mark.parametrize(("environments", "made"), [(1, 48), (2, 48), (5, 50)])
-def test_fresh_pairs_are_as_many_whatever_the_number_of_their_environments(environments, made):
+def test_number_of_held_out_pairs_ignores_environment_count(environments, made):
     case, recorder = CASES["discrete"], Keeping()
     model = case.model()
     assert model.n_envs * model.n_steps == 48
@@ -393,7 +393,7 @@ def test_fresh_pairs_are_as_many_whatever_the_number_of_their_environments(envir
     assert "kl_old_new/mean/held_out" in recorder.series
 
 
-def test_fresh_pairs_are_held_out_every_tenth_time_by_other_random_numbers_each_time():
+def test_held_out_pairs_differ_between_updates():
     recorder = Keeping()
     model = A2C("MlpPolicy", make_vec_env("Pendulum-v1", seed=0), seed=0, **SMALL)
     model.learn(21 * 5, callback=RecordUpdates(recorder, lambda: make_vec_env("Pendulum-v1")))
@@ -404,13 +404,13 @@ def test_fresh_pairs_are_held_out_every_tenth_time_by_other_random_numbers_each_
     assert len(set(starts)) == 3
 
 
-def test_without_environments_for_them_no_pairs_are_held_out():
+def test_no_pairs_are_held_out_without_make_env():
     case, recorder = CASES["continuous"], Keeping()
     case.model().learn(16, callback=RecordUpdates(recorder))
     assert recorder.fresh == [] and len(recorder.series) == 11
 
 
-def test_what_trpo_bounds_is_the_other_kl_and_its_mean_over_the_entries_of_an_action():
+def test_trpo_of_sb3_contrib_bounds_mean_reverse_kl():
     bound, updates, n_actions = 0.02, 6, 3
     env = make_vec_env(tiny("BoxBox"), n_envs=2, seed=3)
     assert env.action_space.shape == (n_actions,)
@@ -434,7 +434,7 @@ def test_what_trpo_bounds_is_the_other_kl_and_its_mean_over_the_entries_of_an_ac
     np.testing.assert_allclose(old_new, new_old, rtol=0.3)
 
 
-def test_what_ppo_logs_as_kl_is_another_estimate_of_an_update_that_is_not_over():
+def test_kl_that_ppo_logs_is_of_an_unfinished_update():
     case, recorder = CASES["continuous"], Keeping()
     settings = {**OF_PPO, "batch_size": 16, "n_epochs": 1}
     model = PPO("MlpPolicy", make_vec_env(case.task, seed=3), seed=3, **SMALL, **settings)
@@ -444,14 +444,14 @@ def test_what_ppo_logs_as_kl_is_another_estimate_of_an_update_that_is_not_over()
     assert recorder.series["kl_old_new/mean/training"][0] > 1e-5
 
 
-def test_the_callback_alone_goes_on_from_one_training_to_the_next():
+def test_callback_continues_over_several_trainings():
     callback, model = RecordUpdates(), CASES["discrete"].model()
     model.learn(2 * 48, callback=callback)
     model.learn(48, callback=callback, reset_num_timesteps=False)
     assert callback.recorder.iteration == 3 and callback.recorder.epsilon == 0.2
 
 
-def test_an_update_that_was_broken_off_is_not_recorded_in_the_next_training(monkeypatch):
+def test_interrupted_update_is_not_recorded_in_next_training(monkeypatch):
     callback, model = RecordUpdates(), CASES["discrete"].model()
     train = model.train
 
@@ -482,7 +482,7 @@ class OwnBuffer(RolloutBuffer):
         ),
     ],
 )  # fmt: skip
-def test_the_callback_refuses_what_a_state_alone_does_not_settle(make, kept):
+def test_callback_refuses_policies_that_need_more_than_a_state(make, kept):
     with pytest.raises(ValueError, match=rf"^Updates are recorded of on-policy algorithms without .*{kept}"):
         make().learn(8, callback=RecordUpdates())
 
@@ -490,7 +490,7 @@ def test_the_callback_refuses_what_a_state_alone_does_not_settle(make, kept):
 FEW = {"n_steps": 16, "batch_size": 8, "n_epochs": 2, "policy_kwargs": {"net_arch": [8]}}
 
 
-def test_a_run_is_the_training_that_one_would_write_oneself():
+def test_run_equals_a_training_written_by_hand():
     algorithm = SB3("PPO", environments=2, normalize=True, **FEW, gamma=0.95, clip_range=0.03, learning_rate=5e-3)
     record = trained(algorithm, tiny("BoxBox"), 4, UPDATES)
     env = VecNormalize(make_vec_env(tiny("BoxBox"), n_envs=2, seed=4), gamma=0.95)
@@ -505,7 +505,7 @@ def test_a_run_is_the_training_that_one_would_write_oneself():
     assert other.series["ratio/max/training"] != record.series["ratio/max/training"]
 
 
-def test_a_seed_whose_training_fails_after_an_update_has_failed(monkeypatch):
+def test_error_after_an_update_fails_the_seed(monkeypatch):
     train, made = PPO.train, []
 
     def fails(model):
@@ -524,7 +524,7 @@ def test_a_seed_whose_training_fails_after_an_update_has_failed(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["tiny_algorithms:Mine", "tiny_algorithms:HandsOn", "tiny_algorithms:MyTRPO"])
-def test_a_subclass_of_yours_is_trained(name):
+def test_users_subclass_is_trained(name):
     settings = {"n_steps": 16, "batch_size": 8, "policy_kwargs": {"net_arch": [8]}}
     algorithm = SB3(name, environments=2, **settings)
     algorithm.check()
@@ -542,7 +542,7 @@ def test_a_subclass_of_yours_is_trained(name):
         (SB3("tiny_algorithms:MyTRPO"), ("stable-baselines3", "sb3-contrib"), ["tiny_algorithms"]),
     ],
 )
-def test_a_run_is_named_by_the_libraries_and_the_code_that_train_it(algorithm, libraries, code):
+def test_libraries_and_code_are_those_that_train(algorithm, libraries, code):
     assert algorithm.libraries == libraries
     assert [name for name, _ in algorithm.code if name not in ("abc", "typing")] == code
 
@@ -559,12 +559,12 @@ def test_a_run_is_named_by_the_libraries_and_the_code_that_train_it(algorithm, l
         (SB3("tiny_algorithms:HandsOn", clip_range=0.3), 2048, 0.3),
     ],
 )
-def test_steps_and_epsilon_are_those_that_are_given_or_the_algorithms_own(algorithm, steps, epsilon):
+def test_steps_and_epsilon_default_to_the_algorithms(algorithm, steps, epsilon):
     algorithm.check()
     assert (algorithm.steps, algorithm.ratio_epsilon) == (steps, epsilon)
 
 
-def test_the_same_settings_are_the_same_however_they_are_written():
+def test_equal_settings_compare_equal_in_any_spelling():
     one = SB3("PPO", n_steps=64, policy_kwargs={"net_arch": (8, 8)})
     other = SB3("PPO", settings='{"policy_kwargs": {"net_arch": [8, 8]}, "n_steps": 64}')
     assert one == other and hash(one) == hash(other)
@@ -599,12 +599,12 @@ def test_the_same_settings_are_the_same_however_they_are_written():
         (SB3("MaskablePPO"), "^MaskablePPO's policies are asked about more than an observation"),
     ],
 )
-def test_what_cannot_be_trained_is_told_in_a_sentence(algorithm, sentence):
+def test_check_refuses_what_cannot_be_trained(algorithm, sentence):
     with pytest.raises(ValueError, match=sentence):
         algorithm.check()
 
 
 @pytest.mark.parametrize("value", [lambda x: x, torch.nn.Tanh, math.nan, math.inf, {1, 2}])
-def test_settings_that_json_has_not_are_refused(value):
+def test_settings_that_json_cannot_hold_are_refused(value):
     with pytest.raises(ValueError, match=r"^Settings of PPO are numbers, texts, lists or tables"):
         SB3("PPO", learning_rate=value)

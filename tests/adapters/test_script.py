@@ -46,13 +46,13 @@ def both(request, tmp_path_factory):
     return *(json.loads((folder / name).read_text()) for name in ("plain.json", "watched.json")), record
 
 
-def test_its_training_is_the_same_bit_for_bit_while_it_is_recorded(both):
+def test_recording_does_not_change_the_script(both):
     plain, watched, _ = both
     assert len(plain["kl"]) == ITERATIONS and len(plain["theta"]) > 50
     assert watched == plain
 
 
-def test_its_series_are_those_that_it_writes_down_itself(both):
+def test_series_match_those_of_the_script(both):
     plain, _, record = both
     assert record.failure is None
     kl_KB, ratio_KB = np.array(plain["kl"]), np.array(plain["ratio"])
@@ -149,7 +149,7 @@ def ran(written, tmp_path, monkeypatch):
     return run
 
 
-def test_an_update_lasts_from_the_first_step_on_new_pairs_to_the_last_before_the_next(ran):
+def test_update_lasts_from_first_to_last_step_on_its_pairs(ran):
     found, raised = ran()
     assert raised is None
     assert found["iteration"] == 3 and found["failure"] is None
@@ -157,7 +157,7 @@ def test_an_update_lasts_from_the_first_step_on_new_pairs_to_the_last_before_the
     assert found["series"]["kl_old_new/max/training"] == pytest.approx(KL, rel=1e-6)
 
 
-def test_steps_of_other_optimisers_and_before_there_are_pairs_begin_nothing(ran):
+def test_other_optimiser_steps_begin_no_update(ran):
     other = """
     if iteration == 0:
         del b_obs
@@ -172,7 +172,7 @@ def test_steps_of_other_optimisers_and_before_there_are_pairs_begin_nothing(ran)
 
 
 @pytest.mark.parametrize("end", ["sys.exit()", "sys.exit(0)", "raise SystemExit", "exit()"])
-def test_a_script_that_exits_in_peace_has_made_its_last_update(ran, end):
+def test_script_that_exits_with_0_completes_its_last_update(ran, end):
     found, raised = ran(end=end)
     assert raised is None
     assert found["iteration"] == 3
@@ -180,7 +180,7 @@ def test_a_script_that_exits_in_peace_has_made_its_last_update(ran, end):
 
 
 @pytest.mark.parametrize("end", ["sys.exit(3)", "sys.exit('it went wrong')", "1 / 0"])
-def test_a_script_that_ends_with_an_error_has_not_made_the_update_that_it_was_in(ran, end):
+def test_script_that_fails_does_not_complete_its_update(ran, end):
     found, raised = ran(end=end)
     assert isinstance(raised, SystemExit | ZeroDivisionError)
     assert found["iteration"] == 2
@@ -188,14 +188,14 @@ def test_a_script_that_ends_with_an_error_has_not_made_the_update_that_it_was_in
 
 
 @pytest.mark.parametrize("name", ["agent", "b_actions", "b_advantages"])
-def test_a_script_that_keeps_not_all_at_its_top_level_is_told(ran, name):
+def test_script_without_a_required_name_is_refused(ran, name):
     found, raised = ran(here=f"del {name}")
     assert isinstance(raised, RuntimeError)
     assert str(raised) == f"The script keeps no {name!r} at its top level, by which its updates are recorded."
     assert found["iteration"] == 0 and found["series"] == {}
 
 
-def test_parameters_that_are_no_longer_finite_are_a_failure_and_the_script_goes_on(ran):
+def test_script_continues_after_non_finite_parameters(ran):
     spoiled = """
     if iteration == 1:
         optimizer.param_groups[0]['lr'] = float('inf')
@@ -206,7 +206,7 @@ def test_parameters_that_are_no_longer_finite_are_a_failure_and_the_script_goes_
     assert found["series"]["kl_old_new/mean/training"] == pytest.approx(KL[:1], rel=1e-6)
 
 
-def test_a_script_of_no_pairs_at_its_top_level_is_told(ran):
+def test_script_without_pairs_is_refused(ran):
     found, raised = ran(here="del b_obs")
     assert isinstance(raised, RuntimeError)
     assert (
@@ -215,14 +215,14 @@ def test_a_script_of_no_pairs_at_its_top_level_is_told(ran):
     assert found["iteration"] == 0
 
 
-def test_a_script_that_fails_before_its_first_update_is_everybodys_error(written):
+def test_script_error_before_the_first_update_is_raised(written):
     algorithm = written(here="raise ArithmeticError('it went wrong')")
     with pytest.raises(RuntimeError) as raised:
         trained(algorithm, "Pendulum-v1", 0, 3)
     assert str(raised.value) == f"{algorithm.path} ended with exit status 1: ArithmeticError: it went wrong"
 
 
-def test_a_script_that_fails_later_is_a_failed_seed_and_leaves_nothing_where_it_was_started(written, tmp_path):
+def test_script_error_after_an_update_fails_the_seed(written, tmp_path):
     # It is told to take fifteen steps, and would take them for updates.
     algorithm = written(here="open('left', 'w').close()\n    assert iteration < int(sys.argv[1]) / 5 - 1, 'too far'")
     there = set(Path.cwd().iterdir()) | set(tmp_path.iterdir())
@@ -237,9 +237,7 @@ def test_a_script_that_fails_later_is_a_failed_seed_and_leaves_nothing_where_it_
 @pytest.mark.parametrize(
     ("said", "asked", "made"), [(1, 2, "2 of the 10"), (5, 10, "more than the 2")], ids=["fewer", "more"]
 )
-def test_a_script_of_another_number_of_steps_between_updates_is_told_how_many_pairs_they_have(
-    written, said, asked, made
-):
+def test_script_reports_actual_batch_size_on_mismatch(written, said, asked, made):
     # The script makes `asked` updates from five pairs, as its command line has the steps over 5.
     algorithm = written(
         here="if iteration == int(sys.argv[1]) // 5:\n        break\n    print(iteration, file=LOG, flush=True)"
@@ -328,7 +326,7 @@ def uniform(x):
     ],
     ids=["normal", "independent", "squashed", "covariance", "choice", "row", "choices", "independents", "betas"],
 )
-def test_what_an_agent_says_is_what_it_makes_of_all_distributions_on_the_way(make, action, log_prob):
+def test_outermost_distributions_of_an_agent_are_used(make, action, log_prob):
     observation_BA = torch.randn(B, A, generator=torch.Generator().manual_seed(0))
     usual, watch = torch.distributions.Distribution.__init__, _Watch(Recorder(), 1)
     watch._agent = Saying(make)
@@ -339,7 +337,7 @@ def test_what_an_agent_says_is_what_it_makes_of_all_distributions_on_the_way(mak
     np.testing.assert_allclose(got_B, log_prob(observation_BA, taken), rtol=1e-4)
 
 
-def test_an_agent_that_makes_no_distribution_is_told():
+def test_agent_without_distribution_is_refused():
     watch = _Watch(Recorder(), 1)
     watch._agent = Saying(lambda x: x)
     with pytest.raises(RuntimeError, match=r"^The agent's get_action_and_value makes no torch distribution\.$"):
@@ -363,12 +361,12 @@ def test_an_agent_that_makes_no_distribution_is_told():
         ],
     ],
 )
-def test_what_cannot_be_run_is_told_in_a_sentence(algorithm, sentence):
+def test_check_refuses_what_cannot_be_run(algorithm, sentence):
     with pytest.raises(ValueError, match=sentence):
         algorithm.check()
 
 
-def test_it_is_named_by_its_file_and_lacks_fresh_pairs():
+def test_script_is_named_by_its_file():
     algorithm = Script(str(PPO), 32, epsilon=0.1)
     algorithm.check()
     assert (algorithm.title, algorithm.steps, algorithm.ratio_epsilon) == ("single-file-ppo", 32, 0.1)

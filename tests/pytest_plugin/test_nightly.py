@@ -152,7 +152,7 @@ def test_same_session_run_twice_at_once_counts_once(night, pytester):
         (
             [],
             "[]",
-            "nights.json is not a --claims-nightly file (a part of it is of another kind *). Name another file, or *",
+            "nights.json is not a --claims-nightly file (a part of it has the wrong type*). Name another file, or *",
         ),
         ([], '{"format": 2}', "nights.json is not a --claims-nightly file (format 2, and *"),
         (

@@ -210,7 +210,7 @@ def test_unknown_task_argument_is_refused_before_training(project, store):
     tables = '[tool.rlclaims.profiles.standard]\ntasks = ["Ant-v5(weight=1)"]\n'
     result = project(ON_THE_PROFILES_TASKS + one_claim(FREE, "free"), tables)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: The task 'Ant-v5(weight=1)' has no argument 'weight'; there are contact_*"])
+    result.stderr.fnmatch_lines(["ERROR: The task 'Ant-v5(weight=1)' has no argument 'weight'; it takes contact_*"])
     assert not list(store.glob("runs/*Ant*"))
 
 

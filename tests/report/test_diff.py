@@ -228,7 +228,7 @@ def test_where_one_record_is_no_evidence_verdicts_are_not_compared(compared):
     [
         (None, "is no record of claims ([Errno 2] No such file or directory"),
         ("{", "is no record of claims (Expecting"),
-        ("[]", "is no record of claims (a part of it is of another kind"),
+        ("[]", "is no record of claims (a part of it has the wrong type"),
         ('{"format": 2}', "is a record of form 2, and this version reads 4; run pytest again."),
         (
             '{"format": 4, "claims": [{"name": "a/one"}]}',
@@ -237,7 +237,7 @@ def test_where_one_record_is_no_evidence_verdicts_are_not_compared(compared):
         ('{"format": 4, "claims": []}', "is no record of claims (it has no "),
         (
             '{"format": 4, "claims": [], "environment": 3, "profile": 4}',
-            "is no record of claims (a part of it is of another kind",
+            "is no record of claims (a part of it has the wrong type",
         ),
     ],
 )

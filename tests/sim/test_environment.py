@@ -81,7 +81,7 @@ def reset_by(rng):
 
 
 @pytest.mark.parametrize("name", [*NAMES, *WITH_ARGUMENTS])
-def test_steps_are_those_of_a_loop_over_one_environment(name):
+def test_steps_match_a_loop_over_single_environments(name):
     task, seeds, actions = task_named(name), (3, 8), np.random.default_rng(0)
     together = simulate(task, [stream(seed, Purpose.TRAINING_RESETS) for seed in seeds])
     envs = [gymnasium.make(name.partition("(")[0], **WITH_ARGUMENTS.get(name, {})) for _ in seeds]
@@ -109,7 +109,7 @@ def test_steps_are_those_of_a_loop_over_one_environment(name):
     assert not together.unstable_S.any()
 
 
-def test_only_those_that_are_to_step_do():
+def test_step_leaves_unselected_environments_alone():
     task = task_named("CartPole-v1")
     some, all_of_them = (simulate(task, [np.random.default_rng(i) for i in range(3)]) for _ in range(2))
     assert np.array_equal(some.reset(), all_of_them.reset())
@@ -122,7 +122,7 @@ def test_only_those_that_are_to_step_do():
 
 
 @pytest.mark.parametrize("name", ["odd_envs:odd/SpoiltByThirty-v0", "CartPole-v1"])
-def test_what_is_no_number_spoils_its_own_environment_only(name):
+def test_nan_makes_only_its_own_environment_unstable(name):
     spoilt, clean = (simulate(task_named(name), [np.random.default_rng(i) for i in range(4)]) for _ in range(2))
     assert np.array_equal(spoilt.reset(), clean.reset())
     fine_SA, poisoned_SA = np.ones((4, 1)), np.array([[1.0], [np.nan], [1.0], [40.0]])
@@ -135,7 +135,7 @@ def test_what_is_no_number_spoils_its_own_environment_only(name):
     assert not clean.unstable_S.any()
 
 
-def test_a_model_that_mujoco_warns_of_leaves_no_log_where_one_works(monkeypatch, tmp_path):
+def test_mujoco_warnings_leave_no_log_in_the_working_directory(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     mujoco.set_mju_user_warning(None)
     task_named.__globals__["environment_named"].cache_clear()
@@ -143,7 +143,7 @@ def test_a_model_that_mujoco_warns_of_leaves_no_log_where_one_works(monkeypatch,
     assert not list(tmp_path.iterdir())
 
 
-def test_environments_are_closed_when_nobody_needs_them():
+def test_environments_are_closed_on_garbage_collection():
     task = task_named("odd_envs:odd/SpoiltByThirty-v0")
     before = odd_envs.SpoiltByThirty.closed
     some = simulate(task, [np.random.default_rng(i) for i in range(3)])
@@ -162,28 +162,34 @@ def test_environments_are_closed_when_nobody_needs_them():
         ("nowhere:Mine-v0", r"There is no task 'nowhere:Mine-v0': No module named 'nowhere'\."),
         ("odd_envs:odd/Unmade-v0", r"The task '.*' cannot be made: RuntimeError: there is no engine\."),
         ("odd_envs:odd/OldStep-v0", r"The task '.*' fails at its first step: ValueError: not enough values to .*"),
-        ("odd_envs:odd/Lies-v0", r"The task '.*' says that an observation has 2 numbers, and gives 3\."),
-        ("odd_envs:odd/Pair-v0", r"The task '.*' has observations in a Tuple, and policies see rows of numbers: .*"),
-        ("odd_envs:odd/Words-v0", r"The task '.*' has observations in a Text, and policies see rows of numbers: .*"),
-        ("tiny_envs:tiny/DictBox-v0", r"The task '.*' has observations in a Dict, and policies see rows of .*"),
-        ("odd_envs:odd/Many-v0", r"The task '.*' has observations of 5,000 choices, too many .*; there may be 1,000\."),
-        ("odd_envs:odd/Whole-v0", r"The task '.*' takes actions in Box\(0, 9, \(2,\), int64\), and policies act in .*"),
-        ("odd_envs:odd/Levers-v0", r"The task '.*' takes actions in Dict\(.*\), and policies act in .*"),
-        ("odd_envs:odd/ManyLevers-v0", r"The task '.*' has actions of 1,100 choices; there may be 1,000\."),
-        ("CartPole-v1(length=2)", r"The task '.*' has no argument 'length'; there are max_episode_steps, sutton_.*\."),
-        ("CartPole-v1(render_mode='human')", r"The task \".*\" has render_mode, which is about pictures, and none .*"),
+        ("odd_envs:odd/Lies-v0", r"The task '.*' declares observations of 2 numbers and returns 3\."),
+        (
+            "odd_envs:odd/Pair-v0",
+            r"The task '.*' has observations in a Tuple, and policies see a vector of .*",
+        ),
+        (
+            "odd_envs:odd/Words-v0",
+            r"The task '.*' has observations in a Text, and policies see a vector of .*",
+        ),
+        ("tiny_envs:tiny/DictBox-v0", r"The task '.*' has observations in a Dict, and policies see a vector of .*"),
+        ("odd_envs:odd/Many-v0", r"The task '.*' has observations of 5,000 choices, .*; at most 1,000 are supported\."),
+        ("odd_envs:odd/Whole-v0", r"The task '.*' takes actions in Box\(0, 9, \(2,\), int64\); policies support .*"),
+        ("odd_envs:odd/Levers-v0", r"The task '.*' takes actions in Dict\(.*\); policies support .*"),
+        ("odd_envs:odd/ManyLevers-v0", r"The task '.*' has actions of 1,100 choices; at most 1,000 are supported\."),
+        ("CartPole-v1(length=2)", r"The task '.*' has no argument 'length'; it takes max_episode_steps, sutton_.*\."),
+        ("CartPole-v1(render_mode='human')", r"The task \".*\" has render_mode, which only affects rendering, .*"),
         ("CartPole-v1(max_episode_steps='5')", r"The task \".*\" cannot be made: TypeError: .*"),
         ("FrozenLake-v1(map_name='9x9')", r"The task \".*\" cannot be made: KeyError: '9x9'\."),
         # It is registered here, by the line above it, and would not be where it is trained.
-        ("odd/Counts-v0", r"Training processes do not know the task 'odd/Counts-v0'; .* 'my_pkg:odd/Counts-v0', say\."),
+        ("odd/Counts-v0", r"Training processes cannot find the task 'odd/Counts-v0': .* 'my_pkg:odd/Counts-v0'\."),
     ],
 )
-def test_what_cannot_be_trained_on_is_refused_in_a_sentence(name, sentence):
+def test_task_named_refuses_unsupported_environments(name, sentence):
     with pytest.raises(ValueError, match=f"^{sentence}$"):
         task_named(name)
 
 
-def test_an_engine_that_is_not_installed_is_told_by_gymnasiums_own_words(monkeypatch):
+def test_task_named_passes_on_missing_dependency_message(monkeypatch):
     def make(*_, **__):
         raise gymnasium.error.DependencyNotInstalled('Box2D is not installed, run `pip install "gymnasium[box2d]"`')
 
@@ -210,7 +216,7 @@ def assert_same_run(one, other):
 
 
 @pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1", "tiny_envs:tiny/DiscreteMultiDiscrete-v0"])
-def test_a_run_is_the_same_alone_and_in_any_company(name):
+def test_run_is_identical_alone_and_in_any_cohort(name):
     sizes = {"steps": 512, "minibatches": 8, "value_epochs": 1}
     ppo, trpo = PPO(**sizes, epochs=2, entropy_coefficient=0.01), TRPO(**sizes)
     # Parts of other sizes, in which a seed stands at other places.
@@ -234,7 +240,7 @@ def choices_by_hand(logits_L, choices, noise_A):
 
 
 @pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1", "tiny_envs:tiny/BoxMultiDiscrete-v0"])
-def test_rollouts_are_what_a_naive_loop_collects_and_episodes_are_counted_in_them(name, rollouts, as_module):
+def test_rollouts_and_episodes_match_a_naive_loop(name, rollouts, as_module):
     task, seeds, steps = task_named(name), (5, 2), SMALL["steps"]
     algorithm = PPO(**SMALL, epochs=2, normalize_observations=False, observation_clip=None)
     records = train(name, [(algorithm, seeds)])
@@ -273,7 +279,7 @@ def test_rollouts_are_what_a_naive_loop_collects_and_episodes_are_counted_in_the
         assert len(records[i].episodes) == len(episodes) + (start < 2 * steps)
 
 
-def test_measures_are_those_of_torch_distributions(rollouts, as_module):
+def test_measures_match_torch_distributions(rollouts, as_module):
     (record,) = train("CartPole-v1", [(PPO(**SMALL, epochs=4, learning_rate=1e-2), [4])])
     for k, (_, rollout) in enumerate(rollouts):
         old, new = (
@@ -298,7 +304,7 @@ def test_measures_are_those_of_torch_distributions(rollouts, as_module):
         assert record.series["kl_old_new/mean/training"][k] > 1e-3
 
 
-def test_a_policy_learns_to_balance():
+def test_ppo_and_trpo_learn_to_balance():
     sizes = {"steps": 1024, "minibatches": 16, "hidden": (32,), "value_epochs": 5, "value_learning_rate": 3e-3}
     ppo = PPO(**sizes, learning_rate=1e-2, anneal_learning_rates=False, epochs=5)
     for record in train("CartPole-v1", [(ppo, [1, 2]), (TRPO(**sizes, delta=0.03), [1])], 8):
@@ -307,7 +313,7 @@ def test_a_policy_learns_to_balance():
         assert np.mean(returns[:20]) < 40 < 120 < np.mean(returns[-10:])
 
 
-def test_trpo_keeps_its_trust_region_of_choices(monkeypatch):
+def test_trpo_keeps_trust_region_of_categorical_policy(monkeypatch):
     monkeypatch.setattr(training, "HELD_OUT_EVERY", 1)
     (record,) = train("CartPole-v1", [(TRPO(**SMALL, delta=0.02), [3])], 4)
     kl = record.series["kl_old_new/mean/training"]
@@ -316,14 +322,14 @@ def test_trpo_keeps_its_trust_region_of_choices(monkeypatch):
     assert all(a > b for a, b in zip(after, before, strict=True))
 
 
-def test_training_ends_where_episodes_never_do():
+def test_training_ends_though_episodes_never_end():
     (record,) = train("odd_envs:odd/Endless-v0", [(PPO(**SMALL, epochs=1), [0])])
     assert record.failure is None and record.episodes == []
 
 
-def test_a_reward_that_is_no_number_is_told_as_what_it_is():
+def test_nan_reward_fails_the_seed():
     (record,) = train("odd_envs:odd/UnpaidOnce-v0", [(PPO(**SMALL, epochs=1), [0])], 3)
-    assert record.failure == "the environment was given, or gave, what is no number in iteration 1"
+    assert record.failure == "the environment received or returned a value that is not finite in iteration 1"
     assert len(record.policy_parameters) == 2
 
 
@@ -343,14 +349,14 @@ def balanced():
     return FinishedRun(algorithm, task_named("CartPole-v1"), 3, start, history, lambda _: None)
 
 
-def test_where_updates_started_tells_that_actions_were_choices(balanced):
+def test_checkpoints_record_that_actions_were_choices(balanced):
     assert [checkpoint.choices for checkpoint in balanced.start.checkpoints] == [(2,)] * len(balanced.start.checkpoints)
     assert isinstance(balanced.network, CategoricalNetwork)
     assert set(balanced.start.checkpoints[0].training[1].ravel()) == {0.0, 1.0}
     assert isinstance(resumed(balanced.algorithm, 3, balanced.start, 0).network, CategoricalNetwork)
 
 
-def test_a_twin_with_nothing_switched_is_the_update_bit_for_bit(balanced):
+def test_twin_with_nothing_switched_equals_the_update(balanced):
     twins = Twins(balanced.algorithm, 3, [balanced.start])
     assert len(twins.times) > 1
     for k in twins.times:
@@ -359,7 +365,7 @@ def test_a_twin_with_nothing_switched_is_the_update_bit_for_bit(balanced):
         assert not np.array_equal(twins.remade(k, ["epochs"]).path[-1].theta_SP[0], balanced.history.theta_KP[at + 1])
 
 
-def test_with_another_head_choices_keep_their_level_and_are_made_by_it(balanced):
+def test_twin_with_other_head_keeps_levels_of_choices(balanced):
     twins = Twins(balanced.algorithm, 3, [balanced.start])
     for k, checkpoint in enumerate(balanced.start.checkpoints):
         own, switched = twins.remade(k), twins.remade(k, ["head"])
@@ -412,7 +418,7 @@ def returns_by_hand(run, theta_P, iteration, indices, as_module):
     return returns
 
 
-def test_returns_are_those_of_episodes_played_by_hand(finished, as_module):
+def test_returns_match_episodes_played_by_hand(finished, as_module):
     theta_KP = finished.history.theta_KP
     returns = returns_by_hand(finished, theta_KP[4], 3, range(4 * 10**10, 4 * 10**10 + 32), as_module)
     assert final_returns(finished)["return"] == pytest.approx(
@@ -427,13 +433,13 @@ def test_returns_are_those_of_episodes_played_by_hand(finished, as_module):
 @pytest.mark.parametrize(
     ("kind", "pairs"), [("landscapes", None), ("near_true_gradients", 1024), ("large_updates", 512)]
 )
-def test_whatever_plays_whole_episodes_has_its_numbers(kind, pairs, finished):
+def test_studies_of_whole_episodes_give_finite_numbers(kind, pairs, finished):
     run = finished
     numbers = measured(kind, pairs, run.algorithm, run.task.id, run.iterations, run.start, run.history)
     assert numbers and all(values and np.isfinite(values).all() for values in numbers.values())
 
 
-def test_all_twins_have_their_numbers(balanced):
+def test_all_twins_give_finite_numbers(balanced):
     twins = Twins(balanced.algorithm, 3, [balanced.start])
     for part in parts()[:12]:
         found = twin_updates.measured(twins, part)
@@ -442,7 +448,7 @@ def test_all_twins_have_their_numbers(balanced):
             assert all(np.isfinite(x_SK).all() for x_SK in found.values()), part
 
 
-def test_what_needs_a_state_that_is_set_or_an_end_of_episodes_is_refused_in_a_sentence():
+def test_check_playable_refuses_what_environments_cannot_do():
     with pytest.raises(
         SpecError, match=r"^Values are held against .* 'CartPole-v1' can only be begun anew; .*Hopper-v5, "
     ):
@@ -459,7 +465,7 @@ def test_what_needs_a_state_that_is_set_or_an_end_of_episodes_is_refused_in_a_se
         check_playable(Study(kind, 2048), "CartPole-v1")
 
 
-def test_a_spec_on_an_environment_survives_its_way_to_another_process():
+def test_run_spec_on_environment_survives_serialisation():
     spec = RunSpec(PPO(), "tiny_envs:tiny/BoxDiscrete-v0", 7, 3)
     assert RunSpec.from_json(spec.to_json()) == spec
     assert replace(spec, seed=4).name == "PPO-tiny_envs-tiny-BoxDiscrete-v0-seed4"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from rlclaims.sim import lean as lean_module
-from rlclaims.sim.lean import clock_of_mujoco, lean_model, leave_out_islands, leave_out_timers
+from rlclaims.sim.lean import clock_of_mujoco, disable_islands, disable_timers, lean_model
 from rlclaims.sim.simulator import Simulator
 from rlclaims.sim.tasks import TASKS, task_named
 
@@ -64,7 +64,7 @@ def trajectory(model, steps=60):
 
 @pytest.mark.parametrize("solver", ["PGS", "CG", "Newton"])
 @pytest.mark.parametrize("cone", ["pyramidal", "elliptic"])
-def test_a_tree_moves_the_same_without_a_search_for_islands(solver, cone):
+def test_single_tree_moves_the_same_without_islands(solver, cone):
     ways = itertools.product(
         ("Euler", "RK4", "implicitfast"), ("dense", "sparse"), (0, 3), (0, 0.1), (1, 3), EQUALITIES
     )
@@ -74,7 +74,7 @@ def test_a_tree_moves_the_same_without_a_search_for_islands(solver, cone):
             noslip=noslip, friction=friction, contact=contact, equality=equality,
         )  # fmt: skip
         with_islands, without = (mujoco.MjModel.from_xml_string(xml) for _ in range(2))
-        leave_out_islands(without)
+        disable_islands(without)
         assert not with_islands.opt.disableflags & ISLANDS
         assert without.opt.disableflags & ISLANDS
         assert np.array_equal(trajectory(with_islands), trajectory(without))
@@ -119,7 +119,7 @@ def crowd(rng):
 </mujoco>"""
 
 
-def test_bodies_fall_the_same_with_their_contacts_listed(tmp_path):
+def test_bodies_fall_the_same_with_listed_contacts(tmp_path):
     path, rng, listed, touched = tmp_path / "crowd.xml", np.random.default_rng(0), 0, 0
     for _ in range(100):
         path.write_text(crowd(rng))
@@ -184,7 +184,7 @@ def ball(tmp_path, *changes):
         ('type="sphere"', 'type="sphere" solimp="0.9 0.95 0.002"'),
     ],
 )
-def test_contacts_that_are_made_otherwise_are_not_listed(tmp_path, change):
+def test_contacts_with_other_parameters_are_not_listed(tmp_path, change):
     assert ball(tmp_path)[1].npair == 2
     named = [('<geom type="plane"', '<geom name="rlclaims 0" type="plane"')] if "pair geom1" in change[1] else []
     plain, lean = ball(tmp_path, *named, change)
@@ -204,27 +204,27 @@ def test_contacts_that_are_made_otherwise_are_not_listed(tmp_path, change):
         (("<default>", '<compiler fusestatic="true"/><default>'),),
     ],
 )
-def test_bodies_and_geoms_are_those_of_the_file(tmp_path, changes):
+def test_listing_contacts_keeps_all_bodies_and_geoms(tmp_path, changes):
     plain, lean = ball(tmp_path, *changes)
     assert (lean.nbody, lean.ngeom, lean.nsite) == (plain.nbody, plain.ngeom, plain.nsite)
     assert [lean.body(i).name for i in range(lean.nbody)] == [plain.body(i).name for i in range(plain.nbody)]
     assert np.array_equal(lean.body_inertia, plain.body_inertia)
 
 
-def test_pairs_in_another_order_are_not_listed(tmp_path, monkeypatch):
+def test_contacts_in_another_order_are_not_listed(tmp_path, monkeypatch):
     assert ball(tmp_path)[1].npair == 2
-    may_touch = lean_module._may_touch
-    monkeypatch.setattr(lean_module, "_may_touch", lambda model: may_touch(model)[::-1])
+    contact_pairs = lean_module._contact_pairs
+    monkeypatch.setattr(lean_module, "_contact_pairs", lambda model: contact_pairs(model)[::-1])
     assert ball(tmp_path)[1].npair == 0
 
 
-def test_a_model_that_cannot_be_written_anew_stays_as_it_is(tmp_path):
+def test_model_that_cannot_be_compiled_again_is_unchanged(tmp_path):
     path = tmp_path / "ball.model"  # which has to be .xml or .urdf for that
     path.write_text(BALL)
     assert lean_model(path).npair == 0
 
 
-def test_a_filter_of_contacts_that_somebody_has_set_is_asked():
+def test_contacts_are_not_listed_under_a_user_contact_filter():
     hopper = task_named("Hopper-v5").model_path
     assert lean_model(hopper).npair == 7
     try:
@@ -234,39 +234,39 @@ def test_a_filter_of_contacts_that_somebody_has_set_is_asked():
         mujoco.set_mjcb_contactfilter(None)
 
 
-def test_a_mujoco_that_makes_contacts_from_more_than_we_know_goes_its_own_way(monkeypatch):
-    monkeypatch.setattr(lean_module, "OF_A_PAIR", lean_module.OF_A_PAIR - {"adhesion"})
+def test_contacts_are_not_listed_if_mujoco_has_new_pair_fields(monkeypatch):
+    monkeypatch.setattr(lean_module, "PAIR_FIELDS", lean_module.PAIR_FIELDS - {"adhesion"})
     assert lean_model(task_named("Hopper-v5").model_path).npair == 0
 
 
 @pytest.mark.parametrize(("n", "pairs"), [(20, 190), (21, 0), (2000, 0)])
-def test_where_many_bodies_may_touch_they_are_sorted(tmp_path, n, pairs):
+def test_contacts_of_many_bodies_are_not_listed(tmp_path, n, pairs):
     path = tmp_path / "balls.xml"
     one = '<body pos="0 0 {}"><freejoint/><geom type="sphere" size="0.1"/></body>'
     path.write_text(f"<mujoco><worldbody>{''.join(map(one.format, range(n)))}</worldbody></mujoco>")
     assert lean_model(path).npair == pairs
 
 
-def test_models_that_threads_load_leave_pythons_warnings_alone():
+def test_loading_models_in_threads_keeps_warning_filters():
     before, hopper = list(warnings.filters), task_named("Hopper-v5").model_path
     with ThreadPoolExecutor(4) as threads:
         assert {model.npair for model in threads.map(lean_model, [hopper] * 24)} == {7}
     assert warnings.filters == before
 
 
-def test_models_of_several_trees_keep_their_islands():
+def test_disable_islands_skips_models_of_several_trees():
     kept = []
     for name in TASKS:
         model = mujoco.MjModel.from_xml_path(str(task_named(name).model_path))
         before = model.opt.disableflags
-        leave_out_islands(model)
+        disable_islands(model)
         if model.opt.disableflags == before:
             kept.append(name)
     assert kept == ["Pusher-v5", "Reacher-v5"]  # whose objects and targets hang on no arm
 
 
 @pytest.mark.parametrize("integrator", ["Euler", "discrete"])
-def test_what_may_fall_asleep_falls_asleep(integrator):
+def test_disable_islands_lets_bodies_fall_asleep(integrator):
     # A box that settles on the floor; the integrator "discrete" breaks off where it may sleep without islands.
     xml = f"""
 <mujoco>
@@ -278,20 +278,20 @@ def test_what_may_fall_asleep_falls_asleep(integrator):
 </mujoco>
 """
     model = mujoco.MjModel.from_xml_string(xml)
-    leave_out_islands(model)
+    disable_islands(model)
     data = mujoco.MjData(model)
     mujoco.mj_step(model, data, nstep=500)
     assert data.tree_asleep[0] >= 0
     assert not data.qvel.any()
 
 
-def test_a_simulator_leaves_islands_out():
+def test_simulator_disables_islands():
     simulator = Simulator(task_named("Hopper-v5"), [np.random.default_rng(0)])
     assert simulator._batch.model.opt.disableflags & ISLANDS
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the clock cannot be reached there")
-def test_no_clock_is_read_once_a_simulator_is_made():
+def test_simulator_stops_mujocos_timers():
     # In a process of its own: in this one a simulator may have been made.
     script = """
 import mujoco, numpy as np
@@ -311,14 +311,14 @@ for _ in range(2):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the clock cannot be reached there")
-def test_a_clock_that_somebody_has_set_is_left_to_them():
+def test_disable_timers_keeps_a_users_clock():
     # Put back here, as other tests of this process may go on without one.
     clock, ticks = clock_of_mujoco(), itertools.count()
     assert clock is not None
     before = clock.value
     try:
         mujoco.set_mjcb_time(lambda: float(next(ticks)))
-        leave_out_timers()
+        disable_timers()
         model = mujoco.MjModel.from_xml_path(str(task_named("Hopper-v5").model_path))
         mujoco.mj_step(model, mujoco.MjData(model))
         assert next(ticks) > 0

@@ -7,13 +7,13 @@ from rlclaims.sim.normalizer import ObservationNormalizer
 OBSERVATION_TSO = 1e4 + np.random.default_rng(0).standard_normal((50, 3, 4)) * [1, 10, 0.1, 1]
 
 
-def test_statistics_are_those_of_all_observations_so_far_at_every_step():
+def test_observe_normalises_by_all_observations_so_far():
     normalizer = ObservationNormalizer(4, [True] * 3, [None] * 3)
     for t, observation_SO in enumerate(OBSERVATION_TSO):
         normalized_SO = normalizer.observe(observation_SO)
         seen_TSO = OBSERVATION_TSO[: t + 1]
         std_SO = seen_TSO.std(axis=0, ddof=1) + 1e-8 if t > 0 else np.ones((3, 4))
-        offset_SO, factor_SO = normalizer.standing.offset_SO, normalizer.standing.inverse_std_SO
+        offset_SO, factor_SO = normalizer.current.offset_SO, normalizer.current.inverse_std_SO
         np.testing.assert_allclose(offset_SO, seen_TSO.mean(axis=0), rtol=1e-13)
         np.testing.assert_allclose(factor_SO, 1 / std_SO, rtol=1e-9)
         # The current observation counts before it is normalised.
@@ -22,24 +22,24 @@ def test_statistics_are_those_of_all_observations_so_far_at_every_step():
         np.testing.assert_allclose(normalized_SO, expected_SO, rtol=1e-6, atol=1e-9)
 
 
-def test_frozen_normalises_by_the_statistics_and_moves_nothing():
+def test_frozen_normalises_without_updating_statistics():
     normalizer = ObservationNormalizer(4, [True] * 3, [None] * 3)
     for observation_SO in OBSERVATION_TSO:
         normalizer.observe(observation_SO)
-    before = normalizer.standing
+    before = normalizer.current
     other_SO = 1e4 + np.random.default_rng(1).standard_normal((3, 4))
     for _ in range(2):
         expected_SO = (other_SO - OBSERVATION_TSO.mean(axis=0)) / (OBSERVATION_TSO.std(axis=0, ddof=1) + 1e-8)
         frozen_SO = normalizer.frozen(other_SO)
         np.testing.assert_allclose(frozen_SO, expected_SO, rtol=1e-6)
-    assert np.array_equal(before.offset_SO, normalizer.standing.offset_SO)
+    assert np.array_equal(before.offset_SO, normalizer.current.offset_SO)
     normalizer.observe(other_SO)
-    assert not np.array_equal(before.offset_SO, normalizer.standing.offset_SO)
+    assert not np.array_equal(before.offset_SO, normalizer.current.offset_SO)
     # What stood before still does what it did.
     np.testing.assert_array_equal(before(other_SO), frozen_SO)
 
 
-def test_each_seed_has_its_own_switch_and_its_own_clip():
+def test_each_seed_has_its_own_switch_and_clip():
     normalizer = ObservationNormalizer(4, [True, False, True, False], [0.5, 10.0, None, None])
     observation_TSO = np.random.default_rng(0).standard_normal((50, 1, 4)).repeat(4, axis=1) * 100
     for observation_SO in observation_TSO:
@@ -49,11 +49,11 @@ def test_each_seed_has_its_own_switch_and_its_own_clip():
     assert np.abs(z_O).max() > 0.5 and np.abs(seen_TO[-1]).max() > 10
     expected_SO = [np.clip(z_O, -0.5, 0.5), np.clip(seen_TO[-1], -10, 10), z_O, seen_TO[-1]]
     np.testing.assert_allclose(answer_SO, expected_SO, rtol=1e-6)
-    offset_SO, factor_SO = normalizer.standing.offset_SO, normalizer.standing.inverse_std_SO
+    offset_SO, factor_SO = normalizer.current.offset_SO, normalizer.current.inverse_std_SO
     assert not offset_SO[[1, 3]].any() and (factor_SO[[1, 3]] == 1).all()
 
 
-def test_an_observation_of_some_seeds_leaves_the_others_alone():
+def test_observing_some_seeds_leaves_others_unchanged():
     normalizer = ObservationNormalizer(4, [True] * 3, [None] * 3)
     seen = [[], [], []]
     turns = [np.array(which) for which in ([0, 1, 2], [2], [0, 2], [2, 1], [1], [0, 1, 2])]
@@ -61,7 +61,7 @@ def test_an_observation_of_some_seeds_leaves_the_others_alone():
         normalizer.observe(observation_SO[: len(which)], which)
         for i, observation_O in zip(which, observation_SO, strict=False):
             seen[i].append(observation_O)
-        offset_SO, factor_SO = normalizer.standing.offset_SO, normalizer.standing.inverse_std_SO
+        offset_SO, factor_SO = normalizer.current.offset_SO, normalizer.current.inverse_std_SO
         for i, mine in enumerate(seen):
             np.testing.assert_allclose(offset_SO[i], np.mean(mine, axis=0), rtol=1e-13)
             if len(mine) > 1:
@@ -69,7 +69,7 @@ def test_an_observation_of_some_seeds_leaves_the_others_alone():
 
 
 @pytest.mark.parametrize("n_seeds", [1, 3])
-def test_a_constant_entry_becomes_zero_not_infinite(n_seeds):
+def test_constant_entry_becomes_zero_not_infinite(n_seeds):
     normalizer = ObservationNormalizer(2, [True] * n_seeds, [None] * n_seeds)
     for _ in range(5):
         assert not normalizer.observe(np.full((n_seeds, 2), 0.25)).any()

@@ -31,7 +31,7 @@ SHORT = dict.fromkeys(NAMES, 20) | {"InvertedDoublePendulum-v5": 5}
 """A time limit that cuts some episodes short."""
 
 
-def test_all_of_gymnasiums_mujoco_tasks_are_declared():
+def test_all_mujoco_tasks_of_gymnasium_are_declared():
     theirs = [spec for spec in gymnasium.registry.values() if str(spec.entry_point).startswith("gymnasium.envs.mujoco")]
     assert NAMES == list(TASKS) == sorted(spec.id for spec in theirs if spec.version == 5)
 
@@ -55,7 +55,7 @@ def start_where_it_starts(simulator, which, env, seed=None):
 
 
 @pytest.mark.parametrize(("dtype", "short", "n"), [(np.float64, False, 2), (np.float32, True, 4)])
-def test_every_step_is_gymnasiums_bit_for_bit(task, dtype, short, n, make_env):
+def test_every_step_equals_gymnasiums(task, dtype, short, n, make_env):
     envs = [make_env(task.id, max_episode_steps=SHORT[task.id] if short else None) for _ in range(n)]
     task = replace(task, time_limit=SHORT[task.id]) if short else task
     simulator = Simulator(task, [np.random.default_rng(i) for i in range(n)], threads=2)
@@ -80,7 +80,7 @@ def test_every_step_is_gymnasiums_bit_for_bit(task, dtype, short, n, make_env):
     assert (n_truncated > 0) == (short or task.id not in MORTAL)
 
 
-def test_a_step_from_any_state_is_gymnasiums_bit_for_bit(task, make_env):
+def test_step_from_any_state_equals_gymnasiums(task, make_env):
     env, simulator = make_env(task.id), Simulator(task, [np.random.default_rng(0)])
     rng = np.random.default_rng(0)
     fastest, endings = 0, set()
@@ -103,7 +103,7 @@ def test_a_step_from_any_state_is_gymnasiums_bit_for_bit(task, make_env):
     assert fastest > 9 and endings == ({False, True} if task.id in MORTAL else {False})
 
 
-def test_an_episode_is_truncated_when_gymnasium_truncates_it(make_env):
+def test_episode_is_truncated_when_gymnasium_truncates_it(make_env):
     balance = np.array([0.5, 20, 1, 3])  # found by hand; keeps the pole up
     env, task = make_env("InvertedPendulum-v5"), task_named("InvertedPendulum-v5")
     simulator = Simulator(task, [np.random.default_rng(0)])
@@ -120,7 +120,7 @@ def test_an_episode_is_truncated_when_gymnasium_truncates_it(make_env):
     assert not simulator.step(action[None]).truncated_S[0]
 
 
-def test_a_reset_draws_what_gymnasium_would_draw_from_the_same_stream(task, make_env):
+def test_reset_draws_as_gymnasium_from_the_same_stream(task, make_env):
     seeds = (3, 8)
     simulator = Simulator(task, [stream(seed, Purpose.TRAINING_RESETS) for seed in seeds])
     envs = [make_env(task.id) for _ in seeds]
@@ -145,7 +145,7 @@ def test_reset_noise_fills_gymnasiums_range(task, make_env):
     assert low <= noise.min() < 0.98 * low and 0.98 * high < noise.max() <= high
 
 
-def test_targets_and_cylinders_are_where_gymnasium_puts_them():
+def test_targets_and_cylinders_are_placed_as_in_gymnasium():
     rng = np.random.default_rng(0)
     for name, low, high in (("Reacher-v5", (-0.2, -0.2), (0.2, 0.2)), ("Pusher-v5", (-0.3, -0.2), (0.0, 0.2))):
         simulator = Simulator(task_named(name), [rng])
@@ -169,7 +169,7 @@ def play(simulator, action_TSA):
     return np.stack(answers)
 
 
-def test_a_simulation_is_the_same_alone_among_others_and_on_any_number_of_threads(task):
+def test_simulation_is_independent_of_batch_and_threads(task):
     task = replace(task, time_limit=SHORT[task.id])  # short, so that endings of both kinds come at different times
     n_action = Simulator(task, [np.random.default_rng(0)]).n_action
     action_TSA = np.random.default_rng(0).standard_normal((200, 6, n_action))
@@ -185,7 +185,7 @@ def test_a_simulation_is_the_same_alone_among_others_and_on_any_number_of_thread
 
 
 @pytest.mark.parametrize("poison", [np.nan, np.inf])
-def test_an_action_that_is_no_number_spoils_its_own_simulation_only(task, poison, monkeypatch, tmp_path):
+def test_nan_action_makes_only_its_own_simulation_unstable(task, poison, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     spoilt, clean = (Simulator(task, [np.random.default_rng(i) for i in range(3)]) for _ in range(2))
     assert np.array_equal(spoilt.reset(), clean.reset())
@@ -201,7 +201,7 @@ def test_an_action_that_is_no_number_spoils_its_own_simulation_only(task, poison
     assert not Path("MUJOCO_LOG.TXT").exists()
 
 
-def test_a_simulation_that_diverges_is_noticed_and_spoils_no_other(task, make_env, monkeypatch, tmp_path):
+def test_divergence_makes_only_its_own_simulation_unstable(task, make_env, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)  # where MuJoCo's own handler of warnings would write its log
     diverging, clean = (Simulator(task, [np.random.default_rng(i) for i in range(3)]) for _ in range(2))
     assert np.array_equal(diverging.reset(), clean.reset())
@@ -216,6 +216,6 @@ def test_a_simulation_that_diverges_is_noticed_and_spoils_no_other(task, make_en
     assert not Path("MUJOCO_LOG.TXT").exists()
 
 
-def test_an_unknown_task_is_refused_with_what_gymnasium_says_of_it():
+def test_unknown_task_is_refused_with_gymnasiums_hint():
     with pytest.raises(ValueError, match=r"^There is no task 'Hoper-v5': .* Did you mean: `Hopper`\?$"):
         task_named("Hoper-v5")

@@ -20,7 +20,7 @@ from rlclaims.planning.request import RunsRequest
 from rlclaims.planning.study_checks import check_playable
 from rlclaims.sim.arguments import RENDERING
 from rlclaims.sim.simulator import Simulator
-from rlclaims.sim.spelling import canonical, parsed
+from rlclaims.sim.spelling import canonical, parse_task
 from rlclaims.sim.tasks import TASKS, task_named
 from rlclaims.store.digest import run_digest
 from rlclaims.store.run_spec import RunSpec, SpecError, checked
@@ -159,20 +159,20 @@ def same(one, other):
 
 
 @pytest.mark.parametrize(("name", "argument", "value"), CASES, ids=lambda case: str(case)[:40])
-def test_an_argument_is_gymnasiums_and_matters(name, argument, value, by_default, model):
+def test_argument_acts_as_in_gymnasium(name, argument, value, by_default, model):
     model(name)
     moved = episodes_like_gymnasiums(name, {argument: value})
     assert same(moved, by_default[name]) == ((name, argument) in WITHOUT_EFFECT)
 
 
 @pytest.mark.parametrize(("name", "arguments"), TOGETHER)
-def test_arguments_go_together(name, arguments):
+def test_arguments_combine(name, arguments):
     episodes_like_gymnasiums(name, arguments, np.float32)
 
 
 @pytest.mark.parametrize(("name", "place"), [("Ant-v5", 2), ("Hopper-v5", 1), ("Humanoid-v5", 2), ("Walker2d-v5", 1)])
 @pytest.mark.parametrize("above", [0.0, -1.0])
-def test_whether_a_bound_is_healthy_is_as_in_gymnasium(name, place, above):
+def test_bounds_of_health_are_inclusive_as_in_gymnasium(name, place, above):
     def step(**arguments):
         env = gymnasium.make(name, **arguments).unwrapped
         qpos, qvel = env.init_qpos, env.init_qvel
@@ -192,7 +192,7 @@ def test_whether_a_bound_is_healthy_is_as_in_gymnasium(name, place, above):
 
 
 @pytest.mark.parametrize("name", MOVED)
-def test_there_are_gymnasiums_arguments_with_its_defaults(name):
+def test_arguments_and_defaults_are_gymnasiums(name):
     task, theirs = TASKS[name], inspect.signature(gymnasiums(name)).parameters.values()
     plain = {p.name: p.default for p in theirs if p.kind is not p.VAR_KEYWORD and p.name not in RENDERING}
     assert {argument: getattr(task, argument) for argument in plain} == plain
@@ -200,14 +200,14 @@ def test_there_are_gymnasiums_arguments_with_its_defaults(name):
     assert {*plain, "max_episode_steps"} == {*OF_ALL, *MOVED[name]}
 
 
-def test_what_no_sum_needs_is_not_computed():
+def test_unused_fields_are_not_derived():
     name, arguments = TOGETHER[0]
     assert task_named(written(name, arguments)).derived == ("xpos",)
     assert "cfrc_ext" in task_named("Ant-v5(contact_cost_weight=0)").derived
     assert "cfrc_ext" in task_named("Ant-v5(include_cfrc_ext_in_observation=False)").derived
 
 
-def test_forces_that_a_models_sensors_need_are_there_at_a_reset(model):
+def test_forces_of_sensors_are_computed_at_a_reset(model):
     model("Ant-v5", '<sensor><framelinacc objtype="body" objname="torso"/></sensor>')
     env = gymnasium.make("Ant-v5", xml_file="./my.xml").unwrapped
     simulator, rng = Simulator(task_named("Ant-v5(xml_file='./my.xml')"), [np.random.default_rng(0)]), env.np_random
@@ -222,7 +222,7 @@ def test_forces_that_a_models_sensors_need_are_there_at_a_reset(model):
 
 
 @pytest.mark.parametrize("name", MOVED)
-def test_a_set_state_is_all_that_an_episode_goes_on_from(name):
+def test_set_state_determines_the_rest_of_an_episode(name):
     begun, again = (Simulator(TASKS[name], [np.random.default_rng(2)]) for _ in range(2))
     begun.reset()
     actions = np.random.default_rng(3).standard_normal((13, 1, begun.n_action))
@@ -247,12 +247,12 @@ LITERALS = st.recursive(
 
 
 @given(st.dictionaries(st.from_regex(r"[a-z_]{1,8}", fullmatch=True).map("a_{}".format), LITERALS, max_size=4))
-def test_what_is_written_is_read_again_in_whatever_order(arguments):
+def test_parse_task_inverts_writing_in_any_order(arguments):
     text = written("my_pkg:Mine-v0", arguments)
-    assert parsed(text) == ("my_pkg:Mine-v0", arguments)
+    assert parse_task(text) == ("my_pkg:Mine-v0", arguments)
     other = written("my_pkg:Mine-v0 ", dict(reversed(arguments.items())))
     assert canonical(text) == canonical(other) == canonical(canonical(other))
-    assert parsed(canonical(text)) == ("my_pkg:Mine-v0", arguments)
+    assert parse_task(canonical(text)) == ("my_pkg:Mine-v0", arguments)
 
 
 SPELLINGS = ["Ant-v5(frame_skip=2,ctrl_cost_weight=.5)", " Ant-v5 ( ctrl_cost_weight = 5e-1, frame_skip = 0x2, )"]
@@ -270,19 +270,19 @@ def test_two_spellings_are_one_run():
         Profile("mine", tuple(SPELLINGS))
 
 
-def test_the_papers_settings_are_those_of_the_environment():
+def test_papers_settings_ignore_task_arguments():
     text = "Walker2d-v5(xml_file='./my-v2.xml')"
     assert PPO.for_task(text) == PPO.for_task("Walker2d-v5") != PPO.for_task("Hopper-v5")
 
 
-def test_names_of_folders_are_short_and_differ():
+def test_folder_names_are_short_and_distinct():
     texts = [written("Ant-v5", {**MOVED["Ant-v5"], "frame_skip": n}) for n in (1, 2)]
     names = {RunSpec(PPO(), text, 3, 12).name for text in texts}
     assert len(names) == 2 and all(len(name) < 140 and name.endswith("-seed12") for name in names)
     assert RunSpec(PPO(), "Ant-v5(ctrl_cost_weight=0.1)", 3, 1).name == "PPO-Ant-v5-ctrl_cost_weight-0.1-seed1"
 
 
-def test_a_files_content_is_a_part_of_its_runs_names(model):
+def test_run_digest_covers_contents_of_named_files(model):
     model("Ant-v5")
     spec = RunSpec(PPO(), "Ant-v5(xml_file='./my.xml')", 3, 0)
     before = run_digest(spec)
@@ -308,13 +308,13 @@ def test_a_files_content_is_a_part_of_its_runs_names(model):
     assert len(set(names)) == 3
 
 
-def test_what_makes_environments_takes_the_same_text():
+def test_make_takes_a_task_with_arguments():
     env = make("Hopper-v5(frame_skip=2, max_episode_steps=3)")
     assert env.unwrapped.frame_skip == 2 and env.spec.max_episode_steps == 3
     env.close()
 
 
-def test_whole_episodes_need_an_end():
+def test_check_playable_requires_a_time_limit():
     study = Study("final_returns")
     check_playable(study, "HalfCheetah-v5(max_episode_steps=30)")
     check_playable(Study("values"), "Reacher-v5")
@@ -325,7 +325,7 @@ def test_whole_episodes_need_an_end():
 
 # What is refused.
 
-LIKE = r"one is written as 'Ant-v5\(ctrl_cost_weight=0\.1\)'\."
+LIKE = r"write it like 'Ant-v5\(ctrl_cost_weight=0\.1\)'\."
 WHOLE, NUMBER = "a whole number from 1 to 2147483647", "a finite number"
 PAIR = "a pair of numbers, the lower one first"
 
@@ -339,23 +339,29 @@ PAIR = "a pair of numbers, the lower one first"
             rf"The task '.*' has frame_skip twice; {LIKE}",
         ),
         ("Ant-v5(frame_skip=1)x", rf"The task '.*' is malformed \(.*\); {LIKE}"),
-        ("Ant-v5(frame_skip=1).x", rf"The task '.*' goes on after its arguments; {LIKE}"),
-        ("Ant-v5(frame_skip=1)()", rf"The task '.*' goes on after its arguments; {LIKE}"),
-        ("Ant-v5(frame_skip=1) + 1", rf"The task '.*' goes on after its arguments; {LIKE}"),
-        ("Ant-v5(3)", rf"The task '.*' has 3 without a name; {LIKE}"),
-        ("Ant-v5(**{'frame_skip': 1})", rf"The task \".*\" has \{{'frame_skip': 1\}} without a name; {LIKE}"),
+        ("Ant-v5(frame_skip=1).x", rf"The task '.*' has text after its arguments; {LIKE}"),
+        ("Ant-v5(frame_skip=1)()", rf"The task '.*' has text after its arguments; {LIKE}"),
+        ("Ant-v5(frame_skip=1) + 1", rf"The task '.*' has text after its arguments; {LIKE}"),
+        ("Ant-v5(3)", rf"The task '.*' has the argument 3 without a name; {LIKE}"),
+        (
+            "Ant-v5(**{'frame_skip': 1})",
+            rf"The task .* has the argument \{{'frame_skip': 1\}} without a name; {LIKE}",
+        ),
         (
             "Ant-v5(frame_skip=abs(1))",
-            r"The task '.*' gives frame_skip something that is no literal; numbers, .* are\.",
+            r"The task '.*' gives frame_skip a value that is not a literal; use numbers, .* of them\.",
         ),
-        ("CartPole-v1(length={1})", r"The task '.*' gives length something that is no literal; .*"),
-        ("my_pkg:Mine-v0(x=nan)", r"The task '.*' gives x something that is no literal; .*"),
-        ("Hopper-v5(gait=1)", r"The task 'Hopper-v5\(gait=1\)' has no argument 'gait'; there are ctrl_cost_weight, .*"),
-        ("Hopper-v5(id=1)", r"The task '.*' has no argument 'id'; there are .*, max_episode_steps, .*"),
+        ("CartPole-v1(length={1})", r"The task '.*' gives length a value that is not a literal; .*"),
+        ("my_pkg:Mine-v0(x=nan)", r"The task '.*' gives x a value that is not a literal; .*"),
+        ("Hopper-v5(gait=1)", r"The task 'Hopper-v5\(gait=1\)' has no argument 'gait'; it takes ctrl_cost_weight, .*"),
+        ("Hopper-v5(id=1)", r"The task '.*' has no argument 'id'; it takes .*, max_episode_steps, .*"),
         ("Hopper-v5(time_limit=1)", r"The task '.*' has no argument 'time_limit'; .*"),
         ("Hopper-v5(main_body=1)", r"The task '.*' has no argument 'main_body'; .*"),
         *(
-            (f"Ant-v5({name}=1)", rf"The task '.*' has {name}, which is about pictures, and none are drawn: omit it\.")
+            (
+                f"Ant-v5({name}=1)",
+                rf"The task '.*' has {name}, which only affects rendering, and nothing is rendered: omit it\.",
+            )
             for name in RENDERING
         ),
         ("Ant-v5(frame_skip=0)", rf"The task '.*' takes {WHOLE} as frame_skip, not 0\."),
@@ -384,7 +390,7 @@ PAIR = "a pair of numbers, the lower one first"
         ("Ant-v5(xml_file='./empty.xml')", r"The task \".*\" cannot be made: ValueError: .*"),
         (
             "Ant-v5(xml_file='./stiff.xml')",
-            r"The task \".*\" has a model without actuators: there is nothing to act by\.",
+            r"The task \".*\" has a model without actuators: a policy has nothing to control\.",
         ),
         ("Reacher-v5(xml_file='ant.xml')", r"The task \".*\" cannot be made: KeyError: .*Invalid name 'fingertip'.*"),
         ("Ant-v5(max_episode_steps=0)", rf"The task '.*' takes {WHOLE} as max_.*, or -1 .*, not 0\."),
@@ -392,7 +398,7 @@ PAIR = "a pair of numbers, the lower one first"
         ("Ant-v5(max_episode_steps=2147483648)", rf"The task '.*' takes {WHOLE} as max_.*, not 2147483648\."),
     ],
 )
-def test_what_makes_no_sense_is_refused_in_a_sentence(text, sentence, model):
+def test_invalid_tasks_and_arguments_are_refused(text, sentence, model):
     model("Ant-v5")
     Path("empty.xml").write_text("")
     Path("stiff.xml").write_text(Path("my.xml").read_text().partition("<actuator>")[0] + "</mujoco>")

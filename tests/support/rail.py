@@ -11,7 +11,7 @@ from rlclaims import PPO
 from rlclaims.agents.networks import MLP, GaussianNetwork
 from rlclaims.checkpoints import Checkpoint, History, Start
 from rlclaims.randomness import Purpose, stream, stream_to_array
-from rlclaims.sim.task import Moment, State, Task, uniform_noise
+from rlclaims.sim.task import State, Task, Transition, uniform_noise
 from rlclaims.studies.replayed_run import FinishedRun
 
 SECONDS, MASS, SKIP, NOISE = 0.05, 1.5, 2, 0.8
@@ -36,7 +36,7 @@ class OnTheRail(Task):
     id: str = "PointMass"
     time_limit: int = 15
     frame_skip: int = SKIP
-    pays: Callable[[Moment], npt.NDArray] = lambda moment: np.zeros(len(moment.action))
+    pays: Callable[[Transition], npt.NDArray] = lambda transition: np.zeros(len(transition.action))
     ends: Callable[[State], npt.NDArray] = lambda state: np.zeros(len(state["qpos"]), bool)
     reads: tuple[str, ...] = ()
 
@@ -47,8 +47,8 @@ class OnTheRail(Task):
     def observe(self, state):
         return np.concatenate((state["qpos"], state["qvel"]), axis=1)
 
-    def reward(self, moment, _):
-        return self.pays(moment)
+    def reward(self, transition, _):
+        return self.pays(transition)
 
     def unhealthy(self, state):
         return self.ends(state)
@@ -70,9 +70,9 @@ OFFSET, INVERSE_STD = np.array([0.2, -0.3]), np.array([1.6, 0.7])
 POSITION, VELOCITY, EFFORT, DRIFT = 0.7, 0.3, 0.2, 0.4
 
 
-def quadratic(moment):
-    x_S, v_S = moment.after["qpos"][:, 0], moment.after["qvel"][:, 0]
-    effort_S = EFFORT * moment.action[:, 0].astype(np.float64) ** 2
+def quadratic(transition):
+    x_S, v_S = transition.after["qpos"][:, 0], transition.after["qvel"][:, 0]
+    effort_S = EFFORT * transition.action[:, 0].astype(np.float64) ** 2
     return DRIFT * x_S - POSITION * x_S**2 - VELOCITY * v_S**2 - effort_S
 
 
@@ -116,7 +116,7 @@ def decision(point_mass):
     return point_mass(
         reads=("qfrc_actuator",),
         ends=lambda state: state["qfrc_actuator"][:, 0] < LEAST,
-        pays=lambda moment: 1.0 * (moment.action[:, 0].astype(np.float64) > LEAST),
+        pays=lambda transition: 1.0 * (transition.action[:, 0].astype(np.float64) > LEAST),
     )
 
 
