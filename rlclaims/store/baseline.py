@@ -1,11 +1,11 @@
-"""Baselines: what a version of an algorithm came to, seed by seed, kept for later versions to be compared with.
+"""Baselines: numbers of a version of an algorithm, seed by seed, saved for later versions to be compared with.
 
 kl / before[kl] <= 1.1
      ------ the file reports/baselines/NAME.json, which `rlclaims baseline save NAME` makes of the last record
             -- which of its numbers: the same quantity, task and steps as of the current runs
 
-The file is small text, for git. It is JSON, so that nothing which is read back can execute, and has a checksum, by
-which a number is told that an editor or a merge has changed.
+The file is small text, for git. It is JSON, so that reading it executes nothing, and has a checksum, which shows
+whether an editor or a merge has changed a number.
 """
 
 import hashlib
@@ -30,17 +30,17 @@ Json = dict[str, Any]
 
 
 class BaselineError(ValueError):
-    """A baseline that cannot be kept or read, in one sentence."""
+    """A baseline that cannot be saved or read, in one sentence."""
 
 
 @dataclass(frozen=True)
 class BaselineSpec:
-    """What a baseline fixture asks for."""
+    """The request of a baseline fixture."""
 
     name: str
-    """Of the file."""
+    """Name of the file."""
     runs: str | None = None
-    """The fixture whose numbers are meant, where the file has those of several; None for whichever has them."""
+    """The fixture whose numbers are meant, if the file has those of several; None for any."""
 
 
 @dataclass(frozen=True)
@@ -148,10 +148,10 @@ class Baseline:
 
 
 def baseline_file(folder: Path, name: object) -> Path:
-    """Where a baseline is or would be.
+    """Return the path of a baseline.
 
     Raises:
-        BaselineError: its name is none.
+        BaselineError: its name is not valid.
     """
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
         raise BaselineError(
@@ -161,10 +161,10 @@ def baseline_file(folder: Path, name: object) -> Path:
 
 
 def check_baseline(spec: BaselineSpec) -> None:
-    """Refuse what is not asked for by names.
+    """Check the names in a request.
 
     Raises:
-        BaselineError: it is not.
+        BaselineError: one is not valid.
     """
     baseline_file(Path(), spec.name)
     if not (spec.runs is None or isinstance(spec.runs, str)):
@@ -174,15 +174,15 @@ def check_baseline(spec: BaselineSpec) -> None:
 
 
 def read_baseline(spec: BaselineSpec, folder: Path, *, smoke: bool = False) -> Baseline:
-    """A baseline from its file.
+    """Read a baseline from its file.
 
     Args:
-        spec: which.
-        folder: of all baselines of a project.
-        smoke: whether it is asked for where nothing counts as evidence and runs are short.
+        spec: the request.
+        folder: the project's folder of baselines.
+        smoke: whether no verdict counts as evidence, and runs are short.
 
     Raises:
-        BaselineError: there is none, or it is not as it was kept, or has no such runs.
+        BaselineError: the file is missing, was changed since it was saved, or has no such runs.
     """
     path = baseline_file(folder, spec.name)
     try:
@@ -229,18 +229,18 @@ def _fields(runs: Json, measured: Json) -> Json:
 def save_baseline(
     record: Json, folder: Path, name: str, claims: Collection[str], fixtures: Collection[str] = ()
 ) -> tuple[Path, list[SavedQuantity]]:
-    """Keep what claims of a record judged, and tell where and what.
+    """Save the numbers that claims of a record judged, and return the path and what was saved.
 
     Args:
-        record: of a session (`rlclaims.report.record`).
-        folder: of all baselines of a project.
-        name: of this one.
-        claims: names of those whose numbers are kept.
-        fixtures: whose runs are; none for all.
+        record: the record of a session (`rlclaims.report.record`).
+        folder: the project's folder of baselines.
+        name: the baseline's name.
+        claims: names of the claims whose numbers are saved.
+        fixtures: fixtures whose runs are saved; empty for all.
 
     Raises:
-        BaselineError: there is nothing to keep, or nothing that counts, or there is one of that name already, or it
-            cannot be written.
+        BaselineError: there are no numbers, or none that count as evidence, or the name is taken, or the file cannot be
+            written.
     """
     path = baseline_file(folder, name)
     document = _document(record, claims, fixtures)
@@ -299,18 +299,18 @@ def _document(record: Json, claims: Collection[str], fixtures: Collection[str]) 
 
 
 def _checksum(document: Json) -> str:
-    """Of what it says, whatever its line ends."""
+    """Return the digest of the contents, which does not depend on line ends."""
     content = {name: part for name, part in document.items() if name != "sha256"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _pretty(value: Any, indent: str = "\n") -> str:
-    """JSON with an entry a line, but for lists of numbers, which are one."""
+    """Return JSON with one entry a line; a list of numbers is one line."""
     deeper = indent + " "
     if isinstance(value, dict) and value:
         entries = (f"{json.dumps(name)}: {_pretty(part, deeper)}" for name, part in value.items())
         return f"{{{deeper}{f',{deeper}'.join(entries)}{indent}}}"
     if isinstance(value, list) and any(isinstance(part, dict | str) for part in value):
         return f"[{deeper}{f',{deeper}'.join(_pretty(part, deeper) for part in value)}{indent}]"
-    # Python's shortest text of a number is read back as the very number.
+    # Python's shortest text of a number is read back as the same number.
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
