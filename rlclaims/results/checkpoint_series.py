@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from rlclaims.checkpoints import CHECKPOINTS_AT, checkpoint_iterations
 from rlclaims.claims.evidence import ClaimError
+from rlclaims.claims.names import UnknownNameError, did_you_mean
 from rlclaims.claims.quantity import Argument, Quantity, Window
 from rlclaims.claims.sample import Sample
 from rlclaims.claims.scope import Scope
@@ -80,7 +81,13 @@ class CheckpointSeries:
         def __getattr__(self, name: str) -> NoReturn:
             if name in ("within", "median", "quantile", "by", "chance_above", "chance_below", "wrong_order"):
                 self._no_comparison(None)
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            if name.startswith("_"):
+                raise AttributeError(name)
+            windows = ("at", "last", "overall")
+            raise UnknownNameError(
+                f"Numbers at the kept iterations have no .{name}{did_you_mean(name, windows)}; they have "
+                ".at(0), .last(2) and .overall()."
+            )
 
     def _sample(self, window: Window, summary: Callable[[Row], float]) -> Sample:
         return Sample(

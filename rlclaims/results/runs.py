@@ -123,6 +123,16 @@ class MeasureOfRuns:
         """The measure on as many fresh pairs of the old policy, at every tenth iteration from the first."""
         return self._runs._series(self._measure, "held_out")
 
+    if not TYPE_CHECKING:  # type checkers report missing attributes themselves
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name.startswith("_"):
+                raise AttributeError(name)
+            raise UnknownNameError(
+                f"{self._measure.key} is measured on .training or .held_out pairs, not on .{name}"
+                f"{did_you_mean(name, ('training', 'held_out'))}."
+            )
+
 
 class MeasureGroup:
     """The measures of one group of the registry, such as ratio, as attributes."""

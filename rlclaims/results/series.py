@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NoReturn
 
 from rlclaims.claims.evidence import ClaimError
+from rlclaims.claims.names import UnknownNameError, did_you_mean
 from rlclaims.claims.numbers import is_number
 from rlclaims.claims.quantity import Derived, Quantity, Window
 from rlclaims.claims.sample import Sample
@@ -13,6 +14,10 @@ from rlclaims.claims.scope import Scope
 from rlclaims.stats.describe import rank_correlation
 
 Row = tuple[float, ...]
+
+
+ASKED = ("first", "last", "between", "overall", "highest", "where", "rank_correlation")
+"""What a series is asked for."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,12 @@ class Series:
 
     if not TYPE_CHECKING:  # type checkers report missing operators themselves
         __lt__ = __le__ = __gt__ = __ge__ = _no_comparison
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name.startswith("_"):
+                raise AttributeError(name)
+            known = ", ".join(f".{one}" for one in ASKED)
+            raise UnknownNameError(f"A series has no .{name}{did_you_mean(name, ASKED)}; it has {known}.")
 
     def _part(self, which: str, fraction: float, part: Callable[[Row, int], Row]) -> Sample:
         if not is_number(fraction) or not 0 < fraction <= 1:
