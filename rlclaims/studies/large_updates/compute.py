@@ -1,4 +1,4 @@
-"""Updates and what they do to the return: every late one of a run, and the last kept one made on many more pairs."""
+"""The last kept update of a run, made on many more pairs, and the returns that it and the update made lead to."""
 
 import math
 from collections.abc import Callable
@@ -12,7 +12,6 @@ from rlclaims.studies.landscape.compute import episodes_needed
 from rlclaims.studies.replayed_run import (
     BATCHES,
     GROUPS,
-    LATE_UPDATES,
     MAIN,
     PILOT_EPISODES,
     STRIDE,
@@ -24,44 +23,14 @@ from rlclaims.studies.replayed_run import (
 )
 from rlclaims.training import HELD_OUT_EVERY
 
-LATE = 0.75
-"""Part of training after which updates are late."""
 MOST_STEPS = 12_000
-"""Of each of the three policies around a large update, roughly."""
-LATE_EPISODES = 8
-"""Before and after each late update."""
-
-
-def late_iterations(iterations: int) -> range:
-    """The iterations whose updates are late."""
-    return range(math.floor(LATE * iterations), iterations)
-
-
-def late_updates(run: FinishedRun) -> Numbers:
-    """Returns before and after every late update, both with the normaliser that the update was made with.
-
-    Raises:
-        SimulationFailure: MuJoCo could not simulate an episode.
-    """
-    late = late_iterations(run.iterations)
-    policies = [(run.history.theta_KP[j], i) for i in late for j in (i, i + 1)]
-    episodes = [
-        (policy, iteration * STRIDE + LATE_UPDATES + e)
-        for policy, (_, iteration) in enumerate(policies)
-        for e in range(LATE_EPISODES)
-    ]
-    at = tables(run.play(policies, episodes), LATE_EPISODES)
-    return {
-        f"{when}/{name}": grouped(at[name][side::2])
-        for side, when in enumerate(("before", "after"))
-        for name in ("return", "discounted")
-    }
+"""Approximate limit on the simulator steps of each of the three policies around a large update."""
 
 
 def large_update(run: FinishedRun, pairs: int | None) -> Numbers:
-    """The last kept update on about so many fresh pairs, of whole episodes, and where it and the one made lead.
+    """Make the last kept update on about this many fresh pairs of whole episodes; measure it and the original update.
 
-    How many episodes hold them is fixed beforehand, by the length of a pilot's.
+    The number of episodes is fixed beforehand, from the episode length in a pilot.
 
     Raises:
         SimulationFailure: MuJoCo could not simulate an episode.
@@ -95,22 +64,12 @@ def large_update(run: FinishedRun, pairs: int | None) -> Numbers:
     }
 
 
-def late_length(name: str, iterations: int) -> int:  # noqa: ARG001
-    """How many numbers a series of late updates has."""
-    return len(late_iterations(iterations)) * GROUPS
-
-
-def large_length(name: str, iterations: int) -> int:  # noqa: ARG001
-    """How many numbers a series of large updates has, by its name."""
+def length(name: str, iterations: int) -> int:  # noqa: ARG001
+    """Return how many numbers a series has, by its name."""
     return {"return": 3 * GROUPS, "discounted": 3 * GROUPS, "pairs": 1, "own/return": 1}.get(name, 2)
 
 
-def late_expected_steps(pairs: int | None, iterations: int) -> int:  # noqa: ARG001
-    """Simulator steps for one run's late updates, roughly."""
-    return sum(2 * LATE_EPISODES * typical_episode(i) for i in late_iterations(iterations))
-
-
-def large_expected_steps(pairs: int | None, iterations: int) -> int:
-    """Simulator steps for one run's large update, roughly."""
+def expected_steps(pairs: int | None, iterations: int) -> int:
+    """Return roughly how many simulator steps one run takes."""
     last = checkpoint_iterations(iterations, HELD_OUT_EVERY)[-1]
     return (pairs or 0) + 3 * MOST_STEPS + PILOT_EPISODES * typical_episode(last)

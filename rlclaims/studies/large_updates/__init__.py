@@ -1,0 +1,1 @@
+"""The last kept update, made on many more pairs."""

@@ -1,0 +1,1 @@
+"""The return before and after each late update."""

@@ -1,1 +1,0 @@
-"""Late updates one by one, and the last one on many more pairs."""
