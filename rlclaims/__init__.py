@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from rlclaims.studies.final_returns.query import FinalReturns
     from rlclaims.studies.gradients.query import Gradients
     from rlclaims.studies.landscape.query import Landscapes
+    from rlclaims.studies.large_updates.query import LargeUpdates
+    from rlclaims.studies.late_updates.query import LateUpdates
     from rlclaims.studies.runs import Runs
     from rlclaims.studies.twin_updates.query import TwinUpdates
-    from rlclaims.studies.updates.query import LargeUpdates, LateUpdates
     from rlclaims.studies.values.query import Values
     from rlclaims.update import Batch, Rollout, Update
 
@@ -46,8 +47,8 @@ _HOME = {
     "FinalReturns": "studies.final_returns.query",
     "Gradients": "studies.gradients.query",
     "Landscapes": "studies.landscape.query",
-    "LargeUpdates": "studies.updates.query",
-    "LateUpdates": "studies.updates.query",
+    "LargeUpdates": "studies.large_updates.query",
+    "LateUpdates": "studies.late_updates.query",
     "PPO": "agents.ppo",
     "PPOM": "agents.ppo",
     "PPOMAtPPOsRates": "agents.ppo",

@@ -49,6 +49,11 @@ class Group:
     seeds: tuple[int, ...]
 
 
+def times_held_out(iterations: int) -> int:
+    """Return in how many of a run's iterations fresh pairs are collected and measured: the first and every tenth."""
+    return len(range(0, iterations, HELD_OUT_EVERY))
+
+
 @contextmanager
 def one_torch_thread() -> Iterator[None]:
     """Products and factorisations round by how many threads share them, so training gives torch one.

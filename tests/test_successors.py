@@ -15,7 +15,9 @@ from rlclaims.agents.agent import Agent
 from rlclaims.planning.study_checks import check_study
 from rlclaims.randomness import Purpose, stream, stream_to_array
 from rlclaims.store.run_spec import RunSpec, SpecError, checked
-from rlclaims.studies.registry import TWINS, Study
+from rlclaims.studies.registry import Study
+
+TWINS = Study("twins")
 
 SIZES, N_ACTION, SEEDS = (5, 16, 16), 2, (3, 0, 11)
 SMALL = {"steps": 128, "minibatches": 4, "epochs": 6, "value_epochs": 1, "hidden": (16, 16), "learning_rate": 0.02}

@@ -156,21 +156,22 @@ def mechanism(
     from rlclaims.checkpoints import checkpoint_iterations
     from rlclaims.pytest_plugin.trial_run import asked_studies
     from rlclaims.report.mechanism import mechanism_table
-    from rlclaims.studies.registry import TWINS
+    from rlclaims.studies.registry import Study
     from rlclaims.studies.runs import Runs
     from rlclaims.training import HELD_OUT_EVERY
 
+    twins = Study("twins")
     options = [f"--claims-first-seed={first_seed}", *([] if store is None else [f"--claims-store={store}"])]
     asked = {
         runs: claim.session
         for claim in _collected(paths, profile, *options)
-        for runs in asked_studies(claim.session, claim.item, TWINS)
+        for runs in asked_studies(claim.session, claim.item, twins)
     }
     if not asked:
         raise refused("No claim here uses twin updates; a claim asks for them by ppo.twins, where ppo are runs of PPO.")
     for runs, session in asked.items():
         specs = runs.run_specs(session.profile.seeds)
-        made = next((n for n, run in enumerate(specs) if not session.store.has_study(run, TWINS)), len(specs))
+        made = next((n for n, run in enumerate(specs) if not session.store.has_study(run, twins)), len(specs))
         if made < 2:
             raise refused(
                 f"The table needs twin updates of at least 2 seeds, and the store {session.store.root} has those of "
@@ -370,4 +371,4 @@ def _play_planes(record: dict[str, Any], store: Path | None, n: int) -> None:
     display = Display(sys.stderr)
     for runs, session in asked.items():
         stored = [run for run in runs.run_specs(n) if session.store.has(run)]
-        session.make_studies([(run, Study("planes")) for run in stored], display.twins, display.simulated, display.wait)
+        session.make_studies([(run, Study("planes")) for run in stored], display.studies, display.wait)

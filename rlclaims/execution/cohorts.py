@@ -1,4 +1,4 @@
-"""From runs wanted to cohorts to train: each missing run once, everything that can step together together."""
+"""Plans training: each missing run once, in cohorts of runs that can step together."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -13,31 +13,31 @@ from rlclaims.training import Group
 
 @dataclass(frozen=True)
 class Plan:
-    """The runs that are wanted, and those of them that the store lacks."""
+    """The runs that are wanted, and the ones that the store lacks."""
 
     wanted: tuple[RunSpec, ...]
     missing: tuple[RunSpec, ...]
 
     @property
     def environment_steps(self) -> int:
-        """Training steps to take, without those for measuring."""
+        """Training steps to take; steps for measuring are not counted."""
         return sum(spec.iterations * spec.algorithm.steps for spec in self.missing)
 
 
 def plan(wanted: Sequence[RunSpec], store: Store, read: Collection[RunSpec] = ()) -> Plan:
-    """Each run once, in the order first wanted; of those in `read` more than their measurements is needed."""
+    """Return the plan for runs, each once and in the order first wanted; runs in `read` are needed whole."""
     unique = tuple(dict.fromkeys(wanted))
-    here = (store.has(spec) and (spec not in read or store.is_whole(spec)) for spec in unique)
-    return Plan(unique, tuple(spec for spec, is_here in zip(unique, here, strict=True) if not is_here))
+    stored = (store.has(spec) and (spec not in read or store.is_whole(spec)) for spec in unique)
+    return Plan(unique, tuple(spec for spec, is_stored in zip(unique, stored, strict=True) if not is_stored))
 
 
 def cohorts(missing: Sequence[RunSpec], processes: int) -> list[tuple[RunSpec, ...]]:
-    """Missing runs, split into as many equal cohorts as there are processes.
+    """Return missing runs, split into as many equal cohorts as there are processes.
 
-    Runs step together if they share a task, a length and the number of steps between updates. An update costs much the
-    same for one seed as for ten, so a cohort gets as few algorithms as can be: the runs are cut into consecutive parts,
-    the costliest algorithms outermost, where the parts balance. Runs do not depend on their company, so how they are
-    split changes no number.
+    Runs step together if they share a task, a length and the number of steps between updates. An update costs
+    nearly the same for one seed as for ten, so a cohort gets as few algorithms as possible: the runs are cut into
+    consecutive parts of equal size, with the costliest algorithms at the ends. A run does not depend on the other runs
+    of its cohort, so the split changes no number.
     """
     shares: list[tuple[RunSpec, ...]] = []
     for key in dict.fromkeys(map(_together, missing)):
@@ -51,13 +51,13 @@ def cohorts(missing: Sequence[RunSpec], processes: int) -> list[tuple[RunSpec, .
 
 
 def _together(spec: RunSpec) -> object:
-    """What runs have in common that one process trains: in lockstep, or of a foreign algorithm one after the other."""
+    """Return a key that runs share if one process can train them: in lockstep, or external runs one after the other."""
     alike = spec.algorithm if isinstance(spec.algorithm, ExternalTraining) else spec.algorithm.steps
     return spec.task, spec.iterations, alike
 
 
 def groups(specs: Sequence[RunSpec]) -> list[Group]:
-    """The runs of a cohort by algorithm."""
+    """Return the runs of a cohort by algorithm."""
     by_algorithm: dict[Algorithm, list[int]] = {}
     for spec in specs:
         assert isinstance(spec.algorithm, Algorithm)

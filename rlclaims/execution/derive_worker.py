@@ -1,64 +1,89 @@
-"""One process that measures with finished runs.
+"""One process that computes studies of finished runs.
 
-The job holds runs, of each a kind of study and its pairs, and how many of them to skip. It speaks one JSON object a
-line on standard output: {"steps": n} now and then, for steps of the simulator since the last time, and when it is
-done with a run {"run": its place, "failure": why it has no numbers, or null, "series": {name: numbers}}.
+Its job lists runs and jobs: of each a kind of study with its pairs, the name of the kind's job, and the places of its
+runs; and how many jobs to skip. It writes one JSON object a line to standard output: {"steps": n} now and then, for
+simulator steps since the last message, and after each job {"job": its place, "failure": why it has no numbers, or null,
+"series": [{name: numbers} of each run]}.
 """
 
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rlclaims.agents.algorithm import Algorithm
 from rlclaims.execution.worker_process import receive
+from rlclaims.store.run_spec import RunSpec
 from rlclaims.store.store import Store
-from rlclaims.studies.kinds import SimulationFailure, measured
+from rlclaims.studies.kind import RunData
+from rlclaims.studies.registry import KINDS
+from rlclaims.studies.replayed_run import Numbers, SimulationFailure
 
-SAY_EVERY_SECONDS = 2.0
+REPORT_EVERY_SECONDS = 2.0
 
 
 class Steps:
-    """Steps of the simulator, told now and then."""
+    """Counts simulator steps, and reports them now and then."""
 
-    def __init__(self, say: Callable[..., None]) -> None:
-        self._say, self._made, self._said = say, 0, time.monotonic()
+    def __init__(self, send: Callable[..., None]) -> None:
+        self._send = send
+        self._steps = 0
+        self._reported = time.monotonic()
 
     def __call__(self, steps: int) -> None:
-        """Count some."""
-        self._made += steps
-        if time.monotonic() - self._said >= SAY_EVERY_SECONDS:
-            self.tell()
+        """Count some steps."""
+        self._steps += steps
+        if time.monotonic() - self._reported >= REPORT_EVERY_SECONDS:
+            self.report()
 
-    def tell(self) -> None:
-        """Tell those since the last time."""
-        if self._made:
-            self._say(steps=self._made)
-        self._made, self._said = 0, time.monotonic()
+    def report(self) -> None:
+        """Report the steps since the last report."""
+        if self._steps:
+            self._send(steps=self._steps)
+        self._steps = 0
+        self._reported = time.monotonic()
 
 
 def main() -> None:
     """Read a job from standard input and do it."""
-    job, specs, answers = receive()
-    store = Store(Path(job["store"]))
+    payload, specs, output = receive()
+    store = Store(Path(payload["store"]))
 
-    def say(**answer: Any) -> None:
-        print(json.dumps(answer), file=answers, flush=True)
+    def send(**message: Any) -> None:
+        print(json.dumps(message), file=output, flush=True)
 
-    steps = Steps(say)
-    for place, (spec, (kind, pairs)) in enumerate(zip(specs, job["studies"], strict=True)):
-        if place < job.get("skip", 0):
+    steps = Steps(send)
+    group: object = None
+    runs: list[RunData] = []
+    for place, job in enumerate(payload["jobs"]):
+        if place < payload.get("skip", 0):
             continue
-        start, history = store.start(spec), store.history(spec)
-        failure, series = None, {}
-        assert isinstance(spec.algorithm, Algorithm)
+        previous = group
+        group = (job["kind"], job["pairs"], job["runs"])
+        if group != previous:  # otherwise the arrays that were read serve again
+            runs = [run_data(store, specs[i]) for i in job["runs"]]
+        failure = None
+        series: list[Numbers] = []
         try:
-            series = measured(kind, pairs, spec.algorithm, spec.task, spec.iterations, start, history, steps)
+            series = KINDS[job["kind"]].compute(runs, job["pairs"], job["name"], steps)
         except SimulationFailure as error:
             failure = str(error)
-        steps.tell()
-        say(run=place, failure=failure, series=series)
+        steps.report()
+        send(job=place, failure=failure, series=series)
+
+
+def run_data(store: Store, spec: RunSpec) -> RunData:
+    """Return a finished run of the store, to be read when its arrays are needed."""
+    assert isinstance(spec.algorithm, Algorithm)
+    return RunData(
+        algorithm=spec.algorithm,
+        task=spec.task,
+        iterations=spec.iterations,
+        read_start=partial(store.start, spec),
+        read_history=partial(store.history, spec),
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Processes that do a job in shares, and what all have in common that make something of finished runs."""
+"""Pools of worker processes, which work through a list of work items."""
 
 import json
 import os
@@ -10,53 +10,52 @@ from dataclasses import dataclass
 from queue import Queue
 from typing import IO, Any, Protocol
 
-from rlclaims.execution.child_process import Child, end, failure_summary, kill
+from rlclaims.execution.child_process import Child, failure_summary, kill, reap
 from rlclaims.execution.worker_process import start
 from rlclaims.store.rounding import arithmetic
 from rlclaims.store.run_spec import RunSpec
-from rlclaims.store.store import Store
-from rlclaims.studies.registry import Studied
 
 
 class TrainingError(RuntimeError):
-    """A training process ended before its runs did; finished runs are stored."""
+    """A worker process that exited before its work was done; finished runs are stored."""
 
 
 @dataclass(frozen=True)
 class WorkItem:
-    """What one process does of a job."""
+    """The work of one process."""
 
     specs: Sequence[RunSpec]
-    """The runs that it is about."""
-    told: dict[str, Any]
-    """What else it is told, as plain data."""
-    broken: Callable[[int, str], str]
-    """The sentence on a process that died, by its exit status and last words."""
+    """Runs that it is about."""
+    payload: dict[str, Any]
+    """The rest of its job, as plain data."""
+    describe_failure: Callable[[int, str], str]
+    """The sentence on a process that died, from its exit status and failure summary."""
 
 
-def is_item(answer: Mapping[str, Any]) -> bool:
-    """Whether an answer is one of the things that a job is made of, and not on how it fares."""
-    return answer.keys().isdisjoint(("iteration", "steps", "stored", "told", "broken", "unlike"))
+def completes_job(message: Mapping[str, Any]) -> bool:
+    """Return whether a message is the result of one of the jobs in a work item, and not about its progress."""
+    return "job" in message
 
 
 Messages = Generator[tuple[int, dict[str, Any]], None, None]
-"""The place of a share, and an answer. All that works on it is ended when this is closed, and by Ctrl-C."""
+"""The place of a work item, and a message. Closing it kills all processes, as Ctrl-C does."""
 
 
 class WorkerPool(Protocol):
-    """Who runs such processes."""
+    """Runs worker processes."""
 
-    def answers(self, module: str, shares: Sequence[WorkItem], at_once: int) -> Messages:
-        """Run a module in one process for each share of a job.
+    def run(self, module: str, items: Sequence[WorkItem], at_once: int) -> Messages:
+        """Run a module in one process for each work item.
 
         Args:
-            module: what is run; it answers one JSON object a line.
-            shares: what each process is to do.
-            at_once: how many of them run at a time.
+            module: the module to run; it writes one JSON object a line.
+            items: the work of each process.
+            at_once: number of processes at a time.
 
         Yields:
-            What the processes answer; {"lost": why} where one was lost by no fault of its own, and another takes up its
-            share, told to "skip" the items that answers were heard of (`is_item`); {"ended": last words} of each, last.
+            The messages of the processes; {"lost": why} if one was lost through no fault of its own, when another takes
+            over its item, told to "skip" the jobs whose results were received (`completes_job`); and {"exited": failure
+            summary} as the last of each.
 
         Raises:
             TrainingError: a process died; the others are killed.
@@ -64,24 +63,24 @@ class WorkerPool(Protocol):
         ...
 
     def seen(self, missing: Callable[[], Sequence[RunSpec]]) -> Sequence[RunSpec]:
-        """What is missing in the store when all that was stored shows there."""
+        """Return the runs that the store lacks, once everything that was stored is visible in it."""
         ...
 
     @property
     def cores(self) -> int:
-        """How many processes it can run at a time."""
+        """Number of processes it can run at a time."""
         ...
 
     def close(self) -> None:
-        """Let it go."""
+        """Release its resources."""
         ...
 
 
 class LocalPool:
-    """Processes of this machine."""
+    """Worker processes on this machine."""
 
-    def answers(self, module: str, shares: Sequence[WorkItem], at_once: int) -> Messages:
-        """As `WorkerPool` has it; none is lost here."""
+    def run(self, module: str, items: Sequence[WorkItem], at_once: int) -> Messages:
+        """Run as `WorkerPool.run` describes; no process is lost here."""
         lines: Queue[tuple[int, str | None]] = Queue()
 
         def listen(place: int, stdout: IO[str]) -> None:
@@ -89,69 +88,64 @@ class LocalPool:
                 lines.put((place, line))
             lines.put((place, None))
 
-        waiting, working = deque(enumerate(shares)), dict[int, Child]()
+        waiting = deque(enumerate(items))
+        working = dict[int, Child]()
         with ExitStack() as closing:
             while waiting or working:
                 while waiting and len(working) < at_once:
-                    place, share = waiting.popleft()
-                    working[place] = child = start(module, share.specs, **share.told)
+                    place, item = waiting.popleft()
+                    working[place] = child = start(module, item.specs, **item.payload)
                     listener = threading.Thread(target=listen, args=(place, child[0].stdout), daemon=True)
-                    closing.callback(_end, child, listener)  # if another one failed, or there was Ctrl-C
+                    closing.callback(_stop, child, listener)  # needed if another one failed, or on Ctrl-C
                     listener.start()
                 place, line = lines.get()
                 if line is None:
-                    yield place, {"ended": _last(working.pop(place), shares[place])}
+                    yield place, {"exited": _wait(working.pop(place), items[place])}
                     continue
-                answer = json.loads(line)
-                if "unlike" in answer:
+                message = json.loads(line)
+                if "rounding" in message:
                     raise TrainingError(
-                        f"A process of this machine rounds otherwise ({answer['unlike']}) than this one "
-                        f"({arithmetic()}): what compiles its kernels, or its environment, has changed since. Run the "
-                        "same command again."
+                        f"A worker process on this machine rounds differently ({message['rounding']}) from this one "
+                        f"({arithmetic()}): the compiler of its kernels, or its environment, has changed since. Run "
+                        "the same command again."
                     )
-                yield place, answer
+                yield place, message
 
     def seen(self, missing: Callable[[], Sequence[RunSpec]]) -> Sequence[RunSpec]:
-        """At once."""
+        """Return them at once: this machine sees its own files."""
         return missing()
 
     @property
     def cores(self) -> int:
-        """Those that this process may use."""
+        """Number of cores that this process may use."""
         return cores()
 
     def close(self) -> None:
-        """Nothing is kept."""
+        """Do nothing: there are no resources between calls."""
 
 
 def cores() -> int:
-    """Cores of this machine that this process may use."""
+    """Return the number of cores of this machine that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _end(child: Child, listener: threading.Thread) -> None:
+def _stop(child: Child, listener: threading.Thread) -> None:
     kill(child[0])
-    if listener.ident is not None:  # it reads what is closed next
+    if listener.ident is not None:  # it reads the stream that is closed next
         listener.join()
-    end(child)
+    reap(child)
 
 
-def _last(child: Child, share: WorkItem) -> str:
+def _wait(child: Child, item: WorkItem) -> str:
+    """Return the failure summary of a process that has closed its output.
+
+    Raises:
+        TrainingError: its exit status is not 0.
+    """
     process, log = child
-    code, words = process.wait(), failure_summary(log)
-    end(child)
+    code = process.wait()
+    summary = failure_summary(log)
+    reap(child)
     if code != 0:
-        raise TrainingError(share.broken(code, words))
-    return words
-
-
-def of_finished(missing: Sequence[Studied], store: Store) -> list[Studied]:
-    """Those whose runs are finished; of a failed run, put its failure into the store instead."""
-    finished = []
-    for run, study in missing:
-        failure = store.measured(run).failure
-        if failure is None:
-            finished.append((run, study))
-        else:
-            store.put_study(run, study, failure, {})
-    return finished
+        raise TrainingError(item.describe_failure(code, summary))
+    return summary

@@ -1,6 +1,6 @@
-"""What a Ray task does: it runs a job's process on its node and passes on what that answers.
+"""The Ray task: it runs a worker process on its node and passes on its messages.
 
-It imports nothing heavy: training is in the process, in which everything is as on one machine.
+This module imports nothing heavy: training happens in the process, as on one machine.
 """
 
 import json
@@ -10,20 +10,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rlclaims.execution.child_process import begin, end, failure_summary
+from rlclaims.execution.child_process import failure_summary, reap, spawn
 
 
-def attend(module: str, job: str, mark: str) -> Iterator[str]:
+def run_on_node(module: str, job: str, mark: str) -> Iterator[str]:
     """Run a module on a job.
 
     Args:
-        module: what is run.
+        module: the module to run.
         job: a JSON object, with "store", the folder of runs.
-        mark: what is written in the file `mark` of that folder.
+        mark: content of the file `mark` in that folder.
 
     Yields:
-        {"node": its name, "node_id": Ray's} at first; then answers as the process gives them, and at last {"code": its
-        exit status, "words": its last words}. {"refused": a sentence} instead, if this node lacks what a job needs.
+        First {"node": its name, "node_id": Ray's}, then the messages of the process, and last {"code": its exit status,
+        "summary": its failure summary}. {"refused": a sentence} instead, if this node lacks what a job needs.
     """
     import ray
 
@@ -32,18 +32,18 @@ def attend(module: str, job: str, mark: str) -> Iterator[str]:
     if (refused := _lacks(node, json.loads(job), mark)) is not None:
         yield json.dumps({"refused": refused})
         return
-    child = process, log = begin(module, job)
+    process, log = spawn(module, job)
     try:
         assert process.stdout is not None
-        for line in process.stdout:  # noqa: UP028  (Ray sends to what it iterates over)
+        for line in process.stdout:  # noqa: UP028  (Ray sends values to generators)
             yield line
-        yield json.dumps({"code": process.wait(), "words": failure_summary(log)})
+        yield json.dumps({"code": process.wait(), "summary": failure_summary(log)})
     finally:
-        end(child)
+        reap((process, log))
 
 
 def _lacks(node: str, job: dict[str, Any], mark: str) -> str | None:
-    """Why jobs cannot be done here, in a sentence."""
+    """Return why this node cannot do a job, in a sentence, or None if it can."""
     store = Path(job["store"])
     try:
         if (store / "mark").read_text() != mark:

@@ -1,9 +1,9 @@
 """Time a few iterations of each algorithm on this machine; nothing is stored.
 
-The job holds one run of each algorithm, of one task and number of steps. The answer is one JSON object: at each of the
-sizes asked for, the seconds that it takes to collect the steps of that many seeds of every algorithm, and that each
-algorithm takes to learn from them; how many parameters a policy has; and how many numbers a pair with its advantage.
-Of a foreign run it is the seconds for two numbers of iterations.
+The job holds one run of each algorithm, of one task and number of steps. The message is one JSON object: for each of
+the sizes asked for, the seconds that it takes to collect the steps of that many seeds of every algorithm, and that each
+algorithm takes to learn from them; the number of parameters of a policy; and of numbers in a pair with its advantage.
+For an external run it is the seconds that one iteration and three iterations take.
 """
 
 import json
@@ -20,17 +20,18 @@ from rlclaims.training import Cohort, Group
 
 
 class _Timed(Cohort):
-    """Training that keeps the time, without measurements on held-out pairs: those cost what collecting does."""
+    """Training that times its parts, without measurements on held-out pairs: they cost what collecting does."""
 
     def __init__(self, specs: Sequence[RunSpec], seeds: int, iterations: int) -> None:
         groups = [Group(spec.algorithm, tuple(range(seeds))) for spec in specs if isinstance(spec.algorithm, Algorithm)]
         super().__init__(task_named(specs[0].task), groups, iterations)
         self.seconds: list[float] = []
-        """Of the last iteration: collecting, then each algorithm's learning."""
+        """Seconds of the last iteration: collecting, then each algorithm's learning."""
         self._last = 0.0
 
     def _iterate(self, iteration: int) -> None:
-        self.seconds, self._last = [], time.perf_counter()
+        self.seconds = []
+        self._last = time.perf_counter()
         super()._iterate(iteration)
 
     def _collect(self, *args: Any, **how: Any) -> Any:
@@ -54,32 +55,32 @@ class _Timed(Cohort):
         self._last = now
 
 
-def _foreign(algorithm: ExternalTraining, task: str) -> dict[int, float]:
+def _external(algorithm: ExternalTraining, task: str) -> dict[int, float]:
     seconds = {}
     for iterations in (1, 1, 3):  # the first time costs more
-        begun = time.perf_counter()
+        started = time.perf_counter()
         trained(algorithm, task, 0, iterations)
-        seconds[iterations] = time.perf_counter() - begun
+        seconds[iterations] = time.perf_counter() - started
     return seconds
 
 
 def main() -> None:
     """Read a job from standard input and do it."""
-    job, specs, answers = receive()
+    payload, specs, output = receive()
     if isinstance(specs[0].algorithm, ExternalTraining):
-        print(json.dumps(_foreign(specs[0].algorithm, specs[0].task)), file=answers, flush=True)
+        print(json.dumps(_external(specs[0].algorithm, specs[0].task)), file=output, flush=True)
         return
     _Timed(specs, 1, 1).train()  # the first time costs more
     sizes = {}
-    for size in job["sizes"]:
+    for size in payload["sizes"]:
         cohort = _Timed(specs, size, 1)
         cohort.train()
         sizes[size] = cohort.seconds
-    parameters = [len(record.policy_parameters[0]) for record in cohort.records[:: job["sizes"][-1]]]
+    parameters = [len(record.policy_parameters[0]) for record in cohort.records[:: payload["sizes"][-1]]]
     simulator = cohort._simulator
     pair = simulator.n_observation + simulator.n_action + 1
-    said = {"seconds": sizes, "parameters": parameters, "numbers_per_pair": pair}
-    print(json.dumps(said), file=answers, flush=True)
+    message = {"seconds": sizes, "parameters": parameters, "numbers_per_pair": pair}
+    print(json.dumps(message), file=output, flush=True)
 
 
 if __name__ == "__main__":

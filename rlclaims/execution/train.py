@@ -1,4 +1,4 @@
-"""Trains what a plan lacks: one process per core, each a cohort in lockstep."""
+"""Trains the missing runs of a plan: one process per core, each training a cohort in lockstep."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -13,28 +13,28 @@ from rlclaims.store.store import Store
 
 @dataclass(frozen=True)
 class CohortProgress:
-    """How far the runs of one process are."""
+    """Progress of the runs of one process."""
 
     algorithms: dict[str, int]
-    """Runs of each."""
+    """Number of runs of each."""
     task: str
     """Gymnasium's id."""
     iteration: int
-    """Those done."""
+    """Iterations completed."""
     iterations: int
-    """Those planned."""
+    """Iterations planned."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far training is."""
+    """Progress of training."""
 
     steps_done: int
-    """Training steps of all runs."""
+    """Training steps completed by all runs."""
     steps_total: int
-    """Those planned."""
+    """Training steps planned."""
     cohorts: tuple[CohortProgress, ...] = ()
-    """Those that are training now."""
+    """Cohorts in training."""
 
 
 @dataclass
@@ -52,12 +52,12 @@ class _Cohort:
     def steps(self) -> int:
         return sum(spec.algorithm.steps * self.iteration for spec in self.specs)
 
-    def broken(self, code: int, words: str) -> str:
+    def describe_failure(self, code: int, summary: str) -> str:
         names = ", ".join(spec.name for spec in self.specs[:3]) + (", ..." if len(self.specs) > 3 else "")
-        mended = "once that is mended, " if code > 0 else ""  # below 0 it was killed
+        fix = "fix the cause, then " if code > 0 else ""  # below 0 it was killed
         return (
-            f"The process that trained {names} ended with exit status {code}.{words} "
-            f"What was finished before is stored; {mended}run the same command again to go on."
+            f"The process that trained {names} ended with exit status {code}.{summary} "
+            f"Finished runs are stored; {fix}run the same command again to resume."
         )
 
 
@@ -66,39 +66,41 @@ def execute(
     store: Store,
     processes: int,
     on_progress: Callable[[Progress], None],
-    crew: WorkerPool | None = None,
+    pool: WorkerPool | None = None,
 ) -> None:
     """Train the plan's missing runs into the store.
 
     Args:
-        plan: what to train.
-        store: where finished runs go, each cohort's as soon as it is done.
-        processes: how many cohorts train at a time.
-        on_progress: called after each iteration of a process, and when one ends.
-        crew: who runs the processes; None for this machine.
+        plan: the plan.
+        store: the store; each cohort's runs are written as soon as it is done.
+        processes: number of cohorts that train at a time.
+        on_progress: called after each iteration of a process, and when one exits.
+        pool: the pool that runs the processes; None for this machine.
 
     Raises:
-        TrainingError: a process died; the others are stopped. What was finished is in the store.
+        TrainingError: a process died; the others are killed. Finished runs are in the store.
     """
-    at = [_Cohort(specs) for specs in cohorts(plan.missing, processes)]
-    shares = [WorkItem(cohort.specs, {"store": str(store.root.absolute())}, cohort.broken) for cohort in at]
+    planned = [_Cohort(specs) for specs in cohorts(plan.missing, processes)]
+    payload = {"store": str(store.root.absolute())}
+    items = [WorkItem(cohort.specs, payload, cohort.describe_failure) for cohort in planned]
     training: dict[int, _Cohort] = {}
-    with closing((crew or LocalPool()).answers("rlclaims.execution.train_worker", shares, processes)) as said:
-        for place, answer in said:
-            cohort = training[place] = at[place]
-            if "ended" in answer:
+    with closing((pool or LocalPool()).run("rlclaims.execution.train_worker", items, processes)) as messages:
+        for place, message in messages:
+            cohort = planned[place]
+            training[place] = cohort
+            if "exited" in message:
                 if not cohort.stored:
-                    raise TrainingError(cohort.broken(0, answer["ended"]))
+                    raise TrainingError(cohort.describe_failure(0, message["exited"]))
                 cohort.iteration = cohort.specs[0].iterations
                 del training[place]
-            elif "lost" in answer:
+            elif "lost" in message:
                 cohort.iteration = 0
             else:
-                if "told" in answer:
-                    store.notify(answer["told"])
-                if "broken" in answer:
-                    raise TrainingError(answer["broken"])
-                cohort.iteration = answer.get("iteration", cohort.iteration)
-                cohort.stored = "stored" in answer
-            steps = sum(cohort.steps for cohort in at)
+                if "warning" in message:
+                    store.notify(message["warning"])
+                if "store_error" in message:
+                    raise TrainingError(message["store_error"])
+                cohort.iteration = message.get("iteration", cohort.iteration)
+                cohort.stored = "stored" in message
+            steps = sum(cohort.steps for cohort in planned)
             on_progress(Progress(steps, plan.environment_steps, tuple(c.progress for c in training.values())))

@@ -1,8 +1,8 @@
-"""One training process: given a job, it trains a cohort, or external runs, into the store.
+"""One training process: it trains the runs of its job, a cohort or external runs, into the store.
 
-What the store has it leaves out: another process with the same job may have been lost. It speaks one JSON object a
-line on standard output: {"iteration": k} after each iteration, {"stored": n} at the end; {"told": a sentence} on what
-it found in the store and set aside, {"broken": a sentence} if that cannot be written.
+Runs that the store has are skipped: another process with the same job may have been lost. It writes one JSON object a
+line to standard output: {"iteration": k} after each iteration, {"stored": n} at the end; {"warning": a sentence} on a
+damaged file that it moved away, {"store_error": a sentence} if the store cannot be written.
 """
 
 import json
@@ -22,30 +22,31 @@ from rlclaims.training import Cohort
 
 def main() -> None:
     """Read a job from standard input and do it."""
-    job, specs, answers = receive()
+    payload, specs, output = receive()
 
-    def say(**answer: Any) -> None:
-        print(json.dumps(answer), file=answers, flush=True)
+    def send(**message: Any) -> None:
+        print(json.dumps(message), file=output, flush=True)
 
-    store = Store(Path(job["store"]), lambda sentence: say(told=sentence))
+    store = Store(Path(payload["store"]), lambda sentence: send(warning=sentence))
     for spec in specs:
-        # Names the code as it is now: sources edited while this trains must not give their name to its runs.
+        # Computes the digests now: a source that is edited during training must not change the names of these runs.
         store.measurements(spec)
-    wanted, specs = len(specs), [spec for spec in specs if not (store.has(spec) and store.is_whole(spec))]
+    wanted = len(specs)
+    specs = [spec for spec in specs if not (store.has(spec) and store.is_whole(spec))]
     if not specs:
-        say(stored=wanted)
+        send(stored=wanted)
         return
-    (first, *_) = specs
+    first = specs[0]
     try:
         if isinstance(first.algorithm, ExternalTraining):
             for done, spec in enumerate(specs, start=1):
                 store.put(spec, trained(first.algorithm, spec.task, spec.seed, spec.iterations))
-                say(iteration=done * spec.iterations // len(specs))
+                send(iteration=done * spec.iterations // len(specs))
         else:
-            train(store, specs, lambda done: say(iteration=done))
-        say(stored=wanted)
+            train(store, specs, lambda done: send(iteration=done))
+        send(stored=wanted)
     except StoreError as error:
-        say(broken=str(error))
+        send(store_error=str(error))
 
 
 def train(
@@ -54,48 +55,51 @@ def train(
     on_iteration: Callable[[int], None],
     keep_every_seconds: float = KEEP_EVERY_SECONDS,
 ) -> None:
-    """Train runs that can step together into the store, each on from where it stood when it was last kept, if it was.
+    """Train runs that can step together into the store, each from its last resume point if it has one.
 
     Args:
-        store: where they go, and where they are kept until then.
+        store: the store, for finished runs and for resume points.
         specs: the runs.
-        on_iteration: told after each iteration how many all of the runs have, on average.
-        keep_every_seconds: how often they are kept.
+        on_iteration: called after each iteration with the mean number of iterations that the runs have completed.
+        keep_every_seconds: time between resume points.
 
     Raises:
         StoreError: a finished run cannot be written.
     """
     points = {spec: resume_point(store, spec) for spec in specs}
     done = {spec: iteration for spec, (iteration, _) in points.items()}
-    # Those that stood at the same iteration go on together; there are several such if they were split otherwise before.
-    for begun in sorted(set(done.values()), reverse=True):
-        together = {spec: points.pop(spec)[1] for spec in specs if spec in points and points[spec][0] == begun}
+    # Runs with the same number of iterations train together; numbers differ if cohorts were split differently before.
+    for first_iteration in sorted(set(done.values()), reverse=True):
+        together = {
+            spec: points.pop(spec)[1] for spec in specs if spec in points and points[spec][0] == first_iteration
+        }
 
-        def tell(specs_done: Iterable[RunSpec], iteration: int) -> None:
+        def report(specs_done: Iterable[RunSpec], iteration: int) -> None:
             done.update(dict.fromkeys(specs_done, iteration))
             on_iteration(sum(done.values()) // len(specs))
 
-        _train_together(store, together, begun, tell, keep_every_seconds)
+        _train_together(store, together, first_iteration, report, keep_every_seconds)
 
 
 def _train_together(
     store: Store,
     runs: Mapping[RunSpec, Arrays],
-    begun: int,
-    tell: Callable[[Iterable[RunSpec], int], None],
+    first_iteration: int,
+    report: Callable[[Iterable[RunSpec], int], None],
     keep_every_seconds: float,
 ) -> None:
-    """Train runs in lockstep, each on from what it stood at after so many iterations."""
-    (first, *_), cohort_groups = runs, groups(list(runs))
+    """Train runs in lockstep, each from its state after `first_iteration` iterations."""
+    first = next(iter(runs))
+    cohort_groups = groups(list(runs))
     by_run = {(spec.algorithm, spec.seed): spec for spec in runs}
     specs = [by_run[group.algorithm, seed] for group in cohort_groups for seed in group.seeds]
     cohort = Cohort(task_named(first.task), cohort_groups, first.iterations)
-    if begun:
-        cohort.load_state_dict(begun, [runs[spec] for spec in specs])
+    if first_iteration:
+        cohort.load_state_dict(first_iteration, [runs[spec] for spec in specs])
     keep = keeping(store, specs, cohort, keep_every_seconds)
 
     def after_iteration(iteration: int) -> None:
-        tell(specs, iteration)
+        report(specs, iteration)
         keep()
 
     for spec, record in zip(specs, cohort.train(after_iteration), strict=True):

@@ -1,4 +1,4 @@
-"""What is in a store, and whether it is whole: for `rlclaims store`, and for a seed that is trained again."""
+"""Lists a store's runs, checks them, and compares them with the same runs trained again: for `rlclaims store`."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ from rlclaims.studies.registry import length, study_files
 from rlclaims.text import describe_bad_file
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError)
-"""What reading a file raises that is not what the store writes."""
+"""Errors of reading a file that is missing or damaged."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,12 @@ class StoredRun:
 
     folder: Path
     description: dict[str, Any]
-    """What `run.json` says; empty where it cannot be read."""
+    """Content of `run.json`; empty if it cannot be read."""
     bytes: int
 
 
 def stored_runs(store: Store) -> Iterator[StoredRun]:
-    """All runs of a store, by name."""
+    """Yield all runs of a store, by name."""
     for folder in sorted((store.root / "runs").glob("[!.]*/")):
         try:
             description = read_json(folder / "run.json")
@@ -44,12 +44,12 @@ def stored_runs(store: Store) -> Iterator[StoredRun]:
 
 
 def size(folder: Path) -> int:
-    """Bytes of all files in a folder and below; 0 if there is none."""
+    """Return the bytes of all files in a folder and below."""
     return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
 
 
 def problems(store: Store) -> Iterator[str]:
-    """What is wrong with a store's runs, a sentence each; nothing if all of them are whole."""
+    """Yield what is wrong with a store's runs, a sentence each."""
     for folder in sorted((store.root / "runs").glob(".partial-*")):
         yield f"{folder.name}: half a run; unless a session is writing it now, it was broken off and can be deleted"
     for run in stored_runs(store):
@@ -97,7 +97,7 @@ def _wrong(folder: Path) -> Iterator[str]:
 
 
 def differences(specs: Sequence[RunSpec], store: Store) -> dict[RunSpec, list[str]]:
-    """Train runs again, each alone in a process, and hold them against the store: what differs in any bit, if anything.
+    """Train runs again, each alone in a process, and return what differs from the store in any bit, by run.
 
     Raises:
         TrainingError: one cannot be trained.

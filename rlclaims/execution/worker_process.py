@@ -1,6 +1,6 @@
-"""Processes that are given a job about runs: JSON on standard input, answers on standard output, and a log.
+"""Worker processes with a job about runs: JSON on standard input, messages on standard output, and a log.
 
-A process of its own for each core has no lock to share with the others, and nothing of pytest's to disturb.
+One process per core shares no lock with the others, and nothing with pytest.
 """
 
 import gc
@@ -13,27 +13,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from rlclaims.execution.child_process import Child, begin
+from rlclaims.execution.child_process import Child, spawn
 from rlclaims.store.digest import run_digest
 from rlclaims.store.rounding import arithmetic
 from rlclaims.store.run_spec import RunSpec
 
 
-def start(module: str, specs: Sequence[RunSpec], **told: Any) -> Child:
-    """A process on this machine that runs a module on a job about runs; it answers on its standard output.
+def start(module: str, specs: Sequence[RunSpec], **payload: Any) -> Child:
+    """Start a process on this machine that runs a module on a job about runs; it writes to its standard output.
 
     Args:
-        module: what is run; it reads the job by `receive`.
+        module: the module to run; it reads the job by `receive`.
         specs: the runs.
-        **told: what else it is told, as plain data.
+        **payload: the rest of the job, as plain data.
     """
-    return begin(module, job_text(specs, told))
+    return spawn(module, job_text(specs, payload))
 
 
-def job_text(specs: Sequence[RunSpec], told: dict[str, Any]) -> str:
-    """A job about runs, as one line of JSON."""
+def job_text(specs: Sequence[RunSpec], payload: dict[str, Any]) -> str:
+    """Return a job about runs as one line of JSON."""
     job = {
-        **told,
+        **payload,
         "runs": [spec.to_json() for spec in specs],
         "digests": [run_digest(spec) for spec in specs],
         "arithmetic": arithmetic(),
@@ -44,22 +44,22 @@ def job_text(specs: Sequence[RunSpec], told: dict[str, Any]) -> str:
 
 
 def receive() -> tuple[dict[str, Any], list[RunSpec], TextIO]:
-    """In such a process: the job, its runs, and where answers go; what anything else prints goes to the log.
+    """Return, in a worker process, the job, its runs and the stream for messages; other output goes to the log.
 
-    It ends where a run would not be what was asked for: with the answer {"unlike": how it rounds} on a processor that
-    rounds otherwise, and in words where the run's code or libraries are others.
+    The process exits if the runs would differ from those asked for: with the message {"rounding": how it rounds} on a
+    processor that rounds differently, and with a sentence if the run's code or libraries differ.
     """
     job = json.loads(sys.stdin.readline())
     parent = os.dup(0)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_exit_when_orphaned, args=(parent,), daemon=True).start()
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
-    answers = os.fdopen(os.dup(1), "w")
+    output = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     sys.path[:] = job["sys_path"]
     if job["arithmetic"] != arithmetic():
-        print(json.dumps({"unlike": arithmetic()}), file=answers, flush=True)
+        print(json.dumps({"rounding": arithmetic()}), file=output, flush=True)
         raise SystemExit
     specs = [RunSpec.from_json(data) for data in job["runs"]]
     for spec, digest in zip(specs, job["digests"], strict=True):
@@ -68,12 +68,12 @@ def receive() -> tuple[dict[str, Any], list[RunSpec], TextIO]:
                 f"{spec.name} has another name here than planned: its source was edited meanwhile, or this machine has "
                 "other code or other versions of the libraries"
             )
-    gc.freeze()  # what is imported stays, and the collector need not look through it over and over
-    return job, specs, answers
+    gc.freeze()  # imported modules stay, so the collector need not scan them repeatedly
+    return job, specs, output
 
 
-def _end_with(parent: int) -> None:
-    """End this process, and what it runs itself, when the other end of a pipe is closed: nobody waits for it then."""
+def _exit_when_orphaned(parent: int) -> None:
+    """Kill this process and those it started when the parent's end of a pipe is closed: nothing reads its output."""
     while os.read(parent, 1):
         pass
     if os.getpgrp() == os.getpid():

@@ -10,13 +10,12 @@ from typing import TextIO
 
 import pytest
 
-from rlclaims.planning.cost import NOTHING, Cost, Kind, Speed, cost, cost_of_studies, measured_speeds
+from rlclaims.planning.cost import NOTHING, Cost, ProbeKey, Speed, cost, cost_of_studies, measured_speeds
 from rlclaims.pytest_plugin.looks import more_seeds_may_help, take_looks
 from rlclaims.pytest_plugin.session import SEEDS, ClaimSession, claim_name, claim_of
 from rlclaims.pytest_plugin.trial_run import imagined_evidence
 from rlclaims.report.costs import Range, cost_table
-from rlclaims.store.run_spec import RunSpec
-from rlclaims.studies.registry import Studied
+from rlclaims.store.run_spec import RunSpec, Studied
 
 Opens = Callable[[pytest.Item], bool]
 """Returns whether a claim is assumed to be open on the seeds it has been given."""
@@ -51,7 +50,7 @@ def _range(
     session: ClaimSession,
     items: Sequence[pytest.Item],
     stored: "_Stored",
-    speeds: Mapping[Kind, Speed],
+    speeds: Mapping[ProbeKey, Speed],
     expected: Mapping[pytest.Item, int],
 ) -> Range:
     def summed(opens: Opens) -> Cost:

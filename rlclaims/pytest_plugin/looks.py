@@ -21,8 +21,7 @@ from rlclaims.stats.verdict import Reason, Verdict
 
 if TYPE_CHECKING:
     from rlclaims.planning.resolve import Results
-    from rlclaims.store.run_spec import RunSpec
-    from rlclaims.studies.registry import Studied
+    from rlclaims.store.run_spec import RunSpec, Studied
 
 WHATEVER_IS_WRONG = (Exception, SystemExit, pytest.skip.Exception, pytest.fail.Exception, pytest.xfail.Exception)
 """Exceptions that a claim's body may raise at a look; pytest reports them when it runs the claim."""

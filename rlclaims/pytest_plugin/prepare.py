@@ -15,8 +15,7 @@ from rlclaims.pytest_plugin.replay import replay
 from rlclaims.pytest_plugin.session import claim_session
 from rlclaims.pytest_plugin.trial_run import check_bodies
 from rlclaims.pytest_plugin.xdist import progress_stream
-from rlclaims.store.run_spec import RunSpec
-from rlclaims.studies.registry import Studied
+from rlclaims.store.run_spec import RunSpec, Studied
 
 
 def prepare(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
@@ -51,7 +50,7 @@ def prepare(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
 
         def train(wanted: Sequence[RunSpec], studied: Sequence[Studied]) -> None:
             session.train(wanted, display.training, display.wait, studied)
-            session.make_studies(studied, display.twins, display.simulated, display.wait)
+            session.make_studies(studied, display.studies, display.wait)
 
         try:
             take_looks(

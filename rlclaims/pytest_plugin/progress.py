@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from rlclaims.execution.cohorts import Plan
-    from rlclaims.execution.derive import SimulatedProgress
+    from rlclaims.execution.derive import DeriveProgress
     from rlclaims.execution.train import CohortProgress, Progress
     from rlclaims.pytest_plugin.looks import Look
 
@@ -43,15 +43,8 @@ class Display:
         """Report a damaged file that was moved to quarantine."""
         self.say(f"rlclaims: warning: {message}")
 
-    def twins(self, done: int, total: int) -> None:
-        """Say how far updates are made again, at the beginning and every half minute."""
-        now = time.monotonic()
-        if done == 1 or now - self._told >= LINE_EVERY_SECONDS:
-            self._told = now
-            self.say(f"rlclaims: {self._look}making updates again with mechanisms switched: {done} of {total} parts.")
-
-    def simulated(self, progress: "SimulatedProgress") -> None:
-        """Say how far what takes a simulator is, at the beginning and every half minute."""
+    def studies(self, progress: "DeriveProgress") -> None:
+        """Print the progress of studies, at the beginning and every half minute."""
         now, begins = time.monotonic(), progress.steps_done == progress.done == 0
         if begins:
             self._clock = _Clock()
@@ -60,7 +53,7 @@ class Display:
             self._told = now
             pace = self._clock.pace(progress)
             steps = f", {progress.steps_done:,} steps{f', {pace}' if pace else ''}" if progress.steps_done else ""
-            what = f"{', '.join(progress.kinds)}: {progress.done} of {progress.total} done"
+            what = f"{', '.join(progress.studies)}: {progress.done} of {progress.total} done"
             self.say(f"rlclaims: {self._look}{what}{steps}.")
 
     @contextmanager
@@ -129,7 +122,7 @@ class _Clock:
         self._first: tuple[float, int] | None = None
         self.rate = 0.0
 
-    def see(self, progress: "Progress | SimulatedProgress") -> None:
+    def see(self, progress: "Progress | DeriveProgress") -> None:
         now = time.monotonic()
         if progress.steps_done == 0:
             return
@@ -145,7 +138,7 @@ class _Clock:
         pace = self.pace(progress)
         return f"{share:.0%} trained{f', {pace}' if pace else ''}"
 
-    def pace(self, progress: "Progress | SimulatedProgress") -> str:
+    def pace(self, progress: "Progress | DeriveProgress") -> str:
         """Rate and time left, in words; none before there is a rate."""
         if not self.rate:
             return ""

@@ -9,15 +9,13 @@ from filelock import FileLock, Timeout
 
 from rlclaims import compiled
 from rlclaims.execution.cohorts import Plan, plan
-from rlclaims.execution.derive import Told, make_simulated
+from rlclaims.execution.derive import OnProgress, derive
 from rlclaims.execution.pool import LocalPool, TrainingError, WorkerPool, cores
 from rlclaims.execution.train import Progress, execute
-from rlclaims.execution.twin_executor import Done, make_twins
 from rlclaims.pytest_plugin.options import Settings
 from rlclaims.store.resume import tidy
-from rlclaims.store.run_spec import RunSpec, SpecError
+from rlclaims.store.run_spec import RunSpec, SpecError, Studied
 from rlclaims.store.store import Store
-from rlclaims.studies.registry import TWINS, Studied
 from rlclaims.text import describe_error
 
 ShowProgress = Callable[[Plan], AbstractContextManager[Callable[[Progress], None]]]
@@ -89,14 +87,13 @@ class Runner:
                     )
 
     def make_studies(
-        self, wanted: Sequence[Studied], on_twins: Done, on_simulated: Told, wait: Callable[[], None] = lambda: None
+        self, wanted: Sequence[Studied], on_progress: OnProgress, wait: Callable[[], None] = lambda: None
     ) -> None:
         """Compute the studies that the store lacks; their runs are in it.
 
         Args:
             wanted: runs, and a study of each.
-            on_twins: called with the progress of twin updates.
-            on_simulated: called with the progress of the other studies.
+            on_progress: called with the progress of the computation.
             wait: called before waiting for another session on the same store.
 
         Raises:
@@ -114,10 +111,7 @@ class Runner:
                 self._check_readable(missing)
             except SpecError as error:
                 raise pytest.UsageError(str(error)) from None
-            twins = [run for run, study in missing if study == TWINS]
-            make_twins(twins, self.store, self.processes, on_twins, self.pool)
-            others = [(run, study) for run, study in missing if study != TWINS]
-            make_simulated(others, self.store, self.processes, on_simulated, self.pool)
+            derive(missing, self.store, self.processes, on_progress, self.pool)
 
     def _check_readable(self, missing: Sequence[Studied]) -> None:
         """Read the checkpoints and policies of finished runs before any process is started."""

@@ -22,9 +22,9 @@ from rlclaims.pytest_plugin.pilots import read_pilots
 from rlclaims.pytest_plugin.runner import Runner
 from rlclaims.results.measured import Measured
 from rlclaims.store.baseline import Baseline, BaselineError, BaselineSpec, check_baseline, read_baseline
-from rlclaims.store.run_spec import RunSpec, SpecError
+from rlclaims.store.run_spec import RunSpec, SpecError, Studied
 from rlclaims.store.store import UNREADABLE
-from rlclaims.studies.registry import Studied, Study
+from rlclaims.studies.registry import Study
 
 SEEDS = pytest.StashKey[int]()
 """The number of seeds that an item is judged on."""
@@ -233,7 +233,7 @@ class ClaimSession(Runner):
         except UNREADABLE:
             studied = [(run, study) for run in specs]
             self.train(specs, lambda _: nullcontext(lambda _: None), studied=studied)
-            self.make_studies(studied, lambda *_: None, lambda _: None)
+            self.make_studies(studied, lambda _: None)
         return tuple(self.store.study(run, study) for run in specs)
 
 

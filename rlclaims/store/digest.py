@@ -32,7 +32,7 @@ from rlclaims.sim.spelling import parse_task
 from rlclaims.sim.tasks import task_named
 from rlclaims.store.rounding import arithmetic
 from rlclaims.store.run_spec import RunSpec, source_file
-from rlclaims.studies.registry import TWINS, Study
+from rlclaims.studies.registry import Study
 
 LIBRARIES = ("gymnasium", "mujoco", "numpy", "torch")
 _OWN_PACKAGE = Path(__file__).parents[1]
@@ -71,10 +71,10 @@ def measurement_digest(spec: RunSpec) -> str:
 
 def study_digest(spec: RunSpec, study: Study) -> str:
     """Return the digest of a study of a run, which covers its measurements, the study and the study's code."""
-    files = [_OWN_PACKAGE / name for name in study.code]
-    data = {"measured": measurement_digest(spec), "code": [_syntax_digest(path) for path in files]}
-    # Twin updates need no kind in their digest: no other study has their code.
-    return _digest(data if study == TWINS else {**data, "kind": study.kind, "pairs": study.pairs})
+    files = [_OWN_PACKAGE / name for name in study.definition.code]
+    code = [_syntax_digest(path) for path in files]
+    measured = measurement_digest(spec)
+    return _digest({"measured": measured, "code": code, "kind": study.kind, "pairs": study.pairs})
 
 
 @cache

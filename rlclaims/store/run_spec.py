@@ -15,8 +15,8 @@ from rlclaims.adapters.external import ExternalTraining
 from rlclaims.agents.algorithm import Algorithm
 from rlclaims.sim.spelling import canonical
 from rlclaims.sim.tasks import task_named
+from rlclaims.studies.registry import Study
 from rlclaims.text import describe
-from rlclaims.training import HELD_OUT_EVERY
 
 Json = dict[str, Any]
 SETTING_TYPES: dict[str, tuple[str, tuple[type, ...]]] = {
@@ -87,14 +87,13 @@ class RunSpec:
         return cls(getattr(module, algorithm["name"])(**settings), data["task"], data["iterations"], data["seed"])
 
 
+Studied = tuple[RunSpec, Study]
+"""A run, and a study of it."""
+
+
 def _tupled(value: Any) -> Any:
     """Turn the lists of a setting that was read from JSON back into tuples."""
     return tuple(map(_tupled, value)) if isinstance(value, list) else value
-
-
-def times_held_out(iterations: int) -> int:
-    """Return the number of a run's iterations that also measure held-out pairs: the first, and every tenth."""
-    return len(range(0, iterations, HELD_OUT_EVERY))
 
 
 def checked(spec: RunSpec) -> RunSpec:

@@ -31,7 +31,7 @@ GRADIENTS, NEAR_TRUE, VALUES, FINAL_RETURNS = (10**10 * use for use in range(1, 
 PILOT_EPISODES = 8
 """That say how long an episode is, before it is settled how many there will be."""
 
-Told = Callable[[int], None]
+OnSteps = Callable[[int], None]
 Numbers = dict[str, list[float]]
 """Series by name."""
 
@@ -49,8 +49,8 @@ class FinishedRun:
     iterations: int
     start: Start
     history: History
-    on_steps: Told
-    """Told of simulator steps, as they are made."""
+    on_steps: OnSteps
+    """OnSteps of simulator steps, as they are made."""
 
     def step(self, checkpoint: Checkpoint) -> tuple[Floats, Floats]:
         """Theta before a kept update (P,), and what the update added to it, in double precision."""

@@ -14,24 +14,14 @@ from rlclaims.results.measured import Measured
 from rlclaims.results.runs import MeasuredRuns, TrainedRuns
 from rlclaims.studies.attributes import StudyAttribute, StudyMethod
 from rlclaims.studies.final_returns.query import FinalReturns
-from rlclaims.studies.gradients.query import Gradients, NearTrueGradients
+from rlclaims.studies.gradients.query import Gradients
 from rlclaims.studies.landscape.query import Landscapes
+from rlclaims.studies.large_updates.query import LargeUpdates
+from rlclaims.studies.late_updates.query import LateUpdates
 from rlclaims.studies.registry import Study
 from rlclaims.studies.twin_updates.query import TwinUpdates
-from rlclaims.studies.updates.query import LargeUpdates, LateUpdates
 from rlclaims.studies.values.query import Values
 from rlclaims.text import describe
-
-QUERIES: dict[str, type[TrainedRuns]] = {
-    "twins": TwinUpdates,
-    "landscapes": Landscapes,
-    "late_updates": LateUpdates,
-    "large_updates": LargeUpdates,
-    "gradients": Gradients,
-    "near_true_gradients": NearTrueGradients,
-    "values": Values,
-    "final_returns": FinalReturns,
-}
 
 
 def large_updates(*, pairs: int) -> Study:
@@ -103,7 +93,10 @@ class Runs(MeasuredRuns):
         if study not in self._studies:
             if self._read_study is None:
                 raise ClaimError(f"{self!r} has no {study.words}: only runs of a fixture have studies.")
-            self._studies[study] = QUERIES[study.kind](
+            query = study.definition.query
+            if query is None:
+                raise ClaimError(f"{study.words.capitalize()} are for pictures: a claim cannot ask for them.")
+            self._studies[study] = query()(
                 self.settings, self.task, self.iterations, self.seeds, self._read_study(study), study
             )
         return self._studies[study]

@@ -18,21 +18,20 @@ from rlclaims.adapters.external import trained
 from rlclaims.adapters.loop import Loop
 from rlclaims.adapters.script import CLEANRL, Script
 from rlclaims.execution import pool
-from rlclaims.execution.child_process import end, kill
+from rlclaims.execution.child_process import kill, reap
 from rlclaims.execution.cohorts import cohorts, plan
 from rlclaims.execution.pool import TrainingError
 from rlclaims.execution.train import execute
 from rlclaims.execution.verify import differences, problems
 from rlclaims.execution.worker_process import start
-from rlclaims.planning.cost import NOTHING, Line, Speed, _foreign_speed, cost, kind
+from rlclaims.planning.cost import NOTHING, Line, Speed, _external_speed, cost, probe_key
 from rlclaims.planning.study_checks import check_study
 from rlclaims.results.measured import Measured
 from rlclaims.store import digest
 from rlclaims.store.files import json_content
 from rlclaims.store.run_spec import RunSpec, SpecError, checked
 from rlclaims.store.store import Store
-from rlclaims.studies.kinds import KINDS
-from rlclaims.studies.registry import TWINS, Study
+from rlclaims.studies.registry import KINDS, Study
 
 TASK, ITERATIONS = "InvertedPendulum-v5", 11
 SCRIPT = Path(__file__).parents[1] / "data" / "single_file_ppo.py"
@@ -347,7 +346,7 @@ def test_checked_accepts_what_can_be_trained():
             assert checked(spec) is spec
 
 
-@pytest.mark.parametrize("study", [TWINS, *(Study(name, 4096) for name in KINDS)], ids=lambda study: study.kind)
+@pytest.mark.parametrize("study", [Study(name, 4096) for name in KINDS], ids=lambda study: study.kind)
 def test_studies_of_external_runs_are_refused(study):
     with pytest.raises(SpecError) as raised:
         check_study(study, loop("train"))
@@ -406,7 +405,7 @@ def test_cost_adds_up_over_seeds():
     speeds = {}
     for algorithm, start_, iteration, each in ((of_loop, 2.0, 0.5, 0.25), (of_script, 3.0, 1.0, 4.0)):
         speed = Speed(start_, Line(0.0, 0.0), {algorithm: Line(0.0, iteration)}, {algorithm: 0}, 0, each)
-        speeds[kind(RunSpec(algorithm, TASK, 21, 0))] = speed
+        speeds[probe_key(RunSpec(algorithm, TASK, 21, 0))] = speed
     assert len(speeds) == 2
     assert cost([], 1, speeds) == NOTHING
     taken = cost(specs, 1, speeds)
@@ -421,7 +420,7 @@ def test_cost_adds_up_over_seeds():
 def test_speed_is_estimated_from_one_and_three_iterations():
     algorithm = loop("train")
     answers = [{"1": 5.0, "3": 9.0}, {"1": 7.0, "3": 11.0}]  # on average 6 and 10: 2 an iteration, and 4 before
-    speed = _foreign_speed(algorithm, answers, 25.0)
+    speed = _external_speed(algorithm, answers, 25.0)
     spec = RunSpec(algorithm, TASK, 10, 0)
     # Of 25 seconds, 6 + 6 + 10 were training.
     assert speed.seconds([spec]) == pytest.approx(3 + 4 + 10 * 2)
@@ -454,7 +453,7 @@ def test_killing_a_process_kills_its_children(monkeypatch):
     assert alive(child)
     kill(process)
     assert process.wait() != 0 and gone(child)
-    end((process, log))  # which has ended
+    reap((process, log))  # which has ended
 
 
 @linux
@@ -465,7 +464,7 @@ def test_orphaned_process_ends_with_its_children(monkeypatch):
     assert alive(process.pid) and alive(child)
     process.stdin.close()  # as a parent's end does
     assert process.wait(30) != 0 and gone(child)
-    end((process, log))
+    reap((process, log))
 
 
 class Slow:

@@ -24,9 +24,11 @@ from rlclaims import PPO, TRPO
 from rlclaims.planning.study_checks import check_study
 from rlclaims.store.run_spec import SpecError
 from rlclaims.studies.landscape import compute as landscapes
-from rlclaims.studies.registry import TWINS, Study
+from rlclaims.studies.registry import Study
 from rlclaims.studies.replayed_run import FinishedRun
 from rlclaims.studies.twin_updates.compute import Twins
+
+TWINS = Study("twins")
 
 SMALL = {"steps": 60, "minibatches": 4, "value_epochs": 2, "hidden": (6,), "gamma": 0.9}
 ALGORITHMS = {
@@ -108,9 +110,9 @@ def test_values_of_a_run_stay_those_that_it_began_with(name, runs):
 def test_twin_updates_are_made_again_bit_for_bit(k, runs):
     run = runs["PPO without values"]
     twins = Twins(run.algorithm, ITERATIONS, [run.start])
-    own = twins.remade(k).path[-1].theta_SP[0]
+    own = twins.replay(k).path[-1].theta_SP[0]
     assert np.array_equal(own, run.history.theta_KP[KEPT[k] + 1])
-    assert not torch.equal(twins.remade(k, ["clip"]).path[-1].theta_SP[0], own)
+    assert not torch.equal(twins.replay(k, ["clip"]).path[-1].theta_SP[0], own)
 
 
 @pytest.mark.parametrize("name", NAMES)

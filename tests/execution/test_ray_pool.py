@@ -242,7 +242,7 @@ def test_what_is_lost_begins_again_and_what_is_finished_does_not(bare, project, 
     project.let_go(3)
     said, _ = session.communicate(timeout=SECONDS)
     assert session.returncode == 0, said
-    assert "train-CartPole-v1-seed2 and its like was lost on" in said
+    assert "train-CartPole-v1-seed2 and other runs was lost on" in said
     assert project.seeds("end") == ONCE and project.seeds("begin") == {**ONCE, 3: 2}
     for node in nodes:
         bare.ask(f"remove {node}")
@@ -276,7 +276,7 @@ def test_a_node_that_rounds_otherwise_gets_no_runs(bare, project):
     like = bare.add(1)
     code, said = project.run(SUITE, "--claims-executor=ray", "--claims-processes=2", address=bare.address)
     assert code == 0, said
-    assert "rounds otherwise" in said and project.seeds("end") == ONCE
+    assert "rounds differently" in said and project.seeds("end") == ONCE
     for node in (other, like):
         bare.ask(f"remove {node}")
 
@@ -294,7 +294,7 @@ def test_a_cluster_that_cannot_be_reached_is_told_before_anything_is_trained(pro
     assert code == 4 and "The Ray cluster at RAY_ADDRESS=127.0.0.1:1 cannot be reached" in said
     assert not project.told("begin")
     code, said = project.run(SUITE, "--claims-executor=ray", address="ray://127.0.0.1:1")
-    assert code == 4 and "RAY_ADDRESS is ray://127.0.0.1:1, a client's" in said
+    assert code == 4 and "RAY_ADDRESS is ray://127.0.0.1:1, a Ray client's address" in said
     code, said = project.run(SUITE, "--claims-executor=ray", address="nowhere")
     assert code == 4 and "cannot be reached (an address is HOST:PORT)" in said
 
@@ -306,20 +306,20 @@ def test_a_store_is_known_by_one_mark_also_where_files_have_no_second_name(tmp_p
 
     if not links:
         monkeypatch.setattr(Path, "hardlink_to", refused)
-    mark = ray_pool._marked(tmp_path)
-    assert len(mark) == 32 and ray_pool._marked(tmp_path) == mark
+    mark = ray_pool.read_mark(tmp_path)
+    assert len(mark) == 32 and ray_pool.read_mark(tmp_path) == mark
     assert [path.name for path in tmp_path.iterdir()] == ["mark"]
 
 
 def test_what_is_no_mark_in_its_place_is_told_in_a_sentence(tmp_path):
     mark = tmp_path / "mark"
     mark.write_bytes(b"\xff")
-    with pytest.raises(SpecError, match=r"mark, by which nodes know the store, .* \(it is no text\): move away"):
-        ray_pool._marked(tmp_path)
+    with pytest.raises(SpecError, match=r"mark, by which nodes recognise the store, .* \(it is not text\): move away"):
+        ray_pool.read_mark(tmp_path)
     mark.unlink()
     mark.mkdir()
-    with pytest.raises(SpecError, match=r"mark, by which nodes know the store, .* \(Is a directory\): move away"):
-        ray_pool._marked(tmp_path)
+    with pytest.raises(SpecError, match=r"mark, by which nodes recognise the store, .* \(Is a directory\): move away"):
+        ray_pool.read_mark(tmp_path)
 
 
 def test_who_asks_only_how_many_cores_there_are_needs_no_store(tmp_path, monkeypatch):
@@ -327,7 +327,7 @@ def test_who_asks_only_how_many_cores_there_are_needs_no_store(tmp_path, monkeyp
     ray_pool.RayPool(Store(tmp_path / "none"), 1)
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "some" / "mark").mkdir(parents=True)
-    with pytest.raises(SpecError, match="mark, by which nodes know the store"):
+    with pytest.raises(SpecError, match="mark, by which nodes recognise the store"):
         ray_pool.RayPool(Store(tmp_path / "some"), 1)
 
 

@@ -15,7 +15,9 @@ from rlclaims.execution.verify import _differences, differences, problems, store
 from rlclaims.store.files import json_content, sha256
 from rlclaims.store.run_spec import RunSpec
 from rlclaims.store.store import Store
-from rlclaims.studies.registry import TWINS, Study
+from rlclaims.studies.registry import Study
+
+TWINS = Study("twins")
 
 SPECS = [
     RunSpec(PPO(steps=64, minibatches=2, value_epochs=1, epochs=1), "InvertedPendulum-v5", 11, seed) for seed in (3, 4)

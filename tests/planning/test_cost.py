@@ -12,11 +12,12 @@ from rlclaims.execution.cohorts import plan
 from rlclaims.execution.train import execute
 from rlclaims.execution.worker_process import start
 from rlclaims.planning import cost as cost_module
-from rlclaims.planning.cost import NOTHING, Line, Speed, cost, cost_of_studies, cost_of_twins, measured_speeds
+from rlclaims.planning.cost import NOTHING, Line, Speed, cost, cost_of_studies, measured_speeds
 from rlclaims.store.run_spec import RunSpec
 from rlclaims.store.store import Store
-from rlclaims.studies.kinds import KINDS
-from rlclaims.studies.registry import TWINS, Study
+from rlclaims.studies.registry import KINDS, Study
+
+TWINS = Study("twins")
 
 SMALL = {"steps": 64, "minibatches": 2, "value_epochs": 1}
 PPO_, TRPO_ = PPO(epochs=1, **SMALL), TRPO(**SMALL)
@@ -56,13 +57,15 @@ def test_two_processes_take_as_long_as_the_longer():
 
 
 def test_making_updates_again_takes_the_policys_share_of_learning():
-    taken = cost_of_twins(runs(PPO_, 3), 2, SPEEDS)
+    taken = cost_of_studies([(run, TWINS) for run in runs(PPO_, 3)], 2, SPEEDS)
     # Kept are iterations 0, 10 and 20, together. Of an iteration's gradient steps, 2 of 4 are the policy's. There are
     # 128 twins in the design and 9 of one mechanism, half of the design's and one of the others with half of the
     # epochs; ten times the epochs once; two updates to match their KL; and one for what is pushed out.
     updates = 64 + 64 / 2 + 8 + 1 / 2 + 10 + 2 + 1
     assert taken.seconds == pytest.approx(3 + updates * (1 + 9 * 0.25) * 2 / 4 / 2)
     assert (taken.runs, taken.steps) == (0, 0)
+    # Six series of each of 140 jobs, three numbers each.
+    assert taken.bytes == 3 * 25 * 6 * 140 * 3
 
 
 def test_landscapes_take_the_steps_that_are_expected_and_a_run_is_made_by_one_process():
@@ -77,7 +80,6 @@ def test_landscapes_take_the_steps_that_are_expected_and_a_run_is_made_by_one_pr
     alone = cost_of_studies(asked[:1], 2, SPEEDS)
     assert alone.seconds == pytest.approx(3 + of_each * second_a_step)
     twins = [(run, TWINS) for run in runs(PPO_, 3)]
-    assert cost_of_studies(twins, 2, SPEEDS) == cost_of_twins(runs(PPO_, 3), 2, SPEEDS)
     assert cost_of_studies(twins + asked, 2, SPEEDS) == cost_of_studies(twins, 2, SPEEDS) + taken
     assert cost_of_studies([], 2, SPEEDS) == NOTHING
 

@@ -89,7 +89,7 @@ mine = rlclaims.runs(Mine, "InvertedPendulum-v5", iterations=2)
 """
     result = session_by_looks(body + one_claim(SUPPORTED.replace("ppo", "mine"), "mine"), "--claims-dry-run")
     assert result.ret == pytest.ExitCode.INTERNAL_ERROR
-    result.stdout.fnmatch_lines(["*Mine-InvertedPendulum-v5-seed0 and its like cannot be trained*RuntimeError: gone*"])
+    result.stdout.fnmatch_lines(["*Mine-InvertedPendulum-v5-seed0 and other runs cannot*RuntimeError: gone*"])
 
 
 @pytest.mark.parametrize("change", [('"seeds_used": 6', '"seeds_used": null'), ("PPO", "TRPO")])

@@ -100,7 +100,7 @@ def test_studies_work_on_gymnasium_environments(task, assertion, project, pytest
         (
             "values.error('returns').at(0)",
             "CartPole-v1",
-            "Values are held against the states' true ones, *'CartPole-v1' can only be begun*",
+            "Values are compared with the states' true values, *'CartPole-v1' can only *",
         ),
         (
             "final_returns.mean",

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from rlclaims.agents.ppo import PPO
 from rlclaims.execution.cohorts import Plan
-from rlclaims.execution.derive import SimulatedProgress
+from rlclaims.execution.derive import DeriveProgress
 from rlclaims.execution.train import CohortProgress, Progress
 from rlclaims.pytest_plugin import progress as shown
 from rlclaims.pytest_plugin.looks import Look
@@ -75,15 +75,15 @@ def test_a_terminal_shows_cohorts_and_leaves_nothing_behind(clock, monkeypatch):
     assert "iteration 4 of 10" in text and "40% trained, 1,229 steps/s, ETA 0:20; 0 of 5 claims decided" in text
 
 
-def test_making_updates_again_is_told_at_first_and_every_half_minute(clock):
+def test_studies_without_steps_report_jobs_every_half_minute(clock):
     file = StringIO()
     display = Display(file)
     display.look(Look(2, 4, 8, undecided=3, claims=5))
-    for part in range(1, 6):
-        display.twins(part, 5)
+    for job in range(5):
+        display.studies(DeriveProgress(("twin updates",), job, 5, 0, 0))
         clock.now += 12
-    told = "rlclaims: look 2 of 4, 8 seeds, making updates again with mechanisms switched: {} of 5 parts."
-    assert file.getvalue().splitlines() == [told.format(part) for part in (1, 4)]
+    expected = "rlclaims: look 2 of 4, 8 seeds, twin updates: {} of 5 done."
+    assert file.getvalue().splitlines() == [expected.format(job) for job in (0, 3)]
 
 
 @pytest.mark.parametrize("kinds", [("landscapes",), ("landscapes", "large updates")])
@@ -93,7 +93,7 @@ def test_landscapes_are_told_at_first_and_every_half_minute(clock, kinds):
     display.look(Look(2, 4, 8, undecided=3, claims=5))
     for second in range(0, 61, 10):
         # A thousand steps a second, from the tenth on; a run is done every twenty seconds.
-        display.simulated(SimulatedProgress(kinds, second // 20, 24, 1000 * second, 190_000))
+        display.studies(DeriveProgress(kinds, second // 20, 24, 1000 * second, 190_000))
         clock.now += 10
     told = f"rlclaims: look 2 of 4, 8 seeds, {', '.join(kinds)}: "
     assert file.getvalue().splitlines() == [
@@ -105,7 +105,7 @@ def test_landscapes_are_told_at_first_and_every_half_minute(clock, kinds):
     display.look(Look(3, 4, 10, undecided=3, claims=5))
     clock.now += 1000
     for second in (0, 40, 80):
-        display.simulated(SimulatedProgress(kinds, 0, 6, 500 * second, 100_000))
+        display.studies(DeriveProgress(kinds, 0, 6, 500 * second, 100_000))
         clock.now += 40
     assert file.getvalue().splitlines()[-1].endswith("0 of 6 done, 40,000 steps, 500 steps/s, ETA 2:00.")
 

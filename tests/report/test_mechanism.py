@@ -10,7 +10,7 @@ from scipy import stats
 from rlclaims import PPO
 from rlclaims.report.mechanism import mechanism_table
 from rlclaims.results.measured import Measured
-from rlclaims.studies.twin_updates.compute import BATCHES, name_of, twins
+from rlclaims.studies.twin_updates.compute import BATCHES, name_of, twin_combinations
 from rlclaims.studies.twin_updates.query import TwinUpdates
 
 ITERATIONS = (0, 30, 60, 90)
@@ -24,7 +24,7 @@ def made_up(rng):
     for effects_K in effects_NK:
         series = {"matched_kl/ratio/exceedance/held_out": [0.1] * 4, "pushed_out/share": [0.5] * 4}
         series |= {"converged/late_gain": [0.2] * 4}
-        for twin in [*map(name_of, twins()), "converged"]:
+        for twin in [*map(name_of, twin_combinations()), "converged"]:
             for states in BATCHES:
                 kl = 0.01 * np.exp(effects_K) if twin == "clip" else np.full(4, 0.01)
                 series[f"{twin}/kl_old_new/mean/{states}"] = kl.tolist()

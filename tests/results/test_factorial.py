@@ -25,11 +25,14 @@ from rlclaims.store.run_spec import SpecError
 from rlclaims.studies.final_returns.query import FinalReturns
 from rlclaims.studies.gradients.query import Gradients, NearTrueGradients
 from rlclaims.studies.landscape.query import Landscapes
-from rlclaims.studies.registry import FINAL_RETURNS, TWINS, Study
+from rlclaims.studies.large_updates.query import LargeUpdates
+from rlclaims.studies.late_updates.query import LateUpdates
+from rlclaims.studies.registry import Study
 from rlclaims.studies.runs import Runs
 from rlclaims.studies.twin_updates.query import TwinUpdates
-from rlclaims.studies.updates.query import LargeUpdates, LateUpdates
 from rlclaims.studies.values.query import Values
+
+TWINS = Study("twins")
 
 # Combinations of the smallest two-level designs of resolution IV and more, by the number of factors.
 FEWEST = {0: 1, 1: 2, 2: 4, 3: 8, 4: 8, 5: 16, 6: 16, 7: 16, 8: 16, 9: 32}
@@ -585,7 +588,8 @@ def test_large_updates_are_of_what_improves_by_itself_on_as_many_pairs_as_it_lea
 
 def test_gradients_are_of_any_algorithm_from_a_whole_number_of_pairs_and_no_few():
     for algorithm in (PPO(), TRPO(), Learns(), LearnsAnew()):
-        for study in (Study("gradients", 1024), Study("near_true_gradients", 2**16), Study("values"), FINAL_RETURNS):
+        studies = Study("gradients", 1024), Study("near_true_gradients", 2**16), Study("values"), Study("final_returns")
+        for study in studies:
             check_study(study, algorithm)
     for pairs in (1023, 0, -4096, 4096.0, "4096", True, None):
         with pytest.raises(SpecError, match=r"^Gradients are estimated from a whole .*, 1,024 or more, not .*\.$"):

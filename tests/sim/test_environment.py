@@ -11,6 +11,7 @@ import odd_envs
 import pytest
 import torch
 from gymnasium import spaces
+from small_runs import computed
 from torch.distributions import Categorical, kl_divergence
 
 from rlclaims import PPO, TRPO, training
@@ -22,13 +23,14 @@ from rlclaims.sim.simulator import simulate
 from rlclaims.sim.tasks import task_named
 from rlclaims.store.run_spec import RunSpec, SpecError
 from rlclaims.studies.final_returns.compute import final_returns
-from rlclaims.studies.kinds import measured
-from rlclaims.studies.registry import TWINS, Study
+from rlclaims.studies.late_updates.compute import late_updates
+from rlclaims.studies.registry import Study
 from rlclaims.studies.replayed_run import FinishedRun
 from rlclaims.studies.twin_updates import compute as twin_updates
-from rlclaims.studies.twin_updates.compute import Twins, parts
-from rlclaims.studies.updates.compute import late_updates
+from rlclaims.studies.twin_updates.compute import Twins, jobs
 from rlclaims.training import Cohort, Group
+
+TWINS = Study("twins")
 
 LOOPED = "gymnasium.envs.mujoco:HalfCheetah-v5"
 """With its module's name it is taken as Gymnasium makes it, though it is declared."""
@@ -361,14 +363,14 @@ def test_twin_with_nothing_switched_equals_the_update(balanced):
     assert len(twins.times) > 1
     for k in twins.times:
         at = balanced.start.checkpoints[k].iteration
-        assert np.array_equal(twins.remade(k).path[-1].theta_SP[0], balanced.history.theta_KP[at + 1])
-        assert not np.array_equal(twins.remade(k, ["epochs"]).path[-1].theta_SP[0], balanced.history.theta_KP[at + 1])
+        assert np.array_equal(twins.replay(k).path[-1].theta_SP[0], balanced.history.theta_KP[at + 1])
+        assert not np.array_equal(twins.replay(k, ["epochs"]).path[-1].theta_SP[0], balanced.history.theta_KP[at + 1])
 
 
 def test_twin_with_other_head_keeps_levels_of_choices(balanced):
     twins = Twins(balanced.algorithm, 3, [balanced.start])
     for k, checkpoint in enumerate(balanced.start.checkpoints):
-        own, switched = twins.remade(k), twins.remade(k, ["head"])
+        own, switched = twins.replay(k), twins.replay(k, ["head"])
         for index, states in enumerate(("training", "held_out")):
             pairs = getattr(own, states)
             within_B = stream(6, Purpose.TWIN_CHOICES, 2 * checkpoint.iteration + index).random((256, 1))[:, 0]
@@ -435,23 +437,21 @@ def test_returns_match_episodes_played_by_hand(finished, as_module):
 )
 def test_studies_of_whole_episodes_give_finite_numbers(kind, pairs, finished):
     run = finished
-    numbers = measured(kind, pairs, run.algorithm, run.task.id, run.iterations, run.start, run.history)
+    numbers = computed(kind, pairs, run.algorithm, run.task.id, run.iterations, run.start, run.history)
     assert numbers and all(values and np.isfinite(values).all() for values in numbers.values())
 
 
 def test_all_twins_give_finite_numbers(balanced):
     twins = Twins(balanced.algorithm, 3, [balanced.start])
-    for part in parts()[:12]:
-        found = twin_updates.measured(twins, part)
+    for job in list(jobs())[:12]:
+        found = twin_updates.measure(twins, job)
         assert found and all(x_SK.shape == (1, len(twins.times)) for x_SK in found.values())
-        if part not in ("matched_kl", "pushed_out"):  # which may have no pair to speak of
-            assert all(np.isfinite(x_SK).all() for x_SK in found.values()), part
+        if job not in ("matched_kl", "pushed_out"):  # which may have no pair to speak of
+            assert all(np.isfinite(x_SK).all() for x_SK in found.values()), job
 
 
 def test_check_playable_refuses_what_environments_cannot_do():
-    with pytest.raises(
-        SpecError, match=r"^Values are held against .* 'CartPole-v1' can only be begun anew; .*Hopper-v5, "
-    ):
+    with pytest.raises(SpecError, match=r"^Values are compared with .* 'CartPole-v1' can only be reset; .*Hopper-v5, "):
         check_playable(Study("values"), "CartPole-v1")
     with pytest.raises(
         SpecError, match=r"^Final returns are of whole episodes, and no time limit .* max_episode_steps"

@@ -15,7 +15,9 @@ from rlclaims.execution.verify import problems
 from rlclaims.store.files import DamagedError, read_json, sha256
 from rlclaims.store.run_spec import RunSpec
 from rlclaims.store.store import Store, folder_name
-from rlclaims.studies.registry import TWINS, Study
+from rlclaims.studies.registry import Study
+
+TWINS = Study("twins")
 
 OTHER = dataclasses.replace(SPEC, seed=6)
 LANDSCAPES = Study("landscapes")

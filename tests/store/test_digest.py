@@ -12,7 +12,9 @@ from rlclaims.agents.ppo import PPO, PPOM
 from rlclaims.agents.trpo import TRPO
 from rlclaims.store import digest
 from rlclaims.store.run_spec import RunSpec, SpecError, checked
-from rlclaims.studies.registry import TWINS, Study
+from rlclaims.studies.registry import Study
+
+TWINS = Study("twins")
 
 HELPERS = '"""Helpers."""\n\ndef square(x):\n    return x * x\n'
 ALGORITHM = """
@@ -261,8 +263,9 @@ def test_twin_code_changes_only_the_twin_digest(digest_after):
 
 # Of each file that measures finished runs, a number in it and the kinds of study that it makes.
 OF_FILES = [
-    ("landscape", "DIRECTIONS = 20", ("landscapes", "late_updates", "large_updates")),
-    ("updates", "LATE_EPISODES = 8", ("late_updates", "large_updates")),
+    ("landscape", "DIRECTIONS = 20", ("landscapes", "large_updates")),
+    ("late_updates", "LATE_EPISODES = 8", ("late_updates",)),
+    ("large_updates", "MOST_STEPS = 12_000", ("large_updates",)),
     ("gradients", "BLOCKS = 32", ("gradients", "near_true_gradients")),
     ("values", "STATES = 64", ("values",)),
     ("final_returns", "EPISODES = 32", ("final_returns",)),
@@ -284,7 +287,7 @@ def test_study_code_changes_only_its_own_digest(digest_after, study):
 @pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
 def test_study_digest_covers_all_code_of_the_study(study):
     own = digest._OWN_PACKAGE
-    covered = {path for pattern in study.code for path in own.glob(pattern)} | set(digest._MEASURES.glob("*.py"))
+    covered = {own / name for name in study.definition.code} | set(digest._MEASURES.glob("*.py"))
     below = {name for cls in (PPO, TRPO) for name in digest.training_code(cls)}
     # The package's own table of names computes nothing, nor do those of its parts.
     below |= {"rlclaims", "rlclaims.stats"}
@@ -299,7 +302,7 @@ def test_study_digest_covers_all_code_of_the_study(study):
     ("old", "new"),
     [
         ('"""Optimisation 9 of 2005.12729."""', '"""The papers\' optimisation 9."""'),
-        ("def twins() ->", "# of the design\ndef twins() ->"),
+        ("def jobs() ->", "# of the design\ndef jobs() ->"),
         ('"""Twin updates: one policy update', '"""Twins: one policy update'),
     ],
 )

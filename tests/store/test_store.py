@@ -22,7 +22,9 @@ from rlclaims.store.digest import run_digest
 from rlclaims.store.files import json_content
 from rlclaims.store.run_spec import RunSpec, SpecError
 from rlclaims.store.store import Store, StoreError
-from rlclaims.studies.registry import TWINS, Study, study_files
+from rlclaims.studies.registry import Study, study_files
+
+TWINS = Study("twins")
 
 
 @pytest.fixture

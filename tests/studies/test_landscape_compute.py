@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from rlclaims.studies.updates import compute as updates
 from small_runs import (
     ALGORITHMS,
     ITERATIONS,
@@ -19,6 +20,7 @@ from small_runs import (
     TASK,
     Hand,
     by_hand,
+    computed,
     group_means,
     log_densities,
     naive_advantages,
@@ -30,16 +32,16 @@ from small_runs import (
 )
 from torch.distributions import Normal
 
-import rlclaims.studies.kinds
+import rlclaims.studies.kind
 from rlclaims.checkpoints import resumed
 from rlclaims.randomness import Purpose, stream
 from rlclaims.studies import replayed_run as finished
-from rlclaims.studies.kinds import KINDS, SimulationFailure, measured
 from rlclaims.studies.landscape import compute as landscapes
 from rlclaims.studies.landscape.compute import episodes_needed
-from rlclaims.studies.replayed_run import FinishedRun
-from rlclaims.studies.updates import compute as updates
-from rlclaims.studies.updates.compute import large_update, late_updates
+from rlclaims.studies.large_updates.compute import large_update
+from rlclaims.studies.late_updates.compute import late_updates
+from rlclaims.studies.registry import KINDS
+from rlclaims.studies.replayed_run import FinishedRun, SimulationFailure
 from rlclaims.update import Batch
 
 MOST_STEPS, TOLERANCE = 500, 0.01
@@ -430,10 +432,10 @@ SERIES = {
 def test_series_are_as_long_as_is_said_beforehand_and_the_same_again(kind, pairs, runs, made, monkeypatch):
     monkeypatch.setattr(landscapes, "MOST_STEPS", MOST_STEPS)
     monkeypatch.setattr(landscapes, "TOLERANCE", TOLERANCE)
-    monkeypatch.setattr(rlclaims.studies.kinds, "task_named", lambda _: TASK)
+    monkeypatch.setattr(rlclaims.studies.kind, "task_named", lambda _: TASK)
     run, told = runs["TRPO"], []
     arguments = kind, pairs, run.algorithm, "Hopper-v5", ITERATIONS, run.start
-    numbers = measured(*arguments, run.history, told.append)
+    numbers = computed(*arguments, run.history, told.append)
     for name, values in numbers.items():
         assert len(values) == KINDS[kind].length(name, ITERATIONS), name
         assert all(type(x) is float and math.isfinite(x) for x in values), name
@@ -446,4 +448,4 @@ def test_series_are_as_long_as_is_said_beforehand_and_the_same_again(kind, pairs
     # After the last kept update, and before late ones; and before that update, from where others play.
     theta_KP[8 if kind in ("gradients", "near_true_gradients", "values") else 9 :] = np.nan
     with pytest.raises(SimulationFailure, match=r"^an episode of one of its policies could not be simulated$"):
-        measured(*arguments, replace(run.history, theta_KP=theta_KP))
+        computed(*arguments, replace(run.history, theta_KP=theta_KP))

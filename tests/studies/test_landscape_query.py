@@ -10,7 +10,7 @@ from scipy.stats import norm
 from rlclaims import PPO, ClaimError, Landscapes, LargeUpdates, LateUpdates
 from rlclaims.checkpoints import checkpoint_iterations
 from rlclaims.results.measured import Measured
-from rlclaims.studies.kinds import KINDS
+from rlclaims.studies.registry import KINDS
 from rlclaims.training import HELD_OUT_EVERY
 
 X = (0, 0.5, 1, 1.5, 2, 2.5, 3, 6, 12)

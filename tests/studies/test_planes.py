@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 import pytest
-from small_runs import KEPT, OF_ITERATION, OF_MAIN, by_hand, naive_objective, step_of, unit_of
+from small_runs import KEPT, OF_ITERATION, OF_MAIN, by_hand, computed, naive_objective, step_of, unit_of
 
 from rlclaims.randomness import Purpose, stream
-from rlclaims.studies.kinds import KINDS, measured
 from rlclaims.studies.planes import compute as planes
+from rlclaims.studies.registry import KINDS
 
 
 @pytest.fixture(scope="module")
@@ -61,5 +61,5 @@ def test_the_kind_is_as_it_is_declared(runs, made):
     assert planes.ALONG[4] == 1 and planes.ALONG[2] == planes.ACROSS[4] == 0
     for name, numbers in made["PPO"].items():
         assert KINDS["planes"].length(name, run.iterations) == len(numbers)
-    again = measured("planes", None, run.algorithm, task, run.iterations, run.start, run.history, steps.append)
+    again = computed("planes", None, run.algorithm, task, run.iterations, run.start, run.history, steps.append)
     assert again.keys() == made["PPO"].keys() and sum(steps) > 0

@@ -17,28 +17,30 @@ from rlclaims import PPO, PPOM, Agent, PPONoClip, TwinUpdates, training
 from rlclaims.checkpoints import Start, checkpoints_to_arrays, start_from_arrays
 from rlclaims.claims.evidence import ClaimError
 from rlclaims.execution import pool
+from rlclaims.execution.derive import derive
 from rlclaims.execution.pool import TrainingError
-from rlclaims.execution.twin_executor import make_twins
 from rlclaims.randomness import Purpose, stream
 from rlclaims.results.measured import Measured
 from rlclaims.sim.tasks import task_named
 from rlclaims.store.run_spec import RunSpec
 from rlclaims.store.store import Store
-from rlclaims.studies.registry import TWINS
+from rlclaims.studies.registry import Study
 from rlclaims.studies.twin_updates.compute import (
     MECHANISMS,
     Twins,
     _first,
     cost_in_updates,
     design,
+    jobs,
     levels,
-    measured,
+    measure,
     name_of,
-    parts,
+    twin_combinations,
     twin_of,
-    twins,
 )
 from rlclaims.training import Cohort, Group
+
+TWINS = Study("twins")
 
 SIZES, N_ACTION, ITERATIONS = (11, 16, 16), 3, 3
 SMALL = {"steps": 256, "minibatches": 8, "value_epochs": 1, "hidden": (16, 16)}
@@ -117,25 +119,25 @@ def test_with_nothing_switched_an_update_is_the_runs_own_bit_for_bit(name, runs_
     runs, made = runs_of(algorithm), twins_of(algorithm)
     assert list(made.times) == [0, 1, 2]
     for k in made.times:
-        remade = made.remade(k)
-        assert np.array_equal(remade.old.theta_SP, [run.policy_parameters[k] for run in runs])
-        new_SP = remade.path[-1].theta_SP
+        replay = made.replay(k)
+        assert np.array_equal(replay.old.theta_SP, [run.policy_parameters[k] for run in runs])
+        new_SP = replay.path[-1].theta_SP
         assert np.array_equal(new_SP, [run.policy_parameters[k + 1] for run in runs])
-        assert (new_SP != remade.old.theta_SP).any(dim=1).all()
-        alone = [Twins(algorithm, ITERATIONS, [start]).remade(k) for start in starts_of(algorithm)]
+        assert (new_SP != replay.old.theta_SP).any(dim=1).all()
+        alone = [Twins(algorithm, ITERATIONS, [start]).replay(k) for start in starts_of(algorithm)]
         assert torch.equal(torch.cat([one.path[-1].theta_SP for one in alone]), new_SP)
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_an_update_as_it_is_measures_as_the_run_was_measured(name, runs_of, twins_of):
     algorithm = ALGORITHMS[name]
-    found = measured(twins_of(algorithm), "none")
+    found = measure(twins_of(algorithm), "none")
     runs = runs_of(algorithm)
-    for measure in ("kl_old_new/mean", "ratio/exceedance", "ratio/max"):
+    for quantity in ("kl_old_new/mean", "ratio/exceedance", "ratio/max"):
         for states in ("training", "held_out"):
-            ours_SK = found.pop(f"none/{measure}/{states}")
+            ours_SK = found.pop(f"none/{quantity}/{states}")
             assert ours_SK.shape == (len(runs), ITERATIONS)
-            assert np.array_equal(ours_SK, [run.series[f"{measure}/{states}"] for run in runs])
+            assert np.array_equal(ours_SK, [run.series[f"{quantity}/{states}"] for run in runs])
     assert found == {}
     for run in runs:
         for states in ("training", "held_out"):
@@ -146,27 +148,27 @@ def test_an_update_as_it_is_measures_as_the_run_was_measured(name, runs_of, twin
 def test_a_seeds_twins_do_not_depend_on_company_nor_on_what_was_made_before(starts_of):
     starts = starts_of(PPO_)
     together, backwards = (Twins(PPO_, ITERATIONS, some) for some in (starts, starts[::-1]))
-    before = together.remade(2)
+    before = together.replay(2)
     for switched in (MECHANISMS, ("head", "adam_state"), ("clip",)):
-        one, other = together.remade(2, switched), backwards.remade(2, switched)
-        (alone,) = Twins(PPO_, ITERATIONS, starts[1:2]).remade(2, switched).path[-1].theta_SP
+        one, other = together.replay(2, switched), backwards.replay(2, switched)
+        (alone,) = Twins(PPO_, ITERATIONS, starts[1:2]).replay(2, switched).path[-1].theta_SP
         assert torch.equal(one.path[-1].theta_SP, other.path[-1].theta_SP.flip(0))
         assert torch.equal(one.path[-1].theta_SP[1], alone)
-    for part in parts()[1:4]:
-        measured(together, part)
-    again = together.remade(2)
+    for job in list(jobs())[1:4]:
+        measure(together, job)
+    again = together.replay(2)
     assert torch.equal(again.path[-1].theta_SP, before.path[-1].theta_SP)
     assert torch.equal(again.training.action_SBA, before.training.action_SBA)
 
 
 def test_a_path_has_the_policy_after_each_epoch_or_after_each_minibatch(twins_of):
     made = twins_of(PPO_)
-    by_epoch, in_detail = made.remade(1), made.remade(1, in_detail=True)
+    by_epoch, in_detail = made.replay(1), made.replay(1, in_detail=True)
     assert len(by_epoch.path) == 4 and len(in_detail.path) == 4 * 8
     for epoch, policy in enumerate(by_epoch.path):
         assert torch.equal(policy.theta_SP, in_detail.path[8 * epoch + 7].theta_SP)
     assert len({policy.theta_SP.numpy().tobytes() for policy in in_detail.path}) == 32
-    longer = made.remade(1, times_the_epochs=3)
+    longer = made.replay(1, times_the_epochs=3)
     assert len(longer.path) == 12
     assert torch.equal(longer.path[3].theta_SP, by_epoch.path[3].theta_SP)
     # An update on its pairs: up to the middle, on the batch, and to its end, on fresh ones.
@@ -276,7 +278,7 @@ def test_a_switch_does_what_the_textbook_does(name, switched, in_double, as_modu
     made = in_double(algorithm)
     textbook = Textbook(algorithm, made._starts[i], k, switched, as_module)
     textbook.improve()
-    new_P = made.remade(k, switched).path[-1].theta_SP[i]
+    new_P = made.replay(k, switched).path[-1].theta_SP[i]
     torch.testing.assert_close(new_P, all_of_theta(textbook, flat), rtol=1e-8, atol=1e-10)
     # What is not met is not tested.
     assert textbook.met == {
@@ -284,7 +286,7 @@ def test_a_switch_does_what_the_textbook_does(name, switched, in_double, as_modu
         for name, has in (("clip", algorithm.clip_epsilon), ("gradient_clip", algorithm.gradient_clip))
         if (has is not None) != (name in switched)
     }
-    moved_P = new_P - made.remade(k).path[-1].theta_SP[i]
+    moved_P = new_P - made.replay(k).path[-1].theta_SP[i]
     nothing = switched == () or (switched == ("epsilon",) and algorithm.clip_epsilon is None)
     assert not moved_P.any() if nothing else moved_P.norm() > 1e-3
 
@@ -293,8 +295,8 @@ def test_from_a_new_adam_the_first_step_is_the_gradient_over_its_size(in_double,
     # Kingma and Ba's corrections make both moments those of the one gradient: lr g / (|g| + epsilon).
     made = in_double(PPO_)
     for k in made.times:
-        remade = made.remade(k, ["adam_state", "annealing"], in_detail=True)
-        carried = made.remade(k, ["annealing"], in_detail=True)
+        replay = made.replay(k, ["adam_state", "annealing"], in_detail=True)
+        carried = made.replay(k, ["annealing"], in_detail=True)
         for i, start in enumerate(made._starts):
             textbook = Textbook(PPO_, start, k, ["adam_state", "annealing"], as_module)
             with torch.no_grad():
@@ -303,9 +305,9 @@ def test_from_a_new_adam_the_first_step_is_the_gradient_over_its_size(in_double,
             for parameter in textbook.parameters:
                 parameter.data = parameter.grad
             g_P = all_of_theta(textbook, flat)
-            step_P = remade.path[0].theta_SP[i] - remade.old.theta_SP[i]
+            step_P = replay.path[0].theta_SP[i] - replay.old.theta_SP[i]
             torch.testing.assert_close(step_P, -5e-3 * g_P / (g_P.abs() + 1e-5), rtol=1e-8, atol=1e-12)
-        assert torch.equal(carried.path[0].theta_SP, remade.path[0].theta_SP) is (k == 0)
+        assert torch.equal(carried.path[0].theta_SP, replay.path[0].theta_SP) is (k == 0)
 
 
 def test_annealing_is_the_current_factor_of_the_learning_rate(in_double):
@@ -313,7 +315,7 @@ def test_annealing_is_the_current_factor_of_the_learning_rate(in_double):
         made = in_double(algorithm)
         for k in made.times:
             annealed, not_annealed = (
-                made.remade(k, switched, in_detail=True)
+                made.replay(k, switched, in_detail=True)
                 for switched in ([(), ("annealing",)] if algorithm is PPO_ else [("annealing",), ()])
             )
             step_SP, full_SP = (one.path[0].theta_SP - one.old.theta_SP for one in (annealed, not_annealed))
@@ -323,7 +325,7 @@ def test_annealing_is_the_current_factor_of_the_learning_rate(in_double):
 def test_half_the_epochs_are_the_first_half_of_all_of_them(twins_of):
     for algorithm, kept in ((PPO_, 2), (PPOM_, 1)):  # of three epochs one
         made = twins_of(algorithm)
-        halved, as_it_is = made.remade(1, ["epochs"]), made.remade(1)
+        halved, as_it_is = made.replay(1, ["epochs"]), made.replay(1)
         assert len(halved.path) == kept
         for one, other in zip(halved.path, as_it_is.path, strict=False):
             assert torch.equal(one.theta_SP, other.theta_SP)
@@ -366,7 +368,7 @@ def test_a_switched_head_is_the_other_initialisations_at_first_and_keeps_what_wa
     n_head = 16 * N_ACTION + N_ACTION
     head = slice(-N_ACTION - n_head, -N_ACTION)
     for k in made.times:
-        switched, as_it_is = made.remade(k, ["head"]), made.remade(k)
+        switched, as_it_is = made.replay(k, ["head"]), made.replay(k)
         old_SP, own_SP = switched.old.theta_SP, as_it_is.old.theta_SP
         changed = torch.ones(old_SP.shape[1], dtype=torch.bool)
         changed[head] = False
@@ -394,7 +396,7 @@ def test_a_switched_head_is_the_other_initialisations_at_first_and_keeps_what_wa
                 for pairs, policy in ((ours, switched.old), (own, as_it_is.old))
             ]
             torch.testing.assert_close(*log_probs, rtol=0, atol=1e-4)
-    assert torch.equal(made.remade(0).old.theta_SP, initial_SP)
+    assert torch.equal(made.replay(0).old.theta_SP, initial_SP)
 
 
 # What the switches are called.
@@ -481,11 +483,11 @@ def test_a_twin_is_named_by_what_is_switched_in_whatever_order():
 
 
 def test_parts_have_each_twin_once_and_the_costliest_first():
-    names = parts()
-    assert len(names) == len(set(names)) == len(twins()) + 3
-    assert set(twins()) == {*design(), *(frozenset({name}) for name in MECHANISMS)}
+    names = list(jobs())
+    assert len(names) == len(set(names)) == len(twin_combinations()) + 3
+    assert set(twin_combinations()) == {*design(), *(frozenset({name}) for name in MECHANISMS)}
     as_sets = [frozenset(name.split("+")) - {"none"} for name in names[3:]]
-    assert sorted(map(sorted, as_sets)) == sorted(map(sorted, twins()))
+    assert sorted(map(sorted, as_sets)) == sorted(map(sorted, twin_combinations()))
     whole = ["epochs" not in switched for switched in as_sets]
     assert whole == sorted(whole, reverse=True)
     # Ten times the epochs, two updates, one, and the twins, of which some take half as long.
@@ -495,13 +497,13 @@ def test_parts_have_each_twin_once_and_the_costliest_first():
 # Studies of an update.
 
 
-def plain_update(remade, i, theta_P, states, as_module):
+def plain_update(replay, i, theta_P, states, as_module):
     """Of one seed, pair by pair in plain floats: ratios, and KL(old || new) in each state."""
-    batch = getattr(remade, states)
+    batch = getattr(replay, states)
     observation_BO, action_BA = batch.observation_SBO[i], batch.action_SBA[i].numpy()
     (m, s), (n, t) = (
         (as_module(p[:-N_ACTION], (*SIZES, N_ACTION))(observation_BO).detach().numpy(), p[-N_ACTION:].exp().numpy())
-        for p in (remade.old.theta_SP[i], theta_P)
+        for p in (replay.old.theta_SP[i], theta_P)
     )
     log_ratio_BA = ((action_BA - m) / s) ** 2 / 2 - ((action_BA - n) / t) ** 2 / 2 + np.log(s / t)
     kl_BA = np.log(t / s) + (s**2 + (m - n) ** 2) / (2 * t**2) - 0.5
@@ -515,10 +517,10 @@ def mean(values):
 def test_exceedance_at_matched_kl_is_that_of_a_walk_along_all_minibatches(in_double, as_module):
     algorithm, per_epoch, epsilon = PPO_, 8, 0.2
     made = in_double(algorithm)
-    (found_SK,) = measured(made, "matched_kl").values()
+    (found_SK,) = measure(made, "matched_kl").values()
     epochs_reached, between = set(), 0
     for k in made.times:
-        own, switched = made.remade(k), made.remade(k, ["clip"], in_detail=True)
+        own, switched = made.replay(k), made.replay(k, ["clip"], in_detail=True)
         for i in range(len(found_SK)):
             own_kl = mean(plain_update(own, i, own.path[-1].theta_SP[i], "held_out", as_module)[1])
             walk = [(0.0, 0.0)]
@@ -533,7 +535,7 @@ def test_exceedance_at_matched_kl_is_that_of_a_walk_along_all_minibatches(in_dou
             epochs_reached.add(epoch)
             between += outside_0 != outside_1
     assert len(epochs_reached) > 1 and between > 3
-    smaller_epsilon = measured(in_double(PPOM_), "matched_kl")["matched_kl/ratio/exceedance/held_out"]
+    smaller_epsilon = measure(in_double(PPOM_), "matched_kl")["matched_kl/ratio/exceedance/held_out"]
     assert (smaller_epsilon > found_SK.max()).any()
 
 
@@ -551,8 +553,8 @@ class Stays(PPO):
 def test_a_seed_that_never_gets_as_far_without_clipping_has_no_exceedance_there(in_double):
     stays = Stays(**SMALL, epochs=4, learning_rate=5e-3)
     made = in_double(PPO_, as_if=stays)
-    found_SK = measured(made, "matched_kl")["matched_kl/ratio/exceedance/held_out"]
-    as_without = measured(in_double(PPO_), "matched_kl")["matched_kl/ratio/exceedance/held_out"]
+    found_SK = measure(made, "matched_kl")["matched_kl/ratio/exceedance/held_out"]
+    as_without = measure(in_double(PPO_), "matched_kl")["matched_kl/ratio/exceedance/held_out"]
     # At first Adam has no momentum of others' making; beside its epsilon such gradients are small.
     assert np.isnan(found_SK[[0, 2], 0]).all()
     assert np.array_equal(found_SK[1], as_without[1])
@@ -567,14 +569,14 @@ def test_the_first_of_none_is_the_number_of_rows():
 def test_pairs_pushed_out_are_counted_one_by_one(name, in_double, as_module):
     algorithm = ALGORITHMS[name]
     made, epsilon = in_double(algorithm), 0.1 if name == "PPOM" else 0.2
-    (found_SK,) = measured(made, "pushed_out").values()
+    (found_SK,) = measure(made, "pushed_out").values()
     sides = set()
     for k in made.times:
-        remade = made.remade(k)
+        replay = made.replay(k)
         for i in range(len(found_SK)):
-            advantages = remade.training.advantage_SB[i].tolist()
+            advantages = replay.training.advantage_SB[i].tolist()
             middle = mean(advantages) if algorithm.normalize_advantages else 0.0
-            paths = [plain_update(remade, i, policy.theta_SP[i], "training", as_module)[0] for policy in remade.path]
+            paths = [plain_update(replay, i, policy.theta_SP[i], "training", as_module)[0] for policy in replay.path]
             let_go = further = 0
             for now, then in pairwise(paths):
                 for advantage, r, next_r in zip(advantages, now, then, strict=True):
@@ -591,27 +593,27 @@ def test_pairs_pushed_out_are_counted_one_by_one(name, in_double, as_module):
 
 def test_where_no_pair_was_let_go_none_was_pushed(in_double):
     one_epoch = replace(PPO_, epochs=1)  # and the last epoch has no next
-    assert np.isnan(measured(in_double(PPO_, as_if=one_epoch), "pushed_out")["pushed_out/share"]).all()
+    assert np.isnan(measure(in_double(PPO_, as_if=one_epoch), "pushed_out")["pushed_out/share"]).all()
     far = replace(PPO_, clip_epsilon=50.0)
-    assert np.isnan(measured(in_double(PPO_, as_if=far), "pushed_out")["pushed_out/share"]).all()
+    assert np.isnan(measure(in_double(PPO_, as_if=far), "pushed_out")["pushed_out/share"]).all()
 
 
 @pytest.mark.parametrize("name", ["PPO", "PPONoClip", "PPO on advantages as they are"])
 def test_the_late_gain_is_of_the_objective_that_the_epochs_climb(name, in_double, as_module):
     algorithm, epsilon = replace(ALGORITHMS[name], epochs=1), 0.2
     made = in_double(ALGORITHMS[name], as_if=algorithm)
-    found = measured(made, "converged")
+    found = measure(made, "converged")
     no_clip = name == "PPONoClip"
     ten_times = Twins(replace(algorithm, epochs=10), ITERATIONS, made._starts)
     for k in made.times:
-        remade = ten_times.remade(k)
+        replay = ten_times.replay(k)
         for i in range(len(made._starts)):
-            weights = remade.training.advantage_SB[i].numpy()
+            weights = replay.training.advantage_SB[i].numpy()
             if name != "PPO on advantages as they are":
                 weights = (weights - weights.mean()) / (weights.std(ddof=1) + 1e-8)
 
-            def objective(policy, i=i, remade=remade, weights=weights):
-                ratios, _ = plain_update(remade, i, policy.theta_SP[i], "training", as_module)
+            def objective(policy, i=i, replay=replay, weights=weights):
+                ratios, _ = plain_update(replay, i, policy.theta_SP[i], "training", as_module)
                 terms = [
                     r * a if no_clip else min(r * a, min(max(r, 1 - epsilon), 1 + epsilon) * a)
                     for r, a in zip(ratios, weights.tolist(), strict=True)
@@ -619,22 +621,22 @@ def test_the_late_gain_is_of_the_objective_that_the_epochs_climb(name, in_double
                 entropy = Normal(0, policy.theta_SP[i, -N_ACTION:].exp()).entropy().sum().item()
                 return mean(terms) + (-0.005 * entropy if no_clip else 0.0)
 
-            half_way, end = remade.path[4], remade.path[9]
-            start, half, full = map(objective, (remade.old, half_way, end))
+            half_way, end = replay.path[4], replay.path[9]
+            start, half, full = map(objective, (replay.old, half_way, end))
             assert found["converged/late_gain"][i, k] == pytest.approx((full - half) / (full - start), rel=1e-9)
-            kls = plain_update(remade, i, end.theta_SP[i], "held_out", as_module)[1]
+            kls = plain_update(replay, i, end.theta_SP[i], "held_out", as_module)[1]
             assert found["converged/kl_old_new/mean/held_out"][i, k] == pytest.approx(mean(kls), rel=1e-9)
-            ratios, _ = plain_update(remade, i, end.theta_SP[i], "training", as_module)
+            ratios, _ = plain_update(replay, i, end.theta_SP[i], "training", as_module)
             outside = mean([abs(r - 1) > epsilon for r in ratios])
             assert found["converged/ratio/exceedance/training"][i, k] == pytest.approx(outside, rel=1e-12)
 
 
 def test_twins_are_held_against_the_eps_of_the_algorithm_as_it_is(in_double, as_module):
     made = in_double(PPO_)
-    found = measured(made, "epsilon")
-    remade = made.remade(1, ["epsilon"])
+    found = measure(made, "epsilon")
+    replay = made.replay(1, ["epsilon"])
     for i in range(3):
-        ratios, kls = plain_update(remade, i, remade.path[-1].theta_SP[i], "held_out", as_module)
+        ratios, kls = plain_update(replay, i, replay.path[-1].theta_SP[i], "held_out", as_module)
         assert found["epsilon/ratio/exceedance/held_out"][i, 1] == mean([abs(r - 1) > 0.2 for r in ratios])
         assert found["epsilon/ratio/max/held_out"][i, 1] == pytest.approx(max(ratios), rel=1e-9)
         assert found["epsilon/kl_old_new/mean/held_out"][i, 1] == pytest.approx(mean(kls), rel=1e-9)
@@ -662,16 +664,16 @@ def test_all_that_a_claim_can_ask_for_is_measured(twins_of):
         assert repr(getattr(told, name))
     of_each = [
         f"{measure}/{states}"
-        for measure in ("kl_old_new/mean", "ratio/exceedance", "ratio/max")
+        for quantity in ("kl_old_new/mean", "ratio/exceedance", "ratio/max")
         for states in ("training", "held_out")
     ]
-    found = {f"{name_of(switched)}/{name}" for switched in twins() for name in of_each}
+    found = {f"{name_of(switched)}/{name}" for switched in twin_combinations() for name in of_each}
     made = Twins(replace(PPO_, epochs=1), ITERATIONS, twins_of(PPO_)._starts[:1])
-    for part in parts()[:5]:
-        names = {name for name in found if name.startswith(f"{part}/")}
-        assert len(names) == (0 if part in ("converged", "matched_kl", "pushed_out") else 6)
-        assert names <= set(measured(made, part))
-        found |= set(measured(made, part))
+    for job in list(jobs())[:5]:
+        names = {name for name in found if name.startswith(f"{job}/")}
+        assert len(names) == (0 if job in ("converged", "matched_kl", "pushed_out") else 6)
+        assert names <= set(measure(made, job))
+        found |= set(measure(made, job))
     assert len(asked) > 100 and set(asked) <= found
 
 
@@ -706,18 +708,19 @@ def test_from_the_store_an_update_is_made_again_bit_for_bit(stored):
     assert list(made.times) == [0, 1]
     for k, iteration in enumerate((0, 10)):
         theirs = [record.policy_parameters[iteration + 1] for record in records[:2]]
-        assert np.array_equal(made.remade(k).path[-1].theta_SP, theirs)
+        assert np.array_equal(made.replay(k).path[-1].theta_SP, theirs)
 
 
 def test_other_processes_make_the_same_twins_and_a_failed_run_has_none(stored):
     store, specs, _ = stored
-    told = []
-    make_twins(specs, store, 2, lambda done, total: told.append((done, total)))
-    assert told == [(i + 1, len(parts())) for i in range(len(parts()))]
+    progress = []
+    derive([(spec, TWINS) for spec in specs], store, 2, progress.append)
+    finished = dict.fromkeys((report.done, report.total) for report in progress)
+    assert list(finished) == [(i, len(jobs())) for i in range(len(jobs()) + 1)]
     assert all(store.has_study(spec, TWINS) for spec in specs)
     assert store.study(specs[2], TWINS) == Measured("it broke", {})
     made = Twins(specs[0].algorithm, 11, [store.start(spec) for spec in specs[:2]])
-    here = {name: value_SK for part in parts() for name, value_SK in measured(made, part).items()}
+    here = {name: value_SK for job in jobs() for name, value_SK in measure(made, job).items()}
     for i, spec in enumerate(specs[:2]):
         found = store.study(spec, TWINS)
         assert found.failure is None and found.series.keys() == here.keys()
@@ -738,8 +741,8 @@ def test_a_process_that_dies_stops_the_others_and_is_told(stored, monkeypatch):
         return processes[-1], log
 
     monkeypatch.setattr(pool, "start", stand_in)
-    with pytest.raises(TrainingError, match=r"seed3 and its like cannot be made again\. Its last words: no memory\.$"):
-        make_twins(specs, store, 2)
+    with pytest.raises(TrainingError, match=r"seed3 and other runs cannot be computed\. Its last output: no memory\.$"):
+        derive([(spec, TWINS) for spec in specs], store, 2)
     # The other did not come to its own end, which would be 0.
     assert [process.returncode for process in processes] == [1, -signal.SIGKILL]
     assert not store.has_study(specs[0], TWINS)

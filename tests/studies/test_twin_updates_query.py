@@ -13,7 +13,7 @@ from rlclaims.claims.scope import Scope
 from rlclaims.results.checkpoint_series import CheckpointSeries
 from rlclaims.results.measured import Measured
 from rlclaims.stats.verdict import Reason, Verdict
-from rlclaims.studies.twin_updates.compute import MECHANISMS, design, name_of, twins
+from rlclaims.studies.twin_updates.compute import MECHANISMS, design, name_of, twin_combinations
 from rlclaims.studies.twin_updates.query import TwinUpdates
 
 SEEDS, KEPT = (2, 3, 5, 7, 11, 13), 4
@@ -23,7 +23,7 @@ STATES = ("training", "held_out")
 def numbers(seed):
     """A run's twin updates, made up."""
     rng = np.random.default_rng(seed)
-    names = [*map(name_of, twins()), "converged"]
+    names = [*map(name_of, twin_combinations()), "converged"]
     series = {f"{name}/kl_old_new/mean/{states}": rng.lognormal(size=KEPT) for name in names for states in STATES}
     series |= {f"{name}/ratio/exceedance/{states}": rng.random(KEPT) for name in names for states in STATES}
     series |= {"matched_kl/ratio/exceedance/held_out": rng.random(KEPT), "pushed_out/share": rng.random(KEPT)}
@@ -105,7 +105,7 @@ def test_a_factor_put_into_one_mechanism_comes_out_of_the_design_alone():
         both = {"learning_rate", "head"} <= switched
         return 0.01 * 3 ** ("clip" in switched) * 0.5 ** ("epochs" in switched) * 7**both
 
-    made_up = {f"{name_of(s)}/kl_old_new/mean/held_out": [kl(s)] * KEPT for s in twins()}
+    made_up = {f"{name_of(s)}/kl_old_new/mean/held_out": [kl(s)] * KEPT for s in twin_combinations()}
     effects = told(dict.fromkeys(SEEDS, made_up))
     expected = {"clip": 3, "epochs": 0.5, "learning_rate": math.sqrt(7), "head": math.sqrt(7)}
     for mechanism in MECHANISMS:

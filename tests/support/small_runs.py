@@ -14,6 +14,8 @@ from rlclaims.checkpoints import History, checkpoints_to_arrays, start_from_arra
 from rlclaims.randomness import Purpose, stream
 from rlclaims.sim.simulator import Simulator
 from rlclaims.sim.tasks import task_named
+from rlclaims.studies.kind import RunData
+from rlclaims.studies.registry import KINDS
 from rlclaims.studies.replayed_run import FinishedRun
 from rlclaims.training import Cohort, Group
 
@@ -187,3 +189,10 @@ def unit_of(algorithm, checkpoint, pairs, steps):
     unit = steps * (reward_scale(checkpoint)[1] if algorithm.scale_rewards else 1.0)
     standardised = getattr(algorithm, "normalize_advantages", True)
     return unit * np.std(pairs[2].astype(np.float64), ddof=1) if standardised else unit
+
+
+def computed(kind, pairs, algorithm, task, iterations, start, history, on_steps=lambda _: None):
+    """Return the series of one run's study, as a worker process computes them."""
+    run = RunData(algorithm, task, iterations, lambda: start, lambda: history)
+    (series,) = KINDS[kind].compute([run], pairs, "", on_steps)
+    return series

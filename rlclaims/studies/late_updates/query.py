@@ -1,4 +1,4 @@
-"""Effects of updates on the return, as a claim receives them: late updates one by one, and one on many more pairs.
+"""Effects of late updates on the return, one by one, as a claim receives them.
 
     ppo.late_updates.mean_change()
                      ------------- of an update
@@ -89,35 +89,3 @@ class LateUpdates(TrainedRuns):
             return number((after_UG - before_UG) / np.abs(others_G))
 
         return per_seed(self, measure, words, of_run, arguments, bounds)
-
-
-class LargeUpdates(TrainedRuns):
-    """The last kept update of runs, made on many more fresh pairs (`compute.py`)."""
-
-    def __repr__(self) -> str:
-        return f"<large updates of {self.name}: {self.scope}>"
-
-    @property
-    def change(self) -> Sample:
-        """The change of the return by the large update, as a part of the return at theta."""
-        words = "change of the return by the large update"
-        return self._sample("change", words, lambda return_PG: return_PG[2] - return_PG[0])
-
-    @property
-    def usual_change(self) -> Sample:
-        """The change by the update that the run made, on its own batch."""
-        words = "change of the return by the usual update"
-        return self._sample("usual_change", words, lambda return_PG: return_PG[1] - return_PG[0])
-
-    @property
-    def improvement(self) -> Sample:
-        """The gain of the large update over the usual one, as a part of the return at theta."""
-        words = "gain of the large update over the usual"
-        return self._sample("improvement", words, lambda return_PG: return_PG[2] - return_PG[1])
-
-    def _sample(self, measure: str, words: str, change: Callable[[Floats], Floats]) -> Sample:
-        def of_run(measured: Measured) -> float:
-            return_PG = np.array(measured.series["return"]).reshape(3, -1)
-            return float(change(return_PG).mean() / abs(measured.series["own/return"][0]))
-
-        return per_seed(self, measure, words, of_run)

@@ -120,7 +120,7 @@ def levels(algorithm: PPO) -> dict[str, tuple[str, str]]:
 
 
 @dataclass(frozen=True)
-class Remade:
+class Replay:
     """S seeds' updates, made again."""
 
     old: NetworkPolicy
@@ -145,7 +145,7 @@ class _RowAdam(Adam):
         return [learning_rate * left for left in self._parts_left]
 
 
-class _Remaker(Agent):
+class _Replayer(Agent):
     """Updates about to be made again, one a row; keeps the policy after each epoch, or after each minibatch."""
 
     def __init__(self, algorithm: PPO, iterations: int, rows: Sequence[Row], *, in_detail: bool) -> None:
@@ -194,9 +194,9 @@ class Twins:
         self.times = range(len(starts[0].checkpoints))
 
     @one_torch_thread()
-    def remade(
+    def replay(
         self, k: int | None, switched: Collection[str] = (), *, times_the_epochs: int = 1, in_detail: bool = False
-    ) -> Remade:
+    ) -> Replay:
         """The runs' updates with mechanisms switched, run by run.
 
         Args:
@@ -209,7 +209,7 @@ class Twins:
         twin = replace(twin, epochs=twin.epochs * times_the_epochs)
         rows = [(start, at) for at in (self.times if k is None else [k]) for start in self._starts]
         checkpoints = [start.checkpoints[at] for start, at in rows]
-        agent = _Remaker(twin, self._iterations, rows, in_detail=in_detail)
+        agent = _Replayer(twin, self._iterations, rows, in_detail=in_detail)
         batches = [_batch([getattr(checkpoint, states) for checkpoint in checkpoints]) for states in BATCHES]
         if "adam_state" not in switched:
             agent.carry_adam(checkpoints)
@@ -217,7 +217,7 @@ class Twins:
             batches = self._with_other_head(agent, rows, batches)
         old = agent.policy()
         twin.improve(agent, batches[0])
-        return Remade(old, tuple(agent.path), *batches)
+        return Replay(old, tuple(agent.path), *batches)
 
     def _with_other_head(self, agent: Agent, rows: Sequence[Row], batches: Sequence[Batch]) -> list[Batch]:
         """Give the policies the other head to start from; the pairs around their means."""
@@ -259,24 +259,29 @@ def _batch(pairs: Sequence[tuple[npt.NDArray[np.float32], ...]]) -> Batch:
     return Batch(*(torch.from_numpy(np.stack(parts)) for parts in zip(*pairs, strict=True)))
 
 
-def twins() -> list[Combination]:
+def twin_combinations() -> list[Combination]:
     """What is switched in each twin: the combinations of the design, and each mechanism alone."""
     return list(dict.fromkeys([*design(), *(frozenset({name}) for name in MECHANISMS)]))
 
 
-def parts() -> list[str]:
-    """What twin updates are measured in, each by itself: three studies, and the twins by name; costliest first."""
-    return ["converged", "matched_kl", "pushed_out", *map(name_of, sorted(twins(), key=lambda twin: "epochs" in twin))]
+def jobs() -> dict[str, float]:
+    """Return the jobs that twin updates are split into, each with its cost in updates; the costliest come first.
+
+    They are three analyses, and the twins by name.
+    """
+    costs = {name_of(twin): 0.5 if "epochs" in twin else 1.0 for twin in twin_combinations()}
+    analyses = {"converged": float(TO_CONVERGENCE), "matched_kl": 2.0, "pushed_out": 1.0}
+    return analyses | dict(sorted(costs.items(), key=lambda job: -job[1]))
 
 
 def cost_in_updates() -> float:
-    """How many updates as they are take as long as all parts, roughly."""
-    return TO_CONVERGENCE + 2 + 1 + sum(0.5 if "epochs" in twin else 1 for twin in twins())
+    """Return roughly how many unmodified updates take as long as all jobs."""
+    return sum(jobs().values())
 
 
-def measured(twins: Twins, part: str) -> dict[str, npt.NDArray[np.floating]]:
-    """The numbers of one of `parts`, by name, each (S, K): of S runs at K kept iterations."""
-    match part:
+def measure(twins: Twins, job: str) -> dict[str, npt.NDArray[np.floating]]:
+    """The numbers of one of `jobs`, by name, each (S, K): of S runs at K kept iterations."""
+    match job:
         case "converged":
             found = _converged(twins)
         case "matched_kl":
@@ -285,16 +290,16 @@ def measured(twins: Twins, part: str) -> dict[str, npt.NDArray[np.floating]]:
         case "pushed_out":
             found = {"share": _pushed_out(twins)}
         case _:
-            switched = [name for name in part.split("+") if name != "none"]
-            found = _all_measures(twins.remade(None, switched), twins.algorithm)
+            switched = [name for name in job.split("+") if name != "none"]
+            found = _all_measures(twins.replay(None, switched), twins.algorithm)
     # Rows are run by run, iteration by iteration.
-    return {f"{part}/{name}": rows.numpy().reshape(len(twins.times), -1).T for name, rows in found.items()}
+    return {f"{job}/{name}": rows.numpy().reshape(len(twins.times), -1).T for name, rows in found.items()}
 
 
-def _all_measures(remade: Remade, algorithm: PPO) -> dict[str, Tensor]:
+def _all_measures(replay: Replay, algorithm: PPO) -> dict[str, Tensor]:
     found = {}
     for states in BATCHES:
-        update = remade.update(states)
+        update = replay.update(states)
         found[f"kl_old_new/mean/{states}"] = mean_kl_old_new(update)
         # All twins are held against the eps of the algorithm as it is.
         found[f"ratio/exceedance/{states}"] = exceedance(update, algorithm.ratio_epsilon)
@@ -308,8 +313,8 @@ def _exceedance_at_matched_kl(twins: Twins, k: int) -> Tensor:
     The first minibatch after which the mean KL has got that far is looked for in the first epoch at whose end it has.
     Between two minibatches exceedance is taken to be linear in mean KL. NaN for a seed that never gets that far.
     """
-    own_S = mean_kl_old_new(twins.remade(k).update("held_out"))
-    switched = twins.remade(k, ["clip"], in_detail=True)
+    own_S = mean_kl_old_new(twins.replay(k).update("held_out"))
+    switched = twins.replay(k, ["clip"], in_detail=True)
     per_epoch = twins.algorithm.minibatches
     ends = range(per_epoch - 1, len(switched.path), per_epoch)
     at_ends_ES = torch.stack([mean_kl_old_new(switched.update("held_out", end)) for end in ends])
@@ -342,18 +347,18 @@ def _pushed_out(twins: Twins) -> Tensor:
     batch's mean, or below 1 - eps with one below it: the pair itself asks for no further move (Truly PPO, 1903.07940,
     theorem 2). Where advantages are not standardised, above and below 0. NaN for a seed with no such pair.
     """
-    remade, epsilon = twins.remade(None), twins.algorithm.ratio_epsilon
-    sign_SB = twins.algorithm.weights(remade.training).sign()
-    out_ESB = torch.stack([sign_SB * (ratio(remade.update("training", e)) - 1) for e in range(len(remade.path))])
+    replay, epsilon = twins.replay(None), twins.algorithm.ratio_epsilon
+    sign_SB = twins.algorithm.weights(replay.training).sign()
+    out_ESB = torch.stack([sign_SB * (ratio(replay.update("training", e)) - 1) for e in range(len(replay.path))])
     let_go_ESB, further_ESB = out_ESB[:-1] > epsilon, out_ESB[1:] > out_ESB[:-1]
     return (let_go_ESB & further_ESB).sum((0, 2)).double() / let_go_ESB.sum((0, 2))
 
 
 def _converged(twins: Twins) -> dict[str, Tensor]:
     """The update's own objective, taken much further; with what part of its gain the second half of the epochs made."""
-    remade, algorithm = twins.remade(None, times_the_epochs=TO_CONVERGENCE), twins.algorithm
-    halfway = remade.path[len(remade.path) // 2 - 1]
+    replay, algorithm = twins.replay(None, times_the_epochs=TO_CONVERGENCE), twins.algorithm
+    halfway = replay.path[len(replay.path) // 2 - 1]
     start_S, half_S, end_S = (
-        algorithm.objective(Update(remade.old, new, remade.training)) for new in (remade.old, halfway, remade.path[-1])
+        algorithm.objective(Update(replay.old, new, replay.training)) for new in (replay.old, halfway, replay.path[-1])
     )
-    return _all_measures(remade, algorithm) | {"late_gain": (end_S - half_S) / (end_S - start_S)}
+    return _all_measures(replay, algorithm) | {"late_gain": (end_S - half_S) / (end_S - start_S)}
