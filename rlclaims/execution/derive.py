@@ -40,7 +40,7 @@ class Job:
     study: Study
     runs: tuple[RunSpec, ...]
     name: str
-    """Which of the kind's jobs."""
+    """Name among the kind's jobs."""
     cost: float
     """Its share of the work on these runs."""
 

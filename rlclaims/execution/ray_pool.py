@@ -57,7 +57,7 @@ class _Task:
     """Name of its node, once it has started."""
     node_id: str = ""
     rounding: str | None = None
-    """How its node rounds, if differently from this machine."""
+    """The rounding of its node, if it differs from this machine's."""
     exit: dict[str, Any] = field(default_factory=dict)
     """The message on how its process ended, once it has."""
 

@@ -57,7 +57,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast this machine trains runs that are probed together."""
+    """Speed of this machine, for runs that are probed together."""
 
     start: float
     """Seconds until a training process takes its first step."""

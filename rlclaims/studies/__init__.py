@@ -1,1 +1,1 @@
-"""What is computed from finished runs, one folder a kind: compute.py beside query.py."""
+"""Studies of finished runs: a folder for each kind, with compute.py, query.py and kind.py."""

@@ -42,7 +42,7 @@ class RunData:
 
     @cached_property
     def start(self) -> Start:
-        """Where its kept updates started."""
+        """The starts of its kept updates."""
         return self.read_start()
 
     @cached_property
@@ -57,7 +57,7 @@ Compute = Callable[[Sequence[RunData], int | None, str, OnSteps], list[Numbers]]
 
 @dataclass(frozen=True)
 class Learning:
-    """How much learning a study repeats, in units that the cost of training is known in."""
+    """The amount of learning that a study repeats, in units whose cost is known from training."""
 
     iterations: Callable[[Algorithm], float]
     """All jobs together, as a multiple of what an algorithm takes to learn from one iteration."""
@@ -81,7 +81,7 @@ class StudyKind:
     """Returns the class that a claim receives. It is imported late, since workers compute and never judge."""
     compute: Compute
     length: Callable[[str, int], int]
-    """How many numbers a series has, by its name and the run's iterations."""
+    """Length of a series, by its name and the run's iterations."""
     code: tuple[str, ...]
     """Files of the package that compute it, beside those that train and measure a run."""
     bytes: Callable[[int], int]
@@ -91,11 +91,11 @@ class StudyKind:
     learning: Learning | None = None
     """Learning that it repeats; None if it only plays."""
     lockstep: bool = False
-    """Whether all runs of one algorithm, task and length are computed together instead of one by one."""
+    """True if all runs of one algorithm, task and length are computed together, and not one by one."""
     jobs: Callable[[], Mapping[str, float]] = _one_job
     """Independent jobs that each group of runs is split into, with their relative costs."""
     whole_episodes: bool = True
-    """Whether it plays whole episodes, which needs a task with a time limit."""
+    """True if it plays whole episodes, which needs a task with a time limit."""
     algorithm_checks: tuple[Callable[[int | None, Algorithm], None], ...] = ()
     """Raise StudyError for an algorithm whose runs it cannot be computed of, by pairs and algorithm."""
     task_checks: tuple[Callable[[str, AnyTask], None], ...] = ()

@@ -1,6 +1,8 @@
 """The kinds of studies: what can be computed from finished runs, on demand.
 
-A run's study is a file of series in its folder, beside its measurements: one for each version of its code.
+Every folder beside this file holds a kind, or a few that share their code. What a claim can ask for is an attribute of
+`rlclaims.studies.runs.Runs`. A run's study is a file of series in its folder, beside its measurements: one for each
+version of its code.
 """
 
 import re
@@ -8,26 +10,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 from rlclaims.studies.kind import StudyKind
 from rlclaims.training import times_held_out
 
-FOLDERS = (
-    "twin_updates",
-    "landscape",
-    "late_updates",
-    "large_updates",
-    "gradients",
-    "values",
-    "final_returns",
-    "planes",
-)
-"""Folders of this package that hold a kind of study: `kind.py` in each lists its `KINDS`."""
-
 KINDS: dict[str, StudyKind] = {
-    kind.name: kind for folder in FOLDERS for kind in import_module(f"rlclaims.studies.{folder}.kind").KINDS
+    kind.name: kind
+    for folder in iter_modules([str(Path(__file__).parent)])
+    if folder.ispkg
+    for kind in import_module(f"rlclaims.studies.{folder.name}.kind").KINDS
 }
-"""All kinds, by name."""
+"""All kinds, by name: each folder of this package lists its own in `kind.py`."""
 
 
 @dataclass(frozen=True)

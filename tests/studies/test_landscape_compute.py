@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from rlclaims.studies.updates import compute as updates
 from small_runs import (
     ALGORITHMS,
     ITERATIONS,
@@ -38,6 +37,7 @@ from rlclaims.randomness import Purpose, stream
 from rlclaims.studies import replayed_run as finished
 from rlclaims.studies.landscape import compute as landscapes
 from rlclaims.studies.landscape.compute import episodes_needed
+from rlclaims.studies.large_updates import compute as large_updates
 from rlclaims.studies.large_updates.compute import large_update
 from rlclaims.studies.late_updates.compute import late_updates
 from rlclaims.studies.registry import KINDS
@@ -355,7 +355,7 @@ def test_late_updates_are_told_before_and_after_each_with_its_own_normaliser(run
 def test_a_large_update_is_the_last_one_on_whole_episodes_collected_by_hand(name, runs, monkeypatch, as_module):
     run, iteration, pairs = runs[name], KEPT[-1], 700
     played, play = [], FinishedRun.play
-    monkeypatch.setattr(updates, "MOST_STEPS", MOST_STEPS)
+    monkeypatch.setattr(large_updates, "MOST_STEPS", MOST_STEPS)
     monkeypatch.setattr(FinishedRun, "play", lambda self, *args: played.append(args) or play(self, *args))
     numbers = large_update(run, pairs)
     own_P, small_P, first = run.history.theta_KP[8], run.history.theta_KP[9], OF_ITERATION * iteration

@@ -1,14 +1,18 @@
-"""What the policy of a finished run returns, by fresh episodes: not those that it learnt from, which are of others."""
+"""Final returns: the returns of a trained policy over fresh episodes.
+
+The episodes that it learnt from were played by the policies before it.
+"""
 
 from rlclaims.studies.replayed_run import FINAL_RETURNS, GROUPS, FinishedRun, Numbers, grouped, tables, typical_episode
 
 EPISODES = 32
+"""Fresh episodes of each run."""
 
 
 def final_returns(run: FinishedRun) -> Numbers:
-    """Returns and lengths of the episodes of the policy after the last update, by groups.
+    """Return returns and lengths of episodes of the policy after the last update, by groups.
 
-    It acts with the normaliser of the last update. It is the last policy, and not the best that there was.
+    It acts with the normaliser of the last update. It is the last policy, not the best one.
 
     Raises:
         SimulationFailure: MuJoCo could not simulate an episode.
@@ -20,10 +24,10 @@ def final_returns(run: FinishedRun) -> Numbers:
 
 
 def length(name: str, iterations: int) -> int:  # noqa: ARG001
-    """How many numbers a series has."""
+    """Return how many numbers a series has."""
     return GROUPS
 
 
 def expected_steps(pairs: int | None, iterations: int) -> int:  # noqa: ARG001
-    """Simulator steps for one run, roughly."""
+    """Return roughly how many simulator steps one run takes."""
     return EPISODES * typical_episode(iterations)

@@ -1,24 +1,23 @@
-"""How far estimates of the policy gradient agree, with each other and with the step that the algorithm makes.
+"""Estimates of the policy gradient: how far they agree with each other and with the step that the algorithm makes.
 
-At each kept iteration a pool of whole episodes of theta, in 32 blocks of as many episodes each, which are independent.
-An estimate from a block is a mean over its pairs of the gradient of log pi(a|s) times a weight, and what weighs the
-pairs makes it one of
+At each kept iteration theta plays a pool of whole episodes, in 32 independent blocks of equally many episodes. An
+estimate from a block is a mean over its pairs of the gradient of log pi(a|s) times a weight, which is one of
 
-    surrogate     the advantage that the algorithm learns from, as it standardises it: what its first step follows
+    surrogate     the advantage that the algorithm learns from, as it standardises it: its first step follows this
     returns       the same with the discounted return to go in place of the advantage ("no baseline")
-    near_true     where it is asked for, the same with the advantage by values that were fitted, from the run's own on,
-                  to the returns of as many pairs more
+    near_true     on request, the same with the advantage by values that were fitted, starting from the run's own, to
+                  the returns of equally many further pairs
     discounted    gamma^t (return to go - V): of the expected discounted return of an episode
     undiscounted  the undiscounted return to go - V: of the expected return
 
-V is the run's own value network, as it stood when its advantages were made. The first three are gradients of no
-function's (Nota and Thomas, 1906.07073); the last two are, and any function of the state in the place of V leaves them
-what they are. Where the algorithm standardises, the first three are centred by means over the run's held-out pairs:
-advantages by that of their own, returns by that of the targets V + A.
+V is the run's own value network, in its state when its advantages were computed. The first three are not gradients of
+any function (Nota and Thomas, 1906.07073); the last two are, and any function of the state in place of V leaves them
+unchanged. If the algorithm standardises, the first three are centred by means over the run's held-out pairs: advantages
+by the mean advantage, returns by the mean of the targets V + A.
 
-Kept are the square of the true gradient g and products with others', each the mean over pairs of different blocks,
-which noise does not bias; and the noise of one pair's worth, nu, the trace of the blocks' covariance times a block's
-pairs. The mean cosine between two independent estimates from N pairs is then close to |g|^2 / (|g|^2 + nu / N), and
+The series are the square of the true gradient g and its products with the others, each a mean over pairs of different
+blocks, which noise does not bias; and the noise per pair, nu, the trace of the blocks' covariance times the pairs of a
+block. The mean cosine between two independent estimates from N pairs is then close to |g|^2 / (|g|^2 + nu / N), and
 that of one with the true gradient to its square root.
 """
 
@@ -52,17 +51,17 @@ from rlclaims.update import Rollout
 
 BLOCKS = 32
 FIT_EPOCHS, FIT_MINIBATCH, FIT_RATE = 10, 512, 1e-3
-"""Passes over the pairs that near-true values are fitted in, and Adam's settings."""
+"""Passes over the pairs that near-true values are fitted to, minibatch size and learning rate."""
 AT_ONCE = 2048
-"""Episodes that are played and held at a time, at least a block's."""
+"""Most episodes that are played and held at a time, unless a block has more."""
 
 
 def gradients(run: FinishedRun, pairs: int | None, *, near_true: bool = False) -> Numbers:
-    """Squares, products and noise of gradients at each kept iteration, from about so many pairs: "2/surrogate/square".
+    """Return squares, products and noise of gradients at each kept iteration: "2/surrogate/square".
 
     Args:
-        run: whose.
-        pairs: of each iteration's pool.
+        run: the run.
+        pairs: approximate number of pairs in each iteration's pool.
         near_true: whether to play as many more, and fit values to them.
 
     Raises:
@@ -82,22 +81,23 @@ def gradients(run: FinishedRun, pairs: int | None, *, near_true: bool = False) -
         sums[k].append(gradient_sums(weigh_K[k].agent, rollout, weigh_K[k](rollout)))
     numbers: Numbers = {}
     for k in order:
-        # Not each block's own number of pairs, which goes together with what is summed over them.
+        # Not each block's own number of pairs, which is correlated with the sums over them.
         per_block = pairs_K[k] / BLOCKS
         blocks = {name: np.stack([block[name] for block in sums[k]]) / per_block for name in sums[k][0]}
-        of_k = of_blocks(blocks, run.step(checkpoints[k])[1], per_block)
-        numbers |= {f"{k}/{name}": values for name, values in of_k.items()}
+        summary = summarize_blocks(blocks, run.step(checkpoints[k])[1], per_block)
+        numbers |= {f"{k}/{name}": values for name, values in summary.items()}
     return numbers
 
 
 def _blocks(run: FinishedRun, order: Sequence[int], episodes_K: Sequence[int]) -> Iterator[tuple[int, Rollout]]:
-    """The blocks of each kept iteration's pool, as many at a time as can be held."""
+    """Yield the blocks of each kept iteration's pool, playing as many at a time as can be held."""
     policies = [(run.theta(checkpoint), checkpoint.iteration) for checkpoint in run.start.checkpoints]
     waiting = [(k, block) for k in order for block in range(BLOCKS)]
     while waiting:
         held = list(itertools.accumulate(episodes_K[k] for k, _ in waiting))
         n = max(1, sum(episodes <= AT_ONCE for episodes in held))
-        now, waiting = waiting[:n], waiting[n:]
+        now = waiting[:n]
+        waiting = waiting[n:]
         listed = [
             (k, GRADIENTS + policies[k][1] * POOL_STRIDE + block * episodes_K[k] + e)
             for k, block in now
@@ -109,12 +109,17 @@ def _blocks(run: FinishedRun, order: Sequence[int], episodes_K: Sequence[int]) -
 
 
 class Weigh:
-    """What weighs the pairs of a kept iteration."""
+    """The weights of the pairs of a kept iteration.
+
+    Args:
+        run: the run.
+        checkpoint: the kept iteration.
+        episodes: episodes that near-true values are fitted to; None for no near-true values.
+    """
 
     def __init__(self, run: FinishedRun, checkpoint: Checkpoint, episodes: int | None) -> None:
-        """`episodes` are those that near-true values are fitted on, if they are."""
         self.agent = run.agent(checkpoint)
-        """As it stood when the update's advantages were made."""
+        """The agent in its state when the update's advantages were computed."""
         self._unit = run.reward_unit(checkpoint)
         self._near_true: Agent | None = None
         if episodes is not None:
@@ -128,7 +133,7 @@ class Weigh:
             self._mean_return = float(value_T.mean()) + self._mean_advantage
 
     def __call__(self, rollout: Rollout) -> dict[str, Tensor]:
-        """The weights of a rollout's pairs by gradient, (1, T) each, float64."""
+        """Return the weights of a rollout's pairs by gradient, (1, T) each, float64."""
         agent, gamma = self.agent, self.agent.algorithm.gamma
         value_1T, next_value_1T = agent.values(rollout)
         nothing_1T = torch.zeros_like(value_1T)
@@ -140,13 +145,13 @@ class Weigh:
             "undiscounted": to_go(rollout, *values, 1.0),
         }
         if self._near_true is not None:
-            of_near_true_1T = agent.advantages(rollout, *self._near_true.values(rollout), frozen=True)
-            weights["near_true"] = of_near_true_1T - self._mean_advantage
+            advantage_1T = agent.advantages(rollout, *self._near_true.values(rollout), frozen=True)
+            weights["near_true"] = advantage_1T - self._mean_advantage
         return {name: weight_1T.double() for name, weight_1T in weights.items()}
 
 
 def _near_true_values(run: FinishedRun, checkpoint: Checkpoint, episodes: int) -> Tensor:
-    """Values fitted to the discounted returns of so many episodes more, from the run's own on, (1, P)."""
+    """Return values fitted to the discounted returns of further episodes, starting from the run's own, (1, P)."""
     index = NEAR_TRUE + checkpoint.iteration * POOL_STRIDE
     parts = []
     for first in range(0, episodes, AT_ONCE):
@@ -173,7 +178,7 @@ def _near_true_values(run: FinishedRun, checkpoint: Checkpoint, episodes: int) -
 
 
 def gradient_sums(agent: Agent, rollout: Rollout, weights: dict[str, Tensor]) -> dict[str, Floats]:
-    """Sums over a rollout's pairs of weight times the gradient of log pi(a|s), (P,) by name."""
+    """Return sums over a rollout's pairs of weight times the gradient of log pi(a|s), (P,) by name."""
     with torch.enable_grad():
         log_prob_1T = agent.network(agent.theta_SP, rollout.observation_STO).log_prob(rollout.action_STA)
         return {
@@ -184,14 +189,14 @@ def gradient_sums(agent: Agent, rollout: Rollout, weights: dict[str, Tensor]) ->
         }
 
 
-def of_blocks(gradient_MP: dict[str, Floats], step_P: Floats, pairs: float) -> Numbers:
-    """What M blocks' estimates come to, by gradient and name; `pairs` are those of a block."""
-    # A step that was none is along nothing.
+def summarize_blocks(gradient_MP: dict[str, Floats], step_P: Floats, pairs: float) -> Numbers:
+    """Return summaries of M blocks' estimates, by gradient and name; a block has `pairs` pairs."""
+    # A step of length 0 has no direction.
     unit_P = step_P / (np.linalg.norm(step_P) or 1.0)
     numbers: Numbers = {}
     for name, g_MP in gradient_MP.items():
         along_M1 = (g_MP @ unit_P)[:, None]
-        # Each half is told as a part of the other's norm: a scale, in which noise is not the same noise.
+        # Each half is divided by the other half's norm, whose noise is independent of its own.
         halves = g_MP[::2].mean(0), g_MP[1::2].mean(0)
         cosines = [float(a_P @ unit_P / np.linalg.norm(b_P)) for a_P, b_P in (halves, halves[::-1])]
         numbers |= {
@@ -206,17 +211,17 @@ def of_blocks(gradient_MP: dict[str, Floats], step_P: Floats, pairs: float) -> N
 
 
 def _product(x_MP: Floats, y_MP: Floats) -> float:
-    """The inner product of two true means: of the blocks' means, over all pairs of different blocks."""
+    """Return the inner product of two true means, estimated over all pairs of different blocks."""
     m = len(x_MP)
     return float((x_MP.sum(0) @ y_MP.sum(0) - (x_MP * y_MP).sum()) / (m * (m - 1)))
 
 
 def length(name: str, iterations: int) -> int:  # noqa: ARG001
-    """How many numbers a series has."""
+    """Return how many numbers a series has."""
     return 1
 
 
 def expected_steps(pairs: int | None, iterations: int, *, near_true: bool = False) -> int:
-    """Simulator steps for one run, roughly."""
+    """Return roughly how many simulator steps one run takes."""
     kept = checkpoint_iterations(iterations, HELD_OUT_EVERY)
     return sum((1 + near_true) * (pairs or 0) + PILOT_EPISODES * typical_episode(i) for i in kept)

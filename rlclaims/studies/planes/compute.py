@@ -1,8 +1,8 @@
 """A plane through a policy: the return and the surrogate along the update and across it, for pictures.
 
 As in the figures of the post and of 1811.02553, one axis is the update that was made, theta + x step, and the other a
-random direction as far, theta + y |step| u. Every point plays the same few episodes' random numbers, which a picture
-wants: what a claim judges is `landscapes`, along the step alone and with as many episodes as that takes.
+random direction as far, theta + y |step| u. Every point plays the random numbers of the same few episodes, which is
+enough for a picture; claims judge landscapes, along the step alone and with as many episodes as that takes.
 """
 
 import numpy as np
@@ -19,11 +19,11 @@ ALONG = tuple(np.linspace(-1, 3, 9).tolist())
 ACROSS = tuple(np.linspace(-2, 2, 9).tolist())
 """Multiples of its length, in the random direction."""
 EPISODES = 4
-"""Of each point."""
+"""Episodes of each point."""
 
 
 def planes(run: FinishedRun) -> Numbers:
-    """At each kept iteration, row by row of `ACROSS`: returns, and what the training batch's surrogate promises.
+    """Return returns and the training batch's surrogate at each kept iteration, row by row of `ACROSS`.
 
     Raises:
         SimulationFailure: MuJoCo could not simulate an episode.
@@ -46,11 +46,11 @@ def planes(run: FinishedRun) -> Numbers:
 
 
 def length(name: str, iterations: int) -> int:  # noqa: ARG001
-    """How many numbers a series has."""
+    """Return how many numbers a series has."""
     return len(ALONG) * len(ACROSS)
 
 
 def expected_steps(pairs: int | None, iterations: int) -> int:  # noqa: ARG001
-    """Simulator steps for one run, roughly."""
+    """Return roughly how many simulator steps one run takes."""
     kept = checkpoint_iterations(iterations, HELD_OUT_EVERY)
     return sum(len(ALONG) * len(ACROSS) * EPISODES * typical_episode(i) for i in kept)

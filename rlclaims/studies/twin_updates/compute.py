@@ -1,31 +1,32 @@
-"""Twin updates: one policy update made again with mechanisms switched, which says without noise what each of them does.
+"""Twin updates: a policy update made again with mechanisms switched, which shows without noise what each of them does.
 
 From where a run's update started (`rlclaims.checkpoints`), the same pairs, the same order of minibatches and the same
-optimiser state give the same update, bit for bit. Switch one mechanism and what differs is that mechanism's doing, with
-no other trajectory in between. Each is switched alone, and all are in a two-level design: a quarter of the 2^9
-combinations, chosen so that no average effect of a mechanism or a pair is mixed up with that of three others or fewer.
+optimiser state give the same update, bit for bit. Switch one mechanism, and the difference is the effect of that
+mechanism alone, with no other trajectory in between. Each is switched alone, and all are in a two-level design: a
+quarter of the 2^9 combinations, chosen so that no average effect of a mechanism or a pair is confounded with that of
+three others or fewer.
 
-"Switched" is the other of two levels, fixed before the data: on and off, or half of a number.
+"Switched" means the other of two levels, fixed before the data: on and off, or half of a number.
 
     clip                     the ratio clipping
     epsilon                  its eps, halved; without clipping it does nothing
     epochs                   passes over the batch, halved
     learning_rate            halved
     annealing                the current factor of the learning rate
-    adam_state               Adam's moments and step count, carried or started anew
+    adam_state               Adam's moments and step count, carried over or new
     gradient_clip            the bound of .5 on the gradient's norm
     advantage_normalization  in every minibatch
-    head                     what is left of the initial weights of the policy's last layer: those that the seed would
-                             have had by the other initialisation take their place, and what was learnt stays on top
+    head                     the share of the initial weights in the policy's last layer: the weights that the seed
+                             would have had by the other initialisation replace them, and what was learnt is added
 
-The last changes the old policy. Its actions keep their noise, around the new means: same states, noise and advantages.
-A choice has a level in the policy's distribution, anywhere between those at which the choices before it and it itself
-end; it is drawn again, and what the new distribution has at that level is chosen.
+The last one changes the old policy. Its actions keep their noise, around the new means: same states, noise and
+advantages. A discrete choice is an interval of levels in the policy's cumulative distribution; a level is drawn from
+it, and the new distribution's choice at that level is taken.
 
-Adam's state stays as the run left it, unless it is switched. Its second moments are of the gradients that the run had,
-and hardly move in one update, so a mechanism that scales gradients (`advantage_normalization`, `gradient_clip`) scales
-the steps here, where in a run of its own Adam would take the scale out again. Each is to be read next to what it does
-in the half of the design that has a new Adam state.
+Adam's state is the run's, unless it is switched. Its second moments come from the run's gradients and hardly move in
+one update, so a mechanism that scales gradients (`advantage_normalization`, `gradient_clip`) scales the steps here,
+whereas in a run of its own Adam would remove the scale. Read each next to its effect in the half of the design that has
+a new Adam state.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -58,29 +59,29 @@ GRADIENT_CLIP = 0.5
 """Optimisation 9 of 2005.12729."""
 
 TO_CONVERGENCE = 10
-"""Times as many epochs; how near to convergence that is, `late_gain` tells."""
-
+"""Factor on the number of epochs; `late_gain` shows how near to convergence that is."""
 
 WORDS = ("ACDFG", "BCEFG")
-"""Which of the first seven mechanisms, A to G, the last two follow in the design: a 2^(9-2) of resolution VI.
+"""Products of the first seven mechanisms, A to G, that the last two follow in the design: a 2^(9-2) of resolution VI.
 
-With resolution IV, and 32 twins, a new Adam state seemed to have an effect on the first update, where it is no change:
-that of three mechanisms together, such as clip, eps (which does nothing without the clip) and another.
+With resolution IV, and 32 twins, a new Adam state seemed to have an effect on the first update, where it changes
+nothing: it was the effect of three mechanisms together, such as clip, eps (which does nothing without the clip) and a
+third.
 """
 
 
 def design() -> tuple[Combination, ...]:
-    """The 128 combinations of switched mechanisms; the update as it is is one of them."""
+    """Return the 128 combinations of switched mechanisms; the unmodified update is one of them."""
     return two_level_design(MECHANISMS, WORDS)
 
 
 def name_of(switched: Collection[str]) -> str:
-    """A twin's name: what is switched, in the order of `MECHANISMS`, or "none"."""
+    """Return a twin's name: what is switched, in the order of `MECHANISMS`, or "none"."""
     return "+".join(name for name in MECHANISMS if name in switched) or "none"
 
 
 def twin_of(algorithm: PPO, switched: Collection[str]) -> PPO:
-    """The algorithm with those of the mechanisms switched that are settings of it."""
+    """Return the algorithm with mechanisms switched, as far as they are its settings."""
     clips = (algorithm.clip_epsilon is not None) != ("clip" in switched)
     epsilon = algorithm.ratio_epsilon / (2 if "epsilon" in switched else 1)
     clips_gradients = (algorithm.gradient_clip is not None) != ("gradient_clip" in switched)
@@ -96,8 +97,9 @@ def twin_of(algorithm: PPO, switched: Collection[str]) -> PPO:
 
 
 def levels(algorithm: PPO) -> dict[str, tuple[str, str]]:
-    """Of each mechanism, in words: as the algorithm has it, and switched."""
-    one, other = twin_of(algorithm, ()), twin_of(algorithm, MECHANISMS)
+    """Return the two levels of each mechanism in words: the algorithm's own, and switched."""
+    one = twin_of(algorithm, ())
+    other = twin_of(algorithm, MECHANISMS)
     epsilon = algorithm.ratio_epsilon
 
     def switch(on: bool) -> tuple[str, str]:
@@ -121,16 +123,16 @@ def levels(algorithm: PPO) -> dict[str, tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Replay:
-    """S seeds' updates, made again."""
+    """Updates of S seeds, made again."""
 
     old: NetworkPolicy
     path: tuple[NetworkPolicy, ...]
-    """The policy after each epoch, or after each minibatch; the last is the new one."""
+    """Policies after each epoch, or after each minibatch; the last is the new policy."""
     training: Batch
     held_out: Batch
 
     def update(self, states: str, until: int = -1) -> Update:
-        """The update, or its path up to a point, on the pairs of its batch ("training") or fresh ones ("held_out")."""
+        """Return the update, or its path up to a point, on its own pairs ("training") or fresh ones ("held_out")."""
         return Update(self.old, self.path[until], self.training if states == "training" else self.held_out)
 
 
@@ -146,7 +148,7 @@ class _RowAdam(Adam):
 
 
 class _Replayer(Agent):
-    """Updates about to be made again, one a row; keeps the policy after each epoch, or after each minibatch."""
+    """An agent that repeats updates, one a row; it keeps the policy after each epoch, or after each minibatch."""
 
     def __init__(self, algorithm: PPO, iterations: int, rows: Sequence[Row], *, in_detail: bool) -> None:
         checkpoints = [start.checkpoints[k] for start, k in rows]
@@ -161,13 +163,13 @@ class _Replayer(Agent):
         self.policy_adam = _RowAdam(self.theta_SP, algorithm.adam_epsilon, parts_left)
 
     def carry_adam(self, checkpoints: Sequence[Checkpoint]) -> None:
-        """Go on with the moments and the steps of each row's Adam."""
+        """Continue with the moments and the steps of each row's Adam."""
         self.policy_adam.mean_SP = np.stack([checkpoint.adam_mean_P for checkpoint in checkpoints])
         self.policy_adam.square_SP = np.stack([checkpoint.adam_square_P for checkpoint in checkpoints])
         self.policy_adam.steps_S = np.array([checkpoint.adam_steps for checkpoint in checkpoints])
 
     def annealed(self, learning_rate: float) -> float:
-        """The learning rate itself: each row's Adam anneals it for its own iteration."""
+        """Return the learning rate itself: each row's Adam anneals it for its own iteration."""
         return learning_rate
 
     def minibatches(self, epochs: int, *data: Tensor) -> Iterator[tuple[Tensor, ...]]:
@@ -184,25 +186,27 @@ class Twins:
     """Updates of several runs of one algorithm, at the iterations whose starts were kept.
 
     Args:
-        algorithm: what the runs were trained by.
-        iterations: of their training.
+        algorithm: the algorithm of the runs.
+        iterations: iterations of their training.
         starts: where their updates started, run by run; all at the same iterations.
     """
 
     def __init__(self, algorithm: PPO, iterations: int, starts: Sequence[Start]) -> None:
-        self.algorithm, self._iterations, self._starts = algorithm, iterations, starts
+        self.algorithm = algorithm
+        self._iterations = iterations
+        self._starts = starts
         self.times = range(len(starts[0].checkpoints))
 
     @one_torch_thread()
     def replay(
         self, k: int | None, switched: Collection[str] = (), *, times_the_epochs: int = 1, in_detail: bool = False
     ) -> Replay:
-        """The runs' updates with mechanisms switched, run by run.
+        """Make the runs' updates again with mechanisms switched, run by run.
 
         Args:
-            k: which kept iteration, from 0; None for all, one after the other, which takes less time than each alone.
+            k: which kept iteration, from 0; None for all, one after the other, which is faster than each alone.
             switched: some of `MECHANISMS`.
-            times_the_epochs: how many times as many epochs are made.
+            times_the_epochs: factor on the number of epochs.
             in_detail: whether the path has the policy after each minibatch instead of each epoch.
         """
         twin = twin_of(self.algorithm, switched)
@@ -220,7 +224,7 @@ class Twins:
         return Replay(old, tuple(agent.path), *batches)
 
     def _with_other_head(self, agent: Agent, rows: Sequence[Row], batches: Sequence[Batch]) -> list[Batch]:
-        """Give the policies the other head to start from; the pairs around their means."""
+        """Start the policies from the other head, and return the pairs with their noise around the new means."""
         own = [start.initial_P for start, _ in rows]
         mlp = agent.network.mlp
         n_head = (mlp.sizes[-2] + 1) * mlp.sizes[-1]
@@ -241,7 +245,7 @@ BATCHES = ("training", "held_out")
 
 
 def _carried(batch: Batch, before: NetworkActions, after: NetworkActions, rows: Sequence[Row], states: str) -> Tensor:
-    """A batch's actions by one policy, as they are by another with the same noise, (S, B, A)."""
+    """Return the actions that another policy takes with the same noise, (S, B, A)."""
     if isinstance(before, DiagonalGaussian) and isinstance(after, DiagonalGaussian):
         return batch.action_SBA + (after.mean_SBA - before.mean_SBA)
     assert isinstance(before, Categorical) and isinstance(after, Categorical)
@@ -260,7 +264,7 @@ def _batch(pairs: Sequence[tuple[npt.NDArray[np.float32], ...]]) -> Batch:
 
 
 def twin_combinations() -> list[Combination]:
-    """What is switched in each twin: the combinations of the design, and each mechanism alone."""
+    """Return what is switched in each twin: the combinations of the design, and each mechanism alone."""
     return list(dict.fromkeys([*design(), *(frozenset({name}) for name in MECHANISMS)]))
 
 
@@ -280,38 +284,40 @@ def cost_in_updates() -> float:
 
 
 def measure(twins: Twins, job: str) -> dict[str, npt.NDArray[np.floating]]:
-    """The numbers of one of `jobs`, by name, each (S, K): of S runs at K kept iterations."""
+    """Return the numbers of one of `jobs`, by name, each (S, K): S runs at K kept iterations."""
     match job:
         case "converged":
-            found = _converged(twins)
+            numbers = _converged(twins)
         case "matched_kl":
             # One iteration at a time: a path of every minibatch is long.
-            found = {"ratio/exceedance/held_out": torch.cat([_exceedance_at_matched_kl(twins, k) for k in twins.times])}
+            numbers = {
+                "ratio/exceedance/held_out": torch.cat([_exceedance_at_matched_kl(twins, k) for k in twins.times])
+            }
         case "pushed_out":
-            found = {"share": _pushed_out(twins)}
+            numbers = {"share": _pushed_out(twins)}
         case _:
             switched = [name for name in job.split("+") if name != "none"]
-            found = _all_measures(twins.replay(None, switched), twins.algorithm)
+            numbers = _all_measures(twins.replay(None, switched), twins.algorithm)
     # Rows are run by run, iteration by iteration.
-    return {f"{job}/{name}": rows.numpy().reshape(len(twins.times), -1).T for name, rows in found.items()}
+    return {f"{job}/{name}": rows.numpy().reshape(len(twins.times), -1).T for name, rows in numbers.items()}
 
 
 def _all_measures(replay: Replay, algorithm: PPO) -> dict[str, Tensor]:
-    found = {}
+    measures = {}
     for states in BATCHES:
         update = replay.update(states)
-        found[f"kl_old_new/mean/{states}"] = mean_kl_old_new(update)
-        # All twins are held against the eps of the algorithm as it is.
-        found[f"ratio/exceedance/{states}"] = exceedance(update, algorithm.ratio_epsilon)
-        found[f"ratio/max/{states}"] = max_ratio(update)
-    return found
+        measures[f"kl_old_new/mean/{states}"] = mean_kl_old_new(update)
+        # All twins are measured with the eps of the unmodified algorithm.
+        measures[f"ratio/exceedance/{states}"] = exceedance(update, algorithm.ratio_epsilon)
+        measures[f"ratio/max/{states}"] = max_ratio(update)
+    return measures
 
 
 def _exceedance_at_matched_kl(twins: Twins, k: int) -> Tensor:
-    """Exceedance on fresh pairs of the update with clipping switched, stopped where its mean KL is the update's own.
+    """Return the exceedance on fresh pairs of the update with clipping switched, stopped at the update's own mean KL.
 
-    The first minibatch after which the mean KL has got that far is looked for in the first epoch at whose end it has.
-    Between two minibatches exceedance is taken to be linear in mean KL. NaN for a seed that never gets that far.
+    The first minibatch after which the mean KL is reached is searched in the first epoch at whose end it is reached.
+    Between two minibatches exceedance is taken to be linear in mean KL. NaN for a seed that never reaches it.
     """
     own_S = mean_kl_old_new(twins.replay(k).update("held_out"))
     switched = twins.replay(k, ["clip"], in_detail=True)
@@ -319,7 +325,7 @@ def _exceedance_at_matched_kl(twins: Twins, k: int) -> Tensor:
     ends = range(per_epoch - 1, len(switched.path), per_epoch)
     at_ends_ES = torch.stack([mean_kl_old_new(switched.update("held_out", end)) for end in ends])
     first_S = _first(at_ends_ES >= own_S)
-    # Each seed's own epoch, minibatch by minibatch, from the policy that it began with.
+    # Each seed's own epoch, minibatch by minibatch, from the policy before it.
     along = torch.stack([switched.old.theta_SP, *(policy.theta_SP for policy in switched.path)])
     kl, outside = [], []
     for minibatch in range(per_epoch + 1):
@@ -336,16 +342,17 @@ def _exceedance_at_matched_kl(twins: Twins, k: int) -> Tensor:
 
 
 def _first(true_ES: Tensor) -> Tensor:
-    """Of each column, the first row that is true; the number of rows where none is."""
+    """Return for each column the first row that is true, or the number of rows if none is."""
     return torch.where(true_ES.any(0), true_ES.int().argmax(0), len(true_ES))
 
 
 def _pushed_out(twins: Twins) -> Tensor:
-    """Share of the pairs that the objective has let go whose ratio the next epoch moves further out, on the batch.
+    """Return the share of the batch's pairs let go by the objective whose ratio the next epoch moves further out.
 
-    Let go is a pair at the end of an epoch, but the last, whose ratio is beyond 1 + eps with an advantage above the
-    batch's mean, or below 1 - eps with one below it: the pair itself asks for no further move (Truly PPO, 1903.07940,
-    theorem 2). Where advantages are not standardised, above and below 0. NaN for a seed with no such pair.
+    The objective lets a pair go at the end of an epoch, except the last, if its ratio is beyond 1 + eps and its
+    advantage above the batch's mean, or its ratio below 1 - eps and its advantage below: the pair then has no gradient
+    (Truly PPO, 1903.07940, theorem 2). Advantages that are not standardised are compared with 0 instead. NaN for a seed
+    with no such pair.
     """
     replay, epsilon = twins.replay(None), twins.algorithm.ratio_epsilon
     sign_SB = twins.algorithm.weights(replay.training).sign()
@@ -355,7 +362,7 @@ def _pushed_out(twins: Twins) -> Tensor:
 
 
 def _converged(twins: Twins) -> dict[str, Tensor]:
-    """The update's own objective, taken much further; with what part of its gain the second half of the epochs made."""
+    """Optimise the update's own objective much further; return also the share of its gain from the second half."""
     replay, algorithm = twins.replay(None, times_the_epochs=TO_CONVERGENCE), twins.algorithm
     halfway = replay.path[len(replay.path) // 2 - 1]
     start_S, half_S, end_S = (

@@ -1,1 +1,1 @@
-"""What value networks know of the true values."""
+"""Errors of value networks."""

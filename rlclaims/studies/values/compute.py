@@ -1,12 +1,12 @@
-"""What the value network knows: of the targets that it is fitted to, of returns, and of the states' true values.
+"""Errors of the value network: to the targets that it is fitted to, to returns, and to the states' true values.
 
 The network is that of a kept iteration after its regression, the policy the one that made the pairs. Errors are in the
-units of reward that are learnt from, and each comes with what it is an error of, its mean square and its variance:
+learner's units of reward, and each comes with the mean square and the variance of the target that it is an error to:
 
     training    to the regression's target V_old + A, on the pairs that it was fitted to
     held_out    the same on as many fresh pairs
-    returns     to discounted returns to go, on the pairs of fresh whole episodes: as the papers tell it, where part of
-                the error is the returns' own noise
+    returns     to discounted returns to go, on the pairs of fresh whole episodes: as in the papers, where part of the
+                error is the returns' own noise
     true        to true values, in some of these pairs' states, from each of which two more episodes were played: the
                 error to one times the error to the other is unbiased for the squared error to their mean
 """
@@ -37,13 +37,13 @@ from rlclaims.studies.replayed_run import (
 from rlclaims.training import HELD_OUT_EVERY
 
 STATES = 64
-"""Whose true values are looked at, at each kept iteration."""
+"""States whose true values are estimated, at each kept iteration."""
 
 
 def values(run: FinishedRun) -> Numbers:
-    """Mean squares of errors, and of what they are errors of, at each kept iteration: "2/true/error", "2/true/size".
+    """Return mean squares of errors and of their targets, at each kept iteration: "2/true/error", "2/true/size".
 
-    And the variance of the latter, "2/true/spread"; and the papers' mean relative error, "2/returns/relative".
+    Also the variance of the targets, "2/true/spread"; and the papers' mean relative error, "2/returns/relative".
 
     Raises:
         SimulationFailure: MuJoCo could not simulate an episode.
@@ -55,7 +55,7 @@ def values(run: FinishedRun) -> Numbers:
     listed = [(k, VALUES + policies[k][1] * POOL_STRIDE + e) for k in order for e in range(episodes_K[k])]
     fresh = split(run.play(policies, listed, range(len(listed))), [episodes_K[k] for k in order])
     states = {k: _Chosen(run, checkpoints[k], part) for k, part in zip(order, fresh, strict=True)}
-    # The states' own episodes have other random numbers than those that led there.
+    # The episodes from these states use other random numbers than the episodes that led there.
     again = [
         (k, VALUES + policies[k][1] * POOL_STRIDE + POOL_STRIDE // 2 + e) for k in order for e in range(2 * STATES)
     ]
@@ -65,13 +65,13 @@ def values(run: FinishedRun) -> Numbers:
     played = run.play(policies, again, range(len(again)), (next(begin), next(begin)))
     numbers: Numbers = {}
     for k, part, rollouts in zip(order, fresh, split(played, [2 * STATES] * len(order)), strict=True):
-        of_k = _errors(run, checkpoints[k], part, states[k], rollouts)
-        numbers |= {f"{k}/{name}/{what}": [x] for name, found in of_k.items() for what, x in found.items()}
+        errors = _errors(run, checkpoints[k], part, states[k], rollouts)
+        numbers |= {f"{k}/{name}/{what}": [x] for name, summary in errors.items() for what, x in summary.items()}
     return numbers
 
 
 class _Chosen:
-    """Some states of fresh episodes, all pairs being as likely."""
+    """Some states of fresh episodes, drawn uniformly from all pairs."""
 
     def __init__(self, run: FinishedRun, checkpoint: Checkpoint, played: Played) -> None:
         steps = played.trajectories
@@ -85,12 +85,12 @@ class _Chosen:
 def _errors(
     run: FinishedRun, checkpoint: Checkpoint, fresh: Played, states: _Chosen, again: Played
 ) -> dict[str, dict[str, float]]:
-    """By name, what the errors come to."""
+    """Return the errors by name."""
     before, after = run.agent(checkpoint), run.agent(checkpoint)
     after.phi_SP.copy_(torch.from_numpy(checkpoint.fitted_value_P)[None])
 
     def to_target(pairs: tuple[Floats32, Floats32, Floats32]) -> dict[str, float]:
-        return _of(_value(after, pairs[0]), _value(before, pairs[0]) + torch.from_numpy(pairs[2]))
+        return _errors_to(_value(after, pairs[0]), _value(before, pairs[0]) + torch.from_numpy(pairs[2]))
 
     return_T, _ = _returns_to_go(before, fresh)
     return_N, begins_N = _returns_to_go(before, again)
@@ -99,46 +99,49 @@ def _errors(
     return {
         "training": to_target(checkpoint.training),
         "held_out": to_target(checkpoint.held_out),
-        "returns": _of(_value(after, np.concatenate([t.observation_LO[:-1] for t in fresh.trajectories])), return_T),
+        "returns": _errors_to(
+            _value(after, np.concatenate([t.observation_LO[:-1] for t in fresh.trajectories])), return_T
+        ),
         "true": {
             "error": float(error_N2.prod(1).mean()),
             "size": float(true_N2.prod(1).mean()),
-            # What two episodes from one state have in common is the state.
+            # Two episodes from one state share only the state, so their covariance is the variance of values.
             "spread": float(torch.cov(true_N2.T)[0, 1]),
         },
     }
 
 
 def _value(agent: Agent, observation_TO: Floats32) -> Tensor:
-    """What the value network says, (T,), float64."""
+    """Return the value network's predictions, (T,), float64."""
     return agent.value_network(agent.phi_SP, torch.from_numpy(observation_TO)[None])[0, :, 0].double()
 
 
 def _returns_to_go(agent: Agent, played: Played) -> tuple[Tensor, Tensor]:
-    """Discounted returns to go of each step, in the units that are learnt from, and whether an episode begins, (T,)."""
+    """Compute discounted returns to go in the learner's units, and whether an episode begins at each step, (T,)."""
     rollout = agent.with_scaled_rewards(rollout_of(played, range(len(played.trajectories))))
     nothing_1T = torch.zeros_like(rollout.reward_ST)
     return_1T = to_go(rollout, nothing_1T, nothing_1T, agent.algorithm.gamma)
     return return_1T[0], steps_before(rollout)[0] == 0
 
 
-def _of(value_T: Tensor, of_T: Tensor) -> dict[str, float]:
-    """What the errors of values to something known come to."""
-    error_T, of_T = value_T - of_T, of_T.double()
+def _errors_to(value_T: Tensor, target_T: Tensor) -> dict[str, float]:
+    """Return summaries of the errors of values to known targets."""
+    error_T = value_T - target_T
+    target_T = target_T.double()
     return {
         "error": float(error_T.square().mean()),
-        "size": float(of_T.square().mean()),
-        "spread": float(of_T.var()),
-        "relative": float((error_T / of_T).abs().mean()),
+        "size": float(target_T.square().mean()),
+        "spread": float(target_T.var()),
+        "relative": float((error_T / target_T).abs().mean()),
     }
 
 
 def length(name: str, iterations: int) -> int:  # noqa: ARG001
-    """How many numbers a series has."""
+    """Return how many numbers a series has."""
     return 1
 
 
 def expected_steps(pairs: int | None, iterations: int) -> int:  # noqa: ARG001
-    """Simulator steps for one run, roughly."""
+    """Return roughly how many simulator steps one run takes."""
     kept = checkpoint_iterations(iterations, HELD_OUT_EVERY)
     return sum(2048 + (STATES + PILOT_EPISODES) * typical_episode(i) for i in kept)
