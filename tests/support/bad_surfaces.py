@@ -165,19 +165,19 @@ def claim_session(folder, profile="standard"):
     chosen = replace(PROFILES[profile], looks=(5,), tasks=("InvertedPendulum-v5",))
     return ClaimSession(
         Settings(
-            chosen,
-            tuple(PROFILES),
-            0,
-            folder / "store",
-            folder / "report",
-            folder,
-            2,
-            False,
-            False,
-            None,
-            {},
-            False,
-            None,
+            profile=chosen,
+            profiles=tuple(PROFILES),
+            first_seed=0,
+            store=folder / "store",
+            report=folder / "report",
+            baselines=folder,
+            processes=2,
+            on_ray=False,
+            ahead=False,
+            subject=None,
+            bounds={},
+            writes_pilots=False,
+            nights=None,
         )
     )
 
