@@ -108,8 +108,8 @@ def test_session_with_bad_input_trains_nothing(pytester, runs, option, project):
 
 
 WRONG_CALLS = {
-    "runs()": r"runs\(\) missing 1 required positional argument: 'algorithm'; help\(rlclaims.runs\) tells .*",
-    "PPO(gama=2)": r"PPO.__init__\(\) got an unexpected keyword argument 'gama'; help\(rlclaims.PPO\) .*",
+    "runs()": r"runs\(\) missing 1 required positional argument: 'algorithm'; see help\(rlclaims.runs\) for .*",
+    "PPO(gama=2)": r"PPO.__init__\(\) got an unexpected keyword argument 'gama'; see help\(rlclaims.PPO\) .*",
     "PPO(gamma=2)": r"PPO: gamma must lie in \[0, 1\], not 2",
     "claim('a/b', source('here'))": r"claim\(\) missing 2 required keyword-only arguments: 'says' and 'means'; .*",
     "family('a', size=0)": r"The family 'a' has a whole number of shares, 1 or more, not 0",
