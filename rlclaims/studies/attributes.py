@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
+from rlclaims.claims.evidence import ClaimError
 from rlclaims.studies.registry import Study
+from rlclaims.text import describe
 
 Q = TypeVar("Q")
 P = ParamSpec("P")
@@ -63,3 +65,14 @@ class StudyMethod(Generic[P, Q]):
 
         study.__doc__ = self.__doc__
         return study
+
+
+def whole_number(study: str, pairs: object) -> int:
+    """Return a number of pairs that a study was asked for with.
+
+    Raises:
+        ClaimError: it is not a whole number.
+    """
+    if type(pairs) is not int:
+        raise ClaimError(f"{study}(pairs={describe(pairs)}): a whole number of pairs is needed.")
+    return pairs

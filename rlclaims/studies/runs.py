@@ -14,47 +14,15 @@ from rlclaims.results.measured import Measured
 from rlclaims.results.runs import MeasuredRuns, TrainedRuns
 from rlclaims.studies.attributes import StudyAttribute, StudyMethod
 from rlclaims.studies.final_returns.query import FinalReturns
+from rlclaims.studies.gradients import query as gradients
 from rlclaims.studies.gradients.query import Gradients
 from rlclaims.studies.landscape.query import Landscapes
+from rlclaims.studies.large_updates import query as large_updates
 from rlclaims.studies.large_updates.query import LargeUpdates
 from rlclaims.studies.late_updates.query import LateUpdates
 from rlclaims.studies.registry import Study
 from rlclaims.studies.twin_updates.query import TwinUpdates
 from rlclaims.studies.values.query import Values
-from rlclaims.text import describe
-
-
-def large_updates(*, pairs: int) -> Study:
-    """Return the last kept update of each run, made on many more fresh pairs.
-
-    Args:
-        pairs: size of the batch, at least what the algorithm learns from itself; its last episode is whole.
-
-    Raises:
-        ClaimError: `pairs` is not a whole number.
-    """
-    return Study("large_updates", _whole("large_updates", pairs))
-
-
-def gradients(*, pairs: int = 2**14, near_true: bool = False) -> Study:
-    """Return estimates of the policy gradient where updates were kept, and how far they agree.
-
-    Args:
-        pairs: size of the pool that gradients are estimated from, 1,024 or more.
-        near_true: whether to play as many pairs more and fit values to them, for one more estimate.
-
-    Raises:
-        ClaimError: `pairs` is not a whole number, or `near_true` is neither True nor False.
-    """
-    if type(near_true) is not bool:
-        raise ClaimError(f"gradients(near_true={describe(near_true)}): it is True or False.")
-    return Study("near_true_gradients" if near_true else "gradients", _whole("gradients", pairs))
-
-
-def _whole(study: str, pairs: object) -> int:
-    if type(pairs) is not int:
-        raise ClaimError(f"{study}(pairs={describe(pairs)}): a whole number of pairs is needed.")
-    return pairs
 
 
 class Runs(MeasuredRuns):
@@ -65,8 +33,8 @@ class Runs(MeasuredRuns):
     values = StudyAttribute(Study("values"), Values)
     final_returns = StudyAttribute(Study("final_returns"), FinalReturns)
     late_updates = StudyAttribute(Study("late_updates"), LateUpdates)
-    large_updates = StudyMethod(large_updates, LargeUpdates)
-    gradients = StudyMethod(gradients, Gradients)
+    large_updates = StudyMethod(large_updates.study, LargeUpdates)
+    gradients = StudyMethod(gradients.study, Gradients)
 
     def __init__(
         self,

@@ -12,11 +12,12 @@ from rlclaims import PPO, ClaimError
 from rlclaims.measures import registry
 from rlclaims.measures.measure import Measure
 from rlclaims.measures.registry import REGISTRY
-from rlclaims.planning.cost import SERIES_BYTES, Line, Speed, _rollouts
+from rlclaims.planning.cost import Line, Speed, _rollouts
 from rlclaims.pytest_plugin.trial_run import _AnySeries
 from rlclaims.results.measured import Measured
 from rlclaims.sim.tasks import task_named
 from rlclaims.store.run_spec import RunSpec
+from rlclaims.studies.kind import NUMBER_BYTES
 from rlclaims.studies.runs import Runs
 from rlclaims.training import Cohort, Group
 
@@ -81,7 +82,7 @@ def test_measure_of_three_lines_is_imagined_and_budgeted(median):
     speed = Speed(0.0, line, {SPEC.algorithm: line}, {SPEC.algorithm: 10}, 6)
     more = speed.bytes(SPEC)
     del REGISTRY["ratio/median"]
-    assert more - speed.bytes(SPEC) == SERIES_BYTES * _rollouts(SPEC)
+    assert more - speed.bytes(SPEC) == NUMBER_BYTES * _rollouts(SPEC)
     registry.register(median)
 
 

@@ -22,8 +22,9 @@ from rlclaims.planning.resolve import resolve
 from rlclaims.pytest_plugin.trial_run import ImaginedRuns
 from rlclaims.results.measured import Measured
 from rlclaims.store.baseline import Baseline, BaselineSpec, SavedQuantity
+from rlclaims.studies.large_updates.query import LargeUpdates
 from rlclaims.studies.registry import Study
-from rlclaims.studies.runs import QUERIES, Runs
+from rlclaims.studies.runs import Runs
 
 LATE = "kl_old_new.mean.training.last(0.5)"
 WORDS = "mean KL(old||new), training batch, last 50% of training"
@@ -346,7 +347,7 @@ def test_explain_shows_the_baseline(session, kept, monkeypatch, store):
 
 def current(task="Hopper-v5", iterations=40, seeds=range(3), algorithm=None, study=None):
     """Return imagined runs with a mean KL, a return and a value error."""
-    kind = Runs if study is None else QUERIES[study.kind]
+    kind = Runs if study is None else study.definition.query()
     algorithm = algorithm or PPO()
     row = [Measured(None, {"kl_old_new/mean/training": [1.0, 2.0], "return": [1.0], "0/true/error": [1.0]})] * len(
         seeds
@@ -393,7 +394,7 @@ def test_baseline_is_looked_up_by_quantity_task_and_steps():
 
 def test_baseline_distinguishes_large_updates_by_pairs():
     row = [Measured(None, {"return": [1.0, 2.0, 3.0], "own/return": [2.0]})] * 3
-    of = QUERIES["large_updates"](PPO(), "Hopper-v5", 40, (0, 1, 2), tuple(row), Study("large_updates", 2**15))
+    of = LargeUpdates(PPO(), "Hopper-v5", 40, (0, 1, 2), tuple(row), Study("large_updates", 2**15))
     kept = [one_kept(key=f"large_updates-{pairs}/change", values=(pairs,) * 3) for pairs in (2**15, 2**16)]
     assert baseline(*kept)[of.change].values[0] == 2**15
     with pytest.raises(

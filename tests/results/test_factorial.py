@@ -665,7 +665,7 @@ def test_late_updates_are_of_any_algorithm_and_landscapes_of_what_says_what_it_c
 def test_updates_are_made_again_of_what_learns_as_ppo_does():
     for algorithm in (PPO(), PPOM(), Clips()):
         check_study(TWINS, algorithm)
-    with pytest.raises(SpecError, match="and TRPO is none"):
+    with pytest.raises(SpecError, match="and TRPO is not one"):
         check_study(TWINS, TRPO())
     for algorithm in (Learns(), Improves(), RunsEpochs()):
         with pytest.raises(SpecError, match=f"{type(algorithm).__name__} learns in a way of its own"):

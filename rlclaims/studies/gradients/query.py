@@ -13,6 +13,9 @@ from rlclaims.claims.evidence import ClaimError
 from rlclaims.claims.names import check_name
 from rlclaims.claims.numbers import is_number
 from rlclaims.results.checkpoint_series import Checkpoint, CheckpointSeries, CheckpointStudy
+from rlclaims.studies.attributes import whole_number
+from rlclaims.studies.registry import Study
+from rlclaims.text import describe
 
 GRADIENTS = {
     "surrogate": "the surrogate's gradient",
@@ -22,6 +25,21 @@ GRADIENTS = {
     "undiscounted": "the return's gradient",
 }
 """Gradients by what weighs the pairs (`compute.py`)."""
+
+
+def study(*, pairs: int = 2**14, near_true: bool = False) -> Study:
+    """Return estimates of the policy gradient where updates were kept, and how far they agree.
+
+    Args:
+        pairs: size of the pool that gradients are estimated from, 1,024 or more.
+        near_true: whether to play as many pairs more and fit values to them, for one more estimate.
+
+    Raises:
+        ClaimError: `pairs` is not a whole number, or `near_true` is neither True nor False.
+    """
+    if type(near_true) is not bool:
+        raise ClaimError(f"gradients(near_true={describe(near_true)}): it is True or False.")
+    return Study("near_true_gradients" if near_true else "gradients", whole_number("gradients", pairs))
 
 
 class Gradients(CheckpointStudy):

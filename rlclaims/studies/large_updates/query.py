@@ -14,6 +14,20 @@ from rlclaims.results.checkpoint_series import per_seed
 from rlclaims.results.measured import Measured
 from rlclaims.results.runs import TrainedRuns
 from rlclaims.stats.method import Floats
+from rlclaims.studies.attributes import whole_number
+from rlclaims.studies.registry import Study
+
+
+def study(*, pairs: int) -> Study:
+    """Return the last kept update of each run, made on many more fresh pairs.
+
+    Args:
+        pairs: size of the batch, at least what the algorithm learns from itself; its last episode is whole.
+
+    Raises:
+        ClaimError: `pairs` is not a whole number.
+    """
+    return Study("large_updates", whole_number("large_updates", pairs))
 
 
 class LargeUpdates(TrainedRuns):
