@@ -194,7 +194,7 @@ class _Play:
         self._next += len(which)
         policy, draw = self._episodes[episode].T
         self._episode_S[which], self._draw_S[which] = episode, draw
-        self._actor.become(which, self._all, policy)
+        self._actor.assign(which, self._all, policy)
         its, mine = self._policies.normalization.select(policy), self._normalization
         for array, source in (
             (mine.offset_SO, its.offset_SO),

@@ -149,7 +149,7 @@ class Cohort:
     def resumable(self) -> bool:
         """True if `state_dict` captures the whole run: no Gymnasium environment, no attributes that users added."""
         agents = zip((agent for _, agent in self._agents), self._attributes, strict=True)
-        own = all(agent.is_whole and vars(agent).keys() == names for agent, names in agents)
+        own = all(agent.resumable and vars(agent).keys() == names for agent, names in agents)
         return own and isinstance(self._simulator, Simulator)
 
     def state_dict(self, i: int) -> dict[str, npt.NDArray[Any]]:

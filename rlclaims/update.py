@@ -51,7 +51,7 @@ class DiagonalGaussian:
     def log_prob(self, action_SBA: Tensor) -> Tensor:
         """Log density of the actions, (S, B), in nats."""
         if self._has_kernels(action_SBA):
-            tensors = self.mean_SBA.contiguous(), compiled.rows_of(self.log_std_S1A), action_SBA.contiguous()
+            tensors = self.mean_SBA.contiguous(), compiled.contiguous_rows(self.log_std_S1A), action_SBA.contiguous()
             log_prob_SB: Tensor = _CompiledLogProb.apply(*tensors)  # type: ignore[no-untyped-call]
             return log_prob_SB
         z_SBA = (action_SBA - self.mean_SBA) * (-self.log_std_S1A).exp()

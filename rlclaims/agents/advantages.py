@@ -23,11 +23,11 @@ def generalized_advantages(
     gamma: float,
     lam: float,
 ) -> Floats:
-    """GAE(gamma, lambda) (Schulman et al. 2015, 1506.02438, eq. 16), (S, T), with true bootstraps.
+    """Return GAE(gamma, lambda) (Schulman et al. 2015, 1506.02438, eq. 16), (S, T), with true bootstraps.
 
-    A step that terminated is worth its reward alone. A step that was truncated, and the last of the rollout, is
-    worth its reward and the value of the state it led to, which `next_value_ST` holds (never the value of the state
-    a reset made, nor of the state before). The sum of later errors stops at both kinds of ending.
+    A terminated step is worth its reward alone. A truncated step, and the last step of the rollout, is worth its
+    reward plus the value of the state it led to, which `next_value_ST` holds (never the value of the state after a
+    reset, nor of the state before the step). The sum of later errors stops at both kinds of ending.
     """
     error_ST = reward_ST + gamma * next_value_ST * ~terminated_ST - value_ST
     keep_ST = gamma * lam * ~(terminated_ST | truncated_ST)
@@ -43,37 +43,37 @@ def generalized_advantages(
 
 @dataclass(frozen=True)
 class RewardScale:
-    """What a scaler does to rewards while its statistic stays as it is."""
+    """A `RewardScaler`'s scaling with its statistic frozen."""
 
     mean_S: Floats
     std_S: Floats
     keeps_mean: bool
-    """Whether distances from the mean are divided, instead of rewards."""
+    """True if deviations from the mean are divided instead of rewards."""
     clip: float
 
     def __call__(self, reward_ST: Floats) -> Floats:
-        """Scaled rewards (S, T)."""
+        """Return scaled rewards, (S, T)."""
         mean_S1, std_S1 = self.mean_S[:, None], self.std_S[:, None]
         scaled_ST = mean_S1 + (reward_ST - mean_S1) / std_S1 if self.keeps_mean else reward_ST / std_S1
         return scaled_ST.clip(-self.clip, self.clip)
 
 
 class RewardScaler:
-    """Scales rewards by a running standard deviation, in one of two ways, and clips what comes out.
+    """Scaling of rewards by a running standard deviation, in one of two ways, followed by clipping.
 
-    Code-level optimisations 2 and 5 of "Implementation Matters" (2005.12729) as MadryLab/implementation-matters has
-    them:
+    Code-level optimisations 2 and 5 of "Implementation Matters" (2005.12729) as implemented in
+    MadryLab/implementation-matters:
 
-    "returns" divides by the standard deviation of the discounted return so far. R <- gamma R + r feeds the statistic
-    at every step, R starts again with each episode, and the mean is not subtracted.
+    "returns" divides by the standard deviation of the discounted return so far. The statistic takes
+    R <- gamma R + r at every step; R is reset to 0 at the end of an episode, and the mean is not subtracted.
 
-    "rewards" feeds the statistic with the rewards. The mean m stays and distances from it are divided:
-    m + (r - m) / std, which is that code's `ZFilter(center=False)`, and not r / std.
+    "rewards" divides deviations from the mean m by the standard deviation of the rewards so far: m + (r - m) / std,
+    not r / std, as that code's `ZFilter(center=False)` does.
     """
 
     def __init__(self, n_seeds: int, scaling: str, gamma: float, clip: float | None) -> None:
         self._keeps_mean = scaling == "rewards"
-        self._gamma = 0.0 if scaling == "rewards" else gamma  # a reward is a return that forgets
+        self._gamma = 0.0 if scaling == "rewards" else gamma  # a reward is a return with discount 0
         self._clip = np.inf if clip is None else clip
         self._return_S = np.zeros(n_seeds)
         self._count_S = np.zeros(n_seeds)
@@ -81,10 +81,12 @@ class RewardScaler:
         self._sum_of_squares_S = np.zeros(n_seeds)  # of deviations from the mean (Welford 1962)
 
     def __call__(self, reward_ST: Floats, done_ST: Bools) -> Floats:
-        """Scaled rewards of the next T steps, (S, T); moves the statistic."""
+        """Return scaled rewards of the next T steps, (S, T), and update the statistic."""
         if compiled.library() is not None:
-            state_S4, options = self.state(), (self._gamma, self._clip)
-            scaled_ST = compiled.scale_rewards(reward_ST, done_ST, state_S4, *options, keeps_mean=self._keeps_mean)
+            state_S4 = self.state()
+            scaled_ST = compiled.scale_rewards(
+                reward_ST, done_ST, state_S4, gamma=self._gamma, clip=self._clip, keeps_mean=self._keeps_mean
+            )
             self.load_state(state_S4)
             return scaled_ST
         scaled_ST = np.empty_like(reward_ST)
@@ -94,12 +96,12 @@ class RewardScaler:
             deviation_S = self._return_S - self._mean_S
             self._mean_S = self._mean_S + deviation_S / self._count_S
             self._sum_of_squares_S = self._sum_of_squares_S + deviation_S * (self._return_S - self._mean_S)
-            scaled_ST[:, t : t + 1] = self.standing(reward_ST[:, t : t + 1])
+            scaled_ST[:, t : t + 1] = self.current(reward_ST[:, t : t + 1])
             self._return_S = self._return_S * ~done_ST[:, t]
         return scaled_ST
 
     def state(self) -> Floats:
-        """The statistic whole, (S, 4): the return so far, how often it was fed, its mean, its squares about that."""
+        """Return the whole statistic, (S, 4): return so far, number of values, mean, sum of squared deviations."""
         return np.stack([self._return_S, self._count_S, self._mean_S, self._sum_of_squares_S], axis=1)
 
     def load_state(self, state_S4: Floats) -> None:
@@ -107,20 +109,20 @@ class RewardScaler:
         self._return_S, self._count_S, self._mean_S, self._sum_of_squares_S = state_S4.T.copy()
 
     def select(self, which: Sequence[int]) -> "RewardScaler":
-        """That of some of the seeds, which moves by itself."""
-        those = copy(self)
-        those.load_state(self.state()[list(which)])
-        return those
+        """Return a scaler with a copy of the state of some seeds."""
+        selected = copy(self)
+        selected.load_state(self.state()[list(which)])
+        return selected
 
-    def assign(self, which: Sequence[int], those: "RewardScaler") -> None:
-        """Let some of the seeds stand where that of theirs alone has come to."""
+    def assign(self, which: Sequence[int], selected: "RewardScaler") -> None:
+        """Copy the state of `selected`, which `select` returned, back into its rows."""
         state_S4 = self.state()
-        state_S4[list(which)] = those.state()
+        state_S4[list(which)] = selected.state()
         self.load_state(state_S4)
 
     @property
-    def standing(self) -> RewardScale:
-        """Scaling by the statistic as it stands: measuring must not move it."""
+    def current(self) -> RewardScale:
+        """Scaling by the current statistic, for measurements, which must not update it."""
         return RewardScale(self._mean_S, self._std(), self._keeps_mean, self._clip)
 
     def _std(self) -> Floats:

@@ -1,6 +1,6 @@
-"""What PPO and TRPO share: their settings. An algorithm is a frozen dataclass of them with a `learn` method.
+"""The base class of algorithms: a frozen dataclass of the settings that PPO and TRPO share, with a `learn` method.
 
-What `learn` moves is the state of an `Agent` (`rlclaims.agents.agent`).
+`learn` updates the state of an `Agent` (`rlclaims.agents.agent`).
 """
 
 import inspect
@@ -18,14 +18,19 @@ from rlclaims.update import Batch, Rollout, Update
 if TYPE_CHECKING:
     from rlclaims.agents.agent import Agent
 
-MOST, MOST_TIMES, MOST_WIDE, MOST_DEEP = 1e38, 10**8, 2**14, 32
-"""Beyond them a number, a count, and a width and a number of hidden layers are slips of the pen, which no memory holds
-and no day is long enough for."""
+MAX_NUMBER = 1e38
+"""Limit of numbers among the settings: larger ones are typing errors, as are those beyond the limits below."""
+MAX_COUNT = 10**8
+"""Limit of counts."""
+MAX_WIDTH = 2**14
+"""Limit of the width of a hidden layer."""
+MAX_DEPTH = 32
+"""Limit of the number of hidden layers."""
 
 
 @dataclass(frozen=True)
 class Algorithm(ABC):
-    """Settings of an actor-critic with separate networks; subclasses add theirs and say how to learn."""
+    """Settings of an actor-critic with separate networks; subclasses add their own and implement `learn`."""
 
     steps: int = 2048
     """Environment steps between two updates, T."""
@@ -44,24 +49,24 @@ class Algorithm(ABC):
     adam_epsilon: float = 1e-5
     """Adam's denominator offset."""
     value_baseline: bool = True
-    """Advantages by the value network; without it the discounted returns to go take their place (1811.02553)."""
+    """Advantages are estimated with the value network; without it they are discounted returns to go (1811.02553)."""
 
     value_clip: float | None = None
     """Optimisation 1: how far a value may move from its old prediction before it stops learning."""
     scale_rewards: bool = False
     """Optimisation 2: scale rewards by a running standard deviation."""
     reward_scaling: str = "returns"
-    """Of what: "returns", the discounted return so far, or "rewards", about their mean; needs `scale_rewards`."""
+    """Statistic for `scale_rewards`: "returns", the discounted return so far, or "rewards", scaled about their mean."""
     initialization: str = "xavier"
     """Optimisation 3: "orthogonal" with scaled heads, or "xavier"."""
     anneal_learning_rates: bool = False
     """Optimisation 4: both learning rates fall linearly to 0 over the planned iterations."""
     reward_clip: float | None = None
-    """Optimisation 5: bound on a reward: on what scaling makes of it, or on the task's own without `scale_rewards`."""
+    """Optimisation 5: bound on a reward, after scaling if `scale_rewards` is on."""
     normalize_observations: bool = True
     """Optimisation 6: subtract the running mean and divide by the running standard deviation."""
     observation_clip: float | None = None
-    """Optimisation 7: bound on an observation: on what normalising makes of it, or on the task's own without that."""
+    """Optimisation 7: bound on an observation, after normalisation if `normalize_observations` is on."""
     activation: str = "tanh"
     """Optimisation 8: nonlinearity of the hidden layers."""
     gradient_clip: float | None = None
@@ -86,9 +91,9 @@ class Algorithm(ABC):
             self._require_boolean(name)
         self._require(
             isinstance(self.hidden, tuple)
-            and all(type(width) is int and 0 < width <= MOST_WIDE for width in self.hidden)
-            and len(self.hidden) <= MOST_DEEP,
-            f"hidden must be a tuple of positive widths, at most {MOST_DEEP} of at most {MOST_WIDE:,}, not "
+            and all(type(width) is int and 0 < width <= MAX_WIDTH for width in self.hidden)
+            and len(self.hidden) <= MAX_DEPTH,
+            f"hidden must be a tuple of positive widths, at most {MAX_DEPTH} of at most {MAX_WIDTH:,}, not "
             f"{describe(self.hidden)}",
         )
         self._require(
@@ -105,27 +110,29 @@ class Algorithm(ABC):
         )
         self._require(
             self.reward_scaling == "returns" or self.scale_rewards,
-            "reward_scaling='rewards' says how rewards are scaled and needs scale_rewards=True",
+            "reward_scaling='rewards' selects how rewards are scaled and needs scale_rewards=True",
         )
         for field in fields(self):
             value = getattr(self, field.name)
-            # 10 and 10.0 are one setting, and must name one run.
-            if "float" in str(field.type) and _is_number(value) and abs(value) < MOST:
+            # 10 and 10.0 are the same setting and must give the same digest.
+            if "float" in str(field.type) and _is_number(value) and abs(value) < MAX_NUMBER:
                 object.__setattr__(self, field.name, float(value) + 0.0)
 
     def check(self) -> None:
-        """Try what can be tried without training.
+        """Check what can be checked without training.
 
         Raises:
-            ValueError: the class is not written as an algorithm.
+            ValueError: the class is not declared correctly.
         """
         for cls in type(self).__mro__[: type(self).__mro__.index(Algorithm)]:
             known = {field.name for field in fields(cls)}
             annotated = set(inspect.get_annotations(cls))
             if annotated and "__dataclass_fields__" not in vars(cls):
-                raise ValueError(f"{cls.__name__} has settings of its own and needs @dataclass(frozen=True) above it.")
+                raise ValueError(
+                    f"{cls.__name__} declares settings and must be decorated with @dataclass(frozen=True)."
+                )
             if bare := sorted(known.intersection(vars(cls)) - annotated):
-                raise ValueError(f"{cls.__name__}.{bare[0]} needs a type, or it sets nothing: {bare[0]}: float = ...")
+                raise ValueError(f"{cls.__name__}.{bare[0]} has no type and sets nothing; write {bare[0]}: float = ...")
 
     def _require(self, condition: bool, sentence: str) -> None:
         if not condition:
@@ -133,16 +140,18 @@ class Algorithm(ABC):
 
     def _require_positive(self, name: str, kind: type = float) -> None:
         value = getattr(self, name)
-        fits = type(value) is int and value <= MOST_TIMES if kind is int else _is_number(value)
+        fits = type(value) is int and value <= MAX_COUNT if kind is int else _is_number(value)
         number = "whole number" if kind is int else "number"
-        if type(value) is int and value > MOST_TIMES:
-            number += f", {MOST_TIMES:,} at the most" if kind is int else ""
+        if type(value) is int and value > MAX_COUNT:
+            number += f" of at most {MAX_COUNT:,}" if kind is int else ""
         off = ", or None for off" if "None" in str(type(self).__dataclass_fields__[name].type) else ""
-        self._require(fits and 0 < value < MOST, f"{name} must be a positive {number}{off}, not {describe(value)}")
+        self._require(
+            fits and 0 < value < MAX_NUMBER, f"{name} must be a positive {number}{off}, not {describe(value)}"
+        )
 
     def _require_nonzero(self, name: str) -> None:
         value = getattr(self, name)
-        fits = _is_number(value) and 0 < abs(value) < MOST
+        fits = _is_number(value) and 0 < abs(value) < MAX_NUMBER
         self._require(fits, f"{name} must be a number other than 0, or None for off, not {describe(value)}")
 
     def _require_boolean(self, name: str) -> None:
@@ -151,9 +160,9 @@ class Algorithm(ABC):
 
     @classmethod
     def for_task(cls, task: str, **changes: Any) -> Self:
-        """The papers' settings for a Gymnasium id, else the defaults; `changes` go on top.
+        """Return the papers' settings for a Gymnasium id, or the defaults without any, with `changes` applied.
 
-        A subclass inherits the settings of the class the papers name, but a default that it sets itself wins.
+        A subclass inherits the settings of the class that the papers name, but a default that it sets itself wins.
 
         Raises:
             ValueError: a setting is unknown or does not fit.
@@ -165,38 +174,38 @@ class Algorithm(ABC):
             )
         name = task.partition("(")[0]  # "Hopper-v5(healthy_reward=2.0)" is Hopper
         for owner in cls.__mro__:
-            found = paper_settings(owner.__name__, name) if owner.__module__.startswith("rlclaims.") else None
-            if found is not None:
+            settings = paper_settings(owner.__name__, name) if owner.__module__.startswith("rlclaims.") else None
+            if settings is not None:
                 subclasses = cls.__mro__[: cls.__mro__.index(owner)]
                 own = {name for subclass in subclasses for name in inspect.get_annotations(subclass)}
-                return cls(**{**{name: value for name, value in found.items() if name not in own}, **changes})
+                return cls(**{**{name: value for name, value in settings.items() if name not in own}, **changes})
         return cls(**changes)
 
     @property
     def gradient_steps(self) -> int:
-        """Minibatch steps of an iteration: what its learning costs, roughly, whatever the number of seeds."""
+        """Minibatch steps per iteration, a rough measure of its cost for any number of seeds."""
         return self.value_epochs * self.minibatches
 
     @property
     def ratio_epsilon(self) -> float:
-        """The eps of the interval [1 - eps, 1 + eps] that ratios are held against; .2, as the papers draw it."""
+        """The eps of the interval [1 - eps, 1 + eps] that ratios are compared with; .2, as in the papers' figures."""
         return 0.2
 
     @property
     def standardizes_advantages(self) -> bool:
-        """Whether the objective weighs pairs by advantages at mean 0 and standard deviation 1."""
+        """True if the objective weights pairs by advantages with mean 0 and standard deviation 1."""
         return True
 
     def objective(self, update: Update) -> Tensor:
-        """What the policy's update climbs, (S,), on all pairs of the batch at once; for landscapes, which ask for it.
+        """Return the objective that the policy update maximises, (S,), on all pairs of the batch; used by landscapes.
 
         Raises:
-            NotImplementedError: the algorithm does not say.
+            NotImplementedError: the algorithm does not define it.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not say what its update climbs.")
+        raise NotImplementedError(f"{type(self).__name__} does not define the objective that its update maximises.")
 
     def weights(self, batch: Batch) -> Tensor:
-        """What the objective weighs pairs by, (S, B), float64."""
+        """Return the objective's weights of pairs, (S, B), float64."""
         advantage_SB = batch.advantage_SB
         return (standardized(advantage_SB) if self.standardizes_advantages else advantage_SB).double()
 
@@ -214,6 +223,6 @@ def _is_number(value: object) -> bool:
 
 
 def standardized(advantage_SB: Tensor) -> Tensor:
-    """Each seed's advantages at mean 0 and (unbiased) standard deviation 1."""
+    """Return each seed's advantages scaled to mean 0 and (unbiased) standard deviation 1."""
     mean_S1, std_S1 = advantage_SB.mean(1, keepdim=True), advantage_SB.std(1, keepdim=True)
     return (advantage_SB - mean_S1) / (std_S1 + 1e-8)

@@ -1,19 +1,20 @@
-"""Proximal policy optimisation for S seeds at once, PPO-M, which is its core alone, and PPO-NoClip, all but the core.
+"""Proximal policy optimisation for S seeds at once, PPO-M (clipping alone), and PPO-NoClip (all but the clipping).
 
-PPO (Schulman et al. 2017, 1707.06347) as MadryLab/implementation-matters runs it, every optimisation a setting.
+PPO (Schulman et al. 2017, 1707.06347) is implemented as in MadryLab/implementation-matters, every optimisation a
+setting.
 
 PPO-M is PPO with these removed, and nothing else: value clipping (1), reward scaling (2), orthogonal
 initialisation with scaled heads (3), learning-rate annealing (4), reward clipping (5), observation clipping (7).
-Observation normalisation (6) and tanh (8) stay on, as in the papers' code, though their text says that PPO-M has
-none; global gradient clipping (9) is off in both. Advantages are standardised in every minibatch in both, an
-optimisation that is in no list of the nine.
+Observation normalisation (6) and tanh (8) stay on, as in the papers' code, although their text says that
+PPO-M has none; global gradient clipping (9) is off in both. Both standardise advantages in every minibatch, an
+optimisation that is not among the nine listed.
 
-PPO-NoClip clips no ratio. It keeps optimisations that PPO-M leaves out, with values of its own, clips the policy's
-gradient (9), and weighs the policy's entropy in its objective, downward on Hopper and Walker2d and upward on
-Humanoid, which is in no list of the nine either.
+PPO-NoClip does not clip ratios. It keeps optimisations that PPO-M removes, with its own values, clips the policy's
+gradient (9), and adds the policy's entropy to its objective, with a negative weight on Hopper and Walker2d and a
+positive one on Humanoid, which is not among the nine either.
 
 Defects of that code are not reproduced: see `Agent.estimate` (true bootstraps) and `rlclaims.training` (seeds,
-episodes that run on, measuring that leaves training alone).
+episodes that continue across iterations, measurements that do not affect training).
 """
 
 import math
@@ -31,7 +32,7 @@ from rlclaims.update import Batch, Categorical, DiagonalGaussian, Rollout, Updat
 
 @dataclass(frozen=True)
 class PPO(Algorithm):
-    """PPO with the optimisations that the papers' code gives it; defaults are its settings for Hopper."""
+    """PPO with the optimisations of the papers' code; defaults are its settings for Hopper."""
 
     learning_rate: float = 3e-4
     """Adam's step size for the policy."""
@@ -61,10 +62,10 @@ class PPO(Algorithm):
             self._require_nonzero("entropy_coefficient")
 
     def check(self) -> None:
-        """Try the objective on four pairs of two seeds.
+        """Check the objective on four pairs of two seeds.
 
         Raises:
-            ValueError: it fails, or does not give each seed a loss of its own that the ratio can lower.
+            ValueError: it fails, or does not return a separate loss for each seed that depends on the ratio.
         """
         super().check()
         ratio_SB = torch.tensor([[0.7, 0.9, 1.1, 1.5], [0.5, 1.0, 1.05, 1.3]], requires_grad=True)
@@ -77,36 +78,36 @@ class PPO(Algorithm):
         if not isinstance(loss_S, Tensor) or loss_S.shape != (2,):
             got = f"shape {tuple(loss_S.shape)}" if isinstance(loss_S, Tensor) else repr(loss_S)
             raise ValueError(
-                f"{name} must give one loss per seed, shape (2,) for ratios of shape (2, 4), and gave {got}; "
+                f"{name} must return one loss per seed, of shape (2,) for ratios of shape (2, 4), not {got}; "
                 "end it with .mean(1)."
             )
         if not loss_S.requires_grad:
-            raise ValueError(f"{name} must depend on the ratio, and its gradient does not reach it.")
+            raise ValueError(f"{name} must depend on the ratio; its result has no gradient.")
         other_SB = torch.tensor([[0.7, 0.9, 1.1, 1.5], [2.0, 0.4, 1.2, 0.8]], requires_grad=True)
         beside_S = self.policy_loss(other_SB, torch.tensor([[1.0, -1.0, 0.5, -0.5], [3.0, 1.0, 2.0, -0.25]]))
         if not torch.allclose(beside_S[0], loss_S[0], rtol=1e-4, equal_nan=True):
             raise ValueError(
-                f"{name} mixes seeds, whose losses are to be their own: the first one's changes with the pairs of the "
-                "second; take means and the like over pairs alone, .mean(1, keepdim=True), say."
+                f"{name} mixes seeds: the first seed's loss changes with the pairs of the second; reduce over the "
+                "pairs of each seed alone, for example with .mean(1, keepdim=True)."
             )
 
     @property
     def gradient_steps(self) -> int:
-        """Those of the policy and those of the values."""
+        """Minibatch steps per iteration, of the policy and of the values."""
         return self.policy_gradient_steps + super().gradient_steps
 
     @property
     def policy_gradient_steps(self) -> int:
-        """Minibatch steps of a policy update."""
+        """Minibatch steps per policy update."""
         return self.epochs * self.minibatches
 
     @property
     def standardizes_advantages(self) -> bool:
-        """As the setting says, in every minibatch."""
+        """The setting `normalize_advantages`, applied in every minibatch."""
         return self.normalize_advantages
 
     def objective(self, update: Update) -> Tensor:
-        """What the epochs climb, (S,), on all pairs at once instead of on minibatches."""
+        """Return the objective that the epochs maximise, (S,), on all pairs at once instead of on minibatches."""
         gain_S = -self.policy_loss(update.ratio, self.weights(update.batch))
         if self.entropy_coefficient is not None:
             assert isinstance(update.new_actions, DiagonalGaussian | Categorical)
@@ -115,11 +116,11 @@ class PPO(Algorithm):
 
     @property
     def ratio_epsilon(self) -> float:
-        """The clip's own eps, or .2 where there is no clip."""
+        """The eps of the clipping, or .2 without clipping."""
         return 0.2 if self.clip_epsilon is None else self.clip_epsilon
 
     def learn(self, agent: Agent, rollout: Rollout) -> Batch:
-        """One iteration of the algorithm box: advantages, epochs of minibatch ascent, value regression."""
+        """Run one iteration of the algorithm box: advantages, epochs of minibatch ascent, value regression."""
         value_ST, advantage_ST = agent.estimate(rollout)
         batch = Batch(rollout.observation_STO, rollout.action_STA, advantage_ST)
         self.improve(agent, batch)
@@ -127,19 +128,19 @@ class PPO(Algorithm):
         return batch
 
     def improve(self, agent: Agent, batch: Batch) -> None:
-        """Epochs of minibatch ascent on the objective, from the agent's policy as it stands, which ratios start at.
+        """Run epochs of minibatch ascent on the objective; ratios are relative to the agent's policy at the beginning.
 
-        Moves the agent's theta_SP, policy Adam and minibatch generators, and nothing else of it. However many pairs
-        the batch has, a pass splits them into `minibatches`.
+        Updates the agent's theta_SP, policy Adam and minibatch generators, nothing else. A pass splits a batch of any
+        size into `minibatches`.
         """
         old_log_prob_SB = agent.log_prob(batch)
         for _ in range(self.epochs):
             self.run_epoch(agent, batch, old_log_prob_SB)
 
     def run_epoch(self, agent: Agent, batch: Batch, old_log_prob_SB: Tensor) -> None:
-        """One pass over the batch, whose actions had these log densities when the epochs began.
+        """Run one pass over the batch, given the log densities of its actions at the beginning of the first epoch.
 
-        Override `improve` to make another number of them: fewer for some seeds, on `Agent.select`.
+        Override `improve` to change the number of epochs, for example to stop some seeds early with `Agent.select`.
         """
         learning_rate = agent.annealed(self.learning_rate)
         data = (batch.observation_SBO, batch.action_SBA, old_log_prob_SB, batch.advantage_SB)
@@ -152,9 +153,9 @@ class PPO(Algorithm):
     def _gradient(
         self, agent: Agent, observation_SBO: Tensor, action_SBA: Tensor, old_log_prob_SB: Tensor, advantage_SB: Tensor
     ) -> Tensor:
-        """The loss's gradient, (S, P): by autograd, or the same bits by kernels where the objective is PPO's own."""
+        """Return the loss's gradient, (S, P), by autograd or, for PPO's objective, by kernels with the same bits."""
         pairs = observation_SBO, action_SBA, old_log_prob_SB, advantage_SB
-        kernels = kernels_for(agent.network, agent.theta_SP, *pairs) if self._climbs_ppos_objective() else None
+        kernels = kernels_for(agent.network, agent.theta_SP, *pairs) if self._has_ppo_objective() else None
         if kernels is not None:
             epsilon = math.inf if self.clip_epsilon is None else self.clip_epsilon
             return kernels.ratio_gradient(agent.theta_SP.detach(), pairs, (1 - epsilon, 1 + epsilon))
@@ -163,19 +164,20 @@ class PPO(Algorithm):
         loss_S = self.policy_loss(ratio_SB, advantage_SB)
         if self.entropy_coefficient is not None:
             loss_S = loss_S - self.entropy_coefficient * new_actions.entropy()
-        # A sum over seeds gives each seed the gradient of its own loss.
+        # The gradient of the sum over seeds is, in each seed's row, that of its own loss.
         return torch.autograd.grad(loss_S.sum(), agent.theta_SP)[0]
 
-    def _climbs_ppos_objective(self) -> bool:
-        """Whether it is the clipped objective, or the unclipped one, and nothing more."""
-        loss, epsilon = self.policy_loss, self.clip_epsilon
+    def _has_ppo_objective(self) -> bool:
+        """Return True if the objective is that of `PPO.policy_loss`, clipped or not, without an entropy term."""
+        loss = self.policy_loss
+        epsilon = self.clip_epsilon
         own = getattr(loss, "__func__", None) is CLIPPED_OBJECTIVE and getattr(loss, "__self__", None) is self
         return (
             own and self.entropy_coefficient is None and (epsilon is None or (type(epsilon) is float and epsilon > 0))
         )
 
     def policy_loss(self, ratio_SB: Tensor, advantage_SB: Tensor) -> Tensor:
-        """The clipped objective, negated, (S,): minus the mean of min(rho A, clip(rho, 1-eps, 1+eps) A).
+        """Return the clipped objective, negated, (S,): minus the mean of min(rho A, clip(rho, 1-eps, 1+eps) A).
 
         Override this one method for another objective of the ratio (1707.06347 eq. 7).
         """
@@ -192,7 +194,7 @@ class PPO(Algorithm):
 
 
 CLIPPED_OBJECTIVE = PPO.policy_loss
-"""Which the kernels know; others may be put in its place, in a class or on an instance."""
+"""The objective that the kernels implement; subclasses and instances may replace `policy_loss`."""
 
 
 @dataclass(frozen=True)
@@ -212,14 +214,14 @@ class PPOM(PPO):
 
 @dataclass(frozen=True)
 class PPOMAtPPOsRates(PPOM):
-    """PPO-M with PPO's learning rates, so that they differ in the named optimisations alone; no paper has it."""
+    """PPO-M with PPO's learning rates, so that the two differ in the named optimisations alone; in no paper."""
 
     learning_rate: float = 3e-4
     value_learning_rate: float = 2.5e-4
 
     @classmethod
     def for_task(cls, task: str, **changes: Any) -> Self:
-        """PPO-M's settings, with PPO's learning rates for the task; `changes` go on top."""
+        """Return PPO-M's settings with PPO's learning rates for the task, with `changes` applied."""
         ppo = PPO.for_task(task)
         rates = {name: getattr(ppo, name) for name in ("learning_rate", "value_learning_rate")}
         return super().for_task(task, **{**rates, **changes})
@@ -227,7 +229,7 @@ class PPOMAtPPOsRates(PPOM):
 
 @dataclass(frozen=True)
 class PPONoClip(PPO):
-    """PPO-NoClip: PPO whose ratios nothing clips; defaults are the papers' for Hopper."""
+    """PPO-NoClip: PPO without clipping of ratios; defaults are the papers' for Hopper."""
 
     learning_rate: float = 6e-5
     value_learning_rate: float = 4e-4

@@ -21,8 +21,7 @@ PAPER_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "Walker2d": {"learning_rate": 1e-4, "value_learning_rate": 2e-4},
         "Humanoid": {"learning_rate": 9e-5, "value_learning_rate": 4e-4},
     },
-    # configs/*_ppo_noclip.py, whose clip of 1e32 is none. Read task by task: the gradient is clipped at 4 on Hopper, at
-    # .1 on Walker2d and at .5 on Humanoid.
+    # configs/*_ppo_noclip.py, whose clip of 1e32 means no clipping. The bound on the gradient differs by task.
     "PPONoClip": {
         "Hopper": {
             "learning_rate": 6e-5,
@@ -54,14 +53,14 @@ PAPER_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
             "gradient_clip": 0.5,
         },
     },
-    # configs/*_trpo.py; the same deltas stand in Table 1 of 1811.02553v4.
+    # configs/*_trpo.py; the same deltas are in Table 1 of 1811.02553v4.
     "TRPO": {
         "Hopper": {"delta": 0.13, "value_learning_rate": 2e-4},
         "Walker2d": {"delta": 0.04, "value_learning_rate": 3e-4},
         "Humanoid": {"delta": 0.07, "value_learning_rate": 3e-4},
     },
-    # configs/*_trpo_plus.py. Its final deltas (.07, .04, .05) are never reached, nor its clips of the gradient (1, 1,
-    # .5) used. Lambda .85 is Humanoid's alone.
+    # configs/*_trpo_plus.py. Its final deltas (.07, .04, .05) and gradient clips (1, 1, .5) are never used
+    # by that code. Lambda .85 is Humanoid's alone.
     "TRPOPlus": {
         "Hopper": {"delta": 0.04, "value_learning_rate": 2e-4},
         "Walker2d": {"delta": 0.07, "value_learning_rate": 1e-4},
@@ -77,5 +76,5 @@ PAPER_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
 
 
 def paper_settings(algorithm: str, task: str) -> dict[str, Any] | None:
-    """The papers' settings of an algorithm on a task ("Hopper-v5"), or None where the papers have none."""
+    """Return the papers' settings of an algorithm on a task ("Hopper-v5"), or None if the papers have none."""
     return PAPER_SETTINGS.get(algorithm, {}).get(task.rsplit("-v", 1)[0])

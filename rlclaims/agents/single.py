@@ -1,4 +1,4 @@
-"""Updates that are written for one seed, and looped over seeds."""
+"""Updates written for one seed, run in a loop over seeds."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
@@ -12,20 +12,20 @@ from rlclaims.update import Batch, Rollout
 
 @dataclass(frozen=True)
 class SingleSeed(ABC):
-    """Makes an algorithm of an update for one seed: `class Mine(SingleSeed, Algorithm)`, or `(SingleSeed, PPO)`.
+    """A base for updates written for one seed: `class Mine(SingleSeed, Algorithm)`, or `(SingleSeed, PPO)`.
 
-    Its seeds learn one after the other, which takes longer than all at once: about as many times as there are seeds.
+    Its seeds learn one after the other; S seeds take about S times as long as in a batched update.
     """
 
-    # It is no algorithm itself: a dataclass's defaults are those of its first base, which would be Algorithm's for PPO.
+    # Not a subclass of Algorithm: a dataclass takes its defaults from its first base, so PPO's would be lost.
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
         if cls.learn is not SingleSeed.learn:
-            raise TypeError(f"{cls.__name__} would learn by another class's learn: name SingleSeed before its base.")
+            raise TypeError(f"{cls.__name__} would use another class's learn; list SingleSeed first among its bases.")
 
     def learn(self, agent: Agent, rollout: Rollout) -> Batch:
-        """One iteration of each seed by itself."""
+        """Run one iteration of each seed separately."""
         batches = []
         for i in range(len(agent.seeds)):
             one = agent.select([i])
@@ -39,8 +39,8 @@ class SingleSeed(ABC):
     def learn_one(self, agent: Agent, rollout: Rollout) -> Batch:
         """Improve the policy and refit the values of one seed, on a rollout of its current policy.
 
-        Every tensor has one row: losses are scalars, of means over all there is. What goes on from one iteration to
-        the next is the agent's: parameters, the states of both its Adams, its shuffles, the statistic of its rewards.
+        Every tensor has one row, so a loss may be a mean over a whole tensor. The agent holds the state that lasts from
+        one iteration to the next: parameters, both Adams, the minibatch order and the reward statistic.
 
         Returns:
             The pairs and advantages that the policy learned from.

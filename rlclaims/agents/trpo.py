@@ -1,15 +1,15 @@
 """Trust region policy optimisation for S seeds at once, and TRPO+, with the code-level optimisations of PPO.
 
-TRPO (Schulman et al. 2015, 1502.05477) as MadryLab/implementation-matters runs it: conjugate gradient on
-Fisher-vector products over a tenth of the states, a step to the edge of the trust region, and a backtracking line
-search that asks for a raised surrogate and a mean KL(old || new) of at most delta on the rollout. Seeds share every
-matrix product and differ in when they are done, which masks keep.
+TRPO (Schulman et al. 2015, 1502.05477) is implemented as in MadryLab/implementation-matters: conjugate gradient
+on Fisher-vector products over a tenth of the states, a step to the edge of the trust region, and a backtracking line
+search that requires a higher surrogate and a mean KL(old || new) of at most delta on the rollout. Seeds share every
+matrix product; masks hold those that finish earlier.
 
 TRPO+ is TRPO with reward scaling (2), orthogonal initialisation (3; not on Humanoid), reward clipping (5) and
-observation clipping (7), and on Humanoid value clipping (1). Its delta stays where it starts: the configs of that code
-name a final one, but its step never reads the schedule. Nor does it read their bound on the gradient (9).
+observation clipping (7), and on Humanoid value clipping (1). Its delta is constant: the configs of that code
+name a final one, but its step never reads the schedule, nor the bound on the gradient (9).
 
-Left out: the entropy bonus.
+The entropy bonus is not implemented.
 """
 
 from collections.abc import Callable
@@ -36,11 +36,11 @@ class TRPO(Algorithm):
     damping: float = 0.1
     """Multiple of the identity added to the Fisher matrix."""
     fisher_fraction: float = 0.1
-    """Share of the rollout's states, drawn without replacement, that the Fisher matrix is estimated on."""
+    """Share of the rollout's states, drawn without replacement, on which the Fisher matrix is estimated."""
     backtracks: int = 10
-    """Step sizes the line search tries: 1, 1/2, 1/4, ..."""
+    """Number of step sizes that the line search tries: 1, 1/2, 1/4, ..."""
     accept_ratio: float = 0.1
-    """Least gain in the surrogate, as a share of what its gradient promises for the step."""
+    """Minimum gain in the surrogate, as a share of the gain that its gradient predicts for the step."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -50,7 +50,7 @@ class TRPO(Algorithm):
             self._require_positive(name, int)
 
     def learn(self, agent: Agent, rollout: Rollout) -> Batch:
-        """One iteration of the algorithm box: advantages, natural gradient, line search, value regression."""
+        """Run one iteration of the algorithm box: advantages, natural gradient, line search, value regression."""
         value_ST, advantage_ST = agent.estimate(rollout)
         batch = Batch(rollout.observation_STO, rollout.action_STA, advantage_ST)
         self.improve(agent, batch)
@@ -58,7 +58,7 @@ class TRPO(Algorithm):
         return batch
 
     def improve(self, agent: Agent, batch: Batch) -> None:
-        """Natural gradient and line search from the agent's policy as it stands; moves theta_SP, and nothing else."""
+        """Take a natural gradient step with line search from the agent's current policy; updates theta_SP alone."""
         observation_STO, action_STA = batch.observation_SBO, batch.action_SBA
         standardized_ST = standardized(batch.advantage_SB)
         old = agent.policy()
@@ -77,7 +77,7 @@ class TRPO(Algorithm):
         fisher = fisher_vector_product(agent, self._fisher_states(agent, observation_STO), self.damping)
         direction_SP = conjugate_gradient(fisher, gradient_SP, self.conjugate_gradient_steps)
         curvature_S1 = (direction_SP * fisher(direction_SP)).sum(1, keepdim=True)
-        # A seed whose gradient vanished has no direction, and stays where it is.
+        # A seed with a zero gradient has no direction and does not move.
         scale_S1 = (2 * self.delta / curvature_S1).sqrt().nan_to_num(nan=0.0, posinf=0.0)
         full_step_SP = scale_S1 * direction_SP
 
@@ -86,7 +86,7 @@ class TRPO(Algorithm):
             agent.theta_SP += step_SP
 
     def objective(self, update: Update) -> Tensor:
-        """What the line search climbs, (S,): the mean of ratio times standardised advantage."""
+        """Return the objective that the line search maximises, (S,): the mean of ratio times standardised advantage."""
         return (update.ratio * self.weights(update.batch)).mean(1)
 
     def _fisher_states(self, agent: Agent, observation_STO: Tensor) -> Tensor:
@@ -103,15 +103,15 @@ class TRPO(Algorithm):
         surrogate_S: Tensor,
         surrogate_and_kl: Callable[[Tensor], tuple[Tensor, Tensor]],
     ) -> Tensor:
-        """The longest of the halved steps that each seed accepts, (S, P); zero where it accepts none."""
-        promised_S = (gradient_SP * full_step_SP).sum(1)
+        """Return the longest of the halved steps that each seed accepts, (S, P); zeros if it accepts no step."""
+        predicted_S = (gradient_SP * full_step_SP).sum(1)
         accepted_SP = torch.zeros_like(full_step_SP)
         searching_S = torch.ones_like(surrogate_S, dtype=torch.bool)
         for halvings in range(self.backtracks):
             shrink = 0.5**halvings
             new_surrogate_S, kl_S = surrogate_and_kl(theta_SP + shrink * full_step_SP)
             gain_S = new_surrogate_S - surrogate_S
-            good_S = (gain_S > 0) & (gain_S >= self.accept_ratio * shrink * promised_S) & (kl_S <= self.delta)
+            good_S = (gain_S > 0) & (gain_S >= self.accept_ratio * shrink * predicted_S) & (kl_S <= self.delta)
             accepted_SP[searching_S & good_S] = shrink * full_step_SP[searching_S & good_S]
             searching_S &= ~good_S
             if not searching_S.any():
@@ -132,9 +132,9 @@ class TRPOPlus(TRPO):
 
 
 def fisher_vector_product(agent: Agent, observation_SBO: Tensor, damping: float) -> Callable[[Tensor], Tensor]:
-    """The map v -> (F + damping I) v of each seed, F the Hessian of mean KL(old || theta) at theta = old."""
+    """Return the map v -> (F + damping I) v of each seed, F the Hessian of mean KL(old || theta) at theta = old."""
     n_seeds = len(agent.seeds)
-    # A lone seed is taken twice, so that its products round as they do in company (see `networks._affine`).
+    # A lone seed is doubled, so that its products round as they do beside other seeds (see `networks._affine`).
     copies = 2 if n_seeds == 1 else 1
     theta_SP = agent.theta_SP.detach().repeat(copies, 1).requires_grad_()
     observation_SBO = observation_SBO.repeat(copies, 1, 1)
@@ -154,24 +154,24 @@ def fisher_vector_product(agent: Agent, observation_SBO: Tensor, damping: float)
 def conjugate_gradient(
     product: Callable[[Tensor], Tensor], b_SP: Tensor, steps: int, tolerance: float = 1e-10
 ) -> Tensor:
-    """Approximate solutions x of A x = b, one symmetric positive definite system per seed, from x = 0.
+    """Return approximate solutions x of A x = b, one symmetric positive definite system per seed, from x = 0.
 
-    A seed whose squared residual falls below `tolerance` keeps its solution while the others go on.
+    A seed whose squared residual falls below `tolerance` keeps its solution while the others continue.
     """
     x_SP = torch.zeros_like(b_SP)
     residual_SP = b_SP.clone()
     direction_SP = b_SP.clone()
     squared_S1 = residual_SP.square().sum(1, keepdim=True)
     for _ in range(steps):
-        going_S1 = squared_S1 > tolerance
-        if not going_S1.any():
+        active_S1 = squared_S1 > tolerance
+        if not active_S1.any():
             break
         product_SP = product(direction_SP)
         length_S1 = squared_S1 / (direction_SP * product_SP).sum(1, keepdim=True)
-        length_S1 = torch.where(going_S1, length_S1, 0.0)
+        length_S1 = torch.where(active_S1, length_S1, 0.0)
         x_SP = x_SP + length_S1 * direction_SP
         residual_SP = residual_SP - length_S1 * product_SP
-        new_squared_S1 = torch.where(going_S1, residual_SP.square().sum(1, keepdim=True), squared_S1)
-        direction_SP = torch.where(going_S1, residual_SP + (new_squared_S1 / squared_S1) * direction_SP, direction_SP)
+        new_squared_S1 = torch.where(active_S1, residual_SP.square().sum(1, keepdim=True), squared_S1)
+        direction_SP = torch.where(active_S1, residual_SP + (new_squared_S1 / squared_S1) * direction_SP, direction_SP)
         squared_S1 = new_squared_S1
     return x_SP

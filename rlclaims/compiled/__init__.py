@@ -33,7 +33,7 @@ FLAGS = (
 ACTIVATIONS = ("tanh", "relu")
 VECTOR = 16
 """What kept rows are padded to a multiple of."""
-MOST_LAYERS = 16
+MAX_LAYERS = 16
 
 Floats32 = npt.NDArray[np.float32]
 Floats64 = npt.NDArray[np.float64]
@@ -211,7 +211,7 @@ class Network:
 
         `pairs` are observations (S, B, O), actions (S, B, A), their old log densities and their weights, (S, B) each.
         """
-        observation_SBO, action_SBA, old_SB = map(rows_of, pairs[:3])
+        observation_SBO, action_SBA, old_SB = map(contiguous_rows, pairs[:3])
         (n_seeds, n_rows, n_action), advantage_SB = action_SBA.shape, pairs[3].contiguous()
         mean_SBA, ratio_SB = torch.empty(n_seeds, n_rows, n_action), torch.empty(n_seeds, n_rows)
         hidden, gradient_SP = torch.empty(n_seeds * n_rows * self._n_hidden), torch.empty(theta_SP.shape)
@@ -250,7 +250,7 @@ class Network:
         return *sizes, theta_SP.data_ptr(), theta_SP.stride(0), x_SBI.data_ptr(), x_SBI.stride(0)
 
 
-def rows_of(x: Tensor) -> Tensor:
+def contiguous_rows(x: Tensor) -> Tensor:
     """The same numbers, with what follows the first axis in one block, as the kernels read it."""
     expected = 1
     for size, stride in zip(reversed(x.shape[1:]), reversed(x.stride()[1:]), strict=True):

@@ -124,7 +124,7 @@ def test_rewards_are_divided_by_the_standard_deviation_of_the_returns_so_far(cli
     other_ST = rng.standard_normal((2, 5))
     for _ in range(2):  # frozen: the second answer is the first
         std_S1 = np.array([[std] for _, std in expected])
-        np.testing.assert_allclose(scaler.standing(other_ST), (other_ST / std_S1).clip(-bound, bound), rtol=1e-12)
+        np.testing.assert_allclose(scaler.current(other_ST), (other_ST / std_S1).clip(-bound, bound), rtol=1e-12)
 
 
 @pytest.mark.parametrize("clip", [None, 3.5])
@@ -146,7 +146,7 @@ def test_rewards_are_scaled_about_their_mean_by_the_standard_deviation_of_the_re
     other_ST = rng.standard_normal((2, 5))
     for _ in range(2):  # frozen: the second answer is the first
         expected_ST = [scaled(other_T, reward_T) for other_T, reward_T in zip(other_ST, reward_ST, strict=True)]
-        np.testing.assert_allclose(scaler.standing(other_ST), expected_ST, rtol=1e-12)
+        np.testing.assert_allclose(scaler.current(other_ST), expected_ST, rtol=1e-12)
 
 
 def test_rewards_that_never_differ_stay_as_they_are_where_the_mean_does():

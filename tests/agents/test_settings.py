@@ -139,7 +139,7 @@ def test_an_unknown_setting_is_refused_by_name():
         ({"reward_scaling": "values"}, "reward_scaling must be 'returns' or 'rewards', not 'values'"),
         (
             {"reward_scaling": "rewards", "scale_rewards": False},
-            "reward_scaling='rewards' says how rewards are scaled and needs scale_rewards=True",
+            "reward_scaling='rewards' selects how rewards are scaled and needs scale_rewards=True",
         ),
     ],
 )

@@ -127,7 +127,9 @@ def test_what_does_not_say_how_one_seed_learns_cannot_be_made():
 
 
 def test_what_would_learn_by_its_bases_learn_instead_is_refused_where_it_is_written():
-    with pytest.raises(TypeError, match=r"^Reversed would learn by .*: name SingleSeed before its base\.$"):
+    with pytest.raises(
+        TypeError, match=r"^Reversed would use another class's learn; list SingleSeed first among its bases\.$"
+    ):
 
         class Reversed(PPO, SingleSeed):
             def learn_one(self, agent, rollout):
@@ -137,11 +139,15 @@ def test_what_would_learn_by_its_bases_learn_instead_is_refused_where_it_is_writ
 @pytest.mark.parametrize(
     ("given", "error", "sentence"),
     [
-        (lambda _: None, TypeError, r"^Forgets\.learn_one gives back the Batch that it learned from, not None: end it"),
+        (
+            lambda _: None,
+            TypeError,
+            r"^Forgets\.learn_one must return the Batch that it learned from, not None; end it",
+        ),
         (
             lambda r: Batch(r.observation_STO[0], r.action_STA[0], r.reward_ST[0]),
             ValueError,
-            r"^Forgets\.learn_one gives back a Batch of one row, .* not of shapes \(8, 4\), \(8, 1\), \(8,\)\.$",
+            r"^Forgets\.learn_one must return a Batch of one row, .* not of shapes \(8, 4\), \(8, 1\), \(8,\)\.$",
         ),
         (
             lambda r: Batch(r.observation_STO, r.action_STA, r.reward_ST[:, 1:]),
@@ -163,11 +169,11 @@ def test_an_update_that_does_not_give_back_what_it_learned_from_is_told_to(given
 @pytest.mark.parametrize(
     ("given", "error", "sentence"),
     [
-        (lambda _: None, TypeError, r"^Loses\.learn gives back the Batch that it learned from, not None: end it with"),
+        (lambda _: None, TypeError, r"^Loses\.learn must return the Batch that it learned from, not None; end it with"),
         (
             lambda r: Batch(r.observation_STO[:1], r.action_STA[:1], r.reward_ST[:1]),
             ValueError,
-            r"^Loses\.learn gives back a Batch of 2 rows, .* not of shapes \(1, 8, 4\), \(1, 8, 1\), \(1, 8\)\.$",
+            r"^Loses\.learn must return a Batch of 2 rows, .* not of shapes \(1, 8, 4\), \(1, 8, 1\), \(1, 8\)\.$",
         ),
     ],
 )
@@ -192,7 +198,5 @@ def test_an_objective_that_mixes_seeds_is_refused():
             return -(ratio_SB * (advantage_SB - mean)).mean(1)
 
     Standardised(over=(1,)).check()
-    with pytest.raises(
-        ValueError, match=r"^Standardised\.policy_loss mixes seeds, .* \.mean\(1, keepdim=True\), say\.$"
-    ):
+    with pytest.raises(ValueError, match=r"^Standardised\.policy_loss mixes seeds: .* \.mean\(1, keepdim=True\)\.$"):
         Standardised().check()

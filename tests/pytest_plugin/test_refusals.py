@@ -240,7 +240,7 @@ def test_mine(mine):
         (
             "class Mine(rlclaims.PPO):\n    def policy_loss(self, ratio_SB, advantage_SB):\n"
             "        return -(ratio_SB * advantage_SB).mean()",
-            "*must give one loss per seed*and gave shape ()*end it with .mean(1)*",
+            "*must return one loss per seed*not shape ()*end it with .mean(1)*",
         ),
         (
             "class Mine(rlclaims.PPO):\n    def policy_loss(self, ratio_SB, advantage_SB):\n        return undefined",
@@ -248,9 +248,9 @@ def test_mine(mine):
         ),
         (
             "class Mine(rlclaims.PPO):\n    learning_rate: float = 1.0",
-            "Mine has settings of its own and needs @dataclass*",
+            "Mine declares settings and must be decorated with @dataclass*",
         ),
-        ("@dataclass(frozen=True)\nclass Mine(rlclaims.PPO):\n    epochs = 1", "Mine.epochs needs a type*"),
+        ("@dataclass(frozen=True)\nclass Mine(rlclaims.PPO):\n    epochs = 1", "Mine.epochs has no type*"),
         ("def make():\n    class Mine(rlclaims.PPO): pass\n    return Mine\nMine = make()", "*at the top of a file*"),
     ],
 )

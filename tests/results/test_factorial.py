@@ -658,7 +658,7 @@ def test_late_updates_are_of_any_algorithm_and_landscapes_of_what_says_what_it_c
             check_study(Study("landscapes"), algorithm)
     with pytest.raises(SpecError, match=r"^Improves learns in a way .* objective"):
         check_study(Study("large_updates", 2048), Improves())
-    with pytest.raises(NotImplementedError, match="LearnsAnew does not say what its update climbs"):
+    with pytest.raises(NotImplementedError, match="LearnsAnew does not define the objective that its update maximises"):
         LearnsAnew().objective(None)
 
 
