@@ -294,7 +294,7 @@ class ChoosingActor(Actor):
         self._ends = np.cumsum(network.choices)[:-1]
 
     def act(self, observation_SO: Floats, noise_SA: Floats) -> Floats:
-        """Return choices (S, A): each distribution's quantile at the normal probability of the noise; NaN if undefined."""
+        """Return choices (S, A): each distribution's quantile at the normal probability of the noise, or NaN."""
         action_SA = np.empty_like(noise_SA)
         parts = np.split(self.mean(observation_SO).astype(np.float64), self._ends, axis=1)
         level_SA = ndtr(noise_SA.astype(np.float64))
