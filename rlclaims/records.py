@@ -17,7 +17,7 @@ class RunRecord:
     """What one run leaves behind."""
 
     algorithm: Any
-    """What it was trained by: an `Algorithm`, or somebody else's settings (`rlclaims.adapters`)."""
+    """What it was trained by: an `Algorithm`, or the settings of an external training (`rlclaims.adapters`)."""
     seed: int
     failure: str | None = None
     """Why and when the run failed, or None."""

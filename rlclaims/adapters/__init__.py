@@ -1,12 +1,13 @@
-"""Somebody else's training, turned into the updates that claims are about, and measured by the same code.
+"""External training: training by other code, measured by the same code as rlclaims' own.
 
-    actions     what a policy of torch distributions says, as an `ActionDistribution`
+    actions     a policy's torch distributions as an `ActionDistribution`
     recorder    any training loop: `with recorder.update(policy, pairs): ...`
-    foreign     a training that is run as it is, seed by seed, as the runs of a claim
-    loop        a function of yours that trains
+    external    the base class of trainings that run seed by seed as the runs of a claim
+    loop        a training function of the user's
     sb3         Stable-Baselines3 and sb3-contrib
-    script      a single-file script in CleanRL's style, in a process of its own
+    script      a single-file script in CleanRL's style, in its own process
+    lookup      algorithms by the names given on a command line
 
-What is foreign leaves no parameters behind: it has updates, and neither twin updates nor landscapes; nor has it KL as
-deployed, since how observations are normalised is its own affair.
+External runs record updates and no parameters, so they have neither twin updates nor landscapes. They have no KL as
+deployed either, since their normalisation of observations is not recorded.
 """

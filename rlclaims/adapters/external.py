@@ -1,4 +1,4 @@
-"""Trainings that are run as they are, seed by seed, as the runs of a claim: `rlclaims.runs(SB3("PPO"))`."""
+"""External training as the runs of a claim, run unchanged and seed by seed: `rlclaims.runs(SB3("PPO"))`."""
 
 import importlib
 import re
@@ -10,7 +10,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from rlclaims.adapters.recorder import EPSILON, Recorder
+from rlclaims.adapters.recorder import EPSILON, UpdateRecorder
 from rlclaims.measures.registry import measure_of_series
 from rlclaims.records import RunRecord
 from rlclaims.sim.environment import check_arguments, error_sentence, make
@@ -20,21 +20,21 @@ from rlclaims.text import describe
 from rlclaims.training import HELD_OUT_EVERY
 
 HELD_OUT = "kl_old_new/mean/held_out"
-"""A measure that there is if fresh pairs are held out."""
+"""A measure that is recorded if and only if pairs are held out."""
 
 
 @dataclass(frozen=True)
 class ExternalTraining(ABC):
-    """Settings of somebody else's training; subclasses say how one seed of it is trained and recorded."""
+    """Settings of an external training; subclasses implement how one seed is trained and recorded."""
 
     @property
     @abstractmethod
     def title(self) -> str:
-        """For people, and in the names of folders: letters, digits, dots and dashes."""
+        """Short name for messages and folders: letters, digits, dots and dashes."""
 
     @property
-    def words(self) -> str:
-        """For people: its title, and the settings that it does not have by default; no other settings have the same."""
+    def label(self) -> str:
+        """Title with all settings that differ from their defaults; different for different settings."""
         settings = {field.name: getattr(self, field.name) for field in fields(self)}
         changed = [
             f"{field.name}={settings[field.name]!r}" for field in fields(self) if settings[field.name] != field.default
@@ -48,69 +48,73 @@ class ExternalTraining(ABC):
 
     @property
     def ratio_epsilon(self) -> float:
-        """Distance from 1 beyond which a ratio is counted."""
+        """Distance from 1 beyond which a ratio counts as an exceedance."""
         return EPSILON
 
     @property
     def libraries(self) -> tuple[str, ...]:
-        """Distributions that train it, whose versions are part of a run's name."""
+        """Installed packages that do the training; a run's digest covers their versions."""
         return ()
 
-    def lacks(self, measure: str) -> bool:
-        """Whether it has no such measure, "kl_deployed/mean/training", say."""
+    def lacks_measure(self, measure: str) -> bool:
+        """Return whether a measure, such as "kl_deployed/mean/training", is not recorded."""
         described = measure_of_series(measure)
         return described is not None and described.deployed
 
     @property
     def code(self) -> tuple[tuple[str, Path], ...]:
-        """Modules beside its own that train, by name, and their files: what they say is part of a run's name."""
+        """Names and files of other modules that do the training; a run's digest covers their code."""
         return ()
 
     @property
     def gradient_steps(self) -> int:
-        """Of an iteration: by which runs that step together are ordered, as these do not."""
+        """Always 0: external runs train one at a time, so the lockstep ordering does not apply."""
         return 0
 
     @abstractmethod
-    def train(self, task: str, seed: int, iterations: int, recorder: Recorder) -> None:
-        """Train one seed, all of whose updates the recorder sees."""
+    def train(self, task: str, seed: int, iterations: int, recorder: UpdateRecorder) -> None:
+        """Train one seed, and record all its updates."""
 
     @abstractmethod
     def check(self) -> None:
-        """Try what can be tried without training.
+        """Check the settings as far as possible without training.
 
         Raises:
-            ValueError: it cannot be trained, and why.
+            ValueError: They are not valid; the message says why.
         """
 
     def check_numbers(self) -> None:
-        """See that its steps and its epsilon are such.
+        """Check the steps between updates and epsilon.
 
         Raises:
-            ValueError: they are not.
+            ValueError: One of them is not valid.
         """
         if type(self.steps) is not int or self.steps < 1:
             raise ValueError(f"{self.title} takes a whole number of steps between updates, not {describe(self.steps)}.")
         if type(self.ratio_epsilon) not in (int, float) or not self.ratio_epsilon > 0:
             raise ValueError(
-                f"Ratios of {self.title} are counted beyond a distance from 1, not {describe(self.ratio_epsilon)}."
+                f"{self.title} takes a positive number as epsilon, the distance from 1 beyond which ratios are "
+                f"counted, not {describe(self.ratio_epsilon)}."
             )
 
     def check_task(self, task: str) -> None:
-        """See that there is such a task, and that it has arguments such as it is given.
+        """Check that the task exists and takes its arguments.
 
         Raises:
-            ValueError: there is none, or it has not.
+            ValueError: It does not.
         """
-        called, arguments = parse_task(task)
-        module, _, name = called.rpartition(":")  # "my_pkg.envs:Mine-v0" is registered by the module
+        full_name, arguments = parse_task(task)
+        module, _, name = full_name.rpartition(":")  # "my_pkg.envs:Mine-v0" is registered by the module
         try:
             if module:
                 importlib.import_module(module)
             spec = gymnasium.spec(name)
-        except Exception:  # whatever stands in the module
-            raise ValueError(f"Gymnasium knows no environment {describe(task)}.") from None
-        if called in TASKS:
+        except Exception:  # importing a user's module may raise anything
+            raise ValueError(
+                f"Gymnasium has no environment {describe(task)}. One that a module of yours registers is given as "
+                "'my_pkg:Mine-v0'."
+            ) from None
+        if full_name in TASKS:
             task_named(task)
         elif arguments:
             check_arguments(task, arguments, spec)
@@ -120,8 +124,8 @@ class ExternalTraining(ABC):
                 raise ValueError(f"The task {task!r} cannot be made: {error_sentence(error)}") from None
 
 
-class OfSteps(ExternalTraining):
-    """What is told its steps and its epsilon; a dataclass made of it has both among its fields."""
+class FixedStepsTraining(ExternalTraining):
+    """An external training whose steps between updates and epsilon are fields, which subclasses declare."""
 
     steps_between_updates: int
     epsilon: float
@@ -133,27 +137,27 @@ class OfSteps(ExternalTraining):
 
     @property
     def ratio_epsilon(self) -> float:
-        """Distance from 1 beyond which a ratio is counted."""
+        """Distance from 1 beyond which a ratio counts as an exceedance."""
         return self.epsilon
 
 
-def in_names(text: str) -> str:
-    """A text as it may stand in the name of a folder."""
+def slug(text: str) -> str:
+    """Return a text with all characters replaced that do not belong in a folder's name."""
     return re.sub(r"[^A-Za-z0-9.]+", "-", text)
 
 
 class NotRecordedError(RuntimeError):
-    """A training ended, and its updates are not what was asked for."""
+    """Raised when a training ends with other updates recorded than were requested."""
 
 
-def trained(algorithm: ExternalTraining, task: str, seed: int, iterations: int) -> RunRecord:
-    """One run of somebody else's training.
+def train_external(algorithm: ExternalTraining, task: str, seed: int, iterations: int) -> RunRecord:
+    """Train one run of an external training.
 
     Raises:
-        NotRecordedError: it made another number of updates than it was asked for, or held out no pairs.
-        Exception: whatever it raised before its first update; later, the seed has failed.
+        NotRecordedError: The number of updates, or of those with held-out pairs, is not as requested.
+        Exception: Any error before the first update; a later error is recorded as the seed's failure.
     """
-    recorder = Recorder(algorithm.ratio_epsilon)
+    recorder = UpdateRecorder(algorithm.ratio_epsilon)
     failure = None
     try:
         algorithm.train(task, seed, iterations, recorder)
@@ -166,16 +170,17 @@ def trained(algorithm: ExternalTraining, task: str, seed: int, iterations: int) 
     failure = recorder.failure or failure
     if failure is None and recorder.iteration != iterations:
         raise NotRecordedError(
-            f"{algorithm.title} made {recorder.iteration} updates that were recorded, and was asked for {iterations}."
+            f"{algorithm.title} was asked for {iterations} updates, and {recorder.iteration} were recorded."
         )
-    expected = 0 if algorithm.lacks(HELD_OUT) else len(range(0, iterations, HELD_OUT_EVERY))
-    if failure is None and (found := len(recorder.series.get(HELD_OUT, ()))) != expected:
+    expected = 0 if algorithm.lacks_measure(HELD_OUT) else len(range(0, iterations, HELD_OUT_EVERY))
+    n_held_out = len(recorder.series.get(HELD_OUT, ()))
+    if failure is None and n_held_out != expected:
         raise NotRecordedError(
-            f"{algorithm.title} held out fresh pairs at {found} of its {iterations} updates; by its settings it does "
-            f"at {expected}."
+            f"{algorithm.title} held out pairs at {n_held_out} of its {iterations} updates; its settings require "
+            f"{expected}."
         )
     record = RunRecord(algorithm, seed, failure, recorder.series)
-    # What is foreign leaves no parameters behind.
-    nothing: Any = np.zeros(0, np.float32)
-    record.policy_parameters = [nothing] * (iterations + 1)
+    # External runs record no parameters.
+    no_parameters: Any = np.zeros(0, np.float32)
+    record.policy_parameters = [no_parameters] * (iterations + 1)
     return record

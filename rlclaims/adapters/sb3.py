@@ -1,11 +1,11 @@
-"""On-policy algorithms of Stable-Baselines3 and sb3-contrib: by public callbacks, the model untouched.
+"""On-policy algorithms of Stable-Baselines3 and sb3-contrib, recorded by public callbacks without changing the model.
 
     model.learn(100_000, callback=RecordUpdates())           a training of your own; the callback has `recorder`
     rlclaims.runs(SB3("PPO", n_steps=1024), "Hopper-v5")     the runs of a claim
 
-What they log as KL is another estimator, of the last epoch's minibatches; and sb3-contrib's TRPO bounds KL(new || old),
-of a Gaussian as a mean over the entries of an action, where KL is their sum.
-Recurrent and masked policies, which a state alone does not settle, are not recorded.
+The KL that these libraries log is a different estimator, over the last epoch's minibatches. sb3-contrib's TRPO bounds
+KL(new || old), and for a Gaussian the mean over the entries of an action, where the KL is their sum.
+Recurrent and masked policies depend on more than the observation and cannot be recorded.
 """
 
 import importlib
@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from rlclaims.adapters.actions import Said, TorchActions
-from rlclaims.adapters.external import ExternalTraining, in_names
-from rlclaims.adapters.recorder import EPSILON, Pairs, Recorder
+from rlclaims.adapters.actions import PolicyOutput, TorchActions
+from rlclaims.adapters.external import ExternalTraining, slug
+from rlclaims.adapters.recorder import EPSILON, Pairs, UpdateRecorder
 from rlclaims.agents.advantages import generalized_advantages
 from rlclaims.randomness import Purpose, stream, torch_stream
 from rlclaims.sim.spelling import parse_task
@@ -38,40 +38,41 @@ try:
     from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
     from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 except ImportError:
-    raise ImportError("The adapter of Stable-Baselines3 needs it: pip install 'rlclaims[sb3]'.") from None
+    raise ImportError("Stable-Baselines3 is not installed: pip install 'rlclaims[sb3]'.") from None
 
-HOMES = ("stable_baselines3", "sb3_contrib")
-"""Where an algorithm is looked for that is named without a module."""
-OURS = ("env", "seed", "policy", "self", "verbose", "tensorboard_log", "device", "_init_setup_model")
-"""Arguments of a constructor that are not the user's to give."""
+LIBRARIES = ("stable_baselines3", "sb3_contrib")
+"""Modules in which an algorithm named without a module is looked up."""
+RESERVED = ("env", "seed", "policy", "self", "verbose", "tensorboard_log", "device", "_init_setup_model")
+"""Arguments of an algorithm's constructor that are not settings."""
 
 
 class RecordUpdates(BaseCallback):  # type: ignore[misc]
     """A callback that records the updates of a training.
 
     Args:
-        recorder: where to; by default a new one.
-        make_env: makes environments like those that are trained in, for fresh pairs every tenth update; without it
-            there are none held out. They are normalised as the training's are, by statistics that stand still.
-        seed: of the fresh pairs.
+        recorder: Recorder of the updates; by default a new one.
+        make_env: Makes environments like those of the training, to collect held-out pairs every tenth update; without
+            it no pairs are held out. They are normalised by the training's statistics, which they do not update.
+        seed: Seed of the held-out pairs.
     """
 
     def __init__(
-        self, recorder: Recorder | None = None, make_env: Callable[[], VecEnv] | None = None, seed: int = 0
+        self, recorder: UpdateRecorder | None = None, make_env: Callable[[], VecEnv] | None = None, seed: int = 0
     ) -> None:
         super().__init__()
-        self.recorder = recorder or Recorder()
-        """The updates so far."""
-        self._make_env, self._seed = make_env, seed
+        self.recorder = recorder or UpdateRecorder()
+        """Recorder of the updates so far."""
+        self._make_env = make_env
+        self._seed = seed
 
     def _on_training_start(self) -> None:
         buffer = getattr(self.model, "rollout_buffer", None)
         if type(buffer) not in (RolloutBuffer, DictRolloutBuffer):
             raise ValueError(
-                f"Updates are recorded of on-policy algorithms without recurrent or masked policies; "
-                f"{type(self.model).__name__} keeps its rollouts in a {type(buffer).__name__}."
+                f"Only on-policy algorithms without recurrent or masked policies can be recorded; "
+                f"{type(self.model).__name__} stores its rollouts in a {type(buffer).__name__}."
             )
-        self.recorder.give_up()  # what a training that was broken off had begun
+        self.recorder.discard()  # the update in which an earlier training was interrupted, if any
 
     def _on_step(self) -> bool:
         return True
@@ -82,65 +83,68 @@ class RecordUpdates(BaseCallback):  # type: ignore[misc]
         if (bijector := self._bijector) is not None:
             action = bijector.inverse(torch.from_numpy(action))
         pairs = Pairs(self._states(buffer.observations), action, _flat(buffer.advantages))
-        self.recorder.begin(self._said, pairs, None if self._make_env is None else self._fresh)
+        self.recorder.begin(self._distribution, pairs, None if self._make_env is None else self._collect_held_out)
 
     def _on_rollout_start(self) -> None:
-        self.recorder.end(self._said)
+        self.recorder.end(self._distribution)
 
     def _on_training_end(self) -> None:
-        self.recorder.end(self._said)
+        self.recorder.end(self._distribution)
 
-    def _states(self, seen_TE: Any) -> Any:
-        """What was seen in T steps of E environments, as the policy takes it."""
+    def _states(self, observation_TE: Any) -> Any:
+        """Return the observations of T steps of E environments as the policy takes them."""
         space = self.model.observation_space
 
-        def taken(x_TE: Any, space: Any) -> Any:
-            # Of a discrete observation, a buffer keeps the one number in a column, and a policy takes it without.
+        def flat(x_TE: Any, space: Any) -> Any:
+            # A buffer stores discrete observations in a column, and a policy takes them without.
             return _flat(x_TE).reshape(-1) if isinstance(space, spaces.Discrete) else _flat(x_TE)
 
-        if isinstance(seen_TE, dict):
-            return {key: taken(part, space[key]) for key, part in seen_TE.items()}
-        return taken(seen_TE, space)
+        if isinstance(observation_TE, dict):
+            return {key: flat(part, space[key]) for key, part in observation_TE.items()}
+        return flat(observation_TE, space)
 
     @property
     def _bijector(self) -> Any:
-        """What squashes actions, if anything: densities are told before it, where ratios and KL are the same."""
+        """Squashing of actions, or None. Densities are of actions before it: ratios and KL are the same."""
         return getattr(self.model.policy.action_dist, "bijector", None)
 
-    def _said(self, observation: Any) -> Said:
-        """What the policy says of actions before they are squashed, as it does while it collects."""
+    def _distribution(self, observation: Any) -> PolicyOutput:
+        """Return the policy's distribution of actions before they are squashed, in evaluation mode."""
         policy = self.model.policy
-        learning = policy.training
+        training = policy.training
         policy.set_training_mode(False)
-        seen, _ = policy.obs_to_tensor(observation)
-        said: Said = policy.get_distribution(seen).distribution
-        policy.set_training_mode(learning)
-        return said
+        states, _ = policy.obs_to_tensor(observation)
+        distribution: PolicyOutput = policy.get_distribution(states).distribution
+        policy.set_training_mode(training)
+        return distribution
 
-    def _fresh(self) -> Pairs:
-        """As many pairs as the training's, from episodes of their own."""
-        model, index = self.model, self.recorder.iteration
-        policy, pairs = model.policy, model.rollout_buffer.buffer_size * model.n_envs
+    def _collect_held_out(self) -> Pairs:
+        """Return as many pairs as the training batch has, from new episodes."""
+        model = self.model
+        policy = model.policy
+        index = self.recorder.iteration
+        n_pairs = model.rollout_buffer.buffer_size * model.n_envs
         assert self._make_env is not None
         torch.set_rng_state(torch_stream(self._seed, Purpose.HELD_OUT_NOISE, index).get_state())
-        seen, taken, numbers = [], [], []
-        with closing(self._make_env()) as made:
-            env = self._normalized(made)
+        observations, actions, steps = [], [], []
+        with closing(self._make_env()) as new_env:
+            env = self._normalized(new_env)
             env.seed(int(stream(self._seed, Purpose.HELD_OUT_RESETS, index).integers(2**31)))
             observation = env.reset()
-            for _ in range(math.ceil(pairs / env.num_envs)):
-                # State by state: gSDE's own noise lasts for some steps.
-                action, value_E = TorchActions(self._said(observation)).sample(), _values(policy, observation)
-                following, reward_E, done_E, infos = env.step(self._as_acted(action))
-                cut_E = done_E & np.array([bool(info.get("TimeLimit.truncated", False)) for info in infos])
-                next_value_E = _values(policy, following)
-                for e in np.flatnonzero(cut_E):
+            for _ in range(math.ceil(n_pairs / env.num_envs)):
+                # Sampled independently in each state, whereas gSDE's own noise lasts for several steps.
+                action = TorchActions(self._distribution(observation)).sample()
+                value_E = _values(policy, observation)
+                next_observation, reward_E, done_E, infos = env.step(self._environment_action(action))
+                truncated_E = done_E & np.array([bool(info.get("TimeLimit.truncated", False)) for info in infos])
+                next_value_E = _values(policy, next_observation)
+                for e in np.flatnonzero(truncated_E):
                     next_value_E[e] = _values(policy, infos[e]["terminal_observation"])[0]
-                seen.append(observation)
-                taken.append(action)
-                numbers.append((reward_E, value_E, next_value_E, done_E & ~cut_E, cut_E))
-                observation = following
-        reward_ET, value_ET, next_ET, terminated_ET, truncated_ET = (np.stack(x, 1) for x in zip(*numbers, strict=True))
+                observations.append(observation)
+                actions.append(action)
+                steps.append((reward_E, value_E, next_value_E, done_E & ~truncated_E, truncated_E))
+                observation = next_observation
+        reward_ET, value_ET, next_ET, terminated_ET, truncated_ET = (np.stack(x, 1) for x in zip(*steps, strict=True))
         advantage_ET = generalized_advantages(
             reward_ET.astype(np.float64),
             value_ET.astype(np.float64),
@@ -150,31 +154,33 @@ class RecordUpdates(BaseCallback):  # type: ignore[misc]
             gamma=model.gamma,
             lam=model.gae_lambda,
         )
-        keys = seen[0].keys() if isinstance(seen[0], dict) else None
-        stacked = {key: np.stack([o[key] for o in seen]) for key in keys} if keys else np.stack(seen)
-        return Pairs(self._states(stacked), _flat(torch.stack(taken)), advantage_ET.reshape(-1).astype(np.float32))
+        keys = observations[0].keys() if isinstance(observations[0], dict) else None
+        stacked = {key: np.stack([o[key] for o in observations]) for key in keys} if keys else np.stack(observations)
+        return Pairs(self._states(stacked), _flat(torch.stack(actions)), advantage_ET.reshape(-1).astype(np.float32))
 
     def _normalized(self, env: VecEnv) -> VecEnv:
-        ours = self.model.get_vec_normalize_env()
-        if ours is None:
+        training_env = self.model.get_vec_normalize_env()
+        if training_env is None:
             return env
-        same = ("norm_obs", "norm_reward", "clip_obs", "clip_reward", "gamma", "epsilon", "norm_obs_keys")
-        made = VecNormalize(env, training=False, **{name: getattr(ours, name) for name in same})
-        made.obs_rms, made.ret_rms = ours.obs_rms, ours.ret_rms  # which only training moves
-        return made
+        shared = ("norm_obs", "norm_reward", "clip_obs", "clip_reward", "gamma", "epsilon", "norm_obs_keys")
+        normalized = VecNormalize(env, training=False, **{name: getattr(training_env, name) for name in shared})
+        # Shared with the training's environment; only that one updates them.
+        normalized.obs_rms = training_env.obs_rms
+        normalized.ret_rms = training_env.ret_rms
+        return normalized
 
-    def _as_acted(self, action: torch.Tensor) -> Any:
-        """What the environment is given."""
+    def _environment_action(self, action: torch.Tensor) -> Any:
+        """Return a policy's action as the environment takes it."""
         space, policy = self.model.action_space, self.model.policy
-        taken = (action if self._bijector is None else self._bijector.forward(action)).numpy()
+        squashed = (action if self._bijector is None else self._bijector.forward(action)).numpy()
         if not isinstance(space, spaces.Box):
-            return taken
-        taken = taken.astype(np.float32).reshape(-1, *space.shape)
-        return policy.unscale_action(taken) if policy.squash_output else np.clip(taken, space.low, space.high)
+            return squashed
+        squashed = squashed.astype(np.float32).reshape(-1, *space.shape)
+        return policy.unscale_action(squashed) if policy.squash_output else np.clip(squashed, space.low, space.high)
 
 
 def _flat(x_TE: Any) -> Any:
-    """Of T steps of E environments, the pairs one environment after the other."""
+    """Flatten T steps of E environments to pairs, one environment after the other."""
     return x_TE.swapaxes(0, 1).reshape(-1, *x_TE.shape[2:])
 
 
@@ -185,17 +191,18 @@ def _values(policy: Any, observation: Any) -> Any:
 
 @dataclass(frozen=True, init=False)
 class SB3(ExternalTraining):
-    """An on-policy algorithm of Stable-Baselines3 or sb3-contrib, with its own settings but for those that are given.
+    """An on-policy algorithm of Stable-Baselines3 or sb3-contrib, with the library's defaults for settings not given.
 
     Args:
-        name: "PPO", "A2C" or "TRPO"; "my_pkg.algos:MyPPO" for a subclass of yours.
+        name: "PPO", "A2C" or "TRPO"; "my_pkg.algos:MyPPO" for a subclass of your own.
         policy: "MlpPolicy", "CnnPolicy" or "MultiInputPolicy".
-        environments: that are trained in at a time.
-        normalize: whether VecNormalize normalises observations and rewards.
-        **settings: of the algorithm's constructor, as JSON has them: numbers, texts, lists and tables.
+        environments: Number of environments that a seed trains in at a time.
+        normalize: Whether VecNormalize normalises observations and rewards.
+        settings: Settings as a JSON object, as an alternative to keyword arguments.
+        **given: Arguments of the algorithm's constructor that JSON can hold: numbers, strings, lists and dicts.
 
     Raises:
-        ValueError: a setting is none that JSON has.
+        ValueError: JSON cannot hold a setting, or a string is not printable.
     """
 
     name: str
@@ -203,7 +210,7 @@ class SB3(ExternalTraining):
     environments: int
     normalize: bool
     settings: str
-    """As JSON, which names a run."""
+    """Settings as JSON with sorted keys."""
 
     def __init__(
         self,
@@ -214,14 +221,14 @@ class SB3(ExternalTraining):
         settings: str = "{}",
         **given: Any,
     ) -> None:
-        for what, text in (("name", name), ("policy", policy), ("settings", settings)):
+        for argument, text in (("name", name), ("policy", policy), ("settings", settings)):
             if not isinstance(text, str) or not text.isprintable():
-                raise ValueError(f"SB3 takes a text as its {what}, not {describe(text)}.")
+                raise ValueError(f"SB3 takes a printable string as its {argument}, not {describe(text)}.")
         try:
             written = json.dumps({**json.loads(settings), **given}, sort_keys=True, allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
             why = f"not {describe(given or settings)}" if isinstance(error, TypeError) else describe_error(error)
-            raise ValueError(f"Settings of {name} are numbers, texts, lists or tables of them ({why}).") from None
+            raise ValueError(f"Settings of {name} must be numbers, strings, lists or dicts of them ({why}).") from None
         for field, value in (
             ("name", name), ("policy", policy), ("environments", environments),
             ("normalize", normalize), ("settings", written),
@@ -230,17 +237,17 @@ class SB3(ExternalTraining):
 
     @property
     def title(self) -> str:
-        """Such as "sb3-PPO"."""
-        return "sb3-" + in_names(self.name)
+        """Short name: "sb3-PPO"."""
+        return "sb3-" + slug(self.name)
 
     @property
-    def words(self) -> str:
-        """Such as "sb3-PPO(n_steps=1024)"."""
-        usual = {"policy": "MlpPolicy", "environments": 1, "normalize": False}
-        changed = {name: value for name, x in usual.items() if (value := getattr(self, name)) != x}
-        given = changed | json.loads(self.settings)
-        said = ", ".join(f"{name}={value!r}" for name, value in given.items())
-        return f"{self.title}({said})" if given else self.title
+    def label(self) -> str:
+        """Title with all settings that are given or differ from their defaults: "sb3-PPO(n_steps=1024)"."""
+        defaults = {"policy": "MlpPolicy", "environments": 1, "normalize": False}
+        changed = {name: value for name, default in defaults.items() if (value := getattr(self, name)) != default}
+        shown = changed | json.loads(self.settings)
+        arguments = ", ".join(f"{name}={value!r}" for name, value in shown.items())
+        return f"{self.title}({arguments})" if shown else self.title
 
     @property
     def steps(self) -> int:
@@ -249,50 +256,50 @@ class SB3(ExternalTraining):
 
     @property
     def ratio_epsilon(self) -> float:
-        """The clip range where it is a constant number."""
+        """The clip range if it is a constant number, else the default."""
         clip = self._setting("clip_range")
         return float(clip) if isinstance(clip, int | float) else EPSILON
 
     @property
     def libraries(self) -> tuple[str, ...]:
-        """Stable-Baselines3, and sb3-contrib for what is from there or made of that."""
+        """Stable-Baselines3, and sb3-contrib if the algorithm or a base class comes from there."""
         bases = {cls.__module__.partition(".")[0] for cls in self._class.__mro__}
-        return tuple(name.replace("_", "-") for name in HOMES if name in bases)
+        return tuple(name.replace("_", "-") for name in LIBRARIES if name in bases)
 
     @property
     def code(self) -> tuple[tuple[str, Path], ...]:
-        """The modules of the class that trains, and of its bases, so far as they are not the libraries'."""
-        mine = [cls.__module__ for cls in self._class.__mro__ if cls.__module__.partition(".")[0] not in HOMES]
-        files = [(name, getattr(sys.modules.get(name), "__file__", None)) for name in mine]
+        """Modules of the algorithm's class and its base classes, except those of the libraries, and their files."""
+        modules = [cls.__module__ for cls in self._class.__mro__ if cls.__module__.partition(".")[0] not in LIBRARIES]
+        files = [(name, getattr(sys.modules.get(name), "__file__", None)) for name in modules]
         return tuple((name, Path(file)) for name, file in files if file is not None)
 
     def check(self) -> None:
-        """See that there is such an algorithm, with such settings.
+        """Check that the algorithm exists and has these settings.
 
         Raises:
-            ValueError: there is none.
+            ValueError: It does not.
         """
-        made = self._class
-        if not isinstance(made, type) or not issubclass(made, OnPolicyAlgorithm):
-            raise ValueError(f"{self.name} is no on-policy algorithm of Stable-Baselines3, whose updates are recorded.")
-        known = [name for name in self._parameters if name not in OURS]
-        if unknown := [name for name in json.loads(self.settings) if name not in known]:
-            raise ValueError(f"{self.name} has no setting {describe(unknown[0])}; there are {', '.join(known)}.")
-        if type(self.environments) is not int or self.environments < 1:
+        algorithm = self._class
+        if not isinstance(algorithm, type) or not issubclass(algorithm, OnPolicyAlgorithm):
             raise ValueError(
-                f"{self.name} trains in a number of environments from 1 up, not {describe(self.environments)}."
+                f"{self.name} is not an on-policy algorithm of Stable-Baselines3; only these can be recorded."
             )
+        known = [name for name in self._parameters if name not in RESERVED]
+        if unknown := [name for name in json.loads(self.settings) if name not in known]:
+            raise ValueError(f"{self.name} has no setting {describe(unknown[0])}; it has {', '.join(known)}.")
+        if type(self.environments) is not int or self.environments < 1:
+            raise ValueError(f"{self.name} takes at least 1 as environments, not {describe(self.environments)}.")
         if type(n := self._setting("n_steps")) is not int or n < 1:
             raise ValueError(f"{self.name} takes a whole number of steps between updates, n_steps, not {describe(n)}.")
-        named = self._class.policy_aliases
-        meant = [named[self.policy]] if self.policy in named else [*named.values()]
-        asked = [len(inspect.signature(policy.get_distribution).parameters) for policy in meant]
-        if asked and 2 not in asked:  # itself and an observation
-            raise ValueError(f"{self.name}'s policies are asked about more than an observation: it is not recorded.")
-        if self.policy not in named:
-            raise ValueError(f"{self.name} has no policy {describe(self.policy)}; there are {', '.join(named)}.")
+        aliases = self._class.policy_aliases
+        policies = [aliases[self.policy]] if self.policy in aliases else [*aliases.values()]
+        n_parameters = [len(inspect.signature(policy.get_distribution).parameters) for policy in policies]
+        if n_parameters and 2 not in n_parameters:  # self and the observation
+            raise ValueError(f"{self.name}'s policies need more than an observation, so it cannot be recorded.")
+        if self.policy not in aliases:
+            raise ValueError(f"{self.name} has no policy {describe(self.policy)}; it has {', '.join(aliases)}.")
 
-    def train(self, task: str, seed: int, iterations: int, recorder: Recorder) -> None:
+    def train(self, task: str, seed: int, iterations: int, recorder: UpdateRecorder) -> None:
         """Train one seed."""
         name, arguments = parse_task(task)
 
@@ -300,8 +307,8 @@ class SB3(ExternalTraining):
             return make_vec_env(name, n_envs=self.environments, seed=seed, env_kwargs=arguments)
 
         settings = json.loads(self.settings)
-        with closing(make_env(seed)) as made:
-            env = VecNormalize(made, gamma=self._setting("gamma")) if self.normalize else made
+        with closing(make_env(seed)) as plain_env:
+            env = VecNormalize(plain_env, gamma=self._setting("gamma")) if self.normalize else plain_env
             model = self._class(self.policy, env, seed=seed, device="cpu", **settings)
             model.learn(iterations * self.steps, callback=RecordUpdates(recorder, make_env, seed))
 
@@ -314,24 +321,24 @@ class SB3(ExternalTraining):
 
     @property
     def _parameters(self) -> dict[str, inspect.Parameter]:
-        """Of the constructor by name, and of those that it hands on what else it is given."""
-        found: dict[str, inspect.Parameter] = {}
+        """Parameters by name of the constructor, and of base classes' as long as *args or **kwargs pass on the rest."""
+        parameters: dict[str, inspect.Parameter] = {}
         for cls in self._class.__mro__:
             if "__init__" in vars(cls):
                 own = inspect.signature(cls.__init__).parameters.values()
-                hands_on = [p for p in own if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-                found |= {p.name: p for p in own if p not in hands_on and p.name not in found}
-                if not hands_on:
+                variadic = [p for p in own if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+                parameters |= {p.name: p for p in own if p not in variadic and p.name not in parameters}
+                if not variadic:
                     break
-        return found
+        return parameters
 
     @property
     def _class(self) -> Any:
-        home, _, name = self.name.rpartition(":")
-        for module in [home] if home else HOMES:
+        module_name, _, name = self.name.rpartition(":")
+        for module in [module_name] if module_name else LIBRARIES:
             try:
                 return getattr(importlib.import_module(module), name)
             except (ImportError, AttributeError):
                 continue
-        where = home or "stable_baselines3 and sb3_contrib"
-        raise ValueError(f"There is no algorithm {describe(name)} in {where}; sb3-contrib's need it installed.")
+        where = module_name or "stable_baselines3 and sb3_contrib"
+        raise ValueError(f"There is no algorithm {describe(name)} in {where}; those of sb3-contrib need it installed.")

@@ -1,10 +1,10 @@
-"""A single-file script in CleanRL's style, run as it is in a process of its own.
+"""A single-file script in CleanRL's style, run unchanged in its own process.
 
     rlclaims.runs(Script("scripts/ppo_continuous_action.py", 2048), "Hopper-v5")
 
-Such a script keeps at its top level what it learns from, `b_obs`, `b_actions` and `b_advantages`, and a module `agent`
-whose `get_action_and_value(observation)` makes a torch distribution. An update begins with the first step of an
-optimiser on a new `b_obs`, and ends where the next begins or the script does. No fresh pairs are held out.
+Such a script has its training batch at top level, as `b_obs`, `b_actions` and `b_advantages`, and a module `agent`
+whose `get_action_and_value(observation)` creates a torch distribution. An update begins with the first optimiser step
+on a new `b_obs`, and ends where the next update begins or the script ends. No pairs are held out.
 """
 
 import json
@@ -21,210 +21,210 @@ import torch
 from torch.distributions import Distribution
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from rlclaims.adapters.actions import Said
-from rlclaims.adapters.external import NotRecordedError, OfSteps, in_names
-from rlclaims.adapters.recorder import EPSILON, Pairs, Recorder
+from rlclaims.adapters.actions import PolicyOutput
+from rlclaims.adapters.external import FixedStepsTraining, NotRecordedError, slug
+from rlclaims.adapters.recorder import EPSILON, Pairs, UpdateRecorder
 from rlclaims.sim.spelling import parse_task
 from rlclaims.text import describe
 
 CLEANRL = ("--seed", "{seed}", "--env-id", "{task}", "--total-timesteps", "{steps}")
-KEPT = ("agent", "b_obs", "b_actions", "b_advantages")
+REQUIRED_NAMES = ("agent", "b_obs", "b_actions", "b_advantages")
 
 
 @dataclass(frozen=True)
-class Script(OfSteps):
+class Script(FixedStepsTraining):
     """A script that trains."""
 
     path: str
-    """Of the script, from the working directory."""
+    """Path of the script, from the working directory."""
     steps_between_updates: int
-    """Of all environments that it trains in."""
+    """Steps between two updates, of all environments that it trains in."""
     arguments: tuple[str, ...] = CLEANRL
     """Its command line, with {seed}, {task} and {steps}, the environment steps of the whole training, filled in."""
     epsilon: float = EPSILON
-    """Distance from 1 beyond which a ratio is counted."""
+    """Distance from 1 beyond which a ratio counts as an exceedance."""
 
-    def lacks(self, measure: str) -> bool:
-        """What all that is foreign lacks, and measures on held-out pairs."""
-        return super().lacks(measure) or measure.endswith("/held_out")
+    def lacks_measure(self, measure: str) -> bool:
+        """Return whether a measure is missing: KL as deployed, and all measures on held-out pairs."""
+        return super().lacks_measure(measure) or measure.endswith("/held_out")
 
     @property
     def title(self) -> str:
         """The script's name."""
-        return in_names(Path(self.path).stem) if isinstance(self.path, str) else "script"
+        return slug(Path(self.path).stem) if isinstance(self.path, str) else "script"
 
     @property
     def code(self) -> tuple[tuple[str, Path], ...]:
-        """The script; what lies beside it and is imported from there is not followed."""
-        # By a name that no module has: a script may be called as one of the standard library is.
+        """The script's file, without the modules beside it that it imports."""
+        # Not a valid module name, since a script may have the name of a module of the standard library.
         return ((f"{self.title} (script)", Path(self.path)),)
 
     def check(self) -> None:
-        """See that there is such a script, with such arguments.
+        """Check that the script exists and that its arguments, steps and epsilon are valid.
 
         Raises:
-            ValueError: there is none.
+            ValueError: One of them is not.
         """
         if not isinstance(self.path, str) or not Path(self.path).is_file() or Path(self.path).suffix != ".py":
-            raise ValueError(f"There is no script {describe(self.path)}; it is a file that ends in .py.")
+            raise ValueError(f"There is no script {describe(self.path)}; give the path of a file that ends in .py.")
         self.check_numbers()
         try:
-            self._filled("", 0, 0)
+            self._command_line("", 0, 0)
         except (TypeError, AttributeError, LookupError, ValueError):
             raise ValueError(
-                f"The arguments of {self.title} are a tuple of texts, with {{seed}}, {{task}} and {{steps}} to be "
-                f"filled in, not {describe(self.arguments)}."
+                f"The arguments of {self.title} must be a tuple of strings, in which {{seed}}, {{task}} and {{steps}} "
+                f"are filled in, not {describe(self.arguments)}."
             ) from None
 
     def check_task(self, task: str) -> None:
-        """See that there is such a task, and that an id says all of it.
+        """Check that the task exists and has no arguments.
 
         Raises:
-            ValueError: there is none, or it has arguments.
+            ValueError: It does not exist, or has some.
         """
         super().check_task(task)
         if parse_task(task).arguments:
             raise ValueError(
-                f"{self.title} is told an environment's id, and no arguments of it: register {task!r} under an id of "
-                "its own."
+                f"{self.title} takes an environment's id without arguments: register {task!r} under an id of its own."
             )
 
-    def _filled(self, task: str, seed: int, iterations: int) -> list[str]:
+    def _command_line(self, task: str, seed: int, iterations: int) -> list[str]:
         if not isinstance(self.arguments, tuple):
-            raise TypeError("A text has letters for entries.")
+            raise TypeError("A string is not a tuple of strings.")
         return [text.format(seed=seed, task=task, steps=iterations * self.steps) for text in self.arguments]
 
-    def train(self, task: str, seed: int, iterations: int, recorder: Recorder) -> None:
+    def train(self, task: str, seed: int, iterations: int, recorder: UpdateRecorder) -> None:
         """Train one seed.
 
         Raises:
-            RuntimeError: the script ended with an error.
-            NotRecordedError: it makes another number of updates than it was asked for.
+            RuntimeError: The script ended with an error.
+            NotRecordedError: The script makes another number of updates than requested.
         """
-        found = {"iteration": 0, "pairs": None, "broken_off": False}
-        with tempfile.TemporaryDirectory() as folder:  # where it may leave what it likes
-            record = Path(folder) / "record.json"
+        record = {"iteration": 0, "pairs": None, "stopped": False}
+        with tempfile.TemporaryDirectory() as folder:  # the working directory of the script, for any files it writes
+            record_path = Path(folder) / "record.json"
             job = {
                 "path": str(Path(self.path).absolute()),
-                "arguments": self._filled(task, seed, iterations),
+                "arguments": self._command_line(task, seed, iterations),
                 "epsilon": self.epsilon,
                 "iterations": iterations,
-                "record": str(record),
+                "record": str(record_path),
             }
-            done = subprocess.run(
+            process = subprocess.run(
                 [sys.executable, "-P", "-m", "rlclaims.adapters.script", json.dumps(job)],
                 cwd=folder,
                 capture_output=True,
                 text=True,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, map(os.path.abspath, sys.path)))},
             )
-            if record.exists():
-                found = json.loads(record.read_text())
-                recorder.series, recorder.failure = found["series"], found["failure"]
-                recorder.iteration = found["iteration"]
-        if done.returncode != 0:
-            said = done.stderr.strip().splitlines()
-            raise RuntimeError(f"{self.path} ended with exit status {done.returncode}: {said[-1] if said else ''}")
-        if recorder.failure is None and (found["broken_off"] or recorder.iteration != iterations):
-            made = f"more than the {iterations}" if found["broken_off"] else f"{recorder.iteration} of the {iterations}"
+            if record_path.exists():
+                record = json.loads(record_path.read_text())
+                recorder.series = record["series"]
+                recorder.failure = record["failure"]
+                recorder.iteration = record["iteration"]
+        if process.returncode != 0:
+            output = process.stderr.strip().splitlines()
+            last_line = output[-1] if output else ""
+            raise RuntimeError(f"{self.path} ended with exit status {process.returncode}: {last_line}")
+        if recorder.failure is None and (record["stopped"] or recorder.iteration != iterations):
+            count = f"more than the {iterations}" if record["stopped"] else f"{recorder.iteration} of the {iterations}"
             raise NotRecordedError(
-                f"{self.title} makes {made} updates that it was asked for, from {found['pairs']:,} pairs each, and was "
-                f"said to take {self.steps:,} steps for one: name an instance, Script({self.path!r}, STEPS), with the "
-                "steps of all its environments between two updates."
+                f"{self.title} made {count} updates that were requested, from {record['pairs']:,} pairs each, and its "
+                f"steps_between_updates is {self.steps:,}: set it to the steps of all environments between two "
+                f"updates, Script({self.path!r}, STEPS)."
             )
 
 
-class _MoreUpdates(SystemExit):
-    """The script goes on to an update that it was not asked for, and may go on for long."""
+class _TooManyUpdates(SystemExit):
+    """Raised in the script when it begins an update more than requested, to stop it."""
 
 
-class _Watch:
-    """Follows the updates of the script that runs as `__main__`, from one optimiser's step to the next."""
+class _ScriptWatcher:
+    """Records the updates of the script that runs as `__main__`; called before each step of any optimiser."""
 
-    def __init__(self, recorder: Recorder, most: int) -> None:
-        self._recorder, self._most = recorder, most
+    def __init__(self, recorder: UpdateRecorder, iterations: int) -> None:
+        self._recorder = recorder
+        self._iterations = iterations
         self._pairs: Any = None
         self.n_pairs: int | None = None
-        """That the last update was made from."""
+        """Number of pairs of the last update."""
 
     def __call__(self, *_: object) -> None:
         names = vars(sys.modules["__main__"])
         if "b_obs" not in names or names["b_obs"] is self._pairs:
             return
-        if missing := [name for name in KEPT if name not in names]:
-            raise RuntimeError(
-                f"The script keeps no {missing[0]!r} at its top level, by which its updates are recorded."
-            )
+        if missing := [name for name in REQUIRED_NAMES if name not in names]:
+            raise RuntimeError(f"The script has no {missing[0]!r} at its top level, which recording its updates needs.")
         self.end()
         self._pairs = None
-        if self._recorder.iteration == self._most:
-            raise _MoreUpdates
-        self._pairs, self._agent = names["b_obs"], names["agent"]
+        if self._recorder.iteration == self._iterations:
+            raise _TooManyUpdates
+        self._pairs = names["b_obs"]
+        self._agent = names["agent"]
         self.n_pairs = len(names["b_advantages"])
         pairs = Pairs(names["b_obs"], names["b_actions"], names["b_advantages"])
-        self._recorder.begin(self._said, pairs)
+        self._recorder.begin(self._policy, pairs)
 
     def end(self) -> None:
-        """The update that was begun is over, if there was one."""
+        """Complete the current update, if there is one."""
         if self._pairs is not None:
-            self._recorder.end(self._said)
+            self._recorder.end(self._policy)
 
     def script_ended(self) -> None:
-        """So is the last; there has been one.
+        """Complete the last update.
 
         Raises:
-            RuntimeError: there was none.
+            RuntimeError: The script made no update.
         """
         if self._pairs is None:
-            raise RuntimeError(
-                f"The script made no update from a {KEPT[1]!r} at its top level, by which its updates are recorded."
-            )
+            raise RuntimeError("The script made no update from a 'b_obs' at its top level, so nothing was recorded.")
         self.end()
 
-    def _said(self, observation: Any) -> Said:
-        made: list[Distribution] = []
-        usual = Distribution.__init__
+    def _policy(self, observation: Any) -> PolicyOutput:
+        created: list[Distribution] = []
+        original = Distribution.__init__
 
-        def noted(distribution: Distribution, *args: Any, **how: Any) -> None:
-            made.append(distribution)
-            usual(distribution, *args, **how)
+        def init(distribution: Distribution, *args: Any, **kwargs: Any) -> None:
+            created.append(distribution)
+            original(distribution, *args, **kwargs)
 
-        Distribution.__init__ = noted  # type: ignore[method-assign, assignment]
+        Distribution.__init__ = init  # type: ignore[method-assign, assignment]
         try:
             self._agent.get_action_and_value(observation)
         finally:
-            Distribution.__init__ = usual  # type: ignore[method-assign]
-        if not made:
-            raise RuntimeError("The agent's get_action_and_value makes no torch distribution.")
-        # Some are made of others; several that are not are of parts of an action.
-        inner = {id(part) for one in made for part in vars(one).values() if isinstance(part, Distribution)}
-        whole = [one for one in made if id(one) not in inner]
-        return whole if len(whole) > 1 else whole[0]
+            Distribution.__init__ = original  # type: ignore[method-assign]
+        if not created:
+            raise RuntimeError("The agent's get_action_and_value creates no torch distribution.")
+        # Distributions inside others are left out. Several outer ones are over parts of an action.
+        inner = {id(part) for one in created for part in vars(one).values() if isinstance(part, Distribution)}
+        outer = [one for one in created if id(one) not in inner]
+        return outer if len(outer) > 1 else outer[0]
 
 
 def main() -> None:
-    """In a process of its own: run the script, and write down its updates."""
+    """Run the script of a job and write the record of its updates; the entry point of its process."""
     job = json.loads(sys.argv[1])
-    recorder = Recorder(job["epsilon"])
-    watch, broken_off = _Watch(recorder, job["iterations"]), False
-    register_optimizer_step_pre_hook(watch)
+    recorder = UpdateRecorder(job["epsilon"])
+    watcher = _ScriptWatcher(recorder, job["iterations"])
+    stopped = False
+    register_optimizer_step_pre_hook(watcher)
     torch.set_num_threads(1)
     sys.argv = [job["path"], *job["arguments"]]
     sys.path.insert(0, str(Path(job["path"]).parent))
     try:
         try:
             runpy.run_path(job["path"], run_name="__main__")
-        except _MoreUpdates:
-            broken_off = True
+        except _TooManyUpdates:
+            stopped = True
         except SystemExit as end:
             if end.code not in (None, 0):
                 raise
-        if not broken_off:
-            watch.script_ended()
+        if not stopped:
+            watcher.script_ended()
     finally:
-        found = {name: value for name, value in vars(recorder).items() if name in ("series", "failure", "iteration")}
-        found |= {"pairs": watch.n_pairs, "broken_off": broken_off}
-        Path(job["record"]).write_text(json.dumps(found))
+        record = {name: value for name, value in vars(recorder).items() if name in ("series", "failure", "iteration")}
+        record |= {"pairs": watcher.n_pairs, "stopped": stopped}
+        Path(job["record"]).write_text(json.dumps(record))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rlclaims.adapters.external import ExternalTraining, trained
+from rlclaims.adapters.external import ExternalTraining, train_external
 from rlclaims.agents.algorithm import Algorithm
 from rlclaims.execution.worker_process import receive
 from rlclaims.sim.tasks import task_named
@@ -59,7 +59,7 @@ def _external(algorithm: ExternalTraining, task: str) -> dict[int, float]:
     seconds = {}
     for iterations in (1, 1, 3):  # the first time costs more
         started = time.perf_counter()
-        trained(algorithm, task, 0, iterations)
+        train_external(algorithm, task, 0, iterations)
         seconds[iterations] = time.perf_counter() - started
     return seconds
 

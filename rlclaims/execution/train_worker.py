@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlclaims.adapters.external import ExternalTraining, trained
+from rlclaims.adapters.external import ExternalTraining, train_external
 from rlclaims.execution.cohorts import groups
 from rlclaims.execution.worker_process import receive
 from rlclaims.sim.tasks import task_named
@@ -40,7 +40,7 @@ def main() -> None:
     try:
         if isinstance(first.algorithm, ExternalTraining):
             for done, spec in enumerate(specs, start=1):
-                store.put(spec, trained(first.algorithm, spec.task, spec.seed, spec.iterations))
+                store.put(spec, train_external(first.algorithm, spec.task, spec.seed, spec.iterations))
                 send(iteration=done * spec.iterations // len(specs))
         else:
             train(store, specs, lambda done: send(iteration=done))

@@ -45,7 +45,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def _holds_out(config: pytest.Config) -> bool:
     with suppress(pytest.UsageError):
         subject = claim_session(config).subject
-        return not (isinstance(subject, ExternalTraining) and subject.lacks("kl_old_new/mean/held_out"))
+        return not (isinstance(subject, ExternalTraining) and subject.lacks_measure("kl_old_new/mean/held_out"))
     return True
 
 

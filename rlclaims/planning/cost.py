@@ -253,6 +253,6 @@ def _probe_results(specs: Sequence[RunSpec], processes: int) -> list[dict[str, A
 
 def _rollouts(run: RunSpec) -> int:
     """Return how many rollouts a run's training collects, to learn from and to measure on."""
-    if isinstance(run.algorithm, ExternalTraining) and run.algorithm.lacks(HELD_OUT):
+    if isinstance(run.algorithm, ExternalTraining) and run.algorithm.lacks_measure(HELD_OUT):
         return run.iterations
     return run.iterations + times_held_out(run.iterations)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rlclaims.adapters.external import ExternalTraining
-from rlclaims.adapters.lookup import named
+from rlclaims.adapters.lookup import find_subject
 from rlclaims.agents.algorithm import Algorithm
 from rlclaims.claims.declaration import Claim
 from rlclaims.claims.evidence import ClaimError
@@ -134,7 +134,7 @@ class ClaimSession(Runner):
                 "subject in [tool.rlclaims.gate]."
             )
         try:
-            return named(self.asked.subject)
+            return find_subject(self.asked.subject)
         except ValueError as error:
             raise pytest.UsageError(str(error)) from None
 

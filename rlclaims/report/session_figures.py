@@ -75,7 +75,7 @@ def illustrations(record: Json, store: Path) -> dict[str, Drawn]:
             end = f"-{task.partition('(')[0].lower()}-{i + 1}"
         taken = {study: _taken(record, store, task, study, of) for study, of in STUDIES.items()}
         for name, title, draw in _of_task(taken, record, task):
-            # Numbers of another version of the code may have other names, and a foreign algorithm lacks some.
+            # Numbers of another version of the code may have other names, and an external algorithm lacks some.
             with suppress(KeyError, ValueError, IndexError):
                 file = re.sub(r"[^a-z0-9]+", "-", f"{name}{end}".lower()).strip("-")[:LONGEST]
                 found[file] = replace(draw(), title=f"{title}, on {task}")

@@ -247,7 +247,7 @@ class MeasuredRuns(TrainedRuns):
         epsilon = {"epsilon": self.settings.ratio_epsilon} if measure.takes_epsilon else {}
         words = measure.label.format(**{key: f"{value:g}" for key, value in epsilon.items()})
         quantity = self.quantity(measure.key, words, epsilon, pairs)
-        if isinstance(self.settings, ExternalTraining) and self.settings.lacks(name):
+        if isinstance(self.settings, ExternalTraining) and self.settings.lacks_measure(name):
             raise ClaimError(
                 f"{quantity.general_label} is not available for {self.name}: its adapter does not record it."
             )
@@ -281,7 +281,7 @@ def _name(algorithm: "Algorithm | ExternalTraining", task: str) -> str:
     from rlclaims.adapters.external import ExternalTraining  # which imports torch
 
     if isinstance(algorithm, ExternalTraining):
-        return algorithm.words
+        return algorithm.label
     usual = type(algorithm).for_task(task)
     changed = [
         f"{field.name}={getattr(algorithm, field.name)!r}"

@@ -341,15 +341,15 @@ def test_scalar_action_may_be_in_a_column(draw, in_a_column, speaks_of_a_column)
 @pytest.mark.parametrize(
     ("said", "shape", "sentence"),
     [
-        (lambda: Normal(torch.zeros(B, A), 1.0), (B,), r"actions of shape \(7, 3\), and those taken are of shape \(7,"),
+        (lambda: Normal(torch.zeros(B, A), 1.0), (B,), r"actions of shape \(7, 3\), and the actions have shape \(7,"),
         (lambda: Normal(torch.zeros(B, A), 1.0), (B, 2), r"actions of shape \(7, 3\)"),
         (lambda: Normal(torch.zeros(A), 1.0), (B, A), r"actions of shape \(3,\)"),
         (lambda: Normal(torch.zeros(A, B), 1.0), (B, A), r"actions of shape \(3, 7\)"),
         (lambda: Categorical(logits=torch.zeros(B, 4)), (B, 2), r"actions of shape \(7,\)"),
         (lambda: Categorical(logits=torch.zeros(4)), (B,), r"actions of shape \(\)"),
         (lambda: Categorical(logits=torch.zeros(2, 4)), (B,), r"actions of shape \(2,\)"),
-        (lambda: [Categorical(logits=torch.zeros(B, 4))] * 2, (B, 3), "speaks of 2 parts of an action"),
-        (lambda: [Categorical(logits=torch.zeros(B, 4))] * B, (B,), "speaks of 7 parts of an action"),
+        (lambda: [Categorical(logits=torch.zeros(B, 4))] * 2, (B, 3), "is for 2 parts of an action"),
+        (lambda: [Categorical(logits=torch.zeros(B, 4))] * B, (B,), "is for 7 parts of an action"),
         (lambda: [Normal(torch.zeros(B, 2), 1.0)] * 2, (B, 2), r"actions of shape \(7, 2\)"),
     ],
 )
@@ -362,18 +362,22 @@ def test_log_prob_refuses_actions_of_wrong_shape(said, shape, sentence):
     "said", [None, torch.zeros(B, A), (Normal(torch.zeros(B), 1.0), torch.zeros(B)), [], {"mean": 0}, "normal"]
 )
 def test_torch_actions_refuses_non_distributions(said):
-    with pytest.raises(TypeError, match=r"^A policy answers with a torch.distributions.Distribution, or several, not"):
+    with pytest.raises(
+        TypeError, match=r"^A policy must return a torch.distributions.Distribution, or a sequence of them, not"
+    ):
         TorchActions(said)
 
 
 def test_kl_names_distributions_without_known_kl():
     mixture = MixtureSameFamily(Categorical(logits=torch.zeros(B, 2)), Normal(torch.zeros(B, 2), 1.0))
-    with pytest.raises(NotImplementedError, match="knows no KL of one MixtureSameFamily from another"):
+    with pytest.raises(NotImplementedError, match="has no KL divergence from MixtureSameFamily to MixtureSameFamily"):
         TorchActions(mixture).kl(TorchActions(mixture))
     squashed = [
         TransformedDistribution(Normal(torch.zeros(B, A), 1.0), [AffineTransform(0.0, scale)]) for scale in (1.0, 2.0)
     ]
-    with pytest.raises(NotImplementedError, match="knows no KL of one TransformedDistribution from another"):
+    with pytest.raises(
+        NotImplementedError, match="has no KL divergence from TransformedDistribution to TransformedDistribution"
+    ):
         TorchActions(squashed[0]).kl(TorchActions(squashed[1]))
 
 

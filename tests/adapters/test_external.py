@@ -14,7 +14,7 @@ import tiny_parent
 from tiny_training import STEPS
 
 from rlclaims import PPO, ClaimError, Runs
-from rlclaims.adapters.external import trained
+from rlclaims.adapters.external import train_external
 from rlclaims.adapters.loop import Loop
 from rlclaims.adapters.script import CLEANRL, Script
 from rlclaims.execution import pool
@@ -34,6 +34,7 @@ from rlclaims.store.store import Store
 from rlclaims.studies.registry import KINDS, Study
 
 TASK, ITERATIONS = "InvertedPendulum-v5", 11
+NO_ENVIRONMENT = "Gymnasium has no environment {}. One that a module of yours registers is given as 'my_pkg:Mine-v0'."
 SCRIPT = Path(__file__).parents[1] / "data" / "single_file_ppo.py"
 
 
@@ -68,7 +69,7 @@ SPECS = [RunSpec(loop("diverging"), TASK, ITERATIONS, seed) for seed in (1, 2)]
 
 def test_store_returns_external_runs(store):
     for spec in SPECS:
-        record = trained(spec.algorithm, spec.task, spec.seed, spec.iterations)
+        record = train_external(spec.algorithm, spec.task, spec.seed, spec.iterations)
         assert store.measured(spec) == Measured(record.failure, record.series)
     failed, whole = map(store.measured, SPECS)
     assert failed.failure == "kl_old_new/mean/training is not finite in iteration 2"
@@ -112,7 +113,7 @@ def test_replay_is_identical_and_finds_a_changed_number(store):
 def test_run_is_valid_with_and_without_held_out_pairs(tmp_path, held_out):
     store = new_store(tmp_path)
     spec = RunSpec(loop("holding_out" if held_out else "train", held_out=held_out), TASK, ITERATIONS, 0)
-    store.put(spec, trained(spec.algorithm, spec.task, spec.seed, spec.iterations))
+    store.put(spec, train_external(spec.algorithm, spec.task, spec.seed, spec.iterations))
     assert list(problems(store)) == []
     assert len(store.measured(spec).series.get("ratio/max/held_out", ())) == (2 if held_out else 0)
 
@@ -128,7 +129,7 @@ def test_error_before_first_update_ends_the_session(tmp_path):
 def test_task_with_namespace_is_one_folder(tmp_path):
     store = new_store(tmp_path)
     spec = checked(RunSpec(of_sb3("A2C"), "tiny_envs:tiny/BoxBox-v0", 2, 0))
-    store.put(spec, trained(spec.algorithm, spec.task, spec.seed, spec.iterations))
+    store.put(spec, train_external(spec.algorithm, spec.task, spec.seed, spec.iterations))
     (folder,) = (tmp_path / "runs").iterdir()
     assert folder == store.folder(spec) and folder.name.startswith("sb3-A2C-tiny_envs-tiny-BoxBox-v0-seed0-")
     assert store.has(spec) and list(problems(store)) == []
@@ -269,11 +270,11 @@ def test_run_digest_covers_versions_of_training_libraries(project, tmp_path, mon
 @pytest.mark.parametrize(
     ("make", "task", "sentence"),
     [
-        (lambda: loop("train"), "NoSuchTask-v9", "Gymnasium knows no environment 'NoSuchTask-v9'."),
-        (lambda: loop("train"), "Hopper", "Gymnasium knows no environment 'Hopper'."),
-        (lambda: of_sb3("PPO"), "no_such_module:Mine-v0", "Gymnasium knows no environment 'no_such_module:Mine-v0'."),
-        (lambda: of_sb3("PPO"), "tiny_envs:tiny/No-v0", "Gymnasium knows no environment 'tiny_envs:tiny/No-v0'."),
-        (lambda: of_sb3("PPO"), "", "Gymnasium knows no environment ''."),
+        (lambda: loop("train"), "NoSuchTask-v9", NO_ENVIRONMENT.format("'NoSuchTask-v9'")),
+        (lambda: loop("train"), "Hopper", NO_ENVIRONMENT.format("'Hopper'")),
+        (lambda: of_sb3("PPO"), "no_such_module:Mine-v0", NO_ENVIRONMENT.format("'no_such_module:Mine-v0'")),
+        (lambda: of_sb3("PPO"), "tiny_envs:tiny/No-v0", NO_ENVIRONMENT.format("'tiny_envs:tiny/No-v0'")),
+        (lambda: of_sb3("PPO"), "", NO_ENVIRONMENT.format("''")),
         (
             lambda: of_sb3("PPO"),
             "InvertedPendulum-v5(noise=1)",
@@ -294,18 +295,22 @@ def test_run_digest_covers_versions_of_training_libraries(project, tmp_path, mon
         (
             lambda: Script(str(SCRIPT), 32),
             "CartPole-v1(sutton_barto_reward=True)",
-            "single-file-ppo is told an environment's id, and no arguments of it: register "
+            "single-file-ppo takes an environment's id without arguments: register "
             "'CartPole-v1(sutton_barto_reward=True)' under an id of its own.",
         ),
         (
             lambda: of_sb3("PPO", epochs=3),
             TASK,
-            "PPO has no setting 'epochs'; there are learning_rate, n_steps, batch_size, n_epochs, gamma, gae_lambda, "
+            "PPO has no setting 'epochs'; it has learning_rate, n_steps, batch_size, n_epochs, gamma, gae_lambda, "
             "clip_range, clip_range_vf, normalize_advantage, ent_coef, vf_coef, max_grad_norm, use_sde, "
             "sde_sample_freq, rollout_buffer_class, rollout_buffer_kwargs, target_kl, stats_window_size, "
             "policy_kwargs.",
         ),
-        (lambda: Script("nothing.py", 3), TASK, "There is no script 'nothing.py'; it is a file that ends in .py."),
+        (
+            lambda: Script("nothing.py", 3),
+            TASK,
+            "There is no script 'nothing.py'; give the path of a file that ends in .py.",
+        ),
         (
             lambda: loop("nothing"),
             TASK,
@@ -314,8 +319,8 @@ def test_run_digest_covers_versions_of_training_libraries(project, tmp_path, mon
         (
             lambda: Script(str(SCRIPT), 32, ("{seed}", ["more"])),
             TASK,
-            "The arguments of single-file-ppo are a tuple of texts, with {seed}, {task} and {steps} to be filled in, "
-            "not ('{seed}', ['more']).",
+            "The arguments of single-file-ppo must be a tuple of strings, in which {seed}, {task} and {steps} are "
+            "filled in, not ('{seed}', ['more']).",
         ),
         (
             lambda: loop("train", held_out=np.bool_(True)),
@@ -333,7 +338,7 @@ def test_checked_refuses_what_cannot_be_trained(make, task, sentence):
 def test_sb3_trains_on_a_task_with_arguments():
     algorithm = of_sb3("PPO", n_steps=32, batch_size=32)
     texts = "CartPole-v1(max_episode_steps=30, sutton_barto_reward=True)", "odd_envs:odd/SuttonBarto-v0", "CartPole-v1"
-    with_arguments, registered, without = (trained(algorithm, text, 3, 3).series for text in texts)
+    with_arguments, registered, without = (train_external(algorithm, text, 3, 3).series for text in texts)
     assert with_arguments == registered != without
     spec = RunSpec(algorithm, texts[0], 3, 0)
     assert checked(spec) is spec

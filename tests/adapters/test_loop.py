@@ -9,9 +9,9 @@ import tiny_training
 import torch
 from tiny_training import STEPS
 
-from rlclaims.adapters.external import NotRecordedError, trained
+from rlclaims.adapters.external import NotRecordedError, train_external
 from rlclaims.adapters.loop import Loop
-from rlclaims.adapters.recorder import Recorder
+from rlclaims.adapters.recorder import UpdateRecorder
 from rlclaims.records import RunRecord
 
 TASKS = ["InvertedPendulum-v5", "CartPole-v1"]
@@ -68,7 +68,7 @@ class Naive:
 @pytest.mark.parametrize("task", TASKS)
 def test_series_match_a_naive_computation(task):
     epsilon = 1e-3
-    record = trained(loop("holding_out", held_out=True, epsilon=epsilon), task, 5, ITERATIONS)
+    record = train_external(loop("holding_out", held_out=True, epsilon=epsilon), task, 5, ITERATIONS)
     naive = Naive()
     tiny_training.holding_out(task, 5, ITERATIONS, naive)
     assert record.failure is None
@@ -92,7 +92,7 @@ def test_series_match_a_naive_computation(task):
 
 def test_run_has_empty_rows_of_parameters():
     algorithm = loop("train")
-    record = trained(algorithm, TASKS[0], 3, 4)
+    record = train_external(algorithm, TASKS[0], 3, 4)
     assert isinstance(record, RunRecord) and (record.algorithm, record.seed) == (algorithm, 3)
     assert [theta_P.shape for theta_P in record.policy_parameters] == [(0,)] * 5
     assert record.checkpoints == [] and record.episodes == []
@@ -101,64 +101,62 @@ def test_run_has_empty_rows_of_parameters():
 @pytest.mark.parametrize(("name", "made"), [("too_few", 3), ("too_many", 5)])
 def test_wrong_number_of_updates_is_an_error(name, made):
     title = name.replace("_", "-")
-    with pytest.raises(
-        NotRecordedError, match=rf"^{title} made {made} updates that were recorded, and was asked for 4"
-    ):
-        trained(loop(name), TASKS[0], 0, 4)
+    with pytest.raises(NotRecordedError, match=rf"^{title} was asked for 4 updates, and {made} were recorded\.$"):
+        train_external(loop(name), TASKS[0], 0, 4)
 
 
 @pytest.mark.parametrize(
     ("name", "iterations", "promised", "sentence"),
     [
-        ("train", 4, True, r"^train held out fresh pairs at 0 of its 4 updates; by its settings it does at 1\.$"),
-        ("holding_out_once", 11, True, r"at 1 of its 11 updates; by its settings it does at 2\.$"),
-        ("holding_out", 4, False, r"at 1 of its 4 updates; by its settings it does at 0\.$"),
+        ("train", 4, True, r"^train held out pairs at 0 of its 4 updates; its settings require 1\.$"),
+        ("holding_out_once", 11, True, r"at 1 of its 11 updates; its settings require 2\.$"),
+        ("holding_out", 4, False, r"at 1 of its 4 updates; its settings require 0\.$"),
     ],
 )
 def test_wrong_number_of_held_out_pairs_is_an_error(name, iterations, promised, sentence):
     with pytest.raises(NotRecordedError, match=sentence):
-        trained(loop(name, held_out=promised), TASKS[0], 0, iterations)
+        train_external(loop(name, held_out=promised), TASKS[0], 0, iterations)
 
 
 def test_error_before_the_first_update_is_raised():
     with pytest.raises(ArithmeticError, match="it went wrong"):
-        trained(loop("raising_at_once"), TASKS[0], 0, 4)
+        train_external(loop("raising_at_once"), TASKS[0], 0, 4)
 
 
 @pytest.mark.parametrize("promised", [False, True])
 def test_error_after_an_update_fails_the_seed(promised):
-    record = trained(loop("raising_later", held_out=promised), TASKS[0], 0, 4)
+    record = train_external(loop("raising_later", held_out=promised), TASKS[0], 0, 4)
     assert record.failure == "ArithmeticError in iteration 2: it went wrong"
     assert len(record.series["ratio/max/training"]) == 2
     assert len(record.policy_parameters) == 5
 
 
 def test_divergence_fails_only_its_own_seed():
-    failed, whole = (trained(loop("diverging"), TASKS[0], seed, 4) for seed in (1, 2))
+    failed, whole = (train_external(loop("diverging"), TASKS[0], seed, 4) for seed in (1, 2))
     assert failed.failure == "kl_old_new/mean/training is not finite in iteration 2"
     assert len(failed.series["ratio/max/training"]) == 2
     assert whole.failure is None and len(whole.series["ratio/max/training"]) == 4
 
 
 def test_loop_trains_as_calling_the_function_does():
-    recorder = Recorder()
+    recorder = UpdateRecorder()
     tiny_training.train(TASKS[0], 5, 4, recorder)
     state = torch.get_rng_state()
-    assert trained(loop("train"), TASKS[0], 5, 4).series == recorder.series
+    assert train_external(loop("train"), TASKS[0], 5, 4).series == recorder.series
     assert torch.equal(torch.get_rng_state(), state)
 
 
 @pytest.mark.parametrize(
     ("algorithm", "sentence"),
     [
-        (Loop("tiny_training", 24), r"^A training function is named as 'module:name', not 'tiny_training'\.$"),
+        (Loop("tiny_training", 24), r"^A training function is given as 'module:name', not 'tiny_training'\.$"),
         (Loop("tiny_training:", 24), "^There is no training function 'tiny_training:'"),
         (Loop("tiny_training:nothing", 24), "^There is no training function 'tiny_training:nothing'"),
         (Loop("no_such_module_of_mine:train", 24), "^There is no training function 'no_such_module_of_mine:train'"),
-        (Loop("tiny_training:NO_FUNCTION", 24), r"^'tiny_training:NO_FUNCTION' is no function\.$"),
-        (Loop(tiny_training.train, 24), "^A training function is named as 'module:name'"),
-        (loop("train", epsilon=0.0), r"^Ratios of train are counted beyond a distance from 1, not 0\.0\.$"),
-        (loop("train", epsilon="a lot"), "^Ratios of train are counted beyond a distance from 1, not 'a lot'"),
+        (Loop("tiny_training:NO_FUNCTION", 24), r"^'tiny_training:NO_FUNCTION' is not a function\.$"),
+        (Loop(tiny_training.train, 24), "^A training function is given as 'module:name'"),
+        (loop("train", epsilon=0.0), r"^train takes a positive number as epsilon, .*, not 0\.0\.$"),
+        (loop("train", epsilon="a lot"), "^train takes a positive number as epsilon, .*, not 'a lot'"),
         *[
             (Loop("tiny_training:train", n), r"^train takes a whole number of steps between updates, not ")
             for n in (0, -3, 2.0, "24", True, None)
@@ -173,7 +171,7 @@ def test_check_refuses_what_cannot_be_trained(algorithm, sentence):
 def test_loop_is_named_by_function_and_settings():
     algorithm = loop("holding_out", held_out=True)
     assert (algorithm.title, algorithm.steps, algorithm.ratio_epsilon) == ("holding-out", STEPS, 0.2)
-    assert algorithm.words == (
+    assert algorithm.label == (
         "holding-out(function='tiny_training:holding_out', steps_between_updates=24, held_out=True)"
     )
     assert [name for name, _ in algorithm.code] == ["tiny_training"]
@@ -184,6 +182,6 @@ def test_loop_is_named_by_function_and_settings():
 def test_loop_lacks_deployed_and_held_out_measures():
     lacking, having = loop("train"), loop("train", held_out=True)
     for measure in ("kl_old_new/mean", "ratio/max", "surrogate/new"):
-        assert not lacking.lacks(f"{measure}/training") and not having.lacks(f"{measure}/training")
-        assert lacking.lacks(f"{measure}/held_out") and not having.lacks(f"{measure}/held_out")
-    assert all(algorithm.lacks("kl_deployed/q99/training") for algorithm in (lacking, having))
+        assert not lacking.lacks_measure(f"{measure}/training") and not having.lacks_measure(f"{measure}/training")
+        assert lacking.lacks_measure(f"{measure}/held_out") and not having.lacks_measure(f"{measure}/held_out")
+    assert all(algorithm.lacks_measure("kl_deployed/q99/training") for algorithm in (lacking, having))

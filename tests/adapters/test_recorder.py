@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily, Normal
 
-from rlclaims.adapters.recorder import Pairs, Recorder
+from rlclaims.adapters.recorder import Pairs, UpdateRecorder
 
 B, SEEN, A = 40, 3, 2
 EPSILON = 0.15
@@ -103,7 +103,7 @@ def trained(recorder, iterations, seed=0, held_out=False):
 
 
 def test_every_series_matches_a_naive_loop():
-    recorder = Recorder(EPSILON)
+    recorder = UpdateRecorder(EPSILON)
     thetas, batches, _ = trained(recorder, 5)
     expected = [naive(old, new, batch, "training") for (old, new), batch in zip(pairwise(thetas), batches, strict=True)]
     assert recorder.iteration == 5 and recorder.failure is None
@@ -115,7 +115,7 @@ def test_every_series_matches_a_naive_loop():
 
 
 def test_held_out_pairs_are_measured_every_tenth_update():
-    recorder = Recorder(EPSILON)
+    recorder = UpdateRecorder(EPSILON)
     thetas, batches, held = trained(recorder, 21, held_out=True)
     assert [iteration for iteration, _ in held] == [0, 10, 20]
     expected = [naive(thetas[i], thetas[i + 1], pairs, "held_out") for i, pairs in held]
@@ -128,13 +128,13 @@ def test_held_out_pairs_are_measured_every_tenth_update():
 
 def test_recording_does_not_change_training():
     without, _, _ = trained(None, 12)
-    recorded, _, _ = trained(Recorder(), 12, held_out=True)
+    recorded, _, _ = trained(UpdateRecorder(), 12, held_out=True)
     for one, other in zip(without, recorded, strict=True):
         assert all(x.tobytes() == y.tobytes() for x, y in zip(one, other, strict=True))
 
 
 def test_begin_and_end_equal_the_context_manager():
-    one, two, policy = Recorder(), Recorder(), Gaussian(torch.Generator().manual_seed(0))
+    one, two, policy = UpdateRecorder(), UpdateRecorder(), Gaussian(torch.Generator().manual_seed(0))
     batch = collected(policy, torch.Generator().manual_seed(1))
     one.begin(policy, Pairs(*batch))
     with two.update(policy, Pairs(*batch)):
@@ -156,7 +156,7 @@ class Tabular(nn.Module):
 
 
 def test_recorder_copies_a_policys_own_parameters():
-    recorder, policy = Recorder(), Tabular()
+    recorder, policy = UpdateRecorder(), Tabular()
     pairs = Pairs(None, np.zeros((B, A), np.float32), np.ones(B, np.float32))
     with recorder.update(policy, pairs), torch.no_grad():
         policy.mean_BA.add_(0.5)
@@ -169,7 +169,7 @@ def test_recorder_copies_a_policys_own_parameters():
 
 @pytest.mark.parametrize("kind", ["arrays", "tensors"])
 def test_recorder_copies_buffers_before_the_update(kind):
-    recorder, policy = Recorder(EPSILON), Gaussian(torch.Generator().manual_seed(0))
+    recorder, policy = UpdateRecorder(EPSILON), Gaussian(torch.Generator().manual_seed(0))
     batch = collected(policy, torch.Generator().manual_seed(1))
     kept, old = [x.clone() for x in batch], copied(policy)
     buffers = [x.numpy() for x in batch] if kind == "arrays" else batch
@@ -192,7 +192,7 @@ def spoil(policy, value):
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, 1e200])
 def test_non_finite_measure_is_a_failure_and_ends_recording(value):
-    recorder, generator = Recorder(), torch.Generator().manual_seed(0)
+    recorder, generator = UpdateRecorder(), torch.Generator().manual_seed(0)
     policy, asked = Gaussian(generator), []
 
     def counted(observation):
@@ -221,7 +221,7 @@ def test_non_finite_measure_is_a_failure_and_ends_recording(value):
     [(math.nan, "surrogate/old/training"), (math.inf, "surrogate/old/training"), (-math.inf, "surrogate/old/training")],
 )
 def test_non_finite_advantages_are_a_failure(advantage, name):
-    recorder, policy = Recorder(), Gaussian(torch.Generator().manual_seed(0))
+    recorder, policy = UpdateRecorder(), Gaussian(torch.Generator().manual_seed(0))
     observation_BO, action_BA, advantage_B = collected(policy, torch.Generator().manual_seed(1))
     advantage_B[3] = advantage
     with recorder.update(policy, Pairs(observation_BO, action_BA, advantage_B)):
@@ -232,7 +232,7 @@ def test_non_finite_advantages_are_a_failure(advantage, name):
 
 def test_infinite_kl_of_finite_parameters_is_a_failure():
     logits_B2 = torch.zeros(B, 2)
-    recorder = Recorder()
+    recorder = UpdateRecorder()
     with recorder.update(
         lambda _: Categorical(logits=logits_B2), Pairs(None, torch.zeros(B, dtype=torch.int64), np.ones(B))
     ):
@@ -241,7 +241,7 @@ def test_infinite_kl_of_finite_parameters_is_a_failure():
 
 
 def test_interrupted_update_is_not_recorded():
-    recorder, generator = Recorder(EPSILON), torch.Generator().manual_seed(0)
+    recorder, generator = UpdateRecorder(EPSILON), torch.Generator().manual_seed(0)
     policy = Gaussian(generator)
     batch = collected(policy, generator)
 
@@ -272,7 +272,7 @@ def draw_from_all():
 
 
 def test_recorder_restores_global_random_states():
-    policy, recorder = Gaussian(torch.Generator().manual_seed(0)), Recorder()
+    policy, recorder = Gaussian(torch.Generator().manual_seed(0)), UpdateRecorder()
     batch = collected(policy, torch.Generator().manual_seed(1))
 
     def noisy(observation):
@@ -306,7 +306,7 @@ def test_recorder_restores_grad_mode_and_validation():
         return policy(observation)
 
     validated = Distribution._validate_args
-    with Recorder().update(watched, Pairs(*collected(policy, torch.Generator().manual_seed(1)))):
+    with UpdateRecorder().update(watched, Pairs(*collected(policy, torch.Generator().manual_seed(1)))):
         assert torch.is_grad_enabled() and Distribution._validate_args == validated
     assert seen == [(False, False), (False, False)]
     assert torch.is_grad_enabled() and Distribution._validate_args == validated
@@ -318,23 +318,27 @@ def test_recorder_restores_grad_mode_and_validation():
         (
             (B, A),
             (B, 1),
-            r"^Advantages are one number a pair, and actions as many rows: not \(40, 1\) and \(40, 2\)\.$",
+            r"^Advantages must be one number per pair, .*; their shapes are \(40, 1\) and \(40, 2\)\.$",
         ),
-        ((B - 1, A), (B,), r"not \(40,\) and \(39, 2\)"),
-        ((), (), r"not \(\) and \(\)"),
-        ((0, A), (0,), r"not \(0,\) and \(0, 2\)"),
-        ((B, A + 1), (B,), r"^The policy speaks of actions of shape \(40, 2\), and those taken are of shape \(40, 3\)"),
+        ((B - 1, A), (B,), r"are \(40,\) and \(39, 2\)"),
+        ((), (), r"are \(\) and \(\)"),
+        ((0, A), (0,), r"are \(0,\) and \(0, 2\)"),
+        (
+            (B, A + 1),
+            (B,),
+            r"^The policy.s output is for actions of shape \(40, 2\), and the actions have shape \(40, 3\)",
+        ),
         (
             (B // 2, A),
             (B // 2,),
-            r"^The policy speaks of actions of shape \(40, 2\), and those taken are of shape \(20",
+            r"^The policy.s output is for actions of shape \(40, 2\), and the actions have shape \(20",
         ),
-        ((B,), (B,), r"^The policy speaks of actions of shape \(40, 2\), and those taken are of shape \(40,\)"),
+        ((B,), (B,), r"^The policy.s output is for actions of shape \(40, 2\), and the actions have shape \(40,\)"),
     ],
 )
 @pytest.mark.parametrize("which", ["training", "held out"])
 def test_mismatched_pairs_are_refused_before_the_update(action, advantage, sentence, which):
-    recorder, policy = Recorder(), Tabular()
+    recorder, policy = UpdateRecorder(), Tabular()
     good, bad = Pairs(None, torch.zeros(B, A), torch.zeros(B)), Pairs(None, torch.zeros(action), torch.zeros(advantage))
     pairs, held_out = (bad, None) if which == "training" else (good, lambda: bad)
     with pytest.raises(ValueError, match=sentence), recorder.update(policy, pairs, held_out):
@@ -346,8 +350,8 @@ def test_mismatched_pairs_are_refused_before_the_update(action, advantage, sente
 def test_policy_without_distribution_is_refused():
     pairs = Pairs(torch.zeros(B, SEEN), torch.zeros(B, A), torch.zeros(B))
     with (
-        pytest.raises(TypeError, match=r"^A policy answers with a torch.distributions.Distribution"),
-        Recorder().update(nn.Linear(SEEN, A), pairs),
+        pytest.raises(TypeError, match=r"^A policy must return a torch.distributions.Distribution"),
+        UpdateRecorder().update(nn.Linear(SEEN, A), pairs),
     ):
         pytest.fail("learnt from")
 
@@ -357,9 +361,9 @@ def test_policy_without_known_kl_is_refused_before_the_update():
         components = Normal(observation[:, :2], 1.0)
         return MixtureSameFamily(Categorical(logits=observation[:, :2]), components)
 
-    recorder, learnt = Recorder(), []
+    recorder, learnt = UpdateRecorder(), []
     with (
-        pytest.raises(NotImplementedError, match="knows no KL of one MixtureSameFamily from another"),
+        pytest.raises(NotImplementedError, match="has no KL divergence from MixtureSameFamily to MixtureSameFamily"),
         recorder.update(policy, Pairs(torch.ones(4, 2), torch.zeros(4), torch.ones(4))),
     ):
         learnt.append(True)

@@ -20,8 +20,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecNormalize
 
-from rlclaims.adapters.external import trained
-from rlclaims.adapters.recorder import Recorder
+from rlclaims.adapters.external import train_external
+from rlclaims.adapters.recorder import UpdateRecorder
 from rlclaims.adapters.sb3 import SB3, RecordUpdates
 from rlclaims.randomness import Purpose, stream
 from rlclaims.training import one_torch_thread
@@ -104,7 +104,7 @@ class Copies(BaseCallback):
         self._on_rollout_start()
 
 
-class Keeping(Recorder):
+class Keeping(UpdateRecorder):
     """A recorder that keeps the fresh pairs that it is given."""
 
     def __init__(self, epsilon=EPSILON):
@@ -474,16 +474,16 @@ class OwnBuffer(RolloutBuffer):
 @pytest.mark.parametrize(
     ("make", "kept"),
     [
-        (lambda: DQN("MlpPolicy", "CartPole-v1", device="cpu", learning_starts=1), "DQN keeps its rollouts in a"),
+        (lambda: DQN("MlpPolicy", "CartPole-v1", device="cpu", learning_starts=1), "DQN stores its rollouts in a"),
         (lambda: RecurrentPPO("MlpLstmPolicy", "CartPole-v1", n_steps=8, batch_size=8, device="cpu"), "RecurrentPPO"),
         (
             lambda: PPO("MlpPolicy", "CartPole-v1", device="cpu", rollout_buffer_class=OwnBuffer),
-            "PPO keeps its rollouts in a OwnBuffer",
+            "PPO stores its rollouts in a OwnBuffer",
         ),
     ],
 )  # fmt: skip
 def test_callback_refuses_policies_that_need_more_than_a_state(make, kept):
-    with pytest.raises(ValueError, match=rf"^Updates are recorded of on-policy algorithms without .*{kept}"):
+    with pytest.raises(ValueError, match=rf"^Only on-policy algorithms without .* can be recorded; .*{kept}"):
         make().learn(8, callback=RecordUpdates())
 
 
@@ -492,7 +492,7 @@ FEW = {"n_steps": 16, "batch_size": 8, "n_epochs": 2, "policy_kwargs": {"net_arc
 
 def test_run_equals_a_training_written_by_hand():
     algorithm = SB3("PPO", environments=2, normalize=True, **FEW, gamma=0.95, clip_range=0.03, learning_rate=5e-3)
-    record = trained(algorithm, tiny("BoxBox"), 4, UPDATES)
+    record = train_external(algorithm, tiny("BoxBox"), 4, UPDATES)
     env = VecNormalize(make_vec_env(tiny("BoxBox"), n_envs=2, seed=4), gamma=0.95)
     model = PPO("MlpPolicy", env, seed=4, device="cpu", gamma=0.95, clip_range=0.03, learning_rate=5e-3, **FEW)
     recorder = Keeping(0.03)
@@ -501,7 +501,7 @@ def test_run_equals_a_training_written_by_hand():
     assert record.series == recorder.series
     assert 0 < np.mean(record.series["ratio/exceedance/training"]) < 1
     assert {len(s) for name, s in record.series.items() if name.endswith("/training")} == {UPDATES}
-    other = trained(algorithm, tiny("BoxBox"), 5, UPDATES)
+    other = train_external(algorithm, tiny("BoxBox"), 5, UPDATES)
     assert other.series["ratio/max/training"] != record.series["ratio/max/training"]
 
 
@@ -515,12 +515,12 @@ def test_error_after_an_update_fails_the_seed(monkeypatch):
         train(model)
 
     monkeypatch.setattr(PPO, "train", fails)
-    record = trained(SB3("PPO", **FEW), "CartPole-v1", 0, 4)
+    record = train_external(SB3("PPO", **FEW), "CartPole-v1", 0, 4)
     assert record.failure == "ArithmeticError in iteration 2: it went wrong"
     assert len(record.series["kl_old_new/mean/training"]) == 2
     made[:] = [0, 0]
     with pytest.raises(ArithmeticError):
-        trained(SB3("PPO", **FEW), "CartPole-v1", 0, 4)
+        train_external(SB3("PPO", **FEW), "CartPole-v1", 0, 4)
 
 
 @pytest.mark.parametrize("name", ["tiny_algorithms:Mine", "tiny_algorithms:HandsOn", "tiny_algorithms:MyTRPO"])
@@ -529,7 +529,7 @@ def test_users_subclass_is_trained(name):
     algorithm = SB3(name, environments=2, **settings)
     algorithm.check()
     assert algorithm.steps == 32
-    record = trained(algorithm, "CartPole-v1", 0, 2)
+    record = train_external(algorithm, "CartPole-v1", 0, 2)
     assert record.failure is None and len(record.series["ratio/max/training"]) == 2
 
 
@@ -569,10 +569,10 @@ def test_equal_settings_compare_equal_in_any_spelling():
     other = SB3("PPO", settings='{"policy_kwargs": {"net_arch": [8, 8]}, "n_steps": 64}')
     assert one == other and hash(one) == hash(other)
     assert one != SB3("PPO", n_steps=65) and one != SB3("PPO", n_steps=64)
-    assert one.words == "sb3-PPO(n_steps=64, policy_kwargs={'net_arch': [8, 8]})"
-    assert SB3("PPO").words == SB3("PPO").title == "sb3-PPO"
+    assert one.label == "sb3-PPO(n_steps=64, policy_kwargs={'net_arch': [8, 8]})"
+    assert SB3("PPO").label == SB3("PPO").title == "sb3-PPO"
     assert SB3("my.algos:Mine", environments=2).title == "sb3-my.algos-Mine"
-    assert SB3("PPO", "CnnPolicy", 2, True).words == "sb3-PPO(policy='CnnPolicy', environments=2, normalize=True)"
+    assert SB3("PPO", "CnnPolicy", 2, True).label == "sb3-PPO(policy='CnnPolicy', environments=2, normalize=True)"
 
 
 @pytest.mark.parametrize(
@@ -581,22 +581,22 @@ def test_equal_settings_compare_equal_in_any_spelling():
         (SB3("NoSuch"), r"^There is no algorithm 'NoSuch' in stable_baselines3 and sb3_contrib; "),
         (SB3("tiny_algorithms:NoSuch"), "^There is no algorithm 'NoSuch' in tiny_algorithms"),
         (SB3("no_such_module:Mine"), "^There is no algorithm 'Mine' in no_such_module"),
-        (SB3("DQN"), r"^DQN is no on-policy algorithm of Stable-Baselines3, whose updates are recorded\.$"),
-        (SB3("ARS"), "^ARS is no on-policy algorithm"),
-        (SB3("get_system_info"), "^get_system_info is no on-policy algorithm"),
-        (SB3("PPO", steps=3), r"^PPO has no setting 'steps'; there are learning_rate, n_steps, "),
-        (SB3("PPO", seed=3), "^PPO has no setting 'seed'; there are "),
-        (SB3("TRPO", clip_range=0.2), "^TRPO has no setting 'clip_range'; there are "),
-        (SB3("tiny_algorithms:HandsOn", steps=3), "^tiny_algorithms:HandsOn has no setting 'steps'; there are bonus, "),
-        (SB3("PPO", environments=0), r"^PPO trains in a number of environments from 1 up, not 0\.$"),
-        (SB3("PPO", environments=True), "^PPO trains in a number of environments from 1 up, not True"),
+        (SB3("DQN"), r"^DQN is not an on-policy algorithm of Stable-Baselines3; only these can be recorded\.$"),
+        (SB3("ARS"), "^ARS is not an on-policy algorithm"),
+        (SB3("get_system_info"), "^get_system_info is not an on-policy algorithm"),
+        (SB3("PPO", steps=3), r"^PPO has no setting 'steps'; it has learning_rate, n_steps, "),
+        (SB3("PPO", seed=3), "^PPO has no setting 'seed'; it has "),
+        (SB3("TRPO", clip_range=0.2), "^TRPO has no setting 'clip_range'; it has "),
+        (SB3("tiny_algorithms:HandsOn", steps=3), "^tiny_algorithms:HandsOn has no setting 'steps'; it has bonus, "),
+        (SB3("PPO", environments=0), r"^PPO takes at least 1 as environments, not 0\.$"),
+        (SB3("PPO", environments=True), "^PPO takes at least 1 as environments, not True"),
         (SB3("PPO", n_steps="many"), r"^PPO takes a whole number of steps between updates, n_steps, not 'many'\.$"),
         (SB3("PPO", n_steps=0), "^PPO takes a whole number of steps between updates, n_steps, not 0"),
-        (SB3("PPO", "MlpLstmPolicy"), r"^PPO has no policy 'MlpLstmPolicy'; there are MlpPolicy, CnnPolicy, "),
+        (SB3("PPO", "MlpLstmPolicy"), r"^PPO has no policy 'MlpLstmPolicy'; it has MlpPolicy, CnnPolicy, "),
         # Another policy would not help.
-        (SB3("RecurrentPPO"), "^RecurrentPPO's policies are asked about more than an observation"),
-        (SB3("RecurrentPPO", "MlpLstmPolicy"), "^RecurrentPPO's policies are asked about more than an observation"),
-        (SB3("MaskablePPO"), "^MaskablePPO's policies are asked about more than an observation"),
+        (SB3("RecurrentPPO"), "^RecurrentPPO's policies need more than an observation"),
+        (SB3("RecurrentPPO", "MlpLstmPolicy"), "^RecurrentPPO's policies need more than an observation"),
+        (SB3("MaskablePPO"), "^MaskablePPO's policies need more than an observation"),
     ],
 )
 def test_check_refuses_what_cannot_be_trained(algorithm, sentence):
@@ -606,5 +606,5 @@ def test_check_refuses_what_cannot_be_trained(algorithm, sentence):
 
 @pytest.mark.parametrize("value", [lambda x: x, torch.nn.Tanh, math.nan, math.inf, {1, 2}])
 def test_settings_that_json_cannot_hold_are_refused(value):
-    with pytest.raises(ValueError, match=r"^Settings of PPO are numbers, texts, lists or tables"):
+    with pytest.raises(ValueError, match=r"^Settings of PPO must be numbers, strings, lists or dicts"):
         SB3("PPO", learning_rate=value)

@@ -24,9 +24,9 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from rlclaims.adapters import script
 from rlclaims.adapters.actions import TorchActions
-from rlclaims.adapters.external import NotRecordedError, trained
-from rlclaims.adapters.recorder import Recorder, untouched
-from rlclaims.adapters.script import CLEANRL, Script, _Watch
+from rlclaims.adapters.external import NotRecordedError, train_external
+from rlclaims.adapters.recorder import UpdateRecorder, preserve_random_states
+from rlclaims.adapters.script import CLEANRL, Script, _ScriptWatcher
 
 PPO = Path(__file__).parents[1] / "data" / "single_file_ppo.py"
 STEPS, SEED, ITERATIONS, EPSILON = 32, 7, 3, 0.02
@@ -37,10 +37,10 @@ def both(request, tmp_path_factory):
     """What a script wrote down without being recorded and while it was, and what was recorded."""
     folder = tmp_path_factory.mktemp("script")
     algorithm = Script(str(PPO), STEPS, (*CLEANRL, "--record", str(folder / "watched.json")), epsilon=EPSILON)
-    record = trained(algorithm, request.param, SEED, ITERATIONS)
+    record = train_external(algorithm, request.param, SEED, ITERATIONS)
     command = f"--seed {SEED} --env-id {request.param} --total-timesteps {STEPS * ITERATIONS}".split()
     # In this process, which spares an import of torch; what the script seeds is put back.
-    with pytest.MonkeyPatch.context() as patch, untouched():
+    with pytest.MonkeyPatch.context() as patch, preserve_random_states():
         patch.setattr(sys, "argv", [str(PPO), *command, "--record", str(folder / "plain.json")])
         runpy.run_path(str(PPO), run_name="__main__")
     return *(json.loads((folder / name).read_text()) for name in ("plain.json", "watched.json")), record
@@ -191,7 +191,7 @@ def test_script_that_fails_does_not_complete_its_update(ran, end):
 def test_script_without_a_required_name_is_refused(ran, name):
     found, raised = ran(here=f"del {name}")
     assert isinstance(raised, RuntimeError)
-    assert str(raised) == f"The script keeps no {name!r} at its top level, by which its updates are recorded."
+    assert str(raised) == f"The script has no {name!r} at its top level, which recording its updates needs."
     assert found["iteration"] == 0 and found["series"] == {}
 
 
@@ -209,16 +209,14 @@ def test_script_continues_after_non_finite_parameters(ran):
 def test_script_without_pairs_is_refused(ran):
     found, raised = ran(here="del b_obs")
     assert isinstance(raised, RuntimeError)
-    assert (
-        str(raised) == "The script made no update from a 'b_obs' at its top level, by which its updates are recorded."
-    )
+    assert str(raised) == "The script made no update from a 'b_obs' at its top level, so nothing was recorded."
     assert found["iteration"] == 0
 
 
 def test_script_error_before_the_first_update_is_raised(written):
     algorithm = written(here="raise ArithmeticError('it went wrong')")
     with pytest.raises(RuntimeError) as raised:
-        trained(algorithm, "Pendulum-v1", 0, 3)
+        train_external(algorithm, "Pendulum-v1", 0, 3)
     assert str(raised.value) == f"{algorithm.path} ended with exit status 1: ArithmeticError: it went wrong"
 
 
@@ -226,7 +224,7 @@ def test_script_error_after_an_update_fails_the_seed(written, tmp_path):
     # It is told to take fifteen steps, and would take them for updates.
     algorithm = written(here="open('left', 'w').close()\n    assert iteration < int(sys.argv[1]) / 5 - 1, 'too far'")
     there = set(Path.cwd().iterdir()) | set(tmp_path.iterdir())
-    record = trained(algorithm, "Pendulum-v1", 0, 3)
+    record = train_external(algorithm, "Pendulum-v1", 0, 3)
     assert record.failure == (
         f"RuntimeError in iteration 1: {algorithm.path} ended with exit status 1: AssertionError: too far"
     )
@@ -247,13 +245,12 @@ def test_script_reports_actual_batch_size_on_mismatch(written, said, asked, made
     Path(algorithm.path).write_text(text)
     iterations = 10 // said
     with pytest.raises(NotRecordedError) as raised:
-        trained(
+        train_external(
             replace(algorithm, steps_between_updates=said, arguments=(str(5 * asked),)), "Pendulum-v1", 0, iterations
         )
     assert str(raised.value) == (
-        f"mine makes {made} updates that it was asked for, from 5 pairs each, and was said to take {said} steps for "
-        f"one: name an instance, Script({algorithm.path!r}, STEPS), with the steps of all its environments between two "
-        "updates."
+        f"mine made {made} updates that were requested, from 5 pairs each, and its steps_between_updates is {said}: "
+        f"set it to the steps of all environments between two updates, Script({algorithm.path!r}, STEPS)."
     )
     # It was broken off as it began one too many.
     assert len(log.read_text().splitlines()) == min(asked, iterations + 1)
@@ -328,9 +325,9 @@ def uniform(x):
 )
 def test_outermost_distributions_of_an_agent_are_used(make, action, log_prob):
     observation_BA = torch.randn(B, A, generator=torch.Generator().manual_seed(0))
-    usual, watch = torch.distributions.Distribution.__init__, _Watch(Recorder(), 1)
+    usual, watch = torch.distributions.Distribution.__init__, _ScriptWatcher(UpdateRecorder(), 1)
     watch._agent = Saying(make)
-    said = watch._said(observation_BA)
+    said = watch._policy(observation_BA)
     assert torch.distributions.Distribution.__init__ is usual
     taken = action(observation_BA)
     (got_B,) = TorchActions(said).log_prob(taken[None])
@@ -338,25 +335,31 @@ def test_outermost_distributions_of_an_agent_are_used(make, action, log_prob):
 
 
 def test_agent_without_distribution_is_refused():
-    watch = _Watch(Recorder(), 1)
+    watch = _ScriptWatcher(UpdateRecorder(), 1)
     watch._agent = Saying(lambda x: x)
-    with pytest.raises(RuntimeError, match=r"^The agent's get_action_and_value makes no torch distribution\.$"):
-        watch._said(torch.zeros(B, A))
+    with pytest.raises(RuntimeError, match=r"^The agent's get_action_and_value creates no torch distribution\.$"):
+        watch._policy(torch.zeros(B, A))
 
 
 @pytest.mark.parametrize(
     ("algorithm", "sentence"),
     [
-        (Script("no/such/script.py", 32), r"^There is no script 'no/such/script\.py'; it is a file that ends in \.py"),
+        (
+            Script("no/such/script.py", 32),
+            r"^There is no script 'no/such/script\.py'; give the path of a file that ends in \.py",
+        ),
         (Script(str(PPO.parent), 32), "^There is no script "),
         (Script(str(PPO.with_name("aa_bank.json")), 32), "^There is no script "),
         (Script(str(PPO), 0), r"^single-file-ppo takes a whole number of steps between updates, not 0\.$"),
         (
             Script(str(PPO), 32, epsilon=-1.0),
-            r"^Ratios of single-file-ppo are counted beyond a distance from 1, not -1",
+            r"^single-file-ppo takes a positive number as epsilon, .*, not -1",
         ),
         *[
-            (Script(str(PPO), 32, arguments), r"^The arguments of single-file-ppo are a tuple of texts, with \{seed\}")
+            (
+                Script(str(PPO), 32, arguments),
+                r"^The arguments of single-file-ppo must be a tuple of strings, in which \{seed\}",
+            )
             for arguments in (("--seed {sede}",), "--seed {seed}", ["--seed", "{seed}"], ("{",), (3,), ("{}",))
         ],
     ],
@@ -370,6 +373,6 @@ def test_script_is_named_by_its_file():
     algorithm = Script(str(PPO), 32, epsilon=0.1)
     algorithm.check()
     assert (algorithm.title, algorithm.steps, algorithm.ratio_epsilon) == ("single-file-ppo", 32, 0.1)
-    assert algorithm.words == f"single-file-ppo(path={str(PPO)!r}, steps_between_updates=32, epsilon=0.1)"
-    assert algorithm.lacks("ratio/max/held_out") and algorithm.lacks("kl_deployed/mean/training")
-    assert not algorithm.lacks("ratio/max/training")
+    assert algorithm.label == f"single-file-ppo(path={str(PPO)!r}, steps_between_updates=32, epsilon=0.1)"
+    assert algorithm.lacks_measure("ratio/max/held_out") and algorithm.lacks_measure("kl_deployed/mean/training")
+    assert not algorithm.lacks_measure("ratio/max/training")

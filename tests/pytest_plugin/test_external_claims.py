@@ -87,7 +87,7 @@ def test_dry_run_counts_the_steps_of_a_training_loop(session, tmp_path):
         ),
         (
             LOOP.replace("CartPole-v1", "CartPole-v99") + SUPPORTED,
-            "*Gymnasium knows no environment 'CartPole-v99'. (the runs 'theirs' of *",
+            "*Gymnasium has no environment 'CartPole-v99'. * (the runs 'theirs' of *",
         ),
     ],
 )

@@ -21,7 +21,7 @@ from bad_input import (
 from hypothesis import strategies as st
 
 import rlclaims
-from rlclaims.adapters.lookup import named
+from rlclaims.adapters.lookup import find_subject
 from rlclaims.adapters.loop import Loop
 from rlclaims.adapters.script import Script
 from rlclaims.execution.cohorts import cohorts, plan
@@ -338,7 +338,7 @@ def adapters(draw, folder):
 
 def subjects(draw, folder):
     name = draw(st.one_of(texts, st.tuples(texts, texts).map(":".join)))
-    return outcome(lambda: named(name), ValueError)
+    return outcome(lambda: find_subject(name), ValueError)
 
 
 # ---- declarations
