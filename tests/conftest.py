@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import settings
 from rail import task_at
-from small_runs import trained
+from small_runs import train_small_runs
 from torch import nn
 
 from rlclaims import PPO
@@ -40,7 +40,7 @@ def torch_threads():
 @pytest.fixture(scope="session")
 def runs():
     """Finished runs by name (`small_runs`)."""
-    return trained()
+    return train_small_runs()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Log densities and KL of what torch policies say, against scipy, enumeration, integrals and closed forms."""
+"""Log densities and KL of torch distributions, against scipy, enumeration, integrals and closed forms."""
 
 import math
 from itertools import product
@@ -33,8 +33,8 @@ def draw():
     return lambda *shape: torch.randn(*shape, generator=generator)
 
 
-def log_prob(said, action):
-    (log_B,) = TorchActions(said).log_prob(action[None])
+def log_prob(output, action):
+    (log_B,) = TorchActions(output).log_prob(action[None])
     assert log_B.dtype == torch.float64 and log_B.shape == (B,)
     return log_B.numpy()
 
@@ -46,7 +46,7 @@ def kl(one, two):
 
 
 def gaussian_kl(m, s, n, t):
-    """KL(N(m, s) || N(n, t)), in as many digits as there are."""
+    """Return KL(N(m, s) || N(n, t)), computed in extended precision."""
     m, s, n, t = (np.asarray(x).astype(np.longdouble) for x in (m, s, n, t))
     x = (s - t) / t
     return ((x * x + ((m - n) / t) ** 2) / 2 + x - np.log1p(x)).sum(-1).astype(float)
@@ -137,7 +137,7 @@ def test_squashed_action_rounded_to_1_keeps_its_ratio(scale):
 
     got_B = log_prob(squashed(*new), action_B1) - log_prob(squashed(*old), action_B1)
     expected_B = stats.norm(*new).logpdf(before_B) - stats.norm(*old).logpdf(before_B)
-    # What is rounded away leaves 9.01 at least.
+    # Rounding to 1 in single precision implies an argument of at least 9.01.
     np.testing.assert_allclose(got_B, expected_B, rtol=0.25)
     assert got_B[0] == pytest.approx(expected_B[0], rel=0.01)
 
@@ -207,11 +207,11 @@ def test_several_categoricals_add_up(draw, sequence):
     ]  # fmt: skip
     of_parts = [stats.entropy(probabilities(p), probabilities(q), axis=1) for p, q in zip(ones, twos, strict=True)]
 
-    def said(parts):
+    def output(parts):
         return sequence(Categorical(logits=part) for part in parts)
 
-    np.testing.assert_allclose(log_prob(said(ones), action_BA), np.sum(logs, axis=1), rtol=1e-5)
-    np.testing.assert_allclose(kl(said(ones), said(twos)), np.sum(of_parts, axis=0), rtol=1e-5)
+    np.testing.assert_allclose(log_prob(output(ones), action_BA), np.sum(logs, axis=1), rtol=1e-5)
+    np.testing.assert_allclose(kl(output(ones), output(twos)), np.sum(of_parts, axis=0), rtol=1e-5)
 
 
 @pytest.mark.parametrize("made", [lambda x: Bernoulli(logits=x), lambda x: Independent(Bernoulli(logits=x), 1)])
@@ -235,7 +235,7 @@ def test_bernoullis_match_enumeration(draw, made):
 
 def test_kl_of_nearly_certain_bernoullis_is_finite():
     # In double precision, a probability of sigmoid(40) is 1.
-    p, q = (np.exp(-np.longdouble(logit)) for logit in (30, 40))  # of a zero, up to a factor of 1 + 1e-13
+    p, q = (np.exp(-np.longdouble(logit)) for logit in (30, 40))  # probabilities of a zero, up to a factor of 1 + 1e-13
     expected = float(p * np.log(p / q) - (p - q))
     (got_1,) = TorchActions(Bernoulli(logits=torch.tensor([30.0]))).kl(
         TorchActions(Bernoulli(logits=torch.tensor([40.0])))
@@ -268,8 +268,8 @@ def test_kl_of_close_categoricals_is_accurate(draw):
     logits_BC = draw(B, CHOICES)
     ones, twos = Categorical(logits=logits_BC), Categorical(logits=logits_BC * (1 + 3 * NEAR))
     log_p, log_q = (
-        (x := said.logits.numpy().astype(np.longdouble)) - np.log(np.exp(x).sum(-1, keepdims=True))
-        for said in (ones, twos)
+        (x := output.logits.numpy().astype(np.longdouble)) - np.log(np.exp(x).sum(-1, keepdims=True))
+        for output in (ones, twos)
     )
     expected_B = (np.exp(log_p) * (log_p - log_q)).sum(-1).astype(float)
     assert (expected_B < 1e-10).all() and (expected_B > 1e-14).all()
@@ -277,7 +277,7 @@ def test_kl_of_close_categoricals_is_accurate(draw):
 
 
 def test_kl_of_close_bernoullis_and_betas_is_accurate(draw):
-    # To second order KL is half the Fisher information times the step squared; the third is a hundred thousandth of it.
+    # To second order, KL is half the Fisher information times the squared step; the third order is 1e-5 of that.
     one_B1 = draw(B, 1)
     two_B1 = one_B1 * (1 + 10 * NEAR)
     p_B, step_B = one_B1[:, 0].double().sigmoid().numpy(), (two_B1.double() - one_B1.double())[:, 0].numpy()
@@ -292,8 +292,8 @@ def test_kl_of_close_bernoullis_and_betas_is_accurate(draw):
 
 def test_kl_of_a_policy_from_itself_is_zero(draw):
     logits_BC = draw(B, CHOICES)
-    for said in (Normal(logits_BC, 0.3), Categorical(logits=logits_BC), Bernoulli(logits=logits_BC)):
-        assert (kl(said, said) == 0).all()
+    for output in (Normal(logits_BC, 0.3), Categorical(logits=logits_BC), Bernoulli(logits=logits_BC)):
+        assert (kl(output, output) == 0).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -310,36 +310,36 @@ def test_torch_actions_copies_the_distributions_tensors(draw, dtype):
         ([Categorical(logits=logits_BC[:, :2]), Categorical(logits=logits_BC[:, 2:])], (action_BA[:, :2] > 0).long()),
         (Bernoulli(logits=mean_BA), (action_BA > 0).float()),
     ]
-    kept = [TorchActions(said) for said, _ in cases]
-    before = [one.log_prob(action[None]) for one, (_, action) in zip(kept, cases, strict=True)]
+    copies = [TorchActions(output) for output, _ in cases]
+    before = [one.log_prob(action[None]) for one, (_, action) in zip(copies, cases, strict=True)]
     for tensor in (mean_BA, std_A, logits_BC, covariance_AA):
         tensor.mul_(1.5)
-    for one, (_, action), expected in zip(kept, cases, before, strict=True):
+    for one, (_, action), expected in zip(copies, cases, before, strict=True):
         assert torch.equal(one.log_prob(action[None]), expected)
         assert float(one.kl(one).abs().max()) == 0
 
 
 def test_torch_actions_detaches_parameters(draw):
     log_std_A = torch.nn.Parameter(draw(A))
-    said = TorchActions(Normal(draw(B, A) * log_std_A, log_std_A.exp()))
-    assert not said.log_prob(draw(1, B, A)).requires_grad and not said.kl(said).requires_grad
+    output = TorchActions(Normal(draw(B, A) * log_std_A, log_std_A.exp()))
+    assert not output.log_prob(draw(1, B, A)).requires_grad and not output.kl(output).requires_grad
 
 
 @pytest.mark.parametrize("in_a_column", [False, True])
-@pytest.mark.parametrize("speaks_of_a_column", [False, True])
-def test_scalar_action_may_be_in_a_column(draw, in_a_column, speaks_of_a_column):
+@pytest.mark.parametrize("output_in_a_column", [False, True])
+def test_scalar_action_may_be_in_a_column(draw, in_a_column, output_in_a_column):
     mean_B, action_B = draw(B), draw(B)
-    said = Normal(mean_B[:, None] if speaks_of_a_column else mean_B, 0.5)
-    got_B = log_prob(said, action_B[:, None] if in_a_column else action_B)
+    output = Normal(mean_B[:, None] if output_in_a_column else mean_B, 0.5)
+    got_B = log_prob(output, action_B[:, None] if in_a_column else action_B)
     np.testing.assert_allclose(got_B, stats.norm.logpdf(action_B, mean_B, 0.5), rtol=1e-5)
     bits_B = (action_B > 0).float()
-    said = Bernoulli(logits=mean_B[:, None] if speaks_of_a_column else mean_B)
-    got_B = log_prob(said, bits_B[:, None] if in_a_column else bits_B)
+    output = Bernoulli(logits=mean_B[:, None] if output_in_a_column else mean_B)
+    got_B = log_prob(output, bits_B[:, None] if in_a_column else bits_B)
     np.testing.assert_allclose(got_B, stats.bernoulli.logpmf(bits_B, expit(mean_B.numpy())), rtol=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("said", "shape", "sentence"),
+    ("output", "shape", "sentence"),
     [
         (lambda: Normal(torch.zeros(B, A), 1.0), (B,), r"actions of shape \(7, 3\), and the actions have shape \(7,"),
         (lambda: Normal(torch.zeros(B, A), 1.0), (B, 2), r"actions of shape \(7, 3\)"),
@@ -353,19 +353,19 @@ def test_scalar_action_may_be_in_a_column(draw, in_a_column, speaks_of_a_column)
         (lambda: [Normal(torch.zeros(B, 2), 1.0)] * 2, (B, 2), r"actions of shape \(7, 2\)"),
     ],
 )
-def test_log_prob_refuses_actions_of_wrong_shape(said, shape, sentence):
+def test_log_prob_refuses_actions_of_wrong_shape(output, shape, sentence):
     with pytest.raises(ValueError, match=sentence):
-        TorchActions(said()).log_prob(torch.zeros(1, *shape))
+        TorchActions(output()).log_prob(torch.zeros(1, *shape))
 
 
 @pytest.mark.parametrize(
-    "said", [None, torch.zeros(B, A), (Normal(torch.zeros(B), 1.0), torch.zeros(B)), [], {"mean": 0}, "normal"]
+    "output", [None, torch.zeros(B, A), (Normal(torch.zeros(B), 1.0), torch.zeros(B)), [], {"mean": 0}, "normal"]
 )
-def test_torch_actions_refuses_non_distributions(said):
+def test_torch_actions_refuses_non_distributions(output):
     with pytest.raises(
         TypeError, match=r"^A policy must return a torch.distributions.Distribution, or a sequence of them, not"
     ):
-        TorchActions(said)
+        TorchActions(output)
 
 
 def test_kl_names_distributions_without_known_kl():

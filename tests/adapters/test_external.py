@@ -1,4 +1,4 @@
-"""Somebody else's training in the study layer: planned, trained, stored, named, checked, refused, and what it costs."""
+"""External training as runs: planned, trained, stored, named, checked, refused, and its cost."""
 
 import dataclasses
 import importlib
@@ -42,7 +42,7 @@ def loop(name, **changes):
     return Loop(f"tiny_training:{name}", STEPS, **changes)
 
 
-def of_sb3(*args, **settings):
+def sb3(*args, **settings):
     pytest.importorskip("stable_baselines3")
     from rlclaims.adapters.sb3 import SB3
 
@@ -50,20 +50,20 @@ def of_sb3(*args, **settings):
 
 
 def new_store(folder):
-    made = Store(folder)
-    made.prepare()
-    return made
+    store = Store(folder)
+    store.prepare()
+    return store
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    """With a seed that is whole and one that diverged, trained in a process of their own."""
-    made = new_store(tmp_path_factory.mktemp("store"))
-    execute(plan(SPECS, made), made, 1, said.append)
-    return made
+    """Return a store with a finished seed and one that diverged, trained in a worker process."""
+    store = new_store(tmp_path_factory.mktemp("store"))
+    execute(plan(SPECS, store), store, 1, reports.append)
+    return store
 
 
-said = []
+reports = []
 SPECS = [RunSpec(loop("diverging"), TASK, ITERATIONS, seed) for seed in (1, 2)]
 
 
@@ -87,12 +87,12 @@ def test_store_is_valid_and_describes_the_training(store):
 
 
 def test_progress_is_reported_after_each_seed(store):
-    trained_so_far = [progress.steps_done for progress in said]
-    assert sorted(trained_so_far) == trained_so_far
-    # Half of the iterations after one of two seeds, rounded down, of both.
-    assert set(trained_so_far) >= {2 * STEPS * (ITERATIONS // 2), 2 * STEPS * ITERATIONS}
-    assert said[0].steps_total == 2 * STEPS * ITERATIONS
-    assert said[0].cohorts[0].algorithms == {"diverging": 2}
+    steps_done = [progress.steps_done for progress in reports]
+    assert sorted(steps_done) == steps_done
+    # After one of two seeds, progress is half of the iterations of both, rounded down.
+    assert set(steps_done) >= {2 * STEPS * (ITERATIONS // 2), 2 * STEPS * ITERATIONS}
+    assert reports[0].steps_total == 2 * STEPS * ITERATIONS
+    assert reports[0].cohorts[0].algorithms == {"diverging": 2}
 
 
 def test_replay_is_identical_and_finds_a_changed_number(store):
@@ -100,8 +100,8 @@ def test_replay_is_identical_and_finds_a_changed_number(store):
     assert found == []
     path = store.measurements(SPECS[1])
     before = path.read_text()
-    told = json.loads(before)
-    path.write_bytes(json_content(path.name, told["digest"], {"failure": "none", "series": told["series"]}))
+    record = json.loads(before)
+    path.write_bytes(json_content(path.name, record["digest"], {"failure": "none", "series": record["series"]}))
     try:
         (found,) = differences(SPECS[1:], store).values()
     finally:
@@ -128,7 +128,7 @@ def test_error_before_first_update_ends_the_session(tmp_path):
 
 def test_task_with_namespace_is_one_folder(tmp_path):
     store = new_store(tmp_path)
-    spec = checked(RunSpec(of_sb3("A2C"), "tiny_envs:tiny/BoxBox-v0", 2, 0))
+    spec = checked(RunSpec(sb3("A2C"), "tiny_envs:tiny/BoxBox-v0", 2, 0))
     store.put(spec, train_external(spec.algorithm, spec.task, spec.seed, spec.iterations))
     (folder,) = (tmp_path / "runs").iterdir()
     assert folder == store.folder(spec) and folder.name.startswith("sb3-A2C-tiny_envs-tiny-BoxBox-v0-seed0-")
@@ -138,7 +138,7 @@ def test_task_with_namespace_is_one_folder(tmp_path):
 def algorithms():
     yield loop("train", epsilon=0.1)
     yield Script(str(SCRIPT), 32, (*CLEANRL, "--more"))
-    yield of_sb3("PPO", environments=2, n_steps=16, policy_kwargs={"net_arch": [8]})
+    yield sb3("PPO", environments=2, n_steps=16, policy_kwargs={"net_arch": [8]})
 
 
 def test_run_spec_survives_serialisation():
@@ -169,7 +169,7 @@ HELPERS = '"""Helpers."""\n\ndef twice(x):\n    return x + x\n'
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A project of the user's; `edit` changes a file of it, and a digest is what it is after the last edit."""
+    """Return a function that edits a file of a user's project."""
     files = {"my_training.py": MODULE, "my_helpers.py": HELPERS, "my_other.py": "x = 1\n", "mine.py": MODULE}
     files["my_algorithm.py"] = "from stable_baselines3 import PPO\n\nclass Mine(PPO):\n    weight = 1\n"
     for name, text in files.items():
@@ -196,7 +196,7 @@ def named(algorithm, **changes):
 KINDS_OF_TRAINING = {
     "loop": (lambda folder: Loop("my_training:train", 24), "my_training.py"),
     "script": (lambda folder: Script(str(folder / "mine.py"), 24), "mine.py"),
-    "sb3": (lambda folder: of_sb3("my_algorithm:Mine"), "my_algorithm.py"),
+    "sb3": (lambda folder: sb3("my_algorithm:Mine"), "my_algorithm.py"),
 }
 
 
@@ -244,13 +244,13 @@ def test_run_digest_covers_every_setting(project, tmp_path):
         script,
         dataclasses.replace(script, arguments=("--seed", "{seed}")),
         dataclasses.replace(script, path=str(tmp_path / "copy.py")),
-        of_sb3("PPO"),
-        of_sb3("PPO", n_steps=64),
-        of_sb3("PPO", environments=2),
-        of_sb3("PPO", normalize=True),
-        of_sb3("A2C"),
-        of_sb3("PPO", "MultiInputPolicy"),
-        of_sb3("my_algorithm:Mine"),
+        sb3("PPO"),
+        sb3("PPO", n_steps=64),
+        sb3("PPO", environments=2),
+        sb3("PPO", normalize=True),
+        sb3("A2C"),
+        sb3("PPO", "MultiInputPolicy"),
+        sb3("my_algorithm:Mine"),
     ]
     names = [named(algorithm) for algorithm in others]
     names += [named(others[0], seed=1), named(others[0], iterations=6), named(others[0], task="Pendulum-v1")]
@@ -259,7 +259,7 @@ def test_run_digest_covers_every_setting(project, tmp_path):
 
 
 def test_run_digest_covers_versions_of_training_libraries(project, tmp_path, monkeypatch):
-    own, theirs, native = Loop("my_training:train", 24), of_sb3("PPO"), PPO()
+    own, theirs, native = Loop("my_training:train", 24), sb3("PPO"), PPO()
     before = [named(algorithm) for algorithm in (own, theirs, native)]
     known = digest.version
     monkeypatch.setattr(digest, "version", lambda name: "0.0" if name == "stable-baselines3" else known(name))
@@ -272,11 +272,11 @@ def test_run_digest_covers_versions_of_training_libraries(project, tmp_path, mon
     [
         (lambda: loop("train"), "NoSuchTask-v9", NO_ENVIRONMENT.format("'NoSuchTask-v9'")),
         (lambda: loop("train"), "Hopper", NO_ENVIRONMENT.format("'Hopper'")),
-        (lambda: of_sb3("PPO"), "no_such_module:Mine-v0", NO_ENVIRONMENT.format("'no_such_module:Mine-v0'")),
-        (lambda: of_sb3("PPO"), "tiny_envs:tiny/No-v0", NO_ENVIRONMENT.format("'tiny_envs:tiny/No-v0'")),
-        (lambda: of_sb3("PPO"), "", NO_ENVIRONMENT.format("''")),
+        (lambda: sb3("PPO"), "no_such_module:Mine-v0", NO_ENVIRONMENT.format("'no_such_module:Mine-v0'")),
+        (lambda: sb3("PPO"), "tiny_envs:tiny/No-v0", NO_ENVIRONMENT.format("'tiny_envs:tiny/No-v0'")),
+        (lambda: sb3("PPO"), "", NO_ENVIRONMENT.format("''")),
         (
-            lambda: of_sb3("PPO"),
+            lambda: sb3("PPO"),
             "InvertedPendulum-v5(noise=1)",
             "The task 'InvertedPendulum-v5(noise=1)' has no argument 'noise'; it takes frame_skip, max_episode_steps, "
             "reset_noise_scale, xml_file.",
@@ -299,7 +299,7 @@ def test_run_digest_covers_versions_of_training_libraries(project, tmp_path, mon
             "'CartPole-v1(sutton_barto_reward=True)' under an id of its own.",
         ),
         (
-            lambda: of_sb3("PPO", epochs=3),
+            lambda: sb3("PPO", epochs=3),
             TASK,
             "PPO has no setting 'epochs'; it has learning_rate, n_steps, batch_size, n_epochs, gamma, gae_lambda, "
             "clip_range, clip_range_vf, normalize_advantage, ent_coef, vf_coef, max_grad_norm, use_sde, "
@@ -336,7 +336,7 @@ def test_checked_refuses_what_cannot_be_trained(make, task, sentence):
 
 
 def test_sb3_trains_on_a_task_with_arguments():
-    algorithm = of_sb3("PPO", n_steps=32, batch_size=32)
+    algorithm = sb3("PPO", n_steps=32, batch_size=32)
     texts = "CartPole-v1(max_episode_steps=30, sutton_barto_reward=True)", "odd_envs:odd/SuttonBarto-v0", "CartPole-v1"
     with_arguments, registered, without = (train_external(algorithm, text, 3, 3).series for text in texts)
     assert with_arguments == registered != without
@@ -345,7 +345,7 @@ def test_sb3_trains_on_a_task_with_arguments():
 
 
 def test_checked_accepts_what_can_be_trained():
-    for algorithm in (loop("train"), Script(str(SCRIPT), 32), of_sb3("PPO", n_steps=32)):
+    for algorithm in (loop("train"), Script(str(SCRIPT), 32), sb3("PPO", n_steps=32)):
         for task in (TASK, "CartPole-v1", "tiny_envs:tiny/DictBox-v0"):
             spec = RunSpec(algorithm, task, 3, 0)
             assert checked(spec) is spec
@@ -397,8 +397,8 @@ def test_measures_that_are_not_recorded_are_refused(measure, words):
 
 
 def test_where_refuses_series_of_differently_set_trainings():
-    one, other = runs_of(of_sb3("PPO")), runs_of(of_sb3("PPO", n_epochs=3))
-    again = runs_of(of_sb3("PPO"))
+    one, other = runs_of(sb3("PPO")), runs_of(sb3("PPO", n_epochs=3))
+    again = runs_of(sb3("PPO"))
     with pytest.raises(ClaimError, match="another series of the same runs"):
         one.ratio.max.training.where(other.ratio.max.held_out)
     assert one.ratio.max.training.where(again.ratio.max.held_out).rows == ((1.0,),) * 2
@@ -414,9 +414,9 @@ def test_cost_adds_up_over_seeds():
     assert len(speeds) == 2
     assert cost([], 1, speeds) == NOTHING
     taken = cost(specs, 1, speeds)
-    # Each process starts once, and each seed once more.
+    # Each process has a start-up time, and each seed another.
     assert taken.seconds == pytest.approx(2 + 3 * (0.25 + 21 * 0.5) + 3 + 3 * (4 + 21 * 1.0))
-    # Of 21 iterations, three hold out as many pairs again; a script holds out none.
+    # Three of the 21 iterations hold out as many pairs again; a script holds out none.
     assert (taken.runs, taken.steps) == (6, 3 * 24 * STEPS + 3 * 21 * 32)
     alone = cost(specs[3:], 3, speeds)
     assert alone.seconds == pytest.approx(3 + 4 + 21)
@@ -424,10 +424,10 @@ def test_cost_adds_up_over_seeds():
 
 def test_speed_is_estimated_from_one_and_three_iterations():
     algorithm = loop("train")
-    answers = [{"1": 5.0, "3": 9.0}, {"1": 7.0, "3": 11.0}]  # on average 6 and 10: 2 an iteration, and 4 before
+    answers = [{"1": 5.0, "3": 9.0}, {"1": 7.0, "3": 11.0}]  # on average 6 and 10: 2 per iteration, and 4 before
     speed = _external_speed(algorithm, answers, 25.0)
     spec = RunSpec(algorithm, TASK, 10, 0)
-    # Of 25 seconds, 6 + 6 + 10 were training.
+    # Of the 25 seconds, 6 + 6 + 10 were training.
     assert speed.seconds([spec]) == pytest.approx(3 + 4 + 10 * 2)
     assert speed.seconds([spec] * 3) == pytest.approx(3 + 3 * (4 + 10 * 2))
 
@@ -437,7 +437,7 @@ def alive(pid):
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return False
-    return state != "Z"  # killed, and nobody has asked how it ended
+    return state != "Z"  # killed, but not waited for yet
 
 
 def gone(pid):
@@ -467,7 +467,7 @@ def test_orphaned_process_ends_with_its_children(monkeypatch):
     process, log = start("tiny_parent", [])
     child = json.loads(process.stdout.readline())["child"]
     assert alive(process.pid) and alive(child)
-    process.stdin.close()  # as a parent's end does
+    process.stdin.close()  # as the end of the parent does
     assert process.wait(30) != 0 and gone(child)
     reap((process, log))
 

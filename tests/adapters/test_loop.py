@@ -1,4 +1,4 @@
-"""A training function of one's own, as runs: what is recorded of it, and what is said where it does not fit."""
+"""Training functions as runs: the recorded series, and errors."""
 
 import math
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ def loop(name, **changes):
 
 
 class Naive:
-    """Takes a recorder's place in a training, and works out KL and ratios with numpy."""
+    """A recorder that computes KL and ratios with numpy."""
 
     def __init__(self):
         self.iteration, self.ratios = 0, []
@@ -31,15 +31,15 @@ class Naive:
 
     @contextmanager
     def update(self, policy, pairs, held_out):
-        asked = {"training": pairs}
+        batches = {"training": pairs}
         if self.iteration % 10 == 0 and held_out is not None:
-            asked["held_out"] = held_out()
+            batches["held_out"] = held_out()
         old = self._weights(policy)
         yield
         new = self._weights(policy)
-        for name, found in asked.items():
-            of_states = [self._kl(x_O.double().numpy(), old, new, policy.chooses) for x_O in found.observation]
-            self.kl[name].append(math.fsum(of_states) / len(of_states))
+        for name, batch in batches.items():
+            kl_B = [self._kl(x_O.double().numpy(), old, new, policy.chooses) for x_O in batch.observation]
+            self.kl[name].append(math.fsum(kl_B) / len(kl_B))
         both = zip(pairs.observation.double().numpy(), pairs.action.double().numpy(), strict=True)
         self.ratios.append([self._ratio(x_O, action, old, new, policy.chooses) for x_O, action in both])
         self.iteration += 1
@@ -132,10 +132,10 @@ def test_error_after_an_update_fails_the_seed(promised):
 
 
 def test_divergence_fails_only_its_own_seed():
-    failed, whole = (train_external(loop("diverging"), TASKS[0], seed, 4) for seed in (1, 2))
+    failed, finished = (train_external(loop("diverging"), TASKS[0], seed, 4) for seed in (1, 2))
     assert failed.failure == "kl_old_new/mean/training is not finite in iteration 2"
     assert len(failed.series["ratio/max/training"]) == 2
-    assert whole.failure is None and len(whole.series["ratio/max/training"]) == 4
+    assert finished.failure is None and len(finished.series["ratio/max/training"]) == 4
 
 
 def test_loop_trains_as_calling_the_function_does():

@@ -1,7 +1,7 @@
-"""A training loop of few lines, recorded, against what a naive loop over its parameters and pairs says."""
+"""A short training loop, recorded, against a naive loop over its parameters and pairs."""
 
 import math
-import random  # noqa: TID251  (to see that its state is left alone)
+import random  # noqa: TID251  (to test that its state is preserved)
 from itertools import pairwise
 
 import numpy as np
@@ -17,7 +17,7 @@ EPSILON = 0.15
 
 
 class Gaussian(nn.Module):
-    """In double precision, so that two routes to one number differ by next to nothing."""
+    """A policy in double precision, so that two computations of a number nearly agree."""
 
     def __init__(self, generator):
         super().__init__()
@@ -31,8 +31,8 @@ class Gaussian(nn.Module):
 def collected(policy, generator, n=B):
     observation_BO = torch.randn(n, SEEN, generator=generator, dtype=torch.float64)
     with torch.no_grad():
-        said = policy(observation_BO).base_dist
-        action_BA = said.loc + said.scale * torch.randn(n, A, generator=generator, dtype=torch.float64)
+        output = policy(observation_BO).base_dist
+        action_BA = output.loc + output.scale * torch.randn(n, A, generator=generator, dtype=torch.float64)
     return observation_BO, action_BA, torch.randn(n, generator=generator, dtype=torch.float64) + 0.5
 
 
@@ -49,7 +49,7 @@ def copied(policy):
 
 
 def naive(old, new, pairs, states):
-    """All measures of an update, state by state."""
+    """Return all measures of an update, computed state by state."""
     divergences, ratios, gains = [], [], []
     for seen_O, action_A, advantage in zip(*(x.numpy() for x in pairs), strict=True):
         divergence = log_ratio = 0.0
@@ -63,7 +63,7 @@ def naive(old, new, pairs, states):
         divergences.append(divergence)
         ratios.append(math.exp(log_ratio))
         gains.append(math.exp(log_ratio) * advantage)
-    found = {
+    values = {
         "kl_old_new/mean": math.fsum(divergences) / len(divergences),
         "kl_old_new/q99": np.quantile(divergences, 0.99),
         "kl_old_new/max": max(divergences),
@@ -76,11 +76,11 @@ def naive(old, new, pairs, states):
         "surrogate/old": float(pairs[2].mean()),
         "surrogate/new": math.fsum(gains) / len(gains),
     }
-    return {f"{name}/{states}": value for name, value in found.items()}
+    return {f"{name}/{states}": value for name, value in values.items()}
 
 
-def trained(recorder, iterations, seed=0, held_out=False):
-    """A policy's parameters before and after each update, and the pairs of each."""
+def train(recorder, iterations, seed=0, held_out=False):
+    """Train a policy; return its parameters before and after each update, and the pairs of each."""
     generator, fresh = torch.Generator().manual_seed(seed), torch.Generator().manual_seed(seed + 1000)
     policy = Gaussian(generator)
     optimizer = torch.optim.Adam(policy.parameters(), lr=0.02)
@@ -104,19 +104,19 @@ def trained(recorder, iterations, seed=0, held_out=False):
 
 def test_every_series_matches_a_naive_loop():
     recorder = UpdateRecorder(EPSILON)
-    thetas, batches, _ = trained(recorder, 5)
+    thetas, batches, _ = train(recorder, 5)
     expected = [naive(old, new, batch, "training") for (old, new), batch in zip(pairwise(thetas), batches, strict=True)]
     assert recorder.iteration == 5 and recorder.failure is None
     assert recorder.series.keys() == expected[0].keys()
     for name, series in recorder.series.items():
         assert series == pytest.approx([found[name] for found in expected], rel=1e-9), name
     exceedances = recorder.series["ratio/exceedance/training"]
-    assert all(0 < share < 1 for share in exceedances)  # at another epsilon it would be another number
+    assert all(0 < share < 1 for share in exceedances)  # so the value depends on epsilon
 
 
 def test_held_out_pairs_are_measured_every_tenth_update():
     recorder = UpdateRecorder(EPSILON)
-    thetas, batches, held = trained(recorder, 21, held_out=True)
+    thetas, batches, held = train(recorder, 21, held_out=True)
     assert [iteration for iteration, _ in held] == [0, 10, 20]
     expected = [naive(thetas[i], thetas[i + 1], pairs, "held_out") for i, pairs in held]
     for name in expected[0]:
@@ -127,8 +127,8 @@ def test_held_out_pairs_are_measured_every_tenth_update():
 
 
 def test_recording_does_not_change_training():
-    without, _, _ = trained(None, 12)
-    recorded, _, _ = trained(UpdateRecorder(), 12, held_out=True)
+    without, _, _ = train(None, 12)
+    recorded, _, _ = train(UpdateRecorder(), 12, held_out=True)
     for one, other in zip(without, recorded, strict=True):
         assert all(x.tobytes() == y.tobytes() for x, y in zip(one, other, strict=True))
 
@@ -144,7 +144,7 @@ def test_begin_and_end_equal_the_context_manager():
 
 
 class Tabular(nn.Module):
-    """Says its own parameters, which an optimiser moves in place."""
+    """A policy whose output holds its own parameters, which an optimiser changes in place."""
 
     def __init__(self):
         super().__init__()
@@ -171,7 +171,7 @@ def test_recorder_copies_a_policys_own_parameters():
 def test_recorder_copies_buffers_before_the_update(kind):
     recorder, policy = UpdateRecorder(EPSILON), Gaussian(torch.Generator().manual_seed(0))
     batch = collected(policy, torch.Generator().manual_seed(1))
-    kept, old = [x.clone() for x in batch], copied(policy)
+    original, old = [x.clone() for x in batch], copied(policy)
     buffers = [x.numpy() for x in batch] if kind == "arrays" else batch
 
     def of_dict(seen):
@@ -181,7 +181,7 @@ def test_recorder_copies_buffers_before_the_update(kind):
         improve(policy, torch.optim.SGD(policy.parameters(), lr=0.1), [x.clone() for x in batch])
         for buffer in buffers:
             buffer[:] = 7.0
-    for name, value in naive(old, copied(policy), kept, "training").items():
+    for name, value in naive(old, copied(policy), original, "training").items():
         assert recorder.series[name] == [pytest.approx(value, rel=1e-9)], name
 
 

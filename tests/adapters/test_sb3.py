@@ -1,4 +1,4 @@
-"""Stable-Baselines3 and sb3-contrib, recorded, against what their own policies say of copies of their own buffers."""
+"""Stable-Baselines3 and sb3-contrib, recorded, against copies of their own policies and buffers."""
 
 import copy
 import math
@@ -49,7 +49,7 @@ class Case:
         env = make_vec_env(self.task, n_envs=self.environments, seed=seed)
         if self.normalize:
             env = VecNormalize(env, gamma=0.95)
-        # A copy, since it takes what it is given apart.
+        # A copy, since the constructor changes policy_kwargs.
         return self.algorithm(self.policy, env, seed=seed, **copy.deepcopy({**SMALL, **self.settings}))
 
 
@@ -80,7 +80,7 @@ UPDATES = 3
 
 
 class Copies(BaseCallback):
-    """Keeps policies and buffers, and works out nothing."""
+    """A callback that copies policies and buffers."""
 
     def __init__(self):
         super().__init__()
@@ -90,57 +90,57 @@ class Copies(BaseCallback):
         return True
 
     def _on_rollout_start(self):
-        # What a policy has said last is no part of it, and hangs on a graph.
+        # The state dict alone: the policy also holds its last distribution, which is part of a graph.
         self.policies.append(copy.deepcopy(self.model.policy.state_dict()))
 
     def _on_rollout_end(self):
-        kept = copy.copy(self.model.rollout_buffer)
-        for name, value in vars(kept).items():
+        duplicate = copy.copy(self.model.rollout_buffer)
+        for name, value in vars(duplicate).items():
             if isinstance(value, np.ndarray | dict):
-                setattr(kept, name, copy.deepcopy(value))
-        self.buffers.append(kept)
+                setattr(duplicate, name, copy.deepcopy(value))
+        self.buffers.append(duplicate)
 
     def _on_training_end(self):
         self._on_rollout_start()
 
 
-class Keeping(UpdateRecorder):
-    """A recorder that keeps the fresh pairs that it is given."""
+class KeepingRecorder(UpdateRecorder):
+    """A recorder that keeps the held-out pairs."""
 
     def __init__(self, epsilon=EPSILON):
         super().__init__(epsilon)
         self.fresh = []
 
     def begin(self, policy, pairs, held_out=None):
-        def kept():
+        def keep():
             self.fresh.append(held_out())
             return self.fresh[-1]
 
-        super().begin(policy, pairs, None if held_out is None else kept)
+        super().begin(policy, pairs, None if held_out is None else keep)
 
 
 @dataclass(frozen=True)
 class TrainedRuns:
     case: Case
     model: Any
-    recorder: Keeping
+    recorder: KeepingRecorder
     copies: Copies
 
     def policy(self, i):
-        """As it was before an update, or after the one before."""
+        """Return the policy before update i, which is also that after update i - 1."""
         policy = copy.copy(self.model.policy)
-        made = type(policy)(**policy._get_constructor_parameters())
-        made.load_state_dict(self.copies.policies[i])
-        made.set_training_mode(False)
-        return made
+        duplicate = type(policy)(**policy._get_constructor_parameters())
+        duplicate.load_state_dict(self.copies.policies[i])
+        duplicate.set_training_mode(False)
+        return duplicate
 
 
 @pytest.fixture(scope="module", params=CASES)
 def run(request):
     case = CASES[request.param]
-    # Sums round by how many threads share them, and what a module shares is made before a test sets their number.
+    # Sums round by the number of threads, and a fixture of module scope is set up before the one that sets it.
     with one_torch_thread():
-        model, recorder, copies = case.model(), Keeping(), Copies()
+        model, recorder, copies = case.model(), KeepingRecorder(), Copies()
         total = UPDATES * model.n_steps * case.environments
         model.learn(total, callback=[copies, RecordUpdates(recorder, case.make_env, seed=9)])
     return TrainedRuns(case, model, recorder, copies)
@@ -152,7 +152,7 @@ def log_softmax(logits):
 
 
 def closed_form(one, two):
-    """KL(one || two) in each state, of SB3's distributions, by numpy."""
+    """Return KL(one || two) in each state, of SB3's distributions, by numpy."""
     if isinstance(one.distribution, list):
         both = zip(one.distribution, two.distribution, strict=True)
         return sum(of_choices(log_softmax(p.logits), log_softmax(q.logits)) for p, q in both)
@@ -171,14 +171,14 @@ def of_choices(log_p, log_q):
 
 
 def as_tensors(observations):
-    """Flat in the order that one has who iterates over steps, and in them over environments."""
+    """Return observations in order of steps, and within a step of environments."""
     if isinstance(observations, dict):
         return {key: as_tensors(value) for key, value in observations.items()}
     return torch.from_numpy(observations.reshape(-1, *observations.shape[2:]))
 
 
 def asked(run, i):
-    """The KL of an update in each state and the ratio of each pair, and the log density that was noted of each."""
+    """Return an update's KL in each state, and each pair's ratio and log density before the update."""
     buffer, old, new = run.copies.buffers[i], run.policy(i), run.policy(i + 1)
     seen, actions = as_tensors(buffer.observations), as_tensors(buffer.actions).float()
     if isinstance(run.model.action_space, tiny_envs.spaces.Discrete):
@@ -196,8 +196,8 @@ def test_measures_match_copies_of_policies_and_buffers(run):
     for i in range(UPDATES):
         kl_B, ratio_B, log_B = asked(run, i)
         assert kl_B.shape == ratio_B.shape == (n,)
-        noted_B = run.copies.buffers[i].log_probs.reshape(-1)
-        np.testing.assert_allclose(log_B, noted_B, rtol=1e-3, atol=1e-3)  # so these are the pairs of that policy
+        buffer_log_B = run.copies.buffers[i].log_probs.reshape(-1)
+        np.testing.assert_allclose(log_B, buffer_log_B, rtol=1e-3, atol=1e-3)  # so these are the pairs of that policy
         found = {name: series[i] for name, series in recorder.series.items() if name.endswith("/training")}
         advantage_B = run.copies.buffers[i].advantages.reshape(-1).astype(float)
         moved.append(kl_B.mean())
@@ -255,7 +255,7 @@ def test_as_many_pairs_are_held_out_and_measured(run):
 
 
 def test_held_out_advantages_match_sb3s_buffer(run):
-    """The actions are played once more, in environments that begin alike."""
+    """Play the actions again in environments with the same seed."""
     (fresh,), model, case = run.recorder.fresh, run.model, run.case
     policy, steps, n = run.policy(0), run.model.n_steps, run.case.environments
     ours = model.get_vec_normalize_env()
@@ -277,7 +277,7 @@ def test_held_out_advantages_match_sb3s_buffer(run):
 
     for t in range(steps):
         value_E = value(observation)
-        observation, reward_E, done_E, infos = env.step(as_acted(policy, action_TE[t]))
+        observation, reward_E, done_E, infos = env.step(environment_action(policy, action_TE[t]))
         for e, info in enumerate(infos):
             if done_E[e] and info["TimeLimit.truncated"]:
                 reward_E[e] += model.gamma * float(value(info["terminal_observation"]))
@@ -289,14 +289,14 @@ def test_held_out_advantages_match_sb3s_buffer(run):
 
 
 def statistics_at_first_update(run):
-    """Of VecNormalize, as they were then: from a training of one update less what it learns."""
+    """Return VecNormalize's statistics at the first update, from a training of one update."""
     model = run.case.model()
     model.learn(model.n_steps * run.case.environments)
     env = model.get_vec_normalize_env()
     return env.obs_rms, env.ret_rms
 
 
-def as_acted(policy, action_EA):
+def environment_action(policy, action_EA):
     space = policy.action_space
     if not isinstance(space, tiny_envs.spaces.Box):
         return action_EA.reshape(-1, *space.shape).astype(int)
@@ -308,11 +308,11 @@ def as_acted(policy, action_EA):
 
 @pytest.fixture
 def many_fresh():
-    """Many fresh pairs of a policy that did not learn yet, and the policy."""
+    """Return a function that draws many held-out pairs of an untrained policy, with the policy and its buffer."""
 
     def draw(task, seed=9, make_env=None, **settings):
         model = PPO("MlpPolicy", make_vec_env(task, seed=3), seed=3, **{**copy.deepcopy(SMALL), **OF_PPO, **settings})
-        copies, recorder = Copies(), Keeping()
+        copies, recorder = Copies(), KeepingRecorder()
         made = make_env or (lambda: make_vec_env(task))
         model.learn(model.n_steps, callback=[copies, RecordUpdates(recorder, made, seed)])
         return *recorder.fresh, TrainedRuns(Case(PPO, task), model, recorder, copies).policy(0), copies.buffers[0]
@@ -326,8 +326,8 @@ MANY = {"n_steps": N, "batch_size": N, "n_epochs": 1}
 
 def standardised(policy, pairs):
     with torch.no_grad():
-        said = policy.get_distribution(policy.obs_to_tensor(pairs.observation)[0]).distribution
-    return ((pairs.action - said.loc) / said.scale).numpy()
+        output = policy.get_distribution(policy.obs_to_tensor(pairs.observation)[0]).distribution
+    return ((pairs.action - output.loc) / output.scale).numpy()
 
 
 @pytest.mark.parametrize(
@@ -346,7 +346,7 @@ def test_held_out_actions_are_drawn_state_by_state(many_fresh, settings):
     assert abs(z_BA.mean(0)).max() < 4.5 / math.sqrt(N)
     assert abs(z_BA.var(0) - 1).max() < 4.5 * math.sqrt(2 / N)
     correlations = np.corrcoef(z_BA.T)[np.triu_indices(3, 1)]
-    # State-dependent exploration's own noise is that of the step before, until it is drawn again.
+    # State-dependent exploration reuses its own noise in the next step, until it is drawn again.
     later = [np.corrcoef(z_BA[:-1, a], z_BA[1:, a])[0, 1] for a in range(3)]
     assert max(map(abs, (*correlations, *later))) < 4.5 / math.sqrt(N)
 
@@ -355,13 +355,13 @@ def test_held_out_actions_are_drawn_state_by_state(many_fresh, settings):
 def test_held_out_choices_have_the_policys_frequencies(many_fresh, acts, sizes):
     fresh, policy, _ = many_fresh(tiny(f"Box{acts}"), **MANY)
     with torch.no_grad():
-        said = policy.get_distribution(policy.obs_to_tensor(fresh.observation)[0]).distribution
+        output = policy.get_distribution(policy.obs_to_tensor(fresh.observation)[0]).distribution
     action_BA = np.asarray(fresh.action).reshape(N, len(sizes)).astype(int)
     for a, size in enumerate(sizes):
         if acts == "MultiBinary":
-            p_BC = torch.stack([1 - said.probs[:, a], said.probs[:, a]], 1).numpy()
+            p_BC = torch.stack([1 - output.probs[:, a], output.probs[:, a]], 1).numpy()
         else:
-            p_BC = (said[a] if isinstance(said, list) else said).probs.numpy()
+            p_BC = (output[a] if isinstance(output, list) else output).probs.numpy()
         for choice in range(size):
             p_B = p_BC[:, choice]
             error = math.sqrt((p_B * (1 - p_B)).sum())
@@ -371,8 +371,8 @@ def test_held_out_choices_have_the_policys_frequencies(many_fresh, acts, sizes):
 def test_held_out_pairs_depend_on_their_seed_alone(many_fresh):
     fresh, policy, buffer = many_fresh(tiny("BoxBox"), **MANY)
     with torch.no_grad():
-        said = policy.get_distribution(as_tensors(buffer.observations)).distribution
-    own_BA = ((as_tensors(buffer.actions) - said.loc) / said.scale).numpy()
+        output = policy.get_distribution(as_tensors(buffer.observations)).distribution
+    own_BA = ((as_tensors(buffer.actions) - output.loc) / output.scale).numpy()
     z_BA = standardised(policy, fresh)
     assert max(abs(np.corrcoef(own_BA[:, a], z_BA[:, a])[0, 1]) for a in range(3)) < 4.5 / math.sqrt(N)
     assert not np.isin(fresh.observation, as_tensors(buffer.observations).numpy()).any()
@@ -385,7 +385,7 @@ def test_held_out_pairs_depend_on_their_seed_alone(many_fresh):
 
 @pytest.mark.parametrize(("environments", "made"), [(1, 48), (2, 48), (5, 50)])
 def test_number_of_held_out_pairs_ignores_environment_count(environments, made):
-    case, recorder = CASES["discrete"], Keeping()
+    case, recorder = CASES["discrete"], KeepingRecorder()
     model = case.model()
     assert model.n_envs * model.n_steps == 48
     model.learn(48, callback=RecordUpdates(recorder, lambda: make_vec_env(case.task, n_envs=environments)))
@@ -394,7 +394,7 @@ def test_number_of_held_out_pairs_ignores_environment_count(environments, made):
 
 
 def test_held_out_pairs_differ_between_updates():
-    recorder = Keeping()
+    recorder = KeepingRecorder()
     model = A2C("MlpPolicy", make_vec_env("Pendulum-v1", seed=0), seed=0, **SMALL)
     model.learn(21 * 5, callback=RecordUpdates(recorder, lambda: make_vec_env("Pendulum-v1")))
     assert {name.rpartition("/")[2]: len(series) for name, series in recorder.series.items()} == {
@@ -405,7 +405,7 @@ def test_held_out_pairs_differ_between_updates():
 
 
 def test_no_pairs_are_held_out_without_make_env():
-    case, recorder = CASES["continuous"], Keeping()
+    case, recorder = CASES["continuous"], KeepingRecorder()
     case.model().learn(16, callback=RecordUpdates(recorder))
     assert recorder.fresh == [] and len(recorder.series) == 11
 
@@ -414,7 +414,7 @@ def test_trpo_of_sb3_contrib_bounds_mean_reverse_kl():
     bound, updates, n_actions = 0.02, 6, 3
     env = make_vec_env(tiny("BoxBox"), n_envs=2, seed=3)
     assert env.action_space.shape == (n_actions,)
-    recorder, copies = Keeping(), Copies()
+    recorder, copies = KeepingRecorder(), Copies()
     model = TRPO("MlpPolicy", env, n_steps=64, batch_size=64, target_kl=bound, seed=3, **SMALL)
     model.learn(updates * 128, callback=[copies, RecordUpdates(recorder)])
     run = TrainedRuns(Case(TRPO, tiny("BoxBox")), model, recorder, copies)
@@ -422,24 +422,24 @@ def test_trpo_of_sb3_contrib_bounds_mean_reverse_kl():
     for i in range(updates):
         seen, (old, new) = as_tensors(copies.buffers[i].observations), (run.policy(i), run.policy(i + 1))
         with torch.no_grad():
-            said = [copy.copy(policy.get_distribution(seen)) for policy in (new, old)]
-        new_old.append(closed_form(*said).mean())
+            outputs = [copy.copy(policy.get_distribution(seen)) for policy in (new, old)]
+        new_old.append(closed_form(*outputs).mean())
     old_new = np.array(recorder.series["kl_old_new/mean/training"])
     assert max(new_old) <= n_actions * bound * (1 + 1e-4)
-    assert max(new_old) > 2 * bound  # so the sum over an action's entries is not what is kept within the bound
+    assert max(new_old) > 2 * bound  # so the bound does not hold for the sum over an action's entries
     logged = model.logger.name_to_value["train/kl_divergence_loss"]
     assert n_actions * logged == pytest.approx(new_old[-1], rel=1e-3)
-    # The two directions differ by more than rounding, and by little.
+    # The two directions differ by little, and by more than rounding.
     assert (abs(old_new / np.array(new_old) - 1) > 1e-3).any()
     np.testing.assert_allclose(old_new, new_old, rtol=0.3)
 
 
 def test_kl_that_ppo_logs_is_of_an_unfinished_update():
-    case, recorder = CASES["continuous"], Keeping()
+    case, recorder = CASES["continuous"], KeepingRecorder()
     settings = {**OF_PPO, "batch_size": 16, "n_epochs": 1}
     model = PPO("MlpPolicy", make_vec_env(case.task, seed=3), seed=3, **SMALL, **settings)
     model.learn(16, callback=RecordUpdates(recorder))
-    # Of its one minibatch before its one step, when nothing has moved.
+    # PPO logs it for its one minibatch before its one step, when no parameter has changed.
     assert abs(model.logger.name_to_value["train/approx_kl"]) < 1e-7
     assert recorder.series["kl_old_new/mean/training"][0] > 1e-5
 
@@ -495,7 +495,7 @@ def test_run_equals_a_training_written_by_hand():
     record = train_external(algorithm, tiny("BoxBox"), 4, UPDATES)
     env = VecNormalize(make_vec_env(tiny("BoxBox"), n_envs=2, seed=4), gamma=0.95)
     model = PPO("MlpPolicy", env, seed=4, device="cpu", gamma=0.95, clip_range=0.03, learning_rate=5e-3, **FEW)
-    recorder = Keeping(0.03)
+    recorder = KeepingRecorder(0.03)
     model.learn(UPDATES * 32, callback=RecordUpdates(recorder, lambda: make_vec_env(tiny("BoxBox"), n_envs=2), seed=4))
     assert record.failure is None
     assert record.series == recorder.series
@@ -593,7 +593,7 @@ def test_equal_settings_compare_equal_in_any_spelling():
         (SB3("PPO", n_steps="many"), r"^PPO takes a whole number of steps between updates, n_steps, not 'many'\.$"),
         (SB3("PPO", n_steps=0), "^PPO takes a whole number of steps between updates, n_steps, not 0"),
         (SB3("PPO", "MlpLstmPolicy"), r"^PPO has no policy 'MlpLstmPolicy'; it has MlpPolicy, CnnPolicy, "),
-        # Another policy would not help.
+        # Recurrent and masked algorithms are refused with any policy.
         (SB3("RecurrentPPO"), "^RecurrentPPO's policies need more than an observation"),
         (SB3("RecurrentPPO", "MlpLstmPolicy"), "^RecurrentPPO's policies need more than an observation"),
         (SB3("MaskablePPO"), "^MaskablePPO's policies need more than an observation"),

@@ -1,4 +1,4 @@
-"""A script in a file, run as it is: what is recorded of it against what it writes down itself."""
+"""A single-file script, run unchanged: the recorded series against the script's own output."""
 
 import json
 import runpy
@@ -34,12 +34,12 @@ STEPS, SEED, ITERATIONS, EPSILON = 32, 7, 3, 0.02
 
 @pytest.fixture(scope="module", params=["Pendulum-v1", "CartPole-v1"])
 def both(request, tmp_path_factory):
-    """What a script wrote down without being recorded and while it was, and what was recorded."""
+    """Return a script's own output without and with recording, and the record."""
     folder = tmp_path_factory.mktemp("script")
     algorithm = Script(str(PPO), STEPS, (*CLEANRL, "--record", str(folder / "watched.json")), epsilon=EPSILON)
     record = train_external(algorithm, request.param, SEED, ITERATIONS)
     command = f"--seed {SEED} --env-id {request.param} --total-timesteps {STEPS * ITERATIONS}".split()
-    # In this process, which spares an import of torch; what the script seeds is put back.
+    # In this process, which saves an import of torch; the random states that the script seeds are restored.
     with pytest.MonkeyPatch.context() as patch, preserve_random_states():
         patch.setattr(sys, "argv", [str(PPO), *command, "--record", str(folder / "plain.json")])
         runpy.run_path(str(PPO), run_name="__main__")
@@ -72,7 +72,7 @@ def test_series_match_those_of_the_script(both):
     assert 0 < expected["ratio/exceedance"].mean() < 1
     assert record.series.keys() == {f"{name}/training" for name in (*expected, "surrogate/old")}
     for name, series in expected.items():
-        # A choice's logits are normalised in single precision by torch.
+        # torch normalises the logits of a categorical in single precision.
         np.testing.assert_allclose(record.series[f"{name}/training"], series, rtol=1e-4, err_msg=name)
 
 
@@ -101,14 +101,14 @@ for iteration in range(int(sys.argv[1])):
         optimizer.step()
 # END
 """
-# Log densities of ones, by a mean of w, have the slope 1 - w: w goes down to 0 - .5, -.5 - .75, and on.
+# The log density of 1 under a mean of w has slope 1 - w, so w descends to 0 - .5, -.5 - .75, and so on.
 AT = [0.0, -1.25, -4.0625, -10.390625]
 KL = [2 * (one - other) ** 2 / 2 for one, other in pairwise(AT)]
 
 
 @pytest.fixture
 def written(tmp_path):
-    """Writes the loop above to a file, with other lines in some places."""
+    """Return a function that writes the loop above to a file, with other lines in some places."""
 
     def write(**changes):
         text = LOOP
@@ -123,7 +123,7 @@ def written(tmp_path):
 
 @pytest.fixture
 def ran(written, tmp_path, monkeypatch):
-    """Runs such a script as its process does, in this one: what is recorded, and what it raises."""
+    """Return a function that runs such a script in this process, and returns its record and the error raised."""
     hooks = []
 
     def register(hook):
@@ -221,7 +221,7 @@ def test_script_error_before_the_first_update_is_raised(written):
 
 
 def test_script_error_after_an_update_fails_the_seed(written, tmp_path):
-    # It is told to take fifteen steps, and would take them for updates.
+    # Its command line has fifteen steps, from which it computes three updates.
     algorithm = written(here="open('left', 'w').close()\n    assert iteration < int(sys.argv[1]) / 5 - 1, 'too far'")
     there = set(Path.cwd().iterdir()) | set(tmp_path.iterdir())
     record = train_external(algorithm, "Pendulum-v1", 0, 3)
@@ -233,34 +233,37 @@ def test_script_error_after_an_update_fails_the_seed(written, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("said", "asked", "made"), [(1, 2, "2 of the 10"), (5, 10, "more than the 2")], ids=["fewer", "more"]
+    ("declared", "asked", "made"), [(1, 2, "2 of the 10"), (5, 10, "more than the 2")], ids=["fewer", "more"]
 )
-def test_script_reports_actual_batch_size_on_mismatch(written, said, asked, made):
-    # The script makes `asked` updates from five pairs, as its command line has the steps over 5.
+def test_script_reports_actual_batch_size_on_mismatch(written, declared, asked, made):
+    # The script makes `asked` updates from five pairs each: a fifth of the steps on its command line.
     algorithm = written(
         here="if iteration == int(sys.argv[1]) // 5:\n        break\n    print(iteration, file=LOG, flush=True)"
     )
     log = Path(algorithm.path).with_name("log")
     text = Path(algorithm.path).read_text().replace("import sys", f"import sys\nLOG = open({str(log)!r}, 'w')", 1)
     Path(algorithm.path).write_text(text)
-    iterations = 10 // said
+    iterations = 10 // declared
     with pytest.raises(NotRecordedError) as raised:
         train_external(
-            replace(algorithm, steps_between_updates=said, arguments=(str(5 * asked),)), "Pendulum-v1", 0, iterations
+            replace(algorithm, steps_between_updates=declared, arguments=(str(5 * asked),)),
+            "Pendulum-v1",
+            0,
+            iterations,
         )
     assert str(raised.value) == (
-        f"mine made {made} updates that were requested, from 5 pairs each, and its steps_between_updates is {said}: "
-        f"set it to the steps of all environments between two updates, Script({algorithm.path!r}, STEPS)."
+        f"mine made {made} updates that were requested, from 5 pairs each, and its steps_between_updates is "
+        f"{declared}: set it to the steps of all environments between two updates, Script({algorithm.path!r}, STEPS)."
     )
-    # It was broken off as it began one too many.
+    # It is stopped as it begins one update too many.
     assert len(log.read_text().splitlines()) == min(asked, iterations + 1)
 
 
 B, A = 6, 2
 
 
-class Saying:
-    """An agent of given distributions; they are made as it is asked, and others on the way."""
+class FakeAgent:
+    """An agent that creates given distributions when it is called, and others on the way."""
 
     def __init__(self, make):
         self._make = make
@@ -326,17 +329,17 @@ def uniform(x):
 def test_outermost_distributions_of_an_agent_are_used(make, action, log_prob):
     observation_BA = torch.randn(B, A, generator=torch.Generator().manual_seed(0))
     usual, watch = torch.distributions.Distribution.__init__, _ScriptWatcher(UpdateRecorder(), 1)
-    watch._agent = Saying(make)
-    said = watch._policy(observation_BA)
+    watch._agent = FakeAgent(make)
+    output = watch._policy(observation_BA)
     assert torch.distributions.Distribution.__init__ is usual
     taken = action(observation_BA)
-    (got_B,) = TorchActions(said).log_prob(taken[None])
+    (got_B,) = TorchActions(output).log_prob(taken[None])
     np.testing.assert_allclose(got_B, log_prob(observation_BA, taken), rtol=1e-4)
 
 
 def test_agent_without_distribution_is_refused():
     watch = _ScriptWatcher(UpdateRecorder(), 1)
-    watch._agent = Saying(lambda x: x)
+    watch._agent = FakeAgent(lambda x: x)
     with pytest.raises(RuntimeError, match=r"^The agent's get_action_and_value creates no torch distribution\.$"):
         watch._policy(torch.zeros(B, A))
 

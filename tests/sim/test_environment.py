@@ -1,4 +1,4 @@
-"""Environments as Gymnasium makes them: step for step what a loop over one gets, trained on, and what is refused."""
+"""Gymnasium environments as tasks: steps equal those of a loop, training and studies work, others are refused."""
 
 import gc
 import math
@@ -33,7 +33,7 @@ from rlclaims.training import Cohort, Group
 TWINS = Study("twins")
 
 LOOPED = "gymnasium.envs.mujoco:HalfCheetah-v5"
-"""With its module's name it is taken as Gymnasium makes it, though it is declared."""
+"""A declared task that the module's name makes an environment in a loop."""
 NAMES = [
     "CartPole-v1",
     "Pendulum-v1",
@@ -51,19 +51,19 @@ WITH_ARGUMENTS = {
     },
     "odd_envs:odd/Counts-v0(by=2)": {"by": 2},
 }
-"""What is meant, for `gymnasium.make`."""
+"""Tasks with arguments, and the arguments as `gymnasium.make` takes them."""
 SMALL = {"steps": 256, "minibatches": 8, "value_epochs": 2, "hidden": (16,)}
 
 
 def naive_row(space, observation):
-    """An observation as a list of numbers."""
+    """Return an observation as a list of numbers."""
     if isinstance(space, spaces.Discrete):
         return [1.0 * (observation == space.start + i) for i in range(space.n)]
     return [float(x) for x in np.asarray(observation).ravel()]
 
 
 def naive_action(space, numbers):
-    """What the environment is to be given, entry by entry."""
+    """Return an action as the environment takes it, entry by entry."""
     if isinstance(space, spaces.Box):
         bounds = zip(numbers, space.low.ravel(), space.high.ravel(), strict=True)
         return np.array([min(max(x, low), high) for x, low, high in bounds], space.dtype).reshape(space.shape)
@@ -73,12 +73,12 @@ def naive_action(space, numbers):
 
 
 def naive_draw(task, rng):
-    """An action beyond the bounds as often as not, or a choice."""
+    """Draw an action, often out of bounds, or a choice."""
     return rng.integers(task.choices) if task.choices else 3 * rng.standard_normal(task.n_action)
 
 
-def reset_by(rng):
-    """How a stream begins an episode."""
+def seed_from(rng):
+    """Draw the seed of an episode."""
     return int(rng.integers(2**31))
 
 
@@ -88,7 +88,9 @@ def test_steps_match_a_loop_over_single_environments(name):
     together = simulate(task, [stream(seed, Purpose.TRAINING_RESETS) for seed in seeds])
     envs = [gymnasium.make(name.partition("(")[0], **WITH_ARGUMENTS.get(name, {})) for _ in seeds]
     rngs = [stream(seed, Purpose.TRAINING_RESETS) for seed in seeds]
-    seen = [naive_row(env.observation_space, env.reset(seed=reset_by(r))[0]) for env, r in zip(envs, rngs, strict=True)]
+    seen = [
+        naive_row(env.observation_space, env.reset(seed=seed_from(r))[0]) for env, r in zip(envs, rngs, strict=True)
+    ]
     assert together.reset().tolist() == seen
     assert (together.n_observation, together.n_action) == (len(seen[0]), task.n_action)
     endings = set()
@@ -102,9 +104,9 @@ def test_steps_match_a_loop_over_single_environments(name):
             assert [ours.terminated_S[i], ours.truncated_S[i]] == ended
             if any(ended):
                 endings.add(tuple(ended))
-                observation, _ = env.reset(seed=reset_by(rng))
+                observation, _ = env.reset(seed=seed_from(rng))
                 assert together.reset([i])[0].tolist() == naive_row(env.observation_space, observation)
-    # By a fall or a goal, by the time limit, or by either.
+    # Episodes end by termination (t), by the time limit (l), or by either.
     ways = {"CartPole-v1": "t", "FrozenLake-v1": "t", "odd_envs:odd/Counts-v0": "t", "Pendulum-v1": "l"}
     ways |= {LOOPED: "l", "odd_envs:odd/Counts-v0(by=2)": "t"}
     assert {"t" if terminated else "l" for terminated, _ in endings} == set(ways.get(name, "tl"))
@@ -113,27 +115,27 @@ def test_steps_match_a_loop_over_single_environments(name):
 
 def test_step_leaves_unselected_environments_alone():
     task = task_named("CartPole-v1")
-    some, all_of_them = (simulate(task, [np.random.default_rng(i) for i in range(3)]) for _ in range(2))
-    assert np.array_equal(some.reset(), all_of_them.reset())
+    some, all_step = (simulate(task, [np.random.default_rng(i) for i in range(3)]) for _ in range(2))
+    assert np.array_equal(some.reset(), all_step.reset())
     action_SA = np.ones((3, 1))
     some.step(action_SA, np.array([0, 2]))
-    first, second = all_of_them.step(action_SA), all_of_them.step(action_SA)
+    first, second = all_step.step(action_SA), all_step.step(action_SA)
     now = some.step(action_SA)
     assert np.array_equal(now.observation_SO[[0, 2]], second.observation_SO[[0, 2]])
     assert np.array_equal(now.observation_SO[1], first.observation_SO[1])
 
 
-@pytest.mark.parametrize("name", ["odd_envs:odd/SpoiltByThirty-v0", "CartPole-v1"])
+@pytest.mark.parametrize("name", ["odd_envs:odd/NanAboveThirty-v0", "CartPole-v1"])
 def test_nan_makes_only_its_own_environment_unstable(name):
-    spoilt, clean = (simulate(task_named(name), [np.random.default_rng(i) for i in range(4)]) for _ in range(2))
-    assert np.array_equal(spoilt.reset(), clean.reset())
+    unstable, clean = (simulate(task_named(name), [np.random.default_rng(i) for i in range(4)]) for _ in range(2))
+    assert np.array_equal(unstable.reset(), clean.reset())
     fine_SA, poisoned_SA = np.ones((4, 1)), np.array([[1.0], [np.nan], [1.0], [40.0]])
     poisoned_SA[3] = 40.0 if name.startswith("odd") else 1.0
     for _ in range(3):
-        ours, theirs = spoilt.step(poisoned_SA), clean.step(fine_SA)
+        ours, theirs = unstable.step(poisoned_SA), clean.step(fine_SA)
         for mine, other in zip(ours, theirs, strict=True):
             assert np.array_equal(mine[[0, 2]], other[[0, 2]])
-    assert spoilt.unstable_S.tolist() == [False, True, False, name.startswith("odd")]
+    assert unstable.unstable_S.tolist() == [False, True, False, name.startswith("odd")]
     assert not clean.unstable_S.any()
 
 
@@ -146,14 +148,14 @@ def test_mujoco_warnings_leave_no_log_in_the_working_directory(monkeypatch, tmp_
 
 
 def test_environments_are_closed_on_garbage_collection():
-    task = task_named("odd_envs:odd/SpoiltByThirty-v0")
-    before = odd_envs.SpoiltByThirty.closed
+    task = task_named("odd_envs:odd/NanAboveThirty-v0")
+    before = odd_envs.NanAboveThirty.closed
     some = simulate(task, [np.random.default_rng(i) for i in range(3)])
     gc.collect()
-    assert odd_envs.SpoiltByThirty.closed == before
+    assert odd_envs.NanAboveThirty.closed == before
     del some
     gc.collect()
-    assert odd_envs.SpoiltByThirty.closed == before + 3
+    assert odd_envs.NanAboveThirty.closed == before + 3
 
 
 @pytest.mark.parametrize(
@@ -182,7 +184,7 @@ def test_environments_are_closed_on_garbage_collection():
         ("CartPole-v1(render_mode='human')", r"The task \".*\" has render_mode, which only affects rendering, .*"),
         ("CartPole-v1(max_episode_steps='5')", r"The task \".*\" cannot be made: TypeError: .*"),
         ("FrozenLake-v1(map_name='9x9')", r"The task \".*\" cannot be made: KeyError: '9x9'\."),
-        # It is registered here, by the line above it, and would not be where it is trained.
+        # Registered in this process by the import of odd_envs, and not in the processes that train.
         ("odd/Counts-v0", r"Training processes cannot find the task 'odd/Counts-v0': .* 'my_pkg:odd/Counts-v0'\."),
     ],
 )
@@ -221,7 +223,7 @@ def assert_same_run(one, other):
 def test_run_is_identical_alone_and_in_any_cohort(name):
     sizes = {"steps": 512, "minibatches": 8, "value_epochs": 1}
     ppo, trpo = PPO(**sizes, epochs=2, entropy_coefficient=0.01), TRPO(**sizes)
-    # Parts of other sizes, in which a seed stands at other places.
+    # Cohorts of other sizes, in which a seed has other positions.
     of_11 = train(name, [(trpo, range(5)), (ppo, range(4, 10))])
     of_3 = train(name, [(ppo, [7]), (trpo, [0, 3])])
     for lone, place, in_11 in ((train(name, [(ppo, [7])]), 0, 8), (train(name, [(trpo, [3])]), 2, 3)):
@@ -231,14 +233,14 @@ def test_run_is_identical_alone_and_in_any_cohort(name):
 
 
 def choices_by_hand(logits_L, choices, noise_A):
-    """The first choices whose cumulative probability is above that of the noise in the standard normal distribution."""
-    taken, first = [], 0
+    """Return the first choices whose cumulative probability exceeds the noise's standard normal probability."""
+    chosen, first = [], 0
     for n, z in zip(choices, noise_A, strict=True):
         weights = [math.exp(x) for x in logits_L[first : first + n]]
         level, sums = (1 + math.erf(z / math.sqrt(2))) / 2, np.cumsum(weights) / sum(weights)
-        taken.append(next(i for i in range(n) if sums[i] > level))
+        chosen.append(next(i for i in range(n) if sums[i] > level))
         first += n
-    return taken
+    return chosen
 
 
 @pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1", "tiny_envs:tiny/BoxMultiDiscrete-v0"])
@@ -250,7 +252,7 @@ def test_rollouts_and_episodes_match_a_naive_loop(name, rollouts, as_module):
     for i, seed in enumerate(seeds):
         env, resets = gymnasium.make(name), stream(seed, Purpose.TRAINING_RESETS)
         noise_rng, episodes, start, total = stream(seed, Purpose.TRAINING_NOISE), [], 0, 0.0
-        observation, _ = env.reset(seed=reset_by(resets))
+        observation, _ = env.reset(seed=seed_from(resets))
         for k, (theta_SP, rollout) in enumerate(rollouts):
             noise_TA = noise_rng.standard_normal((steps, task.n_action), np.float32)
             own_P = theta_SP[i].double()
@@ -274,9 +276,9 @@ def test_rollouts_and_episodes_match_a_naive_loop(name, rollouts, as_module):
                 if any(ended):
                     at = k * steps + t + 1
                     episodes.append((start, at - start, pytest.approx(total, rel=1e-12)))
-                    observation, _ = env.reset(seed=reset_by(resets))
+                    observation, _ = env.reset(seed=seed_from(resets))
                     start, total = at, 0.0
-        # Those that were unfinished are played to their end.
+        # An unfinished episode is played to its end.
         assert records[i].episodes[: len(episodes)] == episodes and episodes
         assert len(records[i].episodes) == len(episodes) + (start < 2 * steps)
 
@@ -311,7 +313,7 @@ def test_ppo_and_trpo_learn_to_balance():
     ppo = PPO(**sizes, learning_rate=1e-2, anneal_learning_rates=False, epochs=5)
     for record in train("CartPole-v1", [(ppo, [1, 2]), (TRPO(**sizes, delta=0.03), [1])], 8):
         returns = [total for _, _, total in record.episodes]
-        # Whoever pushes at random falls after some 22 steps.
+        # A random policy falls after about 22 steps.
         assert np.mean(returns[:20]) < 40 < 120 < np.mean(returns[-10:])
 
 
@@ -330,17 +332,17 @@ def test_training_ends_though_episodes_never_end():
 
 
 def test_nan_reward_fails_the_seed():
-    (record,) = train("odd_envs:odd/UnpaidOnce-v0", [(PPO(**SMALL, epochs=1), [0])], 3)
+    (record,) = train("odd_envs:odd/NanRewardOnce-v0", [(PPO(**SMALL, epochs=1), [0])], 3)
     assert record.failure == "the environment received or returned a value that is not finite in iteration 1"
     assert len(record.policy_parameters) == 2
 
 
-# What is made of runs.
+# Studies of runs.
 
 
 @pytest.fixture(scope="module")
 def balanced():
-    """A run on CartPole that kept where its three updates started, as the store gives it back, and its records."""
+    """Return a CartPole run of three updates with a checkpoint of each, as the store returns it."""
     algorithm = PPO(**SMALL, epochs=3, learning_rate=1e-2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "HELD_OUT_EVERY", 1)
@@ -374,7 +376,7 @@ def test_twin_with_other_head_keeps_levels_of_choices(balanced):
         for index, states in enumerate(("training", "held_out")):
             pairs = getattr(own, states)
             within_B = stream(6, Purpose.TWIN_CHOICES, 2 * checkpoint.iteration + index).random((256, 1))[:, 0]
-            # Of two choices: the probability of the first, before and after.
+            # Probabilities of the first of two choices, with the original head and the switched one.
             p_B, q_B = (
                 policy.network.mlp(policy.theta_SP, pairs.observation_SBO)[0].double().softmax(-1)[:, 0].numpy()
                 for policy in (own.old, switched.old)
@@ -389,7 +391,7 @@ def test_twin_with_other_head_keeps_levels_of_choices(balanced):
 
 @pytest.fixture(scope="module", params=["CartPole-v1", "Pendulum-v1"])
 def finished(request):
-    """A run of four updates."""
+    """Return a run of four updates."""
     (record,) = train(request.param, [(PPO(**SMALL, epochs=2, observation_clip=1.5), [7])], 4)
     theta_KP = np.stack(record.policy_parameters)
     history = History(theta_KP, *map(np.array, zip(*record.normalizations, strict=True)))
@@ -398,14 +400,14 @@ def finished(request):
 
 
 def returns_by_hand(run, theta_P, iteration, indices, as_module):
-    """Of episodes of a policy with an iteration's normaliser, by the random numbers of the indices."""
+    """Return returns of a policy's episodes with an iteration's normaliser, by the random numbers of the indices."""
     env, task, returns = gymnasium.make(run.task.id), run.task, []
     own_P = torch.from_numpy(theta_P).double()
     sizes = task.n_observation, 16, sum(task.choices) or 1
     policy = as_module(own_P[: len(own_P) - (not task.choices)], sizes)
     for index in indices:
         noise_TA = stream(7, Purpose.LANDSCAPE_NOISE, index).standard_normal((task.time_limit, 1), np.float32)
-        observation, _ = env.reset(seed=reset_by(stream(7, Purpose.LANDSCAPE_RESETS, index)))
+        observation, _ = env.reset(seed=seed_from(stream(7, Purpose.LANDSCAPE_RESETS, index)))
         total, ended, t = 0.0, (False, False), 0
         while not any(ended):
             scaled_O = (observation - run.history.offset_KO[iteration]) * run.history.inverse_std_KO[iteration]

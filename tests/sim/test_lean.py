@@ -1,4 +1,4 @@
-"""What is left out of MuJoCo's work costs no bit."""
+"""Lean models move exactly as MuJoCo's own."""
 
 import itertools
 import subprocess
@@ -46,20 +46,20 @@ BRANCHED = """
   <actuator><motor joint="hip" gear="5"/><motor joint="other hip" gear="5"/></actuator>
 </mujoco>
 """
-"""One tree that has all kinds of constraints: contacts, limits, friction in joints and in a tendon, equalities."""
+"""One tree with all kinds of constraints: contacts, limits, friction in joints and in a tendon, equalities."""
 EQUALITIES = ("", '<joint joint1="hip" joint2="other hip"/>', '<connect site1="trunk" site2="foot"/>')
 
 
 def trajectory(model, steps=60):
     data, rng = mujoco.MjData(model), np.random.default_rng(1)
-    passed, constraints = [], 0
+    states, constraints = [], 0
     for _ in range(steps):
         data.ctrl[:] = rng.uniform(-1, 1, model.nu)
         mujoco.mj_step(model, data, nstep=4)
-        passed.append(np.concatenate([data.qpos, data.qvel, data.qacc_warmstart]))
+        states.append(np.concatenate([data.qpos, data.qvel, data.qacc_warmstart]))
         constraints += data.nefc
-    assert constraints > 0, "nothing was solved, so nothing is shown"
-    return np.array(passed)
+    assert constraints > 0, "no constraint was active, so the comparison shows nothing"
+    return np.array(states)
 
 
 @pytest.mark.parametrize("solver", ["PGS", "CG", "Newton"])
@@ -81,7 +81,7 @@ def test_single_tree_moves_the_same_without_islands(solver, cone):
 
 
 def crowd(rng):
-    """A model of bodies that fall onto each other: jointed, welded or fixed, and of several geoms that all differ."""
+    """Return a model of bodies that fall onto each other: jointed, welded or fixed, with several different geoms."""
     kinds = {"sphere": 0.05, "capsule": 0.15}
 
     def geom(kind):
@@ -96,7 +96,7 @@ def crowd(rng):
 
     def body(depth, joint):
         geoms = "".join(geom(rng.choice(list(kinds))) for _ in range(rng.integers(3)))
-        # What moves needs a mass.
+        # A body that moves needs a mass.
         ball = '<geom type="sphere" size="0.05" contype="1" conaffinity="1"/>'
         below = "".join(
             body(depth + 1, rng.choice(["", '<joint axis="0 1 0"/>', '<joint type="ball"/>']))
@@ -125,7 +125,7 @@ def test_bodies_fall_the_same_with_listed_contacts(tmp_path):
         path.write_text(crowd(rng))
         plain = mujoco.MjModel.from_xml_path(str(path))
         lean = lean_model(path)
-        plain.opt.disableflags = lean.opt.disableflags  # of islands, which other tests are about
+        plain.opt.disableflags = lean.opt.disableflags  # those of islands, which other tests cover
         ours, theirs = mujoco.MjData(lean), mujoco.MjData(plain)
         for _ in range(60):
             ours.ctrl[0] = theirs.ctrl[0] = rng.uniform(-1, 1)
@@ -157,7 +157,7 @@ BALL = """
 
 
 def ball(tmp_path, *changes):
-    """A ball's model as MuJoCo loads it, and without what does not move it."""
+    """Return a ball's model as MuJoCo loads it, and as a lean model."""
     path, xml = tmp_path / "ball.xml", BALL
     for old, new in changes:
         assert old in xml
@@ -195,7 +195,7 @@ def test_contacts_with_other_parameters_are_not_listed(tmp_path, change):
 @pytest.mark.parametrize(
     "changes",
     [
-        # What a light is turned to is not fused, and what may touch nothing is left out.
+        # The compiler does not fuse a body that a light targets, and drops a geom that can touch nothing.
         (("<default>", '<compiler fusestatic="true"/><default>'), ("<light", '<light mode="targetbody" target="hat"')),
         (
             ("<default>", '<compiler discardvisual="true"/><default>'),
@@ -219,7 +219,7 @@ def test_contacts_in_another_order_are_not_listed(tmp_path, monkeypatch):
 
 
 def test_model_that_cannot_be_compiled_again_is_unchanged(tmp_path):
-    path = tmp_path / "ball.model"  # which has to be .xml or .urdf for that
+    path = tmp_path / "ball.model"  # MjSpec only loads files that end in .xml or .urdf
     path.write_text(BALL)
     assert lean_model(path).npair == 0
 
@@ -255,19 +255,19 @@ def test_loading_models_in_threads_keeps_warning_filters():
 
 
 def test_disable_islands_skips_models_of_several_trees():
-    kept = []
+    with_islands = []
     for name in TASKS:
         model = mujoco.MjModel.from_xml_path(str(task_named(name).model_path))
         before = model.opt.disableflags
         disable_islands(model)
         if model.opt.disableflags == before:
-            kept.append(name)
-    assert kept == ["Pusher-v5", "Reacher-v5"]  # whose objects and targets hang on no arm
+            with_islands.append(name)
+    assert with_islands == ["Pusher-v5", "Reacher-v5"]  # whose objects and targets are trees of their own
 
 
 @pytest.mark.parametrize("integrator", ["Euler", "discrete"])
 def test_disable_islands_lets_bodies_fall_asleep(integrator):
-    # A box that settles on the floor; the integrator "discrete" breaks off where it may sleep without islands.
+    # A box that settles on the floor; the integrator "discrete" fails if sleeping is enabled without islands.
     xml = f"""
 <mujoco>
   <option integrator="{integrator}" sleep_tolerance="0.05"><flag sleep="enable"/></option>
@@ -290,9 +290,9 @@ def test_simulator_disables_islands():
     assert simulator._batch.model.opt.disableflags & ISLANDS
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="the clock cannot be reached there")
+@pytest.mark.skipif(sys.platform == "win32", reason="the clock is not accessible there")
 def test_simulator_stops_mujocos_timers():
-    # In a process of its own: in this one a simulator may have been made.
+    # In a new process: in this one a simulator may exist already.
     script = """
 import mujoco, numpy as np
 from rlclaims.sim.simulator import Simulator
@@ -310,9 +310,9 @@ for _ in range(2):
     assert ran.stdout.split() == ["1", "True", "1", "False"]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="the clock cannot be reached there")
+@pytest.mark.skipif(sys.platform == "win32", reason="the clock is not accessible there")
 def test_disable_timers_keeps_a_users_clock():
-    # Put back here, as other tests of this process may go on without one.
+    # Restored at the end, as other tests in this process may have stopped the clock.
     clock, ticks = clock_of_mujoco(), itertools.count()
     assert clock is not None
     before = clock.value

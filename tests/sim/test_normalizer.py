@@ -16,7 +16,7 @@ def test_observe_normalises_by_all_observations_so_far():
         offset_SO, factor_SO = normalizer.current.offset_SO, normalizer.current.inverse_std_SO
         np.testing.assert_allclose(offset_SO, seen_TSO.mean(axis=0), rtol=1e-13)
         np.testing.assert_allclose(factor_SO, 1 / std_SO, rtol=1e-9)
-        # The current observation counts before it is normalised.
+        # The statistics include the current observation before it is normalised.
         expected_SO = (observation_SO - seen_TSO.mean(axis=0)) / std_SO
         assert normalized_SO.dtype == np.float32
         np.testing.assert_allclose(normalized_SO, expected_SO, rtol=1e-6, atol=1e-9)
@@ -35,7 +35,7 @@ def test_frozen_normalises_without_updating_statistics():
     assert np.array_equal(before.offset_SO, normalizer.current.offset_SO)
     normalizer.observe(other_SO)
     assert not np.array_equal(before.offset_SO, normalizer.current.offset_SO)
-    # What stood before still does what it did.
+    # A normalisation taken earlier does not change.
     np.testing.assert_array_equal(before(other_SO), frozen_SO)
 
 
@@ -43,12 +43,12 @@ def test_each_seed_has_its_own_switch_and_clip():
     normalizer = ObservationNormalizer(4, [True, False, True, False], [0.5, 10.0, None, None])
     observation_TSO = np.random.default_rng(0).standard_normal((50, 1, 4)).repeat(4, axis=1) * 100
     for observation_SO in observation_TSO:
-        answer_SO = normalizer.observe(observation_SO)
+        normalized_SO = normalizer.observe(observation_SO)
     seen_TO = observation_TSO[:, 0]
     z_O = (seen_TO[-1] - seen_TO.mean(axis=0)) / seen_TO.std(axis=0, ddof=1)
     assert np.abs(z_O).max() > 0.5 and np.abs(seen_TO[-1]).max() > 10
     expected_SO = [np.clip(z_O, -0.5, 0.5), np.clip(seen_TO[-1], -10, 10), z_O, seen_TO[-1]]
-    np.testing.assert_allclose(answer_SO, expected_SO, rtol=1e-6)
+    np.testing.assert_allclose(normalized_SO, expected_SO, rtol=1e-6)
     offset_SO, factor_SO = normalizer.current.offset_SO, normalizer.current.inverse_std_SO
     assert not offset_SO[[1, 3]].any() and (factor_SO[[1, 3]] == 1).all()
 

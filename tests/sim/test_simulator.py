@@ -24,11 +24,11 @@ NAMES = [
     "Walker2d-v5",
 ]
 OTHER_NOISE = ["Ant-v5", "HalfCheetah-v5", "InvertedDoublePendulum-v5", "Pusher-v5", "Reacher-v5"]
-"""Those whose noise at a reset is not uniform alone."""
-MORTAL = ["Ant-v5", "Hopper-v5", "Humanoid-v5", "InvertedDoublePendulum-v5", "InvertedPendulum-v5", "Walker2d-v5"]
-"""Those whose episodes may end before their time."""
+"""Tasks whose noise at a reset is not only uniform."""
+TERMINATING = ["Ant-v5", "Hopper-v5", "Humanoid-v5", "InvertedDoublePendulum-v5", "InvertedPendulum-v5", "Walker2d-v5"]
+"""Tasks whose episodes may end before the time limit."""
 SHORT = dict.fromkeys(NAMES, 20) | {"InvertedDoublePendulum-v5": 5}
-"""A time limit that cuts some episodes short."""
+"""Time limits that truncate some episodes."""
 
 
 def test_all_mujoco_tasks_of_gymnasium_are_declared():
@@ -47,8 +47,8 @@ def make_env():
         yield lambda *args, **options: stack.enter_context(contextlib.closing(gymnasium.make(*args, **options)))
 
 
-def start_where_it_starts(simulator, which, env, seed=None):
-    """Reset Gymnasium's environment, and put one simulation into the same state."""
+def reset_both(simulator, which, env, seed=None):
+    """Reset Gymnasium's environment, and set one simulation to the same state."""
     observation, _ = env.reset(seed=seed)
     data = env.unwrapped.data
     assert np.array_equal(simulator.set_state(np.array([which]), data.qpos[None], data.qvel[None])[0], observation)
@@ -61,10 +61,10 @@ def test_every_step_equals_gymnasiums(task, dtype, short, n, make_env):
     simulator = Simulator(task, [np.random.default_rng(i) for i in range(n)], threads=2)
     rng = np.random.default_rng(0)
     for i, env in enumerate(envs):
-        start_where_it_starts(simulator, i, env, seed=i)
+        reset_both(simulator, i, env, seed=i)
     n_terminated = n_truncated = 0
     for _ in range(200 if short else 1000):
-        # Half of these lie outside the control range: the simulator clips them, the reward must not.
+        # Half of these are outside the control range: the simulator clips them, the reward must not.
         actions = (1.5 * envs[0].action_space.high * rng.standard_normal((n, simulator.n_action))).astype(dtype)
         ours = simulator.step(actions)
         for i, env in enumerate(envs):
@@ -73,11 +73,11 @@ def test_every_step_equals_gymnasiums(task, dtype, short, n, make_env):
             assert ours.reward_S[i] == reward
             assert (ours.terminated_S[i], ours.truncated_S[i]) == (terminated, truncated)
             if terminated or truncated:
-                start_where_it_starts(simulator, i, env)
+                reset_both(simulator, i, env)
                 n_terminated += terminated
                 n_truncated += truncated
-    assert n_terminated > 10 if task.id in MORTAL else n_terminated == 0
-    assert (n_truncated > 0) == (short or task.id not in MORTAL)
+    assert n_terminated > 10 if task.id in TERMINATING else n_terminated == 0
+    assert (n_truncated > 0) == (short or task.id not in TERMINATING)
 
 
 def test_step_from_any_state_equals_gymnasiums(task, make_env):
@@ -85,7 +85,7 @@ def test_step_from_any_state_equals_gymnasiums(task, make_env):
     rng = np.random.default_rng(0)
     fastest, endings = 0, set()
     for _ in range(150):
-        # Deep in the ground and faster than an observation may say, as often as not.
+        # Often deep in the ground, and faster than the bounds of an observation.
         env.reset()
         qpos = env.unwrapped.init_qpos + 0.4 * rng.standard_normal(env.unwrapped.model.nq)
         qvel = 8 * rng.standard_normal(env.unwrapped.model.nv)
@@ -100,14 +100,14 @@ def test_step_from_any_state_equals_gymnasiums(task, make_env):
             assert (ours.terminated_S[0], ours.truncated_S[0]) == (terminated, truncated)
             fastest = max(fastest, np.abs(env.unwrapped.data.qvel).max())
             endings.add(terminated)
-    assert fastest > 9 and endings == ({False, True} if task.id in MORTAL else {False})
+    assert fastest > 9 and endings == ({False, True} if task.id in TERMINATING else {False})
 
 
 def test_episode_is_truncated_when_gymnasium_truncates_it(make_env):
     balance = np.array([0.5, 20, 1, 3])  # found by hand; keeps the pole up
     env, task = make_env("InvertedPendulum-v5"), task_named("InvertedPendulum-v5")
     simulator = Simulator(task, [np.random.default_rng(0)])
-    start_where_it_starts(simulator, 0, env, seed=0)
+    reset_both(simulator, 0, env, seed=0)
     action = np.zeros(1)
     for t in range(1, 1001):
         ours = simulator.step(action[None])
@@ -138,10 +138,10 @@ def test_reset_noise_fills_gymnasiums_range(task, make_env):
     low, high = -env._reset_noise_scale, env._reset_noise_scale
     simulator = Simulator(task, [np.random.default_rng(0)])
     resets = np.concatenate([simulator.reset() for _ in range(500)])
-    # Both begin with the position, from some entry on, and the velocity.
+    # Observations begin with the positions, except the first few, and the velocities.
     skipped = env.observation_structure.get("skipped_qpos", 0)
-    still = np.concatenate((env.init_qpos[skipped:], env.init_qvel))
-    noise = resets[:, : len(still)] - still
+    noiseless = np.concatenate((env.init_qpos[skipped:], env.init_qvel))
+    noise = resets[:, : len(noiseless)] - noiseless
     assert low <= noise.min() < 0.98 * low and 0.98 * high < noise.max() <= high
 
 
@@ -154,23 +154,23 @@ def test_targets_and_cylinders_are_placed_as_in_gymnasium():
         assert (placed >= low).all() and (placed <= high).all()
         distance = np.hypot(*placed.T)
         assert 0.195 < distance.max() < 0.2 if name == "Reacher-v5" else 0.17 < distance.min() < 0.175
-        # Uniform where they may be: as much to one side as to the other.
+        # Uniform, so equally likely on either side.
         assert abs((placed[:, 1] > 0).mean() - 0.5) < 4 * 0.5 / np.sqrt(2000)
 
 
 def play(simulator, action_TSA):
-    """All that the simulations answer, ended episodes restarted, as one array (T, S, ...)."""
-    answers = [np.column_stack((simulator.reset(), np.zeros((action_TSA.shape[1], 3))))]
+    """Return all results of the simulations as one array (T, S, ...); ended episodes are restarted."""
+    results = [np.column_stack((simulator.reset(), np.zeros((action_TSA.shape[1], 3))))]
     for action_SA in action_TSA:
         step = simulator.step(action_SA)
-        answers.append(np.column_stack(step))
+        results.append(np.column_stack(step))
         if (done_S := step.terminated_S | step.truncated_S).any():
-            answers[-1][done_S, : step.observation_SO.shape[1]] = simulator.reset(np.flatnonzero(done_S))
-    return np.stack(answers)
+            results[-1][done_S, : step.observation_SO.shape[1]] = simulator.reset(np.flatnonzero(done_S))
+    return np.stack(results)
 
 
 def test_simulation_is_independent_of_batch_and_threads(task):
-    task = replace(task, time_limit=SHORT[task.id])  # short, so that endings of both kinds come at different times
+    task = replace(task, time_limit=SHORT[task.id])  # short, so that both kinds of endings occur at different times
     n_action = Simulator(task, [np.random.default_rng(0)]).n_action
     action_TSA = np.random.default_rng(0).standard_normal((200, 6, n_action))
 
@@ -178,7 +178,7 @@ def test_simulation_is_independent_of_batch_and_threads(task):
         return Simulator(task, [stream(s, Purpose.TRAINING_RESETS) for s in seeds], threads)
 
     together = play(simulator(range(6), 1), action_TSA)
-    assert together[:, :, -2:].any(axis=(0, 1)).tolist() == [task.id in MORTAL, True]
+    assert together[:, :, -2:].any(axis=(0, 1)).tolist() == [task.id in TERMINATING, True]
     assert np.array_equal(together, play(simulator(range(6), 2), action_TSA))
     for i in range(6):
         assert np.array_equal(together[:, [i]], play(simulator([i], 1), action_TSA[:, [i]]))
@@ -187,22 +187,22 @@ def test_simulation_is_independent_of_batch_and_threads(task):
 @pytest.mark.parametrize("poison", [np.nan, np.inf])
 def test_nan_action_makes_only_its_own_simulation_unstable(task, poison, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    spoilt, clean = (Simulator(task, [np.random.default_rng(i) for i in range(3)]) for _ in range(2))
-    assert np.array_equal(spoilt.reset(), clean.reset())
-    actions = np.full((3, spoilt.n_action), 0.1)
+    unstable, clean = (Simulator(task, [np.random.default_rng(i) for i in range(3)]) for _ in range(2))
+    assert np.array_equal(unstable.reset(), clean.reset())
+    actions = np.full((3, unstable.n_action), 0.1)
     poisoned = actions.copy()
     poisoned[1, 0] = poison
     for _ in range(3):
-        ours, theirs = spoilt.step(poisoned), clean.step(actions)
+        ours, theirs = unstable.step(poisoned), clean.step(actions)
         for mine, other in zip(ours, theirs, strict=True):
             assert np.array_equal(mine[[0, 2]], other[[0, 2]])
-    assert spoilt.unstable_S.tolist() == [False, True, False]
+    assert unstable.unstable_S.tolist() == [False, True, False]
     assert not clean.unstable_S.any()
     assert not Path("MUJOCO_LOG.TXT").exists()
 
 
 def test_divergence_makes_only_its_own_simulation_unstable(task, make_env, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)  # where MuJoCo's own handler of warnings would write its log
+    monkeypatch.chdir(tmp_path)  # where MuJoCo's default handler of warnings would write its log
     diverging, clean = (Simulator(task, [np.random.default_rng(i) for i in range(3)]) for _ in range(2))
     assert np.array_equal(diverging.reset(), clean.reset())
     model = make_env(task.id).unwrapped.model

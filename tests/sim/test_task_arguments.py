@@ -1,4 +1,4 @@
-"""Tasks with arguments: as in Gymnasium, moved one by one from their defaults; how they are written, named, refused."""
+"""Tasks with arguments: each acts as in Gymnasium; how tasks are parsed, named and refused."""
 
 import importlib
 import inspect
@@ -85,7 +85,7 @@ MOVED = {
     "Walker2d-v5": OF_PLANAR,
 }
 WITHOUT_EFFECT = {("HumanoidStandup-v5", "uph_cost_weight")}
-"""Gymnasium takes it, and computes without it."""
+"""Arguments that Gymnasium accepts and does not use."""
 CASES = [(name, argument, value) for name, of in MOVED.items() for argument, value in {**OF_ALL, **of}.items()]
 TOGETHER = [
     ("Ant-v5", {"contact_cost_weight": 0, "include_cfrc_ext_in_observation": False, "main_body": 4, "frame_skip": 2}),
@@ -97,8 +97,8 @@ TOGETHER = [
 STEPS = 90
 
 
-def gymnasiums(name):
-    """The class of a task of Gymnasium's."""
+def gymnasium_class(name):
+    """Return Gymnasium's class of a task."""
     module, _, cls = gymnasium.spec(name).entry_point.partition(":")
     return getattr(importlib.import_module(module), cls)
 
@@ -109,7 +109,7 @@ def written(name, arguments):
 
 @pytest.fixture
 def model(monkeypatch, tmp_path):
-    """Writes a model of Gymnasium's with another time step, as ./my.xml where one works."""
+    """Return a function that writes a Gymnasium model with another time step to ./my.xml."""
     monkeypatch.chdir(tmp_path)
 
     def write(name, more='<option timestep="0.004"/>'):
@@ -120,27 +120,25 @@ def model(monkeypatch, tmp_path):
 
 
 def episodes_like_gymnasiums(name, arguments, dtype=np.float64):
-    """Play a task against Gymnasium's own, and return all that it answered, reset by reset and step by step."""
+    """Play a task against Gymnasium's own, and return its observations at resets and its results of steps."""
     env = gymnasium.make(name, **arguments)
     env.unwrapped.np_random = np.random.default_rng(5)
-    simulator, rng = (
-        Simulator(task_named(written(name, arguments)), [np.random.default_rng(5)]),
-        np.random.default_rng(1),
-    )
-    begun, answers = [], []
-    fresh = True
+    simulator = Simulator(task_named(written(name, arguments)), [np.random.default_rng(5)])
+    rng = np.random.default_rng(1)
+    starts, steps = [], []
+    ended = True
     for _ in range(STEPS):
-        if fresh:
-            begun.append(simulator.reset()[0])
-            assert np.array_equal(begun[-1], env.reset()[0])
+        if ended:
+            starts.append(simulator.reset()[0])
+            assert np.array_equal(starts[-1], env.reset()[0])
         action = (1.2 * env.action_space.high * rng.standard_normal(simulator.n_action)).astype(dtype)
         ours = [part[0] for part in simulator.step(action[None])]
         for mine, theirs in zip(ours, env.step(action), strict=False):
             assert np.array_equal(mine, theirs)
-        answers.append(ours)
-        fresh = ours[2] or ours[3]
+        steps.append(ours)
+        ended = ours[2] or ours[3]
     env.close()
-    return begun, answers
+    return starts, steps
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +170,7 @@ def test_arguments_combine(name, arguments):
 
 @pytest.mark.parametrize(("name", "place"), [("Ant-v5", 2), ("Hopper-v5", 1), ("Humanoid-v5", 2), ("Walker2d-v5", 1)])
 @pytest.mark.parametrize("above", [0.0, -1.0])
-def test_bounds_of_health_are_inclusive_as_in_gymnasium(name, place, above):
+def test_health_at_a_bound_is_as_in_gymnasium(name, place, above):
     def step(**arguments):
         env = gymnasium.make(name, **arguments).unwrapped
         qpos, qvel = env.init_qpos, env.init_qvel
@@ -193,7 +191,7 @@ def test_bounds_of_health_are_inclusive_as_in_gymnasium(name, place, above):
 
 @pytest.mark.parametrize("name", MOVED)
 def test_arguments_and_defaults_are_gymnasiums(name):
-    task, theirs = TASKS[name], inspect.signature(gymnasiums(name)).parameters.values()
+    task, theirs = TASKS[name], inspect.signature(gymnasium_class(name)).parameters.values()
     plain = {p.name: p.default for p in theirs if p.kind is not p.VAR_KEYWORD and p.name not in RENDERING}
     assert {argument: getattr(task, argument) for argument in plain} == plain
     assert task.time_limit == gymnasium.spec(name).max_episode_steps
@@ -223,21 +221,22 @@ def test_forces_of_sensors_are_computed_at_a_reset(model):
 
 @pytest.mark.parametrize("name", MOVED)
 def test_set_state_determines_the_rest_of_an_episode(name):
-    begun, again = (Simulator(TASKS[name], [np.random.default_rng(2)]) for _ in range(2))
-    begun.reset()
-    actions = np.random.default_rng(3).standard_normal((13, 1, begun.n_action))
+    original, copied = (Simulator(TASKS[name], [np.random.default_rng(2)]) for _ in range(2))
+    original.reset()
+    actions = np.random.default_rng(3).standard_normal((13, 1, original.n_action))
     for action in actions[:3]:
-        begun.step(action)
-    again.set_state(np.array([0]), *(part.copy() for part in begun.state))
+        original.step(action)
+    copied.set_state(np.array([0]), *(part.copy() for part in original.state))
     for t, action in enumerate(actions[3:]):
-        ours, theirs = begun.step(action), again.step(action)
-        # But for the solver's warm start; and where bodies were lags behind after a step, which counts once.
+        ours, theirs = original.step(action), copied.step(action)
+        # Approximately: the solver's warm start differs, and positions of bodies lag one simulator step behind after a
+        # step, which affects the first reward.
         within = 0.03 if t == 0 and name in ("Ant-v5", "Humanoid-v5") else 1e-4
         np.testing.assert_allclose(ours.reward_S, theirs.reward_S, rtol=1e-4, atol=within)
-        np.testing.assert_allclose(begun.state[0], again.state[0], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(original.state[0], copied.state[0], rtol=1e-4, atol=1e-5)
 
 
-# How they are written.
+# Parsing and naming.
 
 LITERALS = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
@@ -299,7 +298,7 @@ def test_run_digest_covers_contents_of_named_files(model):
     assert len({before, other, including, run_digest(spec)}) == 4
     model("Ant-v5")
     assert run_digest(spec) == before
-    # So is a file that some other environment reads.
+    # The same holds for a file that any other environment reads.
     spec = RunSpec(Loop("tiny_training:train", 8), "my_pkg:Mine-v0(map='map.txt')", 3, 0)
     names = [run_digest(spec)]
     for text in ("a", "b"):
@@ -323,7 +322,7 @@ def test_check_playable_requires_a_time_limit():
             check_playable(study, task)
 
 
-# What is refused.
+# Refusals.
 
 LIKE = r"write it like 'Ant-v5\(ctrl_cost_weight=0\.1\)'\."
 WHOLE, NUMBER = "a whole number from 1 to 2147483647", "a finite number"

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from small_runs import ITERATIONS, Hand, by_hand, group_means
+from small_runs import ITERATIONS, NaiveEpisode, by_hand, group_means
 
 from rlclaims.studies.final_returns.compute import final_returns
 
@@ -16,7 +16,7 @@ def test_final_returns_are_of_the_last_policy_with_the_last_normaliser(name, run
     run, numbers = runs[name], final_returns(runs[name])
     kinds = {
         "return": lambda hand: math.fsum(hand.rewards),
-        "discounted": Hand.discounted,
+        "discounted": NaiveEpisode.discounted,
         "length": lambda hand: len(hand.rewards),
     }
 

@@ -17,7 +17,7 @@ from small_runs import (
     OF_MAIN,
     SIZES,
     TASK,
-    Hand,
+    NaiveEpisode,
     by_hand,
     computed,
     group_means,
@@ -181,7 +181,7 @@ def test_advantages_of_whole_episodes_are_those_of_a_loop_backwards(name, runs, 
     n_own = math.ceil(run.algorithm.steps / np.mean(pilot))
     episodes = [by_hand(run, theta_P, checkpoint.iteration, at + OF_BATCHES + e) for e in range(n_own)]
     length = np.mean([len(episode.rewards) for episode in episodes])
-    for what, number in (("return", lambda e: math.fsum(e.rewards)), ("discounted", Hand.discounted)):
+    for what, number in (("return", lambda e: math.fsum(e.rewards)), ("discounted", NaiveEpisode.discounted)):
         assert made[name][f"{k}/own/{what}"] == pytest.approx([np.mean(list(map(number, episodes)))], rel=1e-4)
     assert made[name][f"{k}/own/length"] == pytest.approx([length])
     advantage_B = np.concatenate([naive_advantages(run, checkpoint, e, 1.0, as_module) for e in episodes])
@@ -222,7 +222,7 @@ def test_returns_are_those_of_the_points_played_by_hand(name, k, runs, made):
     def played(theta_P, episodes):
         return [by_hand(run, theta_P, iteration, first + e) for e in episodes]
 
-    kinds = {"return": lambda hand: math.fsum(hand.rewards), "discounted": Hand.discounted}
+    kinds = {"return": lambda hand: math.fsum(hand.rewards), "discounted": NaiveEpisode.discounted}
     centre = played(points["along"][0], range(wanted))
     table = [played(theta_P, range(wanted)) for theta_P in points["along"]]
     for what, number in kinds.items():
@@ -333,7 +333,7 @@ def test_each_kept_iteration_has_the_episodes_that_its_own_pilot_asks_for(made, 
 def test_late_updates_are_told_before_and_after_each_with_its_own_normaliser(runs):
     run, told = runs["PPO"], []
     numbers = late_updates(replace(run, on_steps=told.append))
-    kinds = {"return": lambda hand: math.fsum(hand.rewards), "discounted": Hand.discounted}
+    kinds = {"return": lambda hand: math.fsum(hand.rewards), "discounted": NaiveEpisode.discounted}
     expected, steps = {f"{when}/{what}": [] for when in ("before", "after") for what in kinds}, 0
     for i in (9, 10, 11):  # from three quarters of 12 on
         for later, when in enumerate(("before", "after")):
@@ -384,7 +384,7 @@ def test_a_large_update_is_the_last_one_on_whole_episodes_collected_by_hand(name
     assert min(np.abs(large_P - other_P).max() for other_P in (own_P, small_P)) > 0.005
     assert numbers["norm"] == [pytest.approx(math.dist(theta_P, own_P), rel=1e-5) for theta_P in (small_P, large_P)]
     most = max(8, 4 * int(MOST_STEPS / steps / 4))
-    for what, number in (("return", lambda hand: math.fsum(hand.rewards)), ("discounted", Hand.discounted)):
+    for what, number in (("return", lambda hand: math.fsum(hand.rewards)), ("discounted", NaiveEpisode.discounted)):
         expected = []
         for theta_P in (own_P, small_P, large_P):
             hands = [by_hand(run, theta_P, iteration, first + OF_MAIN + e) for e in range(most)]

@@ -1,4 +1,4 @@
-"""Environments that something is odd about, one thing each: "odd_envs:odd/Endless-v0", say."""
+"""Environments with one oddity each, for example "odd_envs:odd/Endless-v0"."""
 
 import gymnasium
 import numpy as np
@@ -9,13 +9,14 @@ LEVER = spaces.Discrete(2)
 
 
 class Odd(gymnasium.Env):
-    """A counter of its episode's steps beside a number that was drawn at its start."""
+    """Observes the number of steps in the episode, and a number drawn at its start."""
 
     observation_space, action_space = ROW, LEVER
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
-        self.steps, self.drawn = 0, float(self.np_random.normal())
+        self.steps = 0
+        self.noise = float(self.np_random.normal())
         return self.seen(), {}
 
     def step(self, action):
@@ -23,11 +24,11 @@ class Odd(gymnasium.Env):
         return self.seen(), 1.0, False, False, {}
 
     def seen(self):
-        return np.array([self.steps, self.drawn])
+        return np.array([self.steps, self.noise])
 
 
-class SpoiltByThirty(Odd):
-    """What it answers is no number once its action is above 30."""
+class NanAboveThirty(Odd):
+    """Returns NaN observations for actions above 30."""
 
     action_space = spaces.Box(-50.0, 50.0, (1,), np.float64)
     closed = 0
@@ -37,11 +38,11 @@ class SpoiltByThirty(Odd):
         return seen * (np.nan if action[0] > 30 else 1.0), *rest
 
     def close(self):
-        SpoiltByThirty.closed += 1
+        NanAboveThirty.closed += 1
 
 
-class UnpaidOnce(Odd):
-    """What it pays for its three hundredth step is no number."""
+class NanRewardOnce(Odd):
+    """Returns a NaN reward for its three hundredth step."""
 
     def step(self, action):
         seen, reward, *rest = super().step(action)
@@ -49,21 +50,21 @@ class UnpaidOnce(Odd):
 
 
 class Lies(Odd):
-    """It sees more than it says."""
+    """Returns observations of more entries than it declares."""
 
     def seen(self):
         return np.zeros(3)
 
 
 class OldStep(Odd):
-    """A step as it was before there were two ways to end."""
+    """Has the old step method, without truncation."""
 
     def step(self, action):
         return self.seen(), 1.0, False, {}
 
 
 class Counts(Odd):
-    """Of its six states it tells the number, and its action is a number from 1 to 3."""
+    """Observes the number of its state, one of six; its action is a number from 1 to 3."""
 
     observation_space, action_space = spaces.Discrete(6, start=2), spaces.Discrete(3, start=1)
 
@@ -85,8 +86,8 @@ def other(**spaces_):
 
 for name, make in {
     "Endless": Odd,
-    "SpoiltByThirty": SpoiltByThirty,
-    "UnpaidOnce": UnpaidOnce,
+    "NanAboveThirty": NanAboveThirty,
+    "NanRewardOnce": NanRewardOnce,
     "Lies": Lies,
     "OldStep": OldStep,
     "Counts": Counts,

@@ -1,4 +1,4 @@
-"""A mass on a rail that a motor pushes: tasks whose returns are known, and a check of means against what they are."""
+"""A point mass on a rail pushed by a motor: tasks with known expected returns, and a check of means against them."""
 
 import math
 from collections.abc import Callable
@@ -31,7 +31,7 @@ POINT_MASS = f"""
 
 @dataclass(frozen=True, kw_only=True)
 class OnTheRail(Task):
-    """A task of the mass, which earns by `pays` and ends by `ends`, once it has said what of a state it reads."""
+    """A task of the mass with rewards `pays` and terminations `ends`, which read the derived fields `reads`."""
 
     id: str = "PointMass"
     time_limit: int = 15
@@ -58,7 +58,7 @@ class OnTheRail(Task):
 
 
 def task_at(path, **changes):
-    """A task of the mass, whose model is written to a file; its dynamics are linear in state and force."""
+    """Write the model to a file and return a task of it; its dynamics are linear in state and force."""
     path.write_text(POINT_MASS)
     return OnTheRail(xml_file=str(path), **changes)
 
@@ -77,9 +77,9 @@ def quadratic(transition):
 
 
 def expected_returns(theta_P, task, gamma):
-    """Mean of the return, and of the discounted one: mean and covariance of (x, v), step by step."""
+    """Return the expected return and discounted return, by mean and covariance of (x, v) step by step."""
     *weights, bias, log_std = map(float, theta_P)
-    gain_2 = np.array(weights) * INVERSE_STD  # of the state itself
+    gain_2 = np.array(weights) * INVERSE_STD  # gain on the unnormalised state
     constant, variance = bias - gain_2 @ OFFSET, math.exp(2 * log_std)
     # Semi-implicit Euler: v' = v + dt F / m, then x' = x + dt v', as often as frames are skipped.
     once_22, force_2 = np.array([[1, SECONDS], [0, 1]]), np.array([SECONDS**2, SECONDS]) / MASS
@@ -112,7 +112,7 @@ LEAST = 0.25
 
 
 def decision(point_mass):
-    """Each step earns 1 by an action above LEAST; the first below it earns nothing and is the last."""
+    """Return a task in which a step with an action above LEAST earns 1, and any other ends the episode."""
     return point_mass(
         reads=("qfrc_actuator",),
         ends=lambda state: state["qfrc_actuator"][:, 0] < LEAST,
@@ -121,7 +121,7 @@ def decision(point_mass):
 
 
 def on_the_rail(task, theta_P, n_pairs=8):
-    """A run of one update there, whose values are far from true."""
+    """Return a run of one update on a task, with inaccurate values."""
     rng = np.random.default_rng(0)
     pairs = tuple(rng.standard_normal(shape).astype(np.float32) for shape in ((n_pairs, 2), (n_pairs, 1), (n_pairs,)))
     value_P, nothing_P = np.array([0.5, -0.5, -2.0], np.float32), np.zeros(4, np.float32)

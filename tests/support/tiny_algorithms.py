@@ -1,15 +1,15 @@
-"""Subclasses of the algorithms of Stable-Baselines3 and sb3-contrib, as a user may have them."""
+"""Subclasses of algorithms of Stable-Baselines3 and sb3-contrib, as a user may write them."""
 
 from sb3_contrib import TRPO
 from stable_baselines3 import PPO
 
 
 class Mine(PPO):
-    """With nothing of its own."""
+    """A subclass without changes."""
 
 
 class HandsOn(PPO):
-    """Hands on what it does not take itself."""
+    """A subclass with an argument of its own that passes on all others."""
 
     def __init__(self, *args, bonus=0.0, **kwargs):
         super().__init__(*args, **kwargs)
@@ -17,4 +17,4 @@ class HandsOn(PPO):
 
 
 class MyTRPO(TRPO):
-    """Of the other library."""
+    """A subclass of an algorithm of sb3-contrib."""

@@ -1,4 +1,4 @@
-"""Environments of few numbers, one for each kind of observation and action: "tiny_envs:tiny/MultiBinary-v0", say."""
+"""Small environments, one for each kind of observation and action, for example "tiny_envs:tiny/BoxMultiBinary-v0"."""
 
 import gymnasium
 import numpy as np
@@ -23,7 +23,7 @@ ACTIONS = {
 
 
 class Tiny(gymnasium.Env):
-    """A walk that actions push; it ends far out, and an episode is cut after some steps."""
+    """A random walk pushed by actions; episodes end far out, and are truncated after some steps."""
 
     def __init__(self, seen, acts):
         self.observation_space, self.action_space = SEEN[seen], ACTIONS[acts]
@@ -31,7 +31,7 @@ class Tiny(gymnasium.Env):
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
-        self._at = self.np_random.normal(size=3)
+        self._position = self.np_random.normal(size=3)
         return self._observation(), {}
 
     def step(self, action):
@@ -40,18 +40,19 @@ class Tiny(gymnasium.Env):
         else:
             assert np.shape(action) == self.action_space.shape, action
         push = float(np.mean(np.asarray(action, float)))
-        self._at = 0.9 * self._at + 0.3 * push + 0.3 * self.np_random.normal(size=3)
-        return self._observation(), float(self._at[0] - 0.1 * push**2), bool(abs(self._at[1]) > 1.5), False, {}
+        self._position = 0.9 * self._position + 0.3 * push + 0.3 * self.np_random.normal(size=3)
+        reward = float(self._position[0] - 0.1 * push**2)
+        return self._observation(), reward, bool(abs(self._position[1]) > 1.5), False, {}
 
     def _observation(self):
-        which = int(np.clip(self._at[0] + 2.5, 0, 4))
+        which = int(np.clip(self._position[0] + 2.5, 0, 4))
         match self._seen:
             case "Box":
-                return self._at.astype(np.float32)
+                return self._position.astype(np.float32)
             case "Discrete":
                 return which
             case "Dict":
-                return {"where": self._at.astype(np.float32), "which": which}
+                return {"where": self._position.astype(np.float32), "which": which}
             case _:
                 return (255 * (which == PLANES)).astype(np.uint8)
 

@@ -1,4 +1,4 @@
-"""Training functions of few lines, as `Loop` takes them: one that does what it should, and some that do not."""
+"""Short training functions for `Loop`: one that is correct, and some that are not."""
 
 import gymnasium
 import torch
@@ -23,40 +23,40 @@ class Linear:
         return Categorical(logits=out_BA) if self.chooses else Normal(out_BA, self.log_std_A.exp())
 
     def log_prob(self, observation_BO, action):
-        said = self(observation_BO).log_prob(action)
-        return said if self.chooses else said.sum(-1)
+        log_prob = self(observation_BO).log_prob(action)
+        return log_prob if self.chooses else log_prob.sum(-1)
 
     def act(self, observation_O, generator):
         with torch.no_grad():
-            said = self(torch.as_tensor(observation_O, dtype=torch.float32)[None])
+            output = self(torch.as_tensor(observation_O, dtype=torch.float32)[None])
         if self.chooses:
-            return torch.multinomial(said.probs[0], 1, generator=generator)[0]
-        return (said.loc + said.scale * torch.randn(said.loc.shape, generator=generator))[0]
+            return torch.multinomial(output.probs[0], 1, generator=generator)[0]
+        return (output.loc + output.scale * torch.randn(output.loc.shape, generator=generator))[0]
 
 
-def collected(env, policy, generator, seed):
+def collect(env, policy, generator, seed):
     observation, _ = env.reset(seed=seed)
-    seen, done, rewards = [], [], []
+    observations, actions, rewards = [], [], []
     for _ in range(STEPS):
         action = policy.act(observation, generator)
-        seen.append(torch.as_tensor(observation, dtype=torch.float32))
-        done.append(action)
+        observations.append(torch.as_tensor(observation, dtype=torch.float32))
+        actions.append(action)
         observation, reward, terminated, truncated, _ = env.step(action.numpy())
         rewards.append(float(reward))
         if terminated or truncated:
             observation, _ = env.reset()
-    return Pairs(torch.stack(seen), torch.stack(done), torch.tensor(rewards).flip(0).cumsum(0).flip(0))
+    return Pairs(torch.stack(observations), torch.stack(actions), torch.tensor(rewards).flip(0).cumsum(0).flip(0))
 
 
 def train(task, seed, iterations, recorder, *, holds_out=lambda iteration: False, rate=lambda iteration: 0.02):
-    env, apart = gymnasium.make(task), gymnasium.make(task)
+    env, held_out_env = gymnasium.make(task), gymnasium.make(task)
     generator, other = torch.Generator().manual_seed(seed), torch.Generator().manual_seed(10_000 + seed)
     policy = Linear(env, generator)
     parameters = [policy.weight_OA, policy.log_std_A]
     for iteration in range(iterations):
-        pairs = collected(env, policy, generator, seed + iteration)
-        fresh = (lambda: collected(apart, policy, other, 10_000 + seed)) if holds_out(iteration) else None
-        with recorder.update(policy, pairs, fresh):
+        pairs = collect(env, policy, generator, seed + iteration)
+        held_out = (lambda: collect(held_out_env, policy, other, 10_000 + seed)) if holds_out(iteration) else None
+        with recorder.update(policy, pairs, held_out):
             weight_B = (pairs.advantage - pairs.advantage.mean()) / (pairs.advantage.std() + 1e-8)
             loss = -(policy.log_prob(pairs.observation, pairs.action) * weight_B).mean()
             gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
@@ -92,7 +92,7 @@ def raising_later(task, seed, iterations, recorder):
 
 
 def diverging(task, seed, iterations, recorder):
-    """Where the seed is odd, in the third update."""
+    """Diverges in the third update if the seed is odd."""
     train(task, seed, iterations, recorder, rate=lambda iteration: 1e38 if seed % 2 and iteration == 2 else 0.02)
 
 
