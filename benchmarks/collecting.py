@@ -1,7 +1,7 @@
-"""What having rlclaims installed costs a project that has no claims: `pytest --collect-only` with it and without it.
+"""Measure the overhead of the plugin in a project without claims: `pytest --collect-only` with and without it.
 
-Sides take turns, each in a process of its own, on a folder with one plain test. Printed are the medians of both sides
-and of their differences, in milliseconds of processor time, with the first and the last tenth.
+Sessions with and without it alternate, each in its own process, on a folder with one plain test. Printed are medians
+of both sides and of their differences in milliseconds of processor time, with the first and the last decile.
 """
 
 import argparse
@@ -18,7 +18,7 @@ OURS = "rlclaims.pytest_plugin.plugin"
 
 def seconds(folder: Path, *options: str) -> float:
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *options]
-    # Other plugins are left out: they would only add noise to both sides.
+    # Other plugins would only add noise to both sides.
     environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, env=environment)
@@ -39,13 +39,13 @@ def main() -> None:
         folder = Path(name)
         (folder / "test_plain.py").write_text("def test_plain():\n    pass\n")
         sides = {"without rlclaims": (), "with rlclaims": ("-p", OURS)}
-        taken: dict[str, list[float]] = {side: [] for side in sides}
-        seconds(folder)  # the first one compiles
+        times: dict[str, list[float]] = {side: [] for side in sides}
+        seconds(folder)  # warm up: the first session compiles to bytecode
         for i in range(rounds):
             for side in list(sides)[:: 1 if i % 2 else -1]:
-                taken[side].append(1000 * seconds(folder, *sides[side]))
-    without, with_it = taken.values()
-    for side, milliseconds in taken.items():
+                times[side].append(1000 * seconds(folder, *sides[side]))
+    without, with_it = times.values()
+    for side, milliseconds in times.items():
         print(row(side, milliseconds))
     print(row("difference", [b - a for a, b in zip(without, with_it, strict=True)]))
 

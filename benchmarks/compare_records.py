@@ -48,24 +48,26 @@ def differences(before: Json, after: Json) -> Iterator[str]:
 def main() -> int:
     """Print the comparison."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("before", type=Path)
-    parser.add_argument("after", type=Path)
-    asked = parser.parse_args()
-    records = [json.loads(path.read_text(encoding="utf-8")) for path in (asked.before, asked.after)]
+    parser.add_argument("before", type=Path, help="claims.json before the change")
+    parser.add_argument("after", type=Path, help="claims.json after the change")
+    options = parser.parse_args()
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in (options.before, options.after)]
     entries = [{e["name"]: e for e in (*record["claims"], *record["theorems"])} for record in records]
     before, after = entries
-    found = {name: list(differences(before[name], after[name])) for name in before if name in after}
-    wrong = {name: lines for name, lines in found.items() if lines}
+    compared = {name: list(differences(before[name], after[name])) for name in before if name in after}
+    wrong = {name: lines for name, lines in compared.items() if lines}
     for name, lines in wrong.items():
         print(name, *lines, sep="\n  ")
     for title, one, other in (("missing", before, after), ("new", after, before)):
         for name in sorted(one.keys() - other.keys()):
             print(f"{title}: {name}")
     values = sum(
-        len(group) for name in found for part in comparisons(after[name].get("evidence")) for group in part["values"]
+        len(group) for name in compared for part in comparisons(after[name].get("evidence")) for group in part["values"]
     )
     missing = before.keys() ^ after.keys()
-    print(f"{len(found) - len(wrong)} of {len(before)} claims and theorems equal; {values:,} per-seed values compared")
+    print(
+        f"{len(compared) - len(wrong)} of {len(before)} claims and theorems equal; {values:,} per-seed values compared"
+    )
     return int(bool(wrong or missing))
 
 

@@ -1,15 +1,15 @@
-"""How often verdicts are wrong: nominal against actual error rates, through the very path that judges claims.
+"""Measure error rates of verdicts, nominal against actual, with the code that judges claims.
 
     python benchmarks/error_rates.py            (some minutes on two cores)
     python benchmarks/error_rates.py --quick    (a tenth of the repetitions)
 
-Every table draws thousands of samples whose truth is known, hands them to `rlclaims.stats.verdict.decide`, and counts
-wrong verdicts, each tail by itself: "too high" is a lower bound above the truth, "too low" an upper bound below it.
-Where a method promises an error rate, a rate that contradicts the promise is flagged. All flags of a table together
-appear by chance with probability at most 1%. Where a method promises nothing, at few seeds or outside of its class, the
-rate is shown without a judgement: that is what its guarantee class warns of.
+Each table draws thousands of samples whose truth is known, passes them to `rlclaims.stats.verdict.decide`, and counts
+wrong verdicts, for each tail separately: "too high" is a lower bound above the truth, "too low" an upper bound below
+it. If a method promises an error rate, a rate that contradicts the promise is flagged; a table shows any flag by
+chance with probability at most 1%. If a method promises nothing, at few seeds or outside its class of distributions,
+the rate is shown without a judgement: its guarantee class warns of it.
 
-The last table are negative controls: procedures that are known to be wrong, which must be flagged.
+The last table has negative controls: procedures that are known to be wrong and must be flagged.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-# The cores are used by processes. This must come before numpy does.
+# Parallelism is over processes, one thread each. Set this before numpy is imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
@@ -41,7 +41,7 @@ from rlclaims.stats.verdict import Design, Region, decide
 
 ALPHA = 0.05
 FLAGGED_BY_CHANCE = 0.01
-"""Probability that a table of methods that keep their promises shows any flag."""
+"""Maximum probability that a table of methods that keep their promises shows any flag."""
 SEEDS = (3, 5, 6, 10, 14, 20)
 LOOKS = ((6, 8, 10, 12), (6, 10, 14, 20))
 
@@ -51,14 +51,14 @@ Promise = Literal["nominal", "at most", "none"]
 
 @dataclass(frozen=True)
 class Distribution:
-    """Where seeds come from."""
+    """Distribution that seeds are drawn from."""
 
     name: str
     sample: Sampler
     mean: float
     median: float
     bounded: bool = False
-    """On [0, 1]."""
+    """True if the support is within [0, 1]."""
     symmetric: bool = False
 
 
@@ -67,7 +67,7 @@ def _contaminated(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
 
 
 def _contaminated_median() -> float:
-    # The root of .95 Phi(x) + .05 Phi(x + 10) = 1/2, where the second Phi is 1 but for 10^-20.
+    # The root of .95 Phi(x) + .05 Phi(x + 10) = 1/2, in which the second Phi is 1 up to 10^-20.
     return float(stats.norm.ppf((0.5 - 0.05) / 0.95))
 
 
@@ -88,7 +88,7 @@ CONTINUOUS = DISTRIBUTIONS[:6]
 
 @dataclass(frozen=True)
 class Rate:
-    """One cell: how often something that should rarely happen did."""
+    """One cell of a table: the frequency of an error."""
 
     label: tuple[str, ...]
     wrong: int
@@ -98,11 +98,11 @@ class Rate:
 
     @property
     def actual(self) -> float:
-        """The share of repetitions."""
+        """Share of repetitions with the error."""
         return self.wrong / self.repetitions
 
     def p_value(self) -> float:
-        """Of the promise, by the exact binomial test."""
+        """Return the p-value of the promise by the exact binomial test."""
         if self.promise == "none":
             return 1.0
         side = "two-sided" if self.promise == "nominal" else "greater"
@@ -110,7 +110,7 @@ class Rate:
 
 
 def flags(rates: Sequence[Rate]) -> list[Rate]:
-    """Rates that contradict their promise, at a chance of `FLAGGED_BY_CHANCE` over all of them (Bonferroni)."""
+    """Return the rates that contradict their promise, at level `FLAGGED_BY_CHANCE` over all of them (Bonferroni)."""
     promised = [rate for rate in rates if rate.promise != "none"]
     return [rate for rate in promised if rate.p_value() < FLAGGED_BY_CHANCE / len(promised)]
 
@@ -122,23 +122,23 @@ def count(supported: npt.NDArray[np.bool_], label: tuple[str, ...], nominal: flo
 def tails(
     method: Method, data: Groups, truth: float, design: Design, label: tuple[str, ...], promise: Promise
 ) -> Iterator[Rate]:
-    """Wrong verdicts at the boundary: the region just beyond the truth is false, the one that holds it true."""
+    """Yield rates of wrong verdicts at the boundary: a region just beyond the truth is false, its complement true."""
     for tail, false, true in (("too high", ">", "<="), ("too low", "<", ">=")):
         wrong = decide(method, data, Region.half_line(false, truth), design).supported
         yield count(wrong, (*label, tail, "supports"), design.alpha_support, promise)
-        if len(design.looks) > 1:  # with one look it is the same event
+        if len(design.looks) > 1:  # with one look, both errors are the same event
             wrong = decide(method, data, Region.half_line(true, truth), design).refuted
             yield count(wrong, (*label, tail, "refutes"), design.alpha_refute, promise)
 
 
 def promise_of(method: Method, distribution: Distribution) -> Promise | None:
-    """What a method promises of a distribution; None if it is not for it at all."""
+    """Return what a method promises for a distribution; None if it does not apply to it."""
     match method:
         case StudentT():
             return "nominal" if distribution is NORMAL else "none"
         case WrongOrder():
             return "nominal" if distribution is NORMAL else "none" if distribution in CONTINUOUS else None
-        case Welch():  # with groups of one size and spread
+        case Welch():  # here groups have equal sizes and variances
             return "at most" if distribution is NORMAL else "none"
         case SignFlip():
             return "at most" if distribution.symmetric else "none"
@@ -163,13 +163,13 @@ METHODS = (
     WrongOrder(),
 )
 SLOW = (BootstrapT, SignFlip, Permutation, WrongOrder)
-"""They are given fewer repetitions."""
+"""Methods that get fewer repetitions."""
 
 
 def draw(
     method: Method, distribution: Distribution, rng: np.random.Generator, shape: tuple[int, int]
 ) -> tuple[Groups, float]:
-    """Samples for a method, and what it estimates of them in truth."""
+    """Return samples for a method, and the true value of its estimand."""
     data = tuple(distribution.sample(rng, shape) for _ in range(method.n_groups))
     match method:
         case Quantile():
@@ -182,7 +182,7 @@ def draw(
 
 @lru_cache
 def below(distribution: Distribution, seeds: int) -> tuple[float, float]:
-    """A point that the mean of so many seeds is rarely below, and how rarely."""
+    """Return a point that the mean of some seeds is rarely below, and the probability that it is."""
     if distribution is NORMAL:
         return float(stats.norm.ppf(0.2)) / math.sqrt(seeds), 0.2
     means = distribution.sample(np.random.default_rng(4), (1_000_000, seeds)).mean(-1)
@@ -196,7 +196,7 @@ def fixed(
     methods: Sequence[Method] = METHODS,
     distributions: int = len(DISTRIBUTIONS),
 ) -> Iterator[Rate]:
-    """One look: methods, the first so many distributions, and numbers of seeds."""
+    """Yield rates with one look, over methods, the first `distributions` distributions, and numbers of seeds."""
     for method, distribution, n in itertools.product(methods, DISTRIBUTIONS[:distributions], SEEDS):
         if (promise := promise_of(method, distribution)) is None:
             continue
@@ -204,18 +204,18 @@ def fixed(
         data, truth = draw(method, distribution, rng, (fewer, n))
         label = (method.name, distribution.name, f"n = {n}")
         yield from tails(method, data, truth, Design((n,)), label, promise)
-    for effect, n in itertools.product((0.0, 1.5), SEEDS) if WrongOrder() in methods else ():  # other truths
+    for effect, n in itertools.product((0.0, 1.5), SEEDS) if WrongOrder() in methods else ():  # other true values
         data = (rng.normal(effect, 1, (repetitions // 5, n)),)
         truth = float(stats.norm.sf(math.sqrt(3) * effect))
         label = ("noncentral t", f"normal, {effect:g} sd", f"n = {n}")
         yield from tails(WrongOrder(seeds=3), data, truth, Design((n,)), label, "nominal")
-    for n in SEEDS if Welch() in methods else ():  # variances and group sizes of their own
+    for n in SEEDS if Welch() in methods else ():  # unequal variances and group sizes
         data = rng.normal(size=(repetitions, n)), 3 * rng.normal(size=(repetitions, 2 * n))
         yield from tails(Welch(), data, 0.0, Design((n,)), ("Welch's t", "normal, 1 : 3", f"n = {n}, {2 * n}"), "none")
 
 
 def sequential(repetitions: int, rng: np.random.Generator) -> Iterator[Rate]:
-    """All looks, each side with an error rate of its own, at the boundary and a margin beyond it."""
+    """Yield rates with several looks, each verdict at its own error rate, at the boundary and a margin from it."""
     for looks in LOOKS:
         design = Design(looks, alpha_support=0.05, alpha_refute=0.01)
         cases = [
@@ -234,7 +234,7 @@ def sequential(repetitions: int, rng: np.random.Generator) -> Iterator[Rate]:
             data, truth = draw(method, distribution, rng, (fewer, looks[-1]))
             label = (method.name, distribution.name, f"looks {looks}")
             yield from tails(method, data, truth, design, label, promise)
-        # What a share of a large family comes to, where seeds are not normal: the rarer, the worse.
+        # The share of a large family is a small error rate, at which seeds that are not normal do most harm.
         rare = Design(looks, alpha_refute=0.0005)
         for distribution in CONTINUOUS:
             x = distribution.sample(rng, (20 * repetitions, looks[-1]))
@@ -242,29 +242,27 @@ def sequential(repetitions: int, rng: np.random.Generator) -> Iterator[Rate]:
             for tail, true in (("too high", "<="), ("too low", ">=")):
                 wrong = decide(StudentT(), (x,), Region.half_line(true, distribution.mean), rare).refuted
                 yield count(wrong, ("t", distribution.name, f"looks {looks}", tail, "refutes"), 0.0005, promise)
-        for margin in (0.2, -0.2):  # deeper inside or outside: only one verdict is wrong, and it is rarer
+        for margin in (0.2, -0.2):  # away from the boundary only one verdict is wrong, and less often
             x = rng.normal(size=(repetitions, looks[-1])) + margin
             decisions = decide(StudentT(), (x,), Region.half_line("<=", 0.0), design)
             wrong = decisions.supported if margin > 0 else decisions.refuted
             nominal = design.alpha_support if margin > 0 else design.alpha_refute
             yield count(wrong, ("t", f"normal, truth at the bound {margin:+g}", f"looks {looks}"), nominal, "at most")
         x = rng.normal(size=(repetitions, looks[-1]))
-        for region in (
-            Region(0.0, 0.5),
-            Region(-0.5, 0.0),
-            Region(-0.2, 0.2),
-        ):  # that the truth is in, at an end or not
+        # Regions that contain the truth, at an end or inside.
+        for region in (Region(0.0, 0.5), Region(-0.5, 0.0), Region(-0.2, 0.2)):
             refuted = decide(StudentT(), (x,), region, design).refuted
             yield count(refuted, ("t", f"normal {region}", f"looks {looks}", "refutes"), 0.01, "at most")
-        for region in (Region(0.0, 2.0, closed=False), Region(-2.0, 0.0, closed=False)):  # that it is just outside of
+        # Open regions whose end is the truth, which they do not contain.
+        for region in (Region(0.0, 2.0, closed=False), Region(-2.0, 0.0, closed=False)):
             supported = decide(StudentT(), (x,), region, design).supported
             yield count(supported, ("t", f"normal {region}, open", f"looks {looks}", "supports"), 0.05, "at most")
 
 
 def families(repetitions: int, rng: np.random.Generator, share: Callable[[int], float] | None = None) -> Iterator[Rate]:
-    """Any wrong refutation among m claims whose estimands are on their bounds, the seeds' numbers correlated."""
+    """Yield rates of any wrong refutation among m claims with estimands on their bounds and correlated seeds."""
     looks = LOOKS[0]
-    for m in (5, 20) if share else (2, 5, 20):  # of two, the wrong correction is right
+    for m in (5, 20) if share else (2, 5, 20):  # for two claims, the wrong correction equals the right one
         for correlation in (0.0, 0.5):
             design = Design(looks, alpha_refute=share(m) if share else ALPHA / m)
             common = rng.normal(size=(repetitions, looks[-1]))
@@ -277,8 +275,10 @@ def families(repetitions: int, rng: np.random.Generator, share: Callable[[int], 
 
 
 def joined(repetitions: int, rng: np.random.Generator) -> Iterator[Rate]:
-    """`all_of`, `any_of` and the largest of three against the largest of three, at their least favourable truths."""
-    n, false, true = 10, Region.half_line(">", 0.0), Region.half_line("<=", 0.0)
+    """Yield rates of `all_of`, `any_of` and a comparison of two maxima of three, at their least favourable truths."""
+    n = 10
+    false = Region.half_line(">", 0.0)
+    true = Region.half_line("<=", 0.0)
     sure = rng.normal(5, 1, (repetitions, n))
     edge = [rng.normal(size=(repetitions, n)) for _ in range(6)]
 
@@ -296,7 +296,7 @@ def joined(repetitions: int, rng: np.random.Generator) -> Iterator[Rate]:
     yield count(wrong, ("any of 2", "both on the edge", "supports"), ALPHA, "at most")
     wrong = refuted(edge[0], ALPHA) & refuted(sure, ALPHA)
     yield count(wrong, ("any of 2", "one false, one on the edge", "refutes"), ALPHA, "at most")
-    # Six equal means: that the largest of three exceeds the largest of the others is false, and as near as can be.
+    # With six equal means, "the largest of three exceeds the largest of the others" is false by the smallest amount.
     wrong = np.zeros(repetitions, bool)
     for x in edge[:3]:
         wrong |= np.all([supported(x - y, ALPHA / 3) for y in edge[3:]], axis=0)
@@ -304,7 +304,7 @@ def joined(repetitions: int, rng: np.random.Generator) -> Iterator[Rate]:
 
 
 class PercentileBootstrap(StudentT):
-    """A negative control: quantiles of the resampled means as bounds."""
+    """Negative control: quantiles of the resampled means as bounds."""
 
     def lower(self, data: Groups, alpha: float) -> Floats:
         (x_RN,) = data
@@ -314,14 +314,14 @@ class PercentileBootstrap(StudentT):
 
 
 class NaiveLooks(StudentT):
-    """A negative control: every look at the full level."""
+    """Negative control: each look at the full level."""
 
     def levels(self, looks: tuple[int, ...], spent: tuple[float, ...]) -> tuple[float, ...]:
         return (spent[-1],) * len(looks)
 
 
 class UnsignedPermutation(Permutation):
-    """A negative control: the absolute difference held against the quantile of signed ones."""
+    """Negative control: the absolute difference compared with the quantile of signed ones."""
 
     def p_value(self, data: Groups, null: float) -> Floats:
         signed = super().p_value(data, null)
@@ -329,7 +329,7 @@ class UnsignedPermutation(Permutation):
 
 
 def controls(repetitions: int, rng: np.random.Generator) -> Iterator[tuple[str, list[Rate]]]:
-    """Procedures that are wrong, each with the rates by which the study must find out."""
+    """Yield wrong procedures by name, each with the rates that must be flagged."""
     x = rng.normal(size=(repetitions, 20))
     five = (x[:, :5],)
     yield (
@@ -344,25 +344,25 @@ def controls(repetitions: int, rng: np.random.Generator) -> Iterator[tuple[str, 
     p = UnsignedPermutation().p_value(data, 0.0)
     label = ("|difference| against signed quantiles", "normal")
     yield "a two-sided statistic against signed quantiles", [count(p <= ALPHA, label, ALPHA, "at most")]
-    # Confidence .95 + .05 / m in place of 1 - .05 / m.
+    # Confidence .95 + .05 / m instead of 1 - .05 / m.
     yield "a correction that divides the wrong thing", list(families(repetitions, rng, lambda m: ALPHA - ALPHA / m))
 
 
 @dataclass(frozen=True)
 class Efficiency:
-    """What a design makes of an effect, by t at an error rate of 5% on either side."""
+    """Verdicts and cost of a design at one effect, by t at an error rate of 5% on either side."""
 
     looks: tuple[int, ...]
     effect: float
-    """In standard deviations of a seed."""
+    """Effect in standard deviations of a seed."""
     supported: float
     refuted: float
     seeds: float
-    """Used, on average."""
+    """Mean number of seeds used."""
 
 
 def efficiency(repetitions: int, rng: np.random.Generator) -> Iterator[Efficiency]:
-    """What looks cost and save."""
+    """Yield the power and the mean number of seeds of each design, by effect."""
     for looks in LOOKS:
         design = Design(looks)
         for effect in (0.0, 0.5, 1.0, 1.5):
@@ -370,7 +370,7 @@ def efficiency(repetitions: int, rng: np.random.Generator) -> Iterator[Efficienc
             decisions = decide(StudentT(), (x,), Region.half_line(">", 0.0), design)
             seeds = float(np.array(looks)[decisions.look].mean())
             supported, refuted = float(decisions.supported.mean()), float(decisions.refuted.mean())
-            yield Efficiency(looks, effect, supported, refuted, seeds)
+            yield Efficiency(looks=looks, effect=effect, supported=supported, refuted=refuted, seeds=seeds)
 
 
 def show(title: str, rates: Sequence[Rate]) -> None:
@@ -384,7 +384,7 @@ def show(title: str, rates: Sequence[Rate]) -> None:
 
 
 def part(number: int, repetitions: int) -> tuple[str, list[Rate]]:
-    """A piece of a table, and the table's title: what one process does at a time."""
+    """Return a table's title and a part of its rates, the work of one process."""
     rng = np.random.default_rng([1, number])
     if number < len(METHODS):
         return "One look", list(fixed(repetitions, rng, METHODS[number : number + 1]))
@@ -411,7 +411,7 @@ def main() -> None:
         failed |= not caught
         worst = max(rates, key=lambda rate: rate.actual / rate.nominal)
         print(f"  {name:50} {worst.actual:.3f} against {worst.nominal:.3f}: {'caught' if caught else 'NOT CAUGHT'}")
-    print("\nWhat looks cost and save")
+    print("\nPower and mean number of seeds")
     for e in efficiency(repetitions, np.random.default_rng(3)):
         print(
             f"  looks {e.looks!s:16} effect {e.effect:3.1f} sd: supported {e.supported:.3f}, refuted {e.refuted:.3f}, "

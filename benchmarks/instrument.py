@@ -1,13 +1,13 @@
-"""The instrument as a whole: how often a suite about nothing turns red, and verdicts in worlds whose truth is known.
+"""Validate the whole instrument: red suites in A/A comparisons, and verdicts in worlds whose truth is known.
 
     python benchmarks/instrument.py                 (a minute; uses tests/data/aa_bank.json)
-    python benchmarks/instrument.py --train         (first trains the bank anew: 240 short runs, some minutes)
+    python benchmarks/instrument.py --train         (first trains the bank again: 240 short runs, some minutes)
 
-A/A: a bank of real runs of one algorithm, PPO on Hopper-v5, each short and on a seed of its own. A suite draws two sets
-of seeds without overlap, calls them two algorithms, and judges claims about them, with looks and in a family. All
-sentences of the forms "no larger than" and "no smaller than" are true, with equality, and all of the forms "larger
-than" and "smaller than" are false. So every red suite and every "supported" is a mistake, at most 5% of each. Methods
-that are exact keep that; t does not on the tail of skewed measures, which is what its guarantee class says.
+A/A: a bank of real, short runs of one algorithm, PPO on Hopper-v5, each on its own seed. A suite draws two disjoint
+sets of seeds, treats them as two algorithms, and judges claims about them, with looks and in a family. All claims of
+the forms "no larger than" and "no smaller than" are true, with equality, and all of the forms "larger than" and
+"smaller than" are false. So each red suite and each "supported" is an error, at most 5% of each. Exact methods keep
+this rate; t does not on the tail of skewed measures, as its guarantee class states.
 
 Worlds: a linear-quadratic controller and a walk on a chain, whose expected returns are known in closed form. A "run"
 measures the return of a policy on a few episodes; claims compare two policies at a known distance from the truth.
@@ -39,7 +39,7 @@ RATE = 0.05
 
 
 def train_bank() -> None:
-    """Train the bank, and write down what its runs measured."""
+    """Train the bank's runs, and write their measures to `BANK`."""
     from rlclaims.agents.ppo import PPO
     from rlclaims.execution.cohorts import plan
     from rlclaims.execution.pool import cores
@@ -72,32 +72,33 @@ def train_bank() -> None:
 
 @dataclass(frozen=True)
 class Sentence:
-    """An estimand whose truth is known, of runs of one algorithm."""
+    """Estimand with a known true value, over runs of one algorithm."""
 
     name: str
     method: Method
     groups: tuple[Floats, ...]
-    """(R, n) each: R suites."""
+    """Groups of seeds, (R, n) each, for R suites."""
     truth: float
 
 
-def sentences(measure: str, bank: Floats, drawn: Floats, first: Floats, second: Floats) -> Iterator[Sentence]:
-    """What a suite says of a measure.
+def sentences(measure: str, bank: Floats, resampled: Floats, first: Floats, second: Floats) -> Iterator[Sentence]:
+    """Yield the estimands that a suite judges for one measure.
 
     Args:
-        measure: its name.
-        bank: all its values.
-        drawn: runs (R, n) drawn from the bank with replacement, whose distribution is the bank's.
-        first: runs (R, n) that
-        second: shares none with.
+        measure: name of the measure.
+        bank: all values of the measure in the bank.
+        resampled: runs (R, n) drawn from the bank with replacement, whose distribution is the bank's.
+        first: runs (R, n) of one algorithm.
+        second: runs (R, n) of the other, none of which is in `first`.
     """
     logs = np.log(np.maximum(first, 1e-12)), np.log(np.maximum(second, 1e-12))
-    paired, ratios = first - second, logs[0] - logs[1]
-    yield Sentence(f"{measure}: mean, against the bank's", StudentT(), (drawn,), float(bank.mean()))
-    yield Sentence(f"{measure}: mean by bootstrap-t, against the bank's", BootstrapT(), (drawn,), float(bank.mean()))
-    yield Sentence(
-        f"{measure}: median, against the bank's", Quantile(), (drawn,), float(np.quantile(bank, 0.5, method="lower"))
-    )
+    paired = first - second
+    ratios = logs[0] - logs[1]
+    mean = float(bank.mean())
+    median = float(np.quantile(bank, 0.5, method="lower"))
+    yield Sentence(f"{measure}: mean, against the bank's", StudentT(), (resampled,), mean)
+    yield Sentence(f"{measure}: mean by bootstrap-t, against the bank's", BootstrapT(), (resampled,), mean)
+    yield Sentence(f"{measure}: median, against the bank's", Quantile(), (resampled,), median)
     yield Sentence(f"{measure}: difference, paired", StudentT(), (paired,), 0.0)
     yield Sentence(f"{measure}: difference, by sign flips", SignFlip(), (paired,), 0.0)
     yield Sentence(f"{measure}: median of ratio, paired", Quantile(), (ratios,), 0.0)
@@ -105,23 +106,23 @@ def sentences(measure: str, bank: Floats, drawn: Floats, first: Floats, second: 
     yield Sentence(f"{measure}: ratio, other seeds", Welch(), logs, 0.0)
     yield Sentence(f"{measure}: difference, by permutations", Permutation(), (first, second), 0.0)
     if measure == "late exceedance":
-        yield Sentence(f"{measure}: mean by betting, against the bank's", Betting(), (drawn,), float(bank.mean()))
+        yield Sentence(f"{measure}: mean by betting, against the bank's", Betting(), (resampled,), mean)
 
 
 @dataclass(frozen=True)
 class Null:
-    """What suites about nothing came to."""
+    """Error rates of A/A suites."""
 
     suites: int
     claims: int
     red: float
     """Share of suites in which any true sentence was refuted."""
     false_support: dict[str, tuple[float, float]]
-    """Share of suites that support each false sentence: that the estimand is larger, and smaller, than it is."""
+    """Share of suites that support the false claims that an estimand is larger, and smaller, than it is."""
 
 
 def null_suites(suites: int, rng: np.random.Generator) -> Null:
-    """Resample suites from the bank."""
+    """Judge A/A suites resampled from the bank, and return their error rates."""
     measures = {name: np.array(v) for name, v in json.loads(BANK.read_text(encoding="utf-8"))["measures"].items()}
     n_runs = len(next(iter(measures.values())))
     # Without replacement within a suite: two algorithms never share a run.
@@ -137,9 +138,10 @@ def null_suites(suites: int, rng: np.random.Generator) -> Null:
             bank[chosen[:, LOOKS[-1] :]],
         )
     ]
-    claims = 2 * len(every)  # no larger, and no smaller
+    claims = 2 * len(every)  # "no larger" and "no smaller"
     design = Design(LOOKS, alpha_support=RATE, alpha_refute=RATE / claims)
-    red, support = np.zeros(suites, bool), {}
+    red = np.zeros(suites, bool)
+    support = {}
     for sentence in every:
         rates = []
         for true, false in (("<=", ">"), (">=", "<")):
@@ -151,16 +153,20 @@ def null_suites(suites: int, rng: np.random.Generator) -> Null:
 
 
 def linear_quadratic(gain: float, repetitions: int, seeds: int, noise: Floats) -> tuple[Floats, float]:
-    """Average cost of u = -gain x on x' = .9 x + .5 u + w over 50 steps from 0, (R, n), and its expectation.
+    """Return the average cost of u = -gain x on x' = .9 x + .5 u + w over 50 steps from 0, (R, n), and its expectation.
 
     Args:
-        gain: of the controller.
+        gain: gain of the controller.
         repetitions: R.
         seeds: n.
         noise: w, standard normal, (R, n, 50): two controllers on the same noise are paired runs.
     """
-    closed_loop, price, x = 0.9 - 0.5 * gain, 1 + 0.1 * gain**2, np.zeros((repetitions, seeds))
-    cost, variance, expected = np.zeros_like(x), 0.0, 0.0
+    closed_loop = 0.9 - 0.5 * gain
+    price = 1 + 0.1 * gain**2
+    x = np.zeros((repetitions, seeds))
+    cost = np.zeros_like(x)
+    variance = 0.0
+    expected = 0.0
     steps = noise.shape[-1]
     for t in range(steps):
         x = closed_loop * x + noise[..., t]
@@ -171,38 +177,44 @@ def linear_quadratic(gain: float, repetitions: int, seeds: int, noise: Floats) -
 
 
 def chain(forward: float, repetitions: int, seeds: int, uniform: Floats) -> tuple[Floats, float]:
-    """Discounted return of a walk on five states that pays 1 at the last and then ends, (R, n), and its expectation.
+    """Return the discounted return of a walk on five states, (R, n), and its expectation.
+
+    Reaching the last state pays 1 and ends the episode.
 
     Args:
-        forward: probability that the policy steps forward; it steps back, or stays at the first state, otherwise.
+        forward: probability of a step forward; otherwise the walk steps back, or stays at the first state.
         repetitions: R.
-        seeds: n; a run is the mean of the episodes it walks.
-        uniform: (R, n, E, T) numbers on [0, 1): E episodes of at most T steps.
+        seeds: n; a run is the mean of its episodes.
+        uniform: uniform numbers on [0, 1), (R, n, E, T), for E episodes of at most T steps.
     """
-    gamma, last, steps = 0.95, 4, uniform.shape[-1]
+    gamma = 0.95
+    last = 4
+    steps = uniform.shape[-1]
     state = np.zeros((repetitions, seeds, uniform.shape[2]), int)
-    returned, going = np.zeros(state.shape), np.ones(state.shape, bool)
+    discounted = np.zeros(state.shape)
+    running = np.ones(state.shape, bool)
     for t in range(steps):
-        state = np.where(going, np.clip(state + np.where(uniform[..., t] < forward, 1, -1), 0, last), state)
-        returned += gamma**t * (going & (state == last))
-        going &= state != last
-    value = np.zeros(last + 1)  # backwards, so that the same T steps count
+        state = np.where(running, np.clip(state + np.where(uniform[..., t] < forward, 1, -1), 0, last), state)
+        discounted += gamma**t * (running & (state == last))
+        running &= state != last
+    value = np.zeros(last + 1)  # by backward induction over the same T steps
     for _ in range(steps):
-        ahead, back = np.append(value[1:], 0.0), np.append(value[0], value[:-1])
+        ahead = np.append(value[1:], 0.0)
+        back = np.append(value[0], value[:-1])
         reward = np.zeros(last + 1)
         reward[last - 1] = 1.0
         value = forward * (reward + gamma * np.where(np.arange(last + 1) == last - 1, 0.0, ahead))
         value += (1 - forward) * gamma * back
         value[last] = 0.0
-    return returned.mean(-1), float(value[0])
+    return discounted.mean(-1), float(value[0])
 
 
 def confusion(repetitions: int, rng: np.random.Generator) -> Iterator[tuple[str, float, float, float, float]]:
-    """Verdicts on "the first policy's return is lower by more than b", at bounds b at and around the known difference.
+    """Judge "the first policy's return is lower by more than b", at bounds b at and around the known difference.
 
     Yields:
-        world and method, distance of the truth into the region in standard deviations of a seed, and the shares of
-        supported, refuted and inconclusive.
+        The world and method; the distance of the truth into the region, in standard deviations of a seed; and the
+        shares of supported, refuted and inconclusive verdicts.
     """
     n = LOOKS[-1]
     noise = rng.normal(size=(2, repetitions, n, 50))
@@ -222,7 +234,8 @@ def confusion(repetitions: int, rng: np.random.Generator) -> Iterator[tuple[str,
     design = Design(LOOKS, alpha_support=RATE, alpha_refute=RATE)
     for world, ((x, mean_x), (y, mean_y)) in worlds.items():
         paired = "same" in world
-        truth, sd = mean_x - mean_y, float((x - y).std() if paired else np.hypot(x.std(), y.std()) / math.sqrt(2))
+        truth = mean_x - mean_y
+        sd = float((x - y).std() if paired else np.hypot(x.std(), y.std()) / math.sqrt(2))
         method = StudentT() if paired else Welch()
         groups = (x - y,) if paired else (x, y)
         for distance in (-2.0, -1.0, 0.0, 1.0, 2.0):
@@ -233,17 +246,19 @@ def confusion(repetitions: int, rng: np.random.Generator) -> Iterator[tuple[str,
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--train", action="store_true", help="train the bank anew")
+    parser.add_argument("--train", action="store_true", help="train the bank's runs again")
     parser.add_argument("--suites", type=int, default=4000, help="suites to resample (default: 4000)")
     options = parser.parse_args()
     if options.train:
         train_bank()
     if not BANK.exists():
-        sys.exit(f"There is no bank at {BANK}; --train makes one.")
+        sys.exit(f"The bank {BANK} does not exist; create it with --train.")
     null = null_suites(options.suites, np.random.default_rng(0))
     print(f"A/A, {json.loads(BANK.read_text(encoding='utf-8'))['setting']}")
-    print(f"  {null.suites:,} suites of {null.claims} true claims: {null.red:.2%} turn red, at most {RATE:.0%} may")
-    print("  false sentences, and how often they are supported: at most 5%, up to the method's guarantee")
+    print(
+        f"  {null.suites:,} suites of {null.claims} true claims: {null.red:.2%} are red, of at most {RATE:.0%} allowed"
+    )
+    print("  shares of suites that support false claims: at most 5%, subject to the method's guarantee")
     print(f"    {'':60}{'larger':>9}{'smaller':>9}")
     for name, (larger, smaller) in sorted(null.false_support.items(), key=lambda item: -max(item[1])):
         print(f"    {name:60}{larger:9.2%}{smaller:9.2%}")

@@ -1,22 +1,22 @@
-"""What a landscape costs, and what common random numbers and whole episodes buy.
+"""Measure the cost of a landscape, and the gain from common random numbers and whole episodes.
 
-python benchmarks/landscape.py --store .rlclaims rate      (two minutes; all need a store of finished runs)
+python benchmarks/landscape.py --store .rlclaims rate      (two minutes; all parts need a store of finished runs)
 python benchmarks/landscape.py --store .rlclaims pairing   (some ten minutes for 6 seeds of 2 algorithms)
 python benchmarks/landscape.py --store .rlclaims order
 python benchmarks/landscape.py --store .rlclaims surface
 
-rate       Steps per second of episodes played for a landscape, against MuJoCo alone on the very same trajectories:
-           what every simulation was given (where it began, its controls, which simulations stepped) is recorded,
-           and fed to a bare `mujoco.batch.Batch` of the model as it is, with MuJoCo's clock going (what
-           `rlclaims.sim.lean` leaves out is in). Both on one thread of a process per core, in turns.
-pairing    Simulator steps for a given standard error of a difference of returns, theirs on independent draws at
-           each point (the papers' way) over ours on common random numbers: (var + var') / var of the paired
-           difference. For every kept iteration, along the step and in random directions as far; medians over the
-           points and seeds. "of both" takes 7 points along the step and 20 in random directions, as a landscape
-           has, and the last line is the median over iterations and seeds. A control variate, the regression on
-           theta's own return where that is known well, is what more could be had: `+ regression`.
+rate       Steps per second of episodes played for a landscape, against MuJoCo alone on the same trajectories: the
+           inputs of each simulation (initial state, controls, which simulations step) are recorded and replayed in a
+           bare `mujoco.batch.Batch` of the unchanged model, with MuJoCo's timers on (so without the savings of
+           `rlclaims.sim.lean`). Both run on one thread of a process per core, alternately.
+pairing    Simulator steps for a given standard error of a difference of returns, with independent draws at each point
+           (the papers' way) over those with common random numbers: (var + var') / var of the paired difference. At
+           each checkpoint, along the step and in random directions of the same length; medians over points and seeds.
+           "both" takes 7 points along the step and 20 in random directions, as a landscape does, and the last line is
+           the median over iterations and seeds. "+ regression" adds a control variate, the regression on theta's own
+           return, as if that were known exactly: an upper limit of what it could gain.
 order      Probability that 2,048 pairs put the step and a random direction in the right order: by formula, and by
-           brute force, with as many independent episodes at both points as hold so many pairs, over and over.
+           brute force, from many blocks of as many independent episodes as hold 2,048 pairs at both points.
 surface    A 21 x 21 surface of one checkpoint (x along the step, y in a random direction, both in units of the step),
            each point's difference to the centre with a standard error of 2% of the return, by a pilot.
 """
@@ -50,7 +50,7 @@ TASK, ITERATIONS = "Hopper-v5", 100
 NEARBY = ALONG.index(3.0) + 1
 CLOCK = clock_of_mujoco()
 TICKING = None if CLOCK is None else CLOCK.value
-"""Where MuJoCo's clock is, before a simulator of ours stops it."""
+"""MuJoCo's timer callback before our simulators switch it off."""
 
 
 def finished(store: Path, algorithm: type[Algorithm], seed: int) -> FinishedRun:
@@ -63,7 +63,7 @@ def finished(store: Path, algorithm: type[Algorithm], seed: int) -> FinishedRun:
 
 
 class _Recorded(Simulator):
-    """A simulator that keeps what its simulations were given."""
+    """Simulator that records the inputs of its simulations."""
 
     log: ClassVar[list[tuple[Any, ...]]] = []
 
@@ -77,7 +77,7 @@ class _Recorded(Simulator):
 
 
 def replay(log: "list[tuple[Any, ...]]") -> int:
-    """The same trajectories by MuJoCo alone; environment steps made."""
+    """Replay recorded trajectories in MuJoCo alone, and return the number of environment steps."""
     task = task_named(TASK)
     model = mujoco.MjModel.from_xml_path(str(task.model_path))
     batch = Batch(model, nsim=len(log[0][1]), nthread=1)
@@ -108,35 +108,38 @@ def episodes_of(run: FinishedRun, n: int) -> "tuple[list[Any], list[tuple[int, i
 
 
 def rates(job: "tuple[Path, int]") -> "tuple[float, float, float]":
-    """Steps per second of the landscape and of MuJoCo, and whether both ended alike, in one process."""
+    """Return the steps per second, in one process, of the landscape and of MuJoCo, and their ratio."""
     import rlclaims.episodes as episodes
 
     store, seed = job
     run = finished(store, PPO, seed)
     policies, listed = episodes_of(run, 8)
     with one_torch_thread():
-        episodes.simulate, _Recorded.log = _Recorded, []  # type: ignore[assignment]
+        episodes.simulate = _Recorded  # type: ignore[assignment]
+        _Recorded.log = []
         steps = int(run.play(policies, listed).length_M.sum())
         log = _Recorded.log
         episodes.simulate = simulate
-        ours, bare = [], []
+        ours = []
+        bare = []
         for _ in range(3):
-            begun = time.perf_counter()
+            start = time.perf_counter()
             run.play(policies, listed)
-            ours.append(steps / (time.perf_counter() - begun))
+            ours.append(steps / (time.perf_counter() - start))
             if CLOCK is not None:
                 CLOCK.value = TICKING
-            begun = time.perf_counter()
+            start = time.perf_counter()
             assert replay(log) == steps
-            bare.append(steps / (time.perf_counter() - begun))
+            bare.append(steps / (time.perf_counter() - start))
     return median(ours), median(bare), median(a / b for a, b in zip(ours, bare, strict=True))
 
 
 def rate(store: Path, seeds: range) -> None:
     with multiprocessing.get_context("spawn").Pool(cores()) as pool:
-        found = pool.map(rates, [(store, seeds[i % len(seeds)]) for i in range(cores())], chunksize=1)
-    print(f"landscape {sum(f[0] for f in found):,.0f} steps/s, MuJoCo alone {sum(f[1] for f in found):,.0f} steps/s")
-    print(f"ratio {median(f[2] for f in found):.3f} (median over {len(found)} processes at once, 3 turns each)")
+        results = pool.map(rates, [(store, seeds[i % len(seeds)]) for i in range(cores())], chunksize=1)
+    ours, bare, ratio = zip(*results, strict=True)
+    print(f"landscape {sum(ours):,.0f} steps/s, MuJoCo alone {sum(bare):,.0f} steps/s")
+    print(f"ratio {median(ratio):.3f} (median over {len(results)} simultaneous processes, 3 turns each)")
 
 
 # Pairing.
@@ -145,7 +148,7 @@ def rate(store: Path, seeds: range) -> None:
 def pairing(store: Path, seeds: range, episodes: int) -> None:
     every: list[float] = []
     regressed: list[float] = []
-    print(f"{'':16}{'along the step':>28}{'random, as far':>24}{'of both':>10}{'+ regression':>14}")
+    print(f"{'':16}{'along the step':>28}{'random, same length':>24}{'both':>10}{'+ regression':>14}")
     print(f"{'':16}{'x=.5':>7}{'1':>7}{'2':>7}{'3':>7}{'median':>24}{'median':>10}{'median':>14}")
     for algorithm in (PPO, TRPO):
         rows: dict[int, list[list[float]]] = {}
@@ -159,10 +162,10 @@ def pairing(store: Path, seeds: range, episodes: int) -> None:
                 regressed.append(float(np.median(regressed_N)))
                 row = [along[0], along[1], along[3], along[5], np.median(random), both, np.median(regressed_N)]
                 rows.setdefault(checkpoint.iteration, []).append([float(x) for x in row])
-        for iteration, found in rows.items():
-            columns = np.median(np.array(found), axis=0)
-            words = "".join(f"{x:{w}.1f}" for x, w in zip(columns, (7, 7, 7, 7, 24, 10, 14), strict=True))
-            print(f"{algorithm.__name__:5}{iteration:>5} of {ITERATIONS}{words}", flush=True)
+        for iteration, by_seed in rows.items():
+            columns = np.median(np.array(by_seed), axis=0)
+            cells = "".join(f"{x:{w}.1f}" for x, w in zip(columns, (7, 7, 7, 7, 24, 10, 14), strict=True))
+            print(f"{algorithm.__name__:5}{iteration:>5} of {ITERATIONS}{cells}", flush=True)
     print(f"median over {len(every)} landscapes: {median(every):.1f}, with the regression {median(regressed):.1f}")
 
 
@@ -195,7 +198,7 @@ def order(store: Path, seeds: range, pairs: int = 2048, episodes: int = 1500) ->
             random_P = np.linalg.norm(step_P) * directions(run, checkpoint, 1)[0]
             points = displaced(run, checkpoint, np.stack([step_P, random_P]))
             index = checkpoint.iteration * STRIDE
-            # Random numbers of their own at each point: the agent's draws, not ours.
+            # Independent random numbers at each point, as an agent would draw them.
             listed = [(i, index + use + e) for i, use in enumerate((MAIN, BATCHES)) for e in range(episodes)]
             played = run.play([(p, checkpoint.iteration) for p in points], listed)
             return_NE, length_N = played.return_M.reshape(2, -1), played.length_M.reshape(2, -1).mean(1)
@@ -206,9 +209,9 @@ def order(store: Path, seeds: range, pairs: int = 2048, episodes: int = 1500) ->
                 row[: len(row) // m * m].reshape(-1, m).mean(1)
                 for row, m in zip(return_NE, (max(1, round(pairs / x)) for x in length_N), strict=True)
             ]
-            # Every estimate at one point against every one at the other.
+            # Compare each estimate at one point with each at the other.
             right = ((blocks[0][:, None] - blocks[1]) * gap > 0).mean()
-            print(f"{algorithm.__name__:5} seed {seed}, kept {k:<4}{gap:10.2f}{formula:10.3f}{right:13.3f}", flush=True)
+            print(f"{algorithm.__name__:5} seed {seed}, at {k:<6}{gap:10.2f}{formula:10.3f}{right:13.3f}", flush=True)
 
 
 # Surface.
@@ -222,9 +225,10 @@ def surface(store: Path, seed: int, k: int = 1, size: int = 21, far: float = 3.0
     ticks = np.linspace(-far, far, size)
     shifts = np.array([x * step_P + y * random_P for x in ticks for y in ticks])
     points = displaced(run, checkpoint, shifts)
-    centre, index = len(points) // 2, checkpoint.iteration * STRIDE
+    centre = len(points) // 2
+    index = checkpoint.iteration * STRIDE
     policies = [(p, checkpoint.iteration) for p in points]
-    begun = time.perf_counter()
+    start = time.perf_counter()
     pilot = run.play(policies, [(i, index + PILOT + e) for i in range(len(points)) for e in range(8)])
     return_NE = pilot.return_M.reshape(len(points), 8)
     aim = TOLERANCE * abs(float(return_NE[centre].mean()))
@@ -232,35 +236,33 @@ def surface(store: Path, seed: int, k: int = 1, size: int = 21, far: float = 3.0
     most = int(needed_N.max())
     listed = [(i, index + MAIN + e) for i in range(len(points)) for e in range(needed_N[i] if i != centre else most)]
     played = run.play(policies, listed)
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - start
     steps = int(pilot.length_M.sum() + played.length_M.sum())
-    print(
-        f"{size} x {size} points at iteration {checkpoint.iteration}: {steps:,} steps in {seconds:.0f} s on one core, "
-    )
-    print(f"episodes a point: median {np.median(needed_N):.0f}, most {most}, for a standard error of {aim:.1f}")
+    print(f"{size} x {size} points at iteration {checkpoint.iteration}: {steps:,} steps in {seconds:.0f} s on one core")
+    print(f"episodes per point: median {np.median(needed_N):.0f}, most {most}, for a standard error of {aim:.1f}")
     whole = len(points) * 1e6
-    print(f"10^6 pairs a point: {whole:,.0f} steps, {whole / steps:,.0f} times as long")
+    print(f"with 10^6 pairs per point: {whole:,.0f} steps, {whole / steps:,.0f} times as long")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("rate", "pairing", "order", "surface"))
-    parser.add_argument("--store", type=Path, default=Path(".rlclaims"))
-    parser.add_argument("--seeds", type=int, default=6)
-    parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--episodes", type=int, default=32, help="of a point, for `pairing`")
-    asked = parser.parse_args()
-    seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
-    if asked.what == "rate":
-        rate(asked.store, seeds)
+    parser.add_argument("part", choices=("rate", "pairing", "order", "surface"))
+    parser.add_argument("--store", type=Path, default=Path(".rlclaims"), help="folder of runs (default: .rlclaims)")
+    parser.add_argument("--seeds", type=int, default=6, help="number of seeds (default: 6)")
+    parser.add_argument("--first-seed", type=int, default=0, help="first seed (default: 0)")
+    parser.add_argument("--episodes", type=int, default=32, help="episodes per point, for `pairing` (default: 32)")
+    options = parser.parse_args()
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    if options.part == "rate":
+        rate(options.store, seeds)
         return
     with one_torch_thread():
-        if asked.what == "pairing":
-            pairing(asked.store, seeds, asked.episodes)
-        elif asked.what == "order":
-            order(asked.store, seeds)
+        if options.part == "pairing":
+            pairing(options.store, seeds, options.episodes)
+        elif options.part == "order":
+            order(options.store, seeds)
         else:
-            surface(asked.store, seeds[0])
+            surface(options.store, seeds[0])
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""What the gate catches: planted violations in graded doses, and harmless refactorings that must stay green.
+"""Measure what the gate catches: planted violations in graded doses, and harmless refactorings that must stay green.
 
-python benchmarks/mutants.py --store .rlclaims             (some forty minutes on two cores, the store empty)
+python benchmarks/mutants.py --store .rlclaims             (some forty minutes on two cores with an empty store)
 
 PPO and TRPO with the papers' settings for Hopper-v5 are trained for 30 updates on ten development seeds, 10,000 and up.
-The gate's bounds are a quarter above what these come to, mean over seeds, but for TRPO's constraint, which is delta
-itself. Then the gate judges every mutant and refactoring on ten seeds from 0 on, as
-`pytest --pyargs rlclaims.gate --claims-subject mutants:NAME` does, but that no seed is trained again. Caught is what
-turns a test red.
+The gate's bounds are a quarter above these runs' means over seeds, except for TRPO's constraint, whose bound is delta.
+Then the gate judges each mutant and refactoring on ten seeds from 0 on, as
+`pytest --pyargs rlclaims.gate --claims-subject mutants:NAME` does, with runs that are already in the store. A mutant is
+caught if any test is red.
 """
 
 import argparse
@@ -32,9 +32,10 @@ from rlclaims.store.run_spec import RunSpec
 from rlclaims.store.store import Store
 
 TASK, ITERATIONS, SEEDS, DEVELOPMENT = "Hopper-v5", 30, 10, 10_000
-A_QUARTER_MORE = 1.25
+SLACK = 1.25
+"""Factor from a development mean to the gate's bound."""
 DELTA = 0.13
-"""What the constraint of TRPO's gate is, whatever a mutant makes of it."""
+"""Bound of TRPO's constraint, also for mutants with another delta."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class SignFlipped(PPO):
 
 @dataclass(frozen=True)
 class OldLogProbsRecomputed(PPO):
-    """Old log densities are taken after each step, so that every ratio is 1 and nothing is ever clipped."""
+    """PPO with old log densities computed after each step, so that every ratio is 1 and nothing is ever clipped."""
 
     def policy_loss(self, ratio_SB: Tensor, advantage_SB: Tensor) -> Tensor:
         return super().policy_loss(ratio_SB / ratio_SB.detach(), advantage_SB)
@@ -67,7 +68,7 @@ class LineSearchSkipped(TRPO):
 
 @dataclass(frozen=True)
 class KLReversed(TRPO):
-    """The line search holds KL(new || old) within delta."""
+    """TRPO whose line search keeps KL(new || old) within delta."""
 
     def improve(self, agent: Any, batch: Any) -> None:
         old = agent.policy()(batch.observation_SBO)
@@ -81,7 +82,7 @@ class KLReversed(TRPO):
 
 @dataclass(frozen=True)
 class ObjectiveByCases(PPO):
-    """The same objective, written case by case."""
+    """PPO's objective, written case by case."""
 
     def policy_loss(self, ratio_SB: Tensor, advantage_SB: Tensor) -> Tensor:
         assert self.clip_epsilon is not None
@@ -91,7 +92,7 @@ class ObjectiveByCases(PPO):
 
 @dataclass(frozen=True)
 class ObjectiveByASum(PPO):
-    """The same objective, summed and divided."""
+    """PPO's objective, as a sum divided by the number of pairs."""
 
     def policy_loss(self, ratio_SB: Tensor, advantage_SB: Tensor) -> Tensor:
         assert self.clip_epsilon is not None
@@ -117,7 +118,8 @@ class RenamedTRPO(TRPO):
 
 
 ppo, trpo = PPO.for_task(TASK), TRPO.for_task(TASK)
-settings, settings_of_trpo = vars(ppo), vars(trpo)
+settings = vars(ppo)
+settings_of_trpo = vars(trpo)
 
 MUTANTS: dict[str, PPO | TRPO] = {
     "rate_x1_5": replace(ppo, learning_rate=1.5 * ppo.learning_rate),
@@ -147,8 +149,8 @@ REFACTORINGS: dict[str, PPO | TRPO] = {
     "renamed_trpo": RenamedTRPO(**settings_of_trpo),
 }
 OTHER_SEEDS = 1000, 2000
-"""Blocks of seeds on which the unchanged algorithms are judged again."""
-globals().update(MUTANTS | REFACTORINGS)  # by which the gate finds them
+"""First seeds of further blocks on which the unchanged algorithms are judged."""
+globals().update(MUTANTS | REFACTORINGS)  # so that `--claims-subject mutants:NAME` finds them
 
 
 def specs_of(algorithm: PPO | TRPO, first: int) -> list[RunSpec]:
@@ -156,22 +158,22 @@ def specs_of(algorithm: PPO | TRPO, first: int) -> list[RunSpec]:
 
 
 def bounds(store: Store, algorithm: PPO | TRPO) -> dict[str, float]:
-    """What the gate of an algorithm's kin is held to."""
+    """Return the gate's bounds for an algorithm and its mutants."""
     measured = [store.measured(spec).series for spec in specs_of(algorithm, DEVELOPMENT)]
-    found = {
-        name: A_QUARTER_MORE * fmean(fmean(series[measure]) for series in measured)
+    bounds = {
+        name: SLACK * fmean(fmean(series[measure]) for series in measured)
         for name, measure in (("mean_kl", "kl_old_new/mean/training"), ("exceedance", "ratio/exceedance/training"))
     }
     agreement = fmean(
         fmean(series["kl_old_new/mean/held_out"]) / fmean(series["kl_old_new/mean/training"][::10])
         for series in measured
     )
-    found["held_out_agreement"] = A_QUARTER_MORE * agreement
-    return found | ({"constraint": DELTA} if isinstance(algorithm, TRPO) else {})
+    bounds["held_out_agreement"] = SLACK * agreement
+    return bounds | ({"constraint": DELTA} if isinstance(algorithm, TRPO) else {})
 
 
-def gate(name: str, held_to: dict[str, float], store: Path, first: int) -> list[str]:
-    """What of the gate is red."""
+def failed_tests(name: str, bounds: dict[str, float], store: Path, first: int) -> list[str]:
+    """Run the gate on one algorithm and return the names of its failed tests."""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(
             [
@@ -179,7 +181,7 @@ def gate(name: str, held_to: dict[str, float], store: Path, first: int) -> list[
                 f"--claims-subject=mutants:{name}", f"--claims-first-seed={first}", f"--claims-store={store}",
                 f"--claims-report={folder}", "--claims-no-figures", "-k", "not reproduces",
                 f"--junitxml={folder}/tests",
-                *(f"--claims-bound={bound}={value!r}" for bound, value in held_to.items()),
+                *(f"--claims-bound={bound}={value!r}" for bound, value in bounds.items()),
             ],
             cwd=Path(__file__).parent,
             stdout=subprocess.DEVNULL,
@@ -191,30 +193,30 @@ def gate(name: str, held_to: dict[str, float], store: Path, first: int) -> list[
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--store", type=Path, default=Path(".rlclaims"))
-    asked = parser.parse_args()
+    parser.add_argument("--store", type=Path, default=Path(".rlclaims"), help="folder of runs (default: .rlclaims)")
+    options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
-    store = Store(asked.store.absolute())
+    store = Store(options.store.absolute())
     store.prepare()
-    # Under the name by which the gate's processes know these classes.
+    # Not from __main__: the gate's processes find these classes in the module `mutants`.
     import mutants
 
-    made = mutants.MUTANTS | mutants.REFACTORINGS
-    wanted = [spec for algorithm in (ppo, trpo) for spec in specs_of(algorithm, DEVELOPMENT)]
-    wanted += [spec for algorithm in made.values() for spec in specs_of(algorithm, 0)]
-    execute(plan(wanted, store), store, cores(), lambda _: None)
-    held_to = {kind: bounds(store, algorithm) for kind, algorithm in ((PPO, ppo), (TRPO, trpo))}
-    for kind, found in held_to.items():
-        print(f"{kind.__name__} is held to", ", ".join(f"{name} {value:.4g}" for name, value in found.items()))
-    judged = [(name, algorithm, 0) for name, algorithm in made.items()]
-    judged += [(name, made[name], first) for name in ("ppo", "trpo") for first in OTHER_SEEDS]
+    algorithms = mutants.MUTANTS | mutants.REFACTORINGS
+    specs = [spec for algorithm in (ppo, trpo) for spec in specs_of(algorithm, DEVELOPMENT)]
+    specs += [spec for algorithm in algorithms.values() for spec in specs_of(algorithm, 0)]
+    execute(plan(specs, store), store, cores(), lambda _: None)
+    original_bounds = {kind: bounds(store, algorithm) for kind, algorithm in ((PPO, ppo), (TRPO, trpo))}
+    for kind, values in original_bounds.items():
+        print(f"bounds of {kind.__name__}:", ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
+    judged = [(name, algorithm, 0) for name, algorithm in algorithms.items()]
+    judged += [(name, algorithms[name], first) for name in ("ppo", "trpo") for first in OTHER_SEEDS]
     for name, algorithm, first in judged:
-        kin = TRPO if isinstance(algorithm, TRPO) else PPO
-        red = gate(name, held_to[kin], store.root, first)
-        what = "mutant" if name in MUTANTS else "harmless"
+        original = TRPO if isinstance(algorithm, TRPO) else PPO
+        failed = failed_tests(name, original_bounds[original], store.root, first)
+        kind = "mutant" if name in MUTANTS else "harmless"
         steps = SEEDS * ITERATIONS * algorithm.steps
-        said = f"red: {', '.join(red)}" if red else "green"
-        print(f"{what:9}{name:32}seeds from {first:<6}{steps:>9,} steps   {said}", flush=True)
+        outcome = f"red: {', '.join(failed)}" if failed else "green"
+        print(f"{kind:9}{name:32}seeds from {first:<6}{steps:>9,} steps   {outcome}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,19 @@
-"""How fast rlclaims trains, and in how much memory, against what people train with.
+"""Compare rlclaims' training speed and memory with those of common libraries.
 
     python benchmarks/peers.py                    (some four minutes a round on two cores)
     python benchmarks/peers.py --rounds 5 --task Walker2d-v5
 
-All cores are busy on each side, in one run, with the same settings (rlclaims' PPO's and TRPO's, which are the papers'):
+Each side uses all cores and the same settings (those of rlclaims' PPO and TRPO, which are the papers'):
 
-    rlclaims PPO, TRPO    30 seeds, as `pytest claims/` trains them: a process per core, measuring included
-    SB3 PPO               Stable-Baselines3's, one training in a process per core
-    sb3-contrib TRPO      the same of sb3-contrib's
-    single-file PPO       `single_file_ppo.py`, in the style of single-file libraries, in a process per core
+    rlclaims PPO, TRPO    30 seeds, trained as by `pytest claims/`: a process per core, measuring included
+    SB3 PPO               Stable-Baselines3's PPO, one training in a process per core
+    sb3-contrib TRPO      sb3-contrib's TRPO, likewise
+    single-file PPO       `single_file_ppo.py`, in the style of single-file libraries, likewise
 
-Sides take turns within a round, every other round in the opposite order; ratios are taken within rounds, and medians
-over rounds. Each side takes one iteration to warm up. Environment steps a second are of all trainings together; of
-rlclaims' only those that train count, not those for held-out measurements. Memory is the largest resident set of a
-side's processes, all of them together, for each training that goes on at a time.
+Sides alternate within a round, in the opposite order every other round; ratios are taken within rounds, and medians
+over rounds. Each side warms up for one iteration. Environment steps per second are those of all trainings together;
+for rlclaims only training steps count, not those of held-out measurements. Memory is the peak resident set of all of a
+side's processes, divided by the number of simultaneous trainings.
 """
 
 import argparse
@@ -46,12 +46,12 @@ SEEDS = 30
 
 @dataclass(frozen=True)
 class Measured:
-    """A side's turn."""
+    """Result of a side's turn."""
 
     rate: float
-    """Environment steps a second, of all trainings."""
+    """Environment steps per second, of all trainings together."""
     memory: float
-    """MB for each training that went on at a time."""
+    """Peak memory in MB per simultaneous training."""
 
 
 def single_file_side(task: str, seed: int, iterations: int) -> Iterate:
@@ -60,10 +60,11 @@ def single_file_side(task: str, seed: int, iterations: int) -> Iterate:
 
 
 class Memory:
-    """The largest resident set, in MB, that the children of this process have together while it is asked."""
+    """Peak of the children's total resident set, in MB, within a `with` block."""
 
     def __enter__(self) -> "Memory":
-        self.most, self._over = 0.0, threading.Event()
+        self.most = 0.0
+        self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
         return self
@@ -85,12 +86,12 @@ def _children() -> list[int]:
 def _resident(pid: int) -> float:
     try:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
-    except OSError:  # it has ended
+    except OSError:  # the process has ended
         return 0.0
 
 
 def one_each(side: str, task: str, iterations: int) -> Measured:
-    """One training in a process per core."""
+    """Measure one training in a process per core."""
     arguments = [
         ("--side", side, "--task", task, "--iterations", iterations, "--seed", seed) for seed in range(cores())
     ]
@@ -100,9 +101,9 @@ def one_each(side: str, task: str, iterations: int) -> Measured:
 
 
 def rlclaims(algorithm: PPO | TRPO, task: str, iterations: int) -> Measured:
-    """All seeds in lockstep, a process per core."""
+    """Measure all seeds in lockstep, in a process per core."""
     specs = [RunSpec(algorithm, task, 1 + iterations, seed) for seed in range(SEEDS)]
-    reports: list[tuple[float, int]] = []  # when, and how many steps were done
+    reports: list[tuple[float, int]] = []  # (time, steps done by then)
     with tempfile.TemporaryDirectory() as folder, Memory() as memory:
         store = Store(Path(folder))
         store.prepare()
@@ -130,7 +131,7 @@ def compare(task: str, rounds: int, iterations: int) -> None:
         turns.append({name: sides[name]() for name in order})
         print(f"  round {number + 1} done", flush=True)
 
-    print(f"\n{'':24}{'steps/s':>12}{'lowest':>10}{'highest':>10}{'MB a training':>16}")
+    print(f"\n{'':24}{'steps/s':>12}{'lowest':>10}{'highest':>10}{'MB/training':>16}")
     for name in sides:
         rates = [turn[name].rate for turn in turns]
         memory = median(turn[name].memory for turn in turns)
@@ -147,14 +148,16 @@ def line(name: str, values: Sequence[float]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=3, help="turns that each side takes (default: 3)")
-    parser.add_argument("--iterations", type=int, default=HELD_OUT_EVERY, help="iterations timed a turn (default: 10)")
-    parser.add_argument("--task", default="Hopper-v5", help="of Gymnasium's MuJoCo tasks (default: Hopper-v5)")
+    parser.add_argument("--rounds", type=int, default=3, help="turns per side (default: 3)")
+    parser.add_argument(
+        "--iterations", type=int, default=HELD_OUT_EVERY, help="iterations timed per turn (default: 10)"
+    )
+    parser.add_argument("--task", default="Hopper-v5", help="a MuJoCo task of Gymnasium (default: Hopper-v5)")
     for name, kind in (("--side", str), ("--seed", int)):
-        parser.add_argument(name, type=kind, help=argparse.SUPPRESS)  # what `race` tells its processes
+        parser.add_argument(name, type=kind, help=argparse.SUPPRESS)  # passed by `race` to its processes
     options = parser.parse_args()
     if options.rounds < 1 or options.iterations < 1:
-        parser.error("--rounds and --iterations are numbers from 1 up")
+        parser.error("--rounds and --iterations must be at least 1")
     if options.side is None:
         compare(options.task, options.rounds, options.iterations)
     elif options.side == "single-file PPO":
@@ -163,7 +166,7 @@ def main() -> None:
         algorithm = options.side.rpartition(" ")[2]
         serve(sb3_side(algorithm, options.task, options.seed), options.iterations)
     else:
-        sys.exit(f"There is no side {options.side!r}.")
+        sys.exit(f"Unknown side {options.side!r}.")
 
 
 if __name__ == "__main__":

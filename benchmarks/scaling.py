@@ -1,12 +1,12 @@
-"""How the cost of training grows with seeds, with the networks' width, and from task to task.
+"""Measure the cost of training by the number of seeds, the networks' width, and the task.
 
     python benchmarks/scaling.py                       (some ten minutes on one core)
     python benchmarks/scaling.py --plot scaling.svg
 
-One process, PPO with the papers' settings, two iterations to warm up and as many timed, without held-out measurements.
-Each line says microseconds of processor time for one environment step of one run, and how much of it is MuJoCo's own
-step, without what `rlclaims.sim.lean` leaves out; the rest is all that rlclaims adds. Lines are taken in turns, and
-medians over rounds are told.
+One process trains PPO with the papers' settings: two iterations to warm up and two timed, without held-out
+measurements. Each line shows microseconds of processor time per environment step of one run, and the part of MuJoCo's
+own step, as shortened by `rlclaims.sim.lean`; the rest is rlclaims' overhead. Lines alternate within a round, and
+medians over rounds are shown.
 """
 
 import argparse
@@ -27,7 +27,7 @@ WARM, TIMED = 2, 2
 
 @dataclass(frozen=True)
 class Case:
-    """What is timed."""
+    """Setting to time."""
 
     axis: str
     task: str = "Hopper-v5"
@@ -47,10 +47,12 @@ CASES = [
 
 
 class Clock:
-    """Processor time spent in MuJoCo's step, which it stands in front of."""
+    """Proxy of a MuJoCo batch that adds up the processor time spent in its step."""
 
     def __init__(self, batch: object, step: Callable[..., None]) -> None:
-        self._batch, self._step, self.seconds = batch, step, 0.0
+        self._batch = batch
+        self._step = step
+        self.seconds = 0.0
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._batch, name)
@@ -62,7 +64,7 @@ class Clock:
 
 
 def timed(case: Case) -> tuple[float, float]:
-    """Microseconds of an environment step of one run: all of it, and MuJoCo's part."""
+    """Return the microseconds per environment step of one run, and MuJoCo's part of them."""
     algorithm = replace(PPO.for_task(case.task), hidden=(case.width, case.width))
     cohort = Cohort(task_named(case.task), [Group(algorithm, tuple(range(case.seeds)))], 1 + WARM + TIMED)
     simulator = cohort._simulator
@@ -71,7 +73,8 @@ def timed(case: Case) -> tuple[float, float]:
     simulator._batch = clock
     for iteration in range(1, 1 + WARM):  # iteration 0 has held-out measurements
         cohort._iterate(iteration)
-    clock.seconds, begin = 0.0, time.process_time()
+    clock.seconds = 0.0
+    begin = time.process_time()
     for iteration in range(1 + WARM, 1 + WARM + TIMED):
         cohort._iterate(iteration)
     steps = case.seeds * algorithm.steps * TIMED
@@ -80,35 +83,35 @@ def timed(case: Case) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--plot", type=Path, help="a picture of it (SVG, PDF or PNG by its name)")
-    asked = parser.parse_args()
+    parser.add_argument("--rounds", type=int, default=1, help="times that each line is measured (default: 1)")
+    parser.add_argument("--plot", type=Path, help="file to draw a figure into (SVG, PDF or PNG by its suffix)")
+    options = parser.parse_args()
     turns: dict[Case, list[tuple[float, float]]] = {case: [] for case in CASES}
     print(f"{'':52}{'µs a step':>10}{'MuJoCo':>10}{'share':>8}")
-    found: dict[Case, tuple[float, ...]] = {}
-    for turn in range(1, asked.rounds + 1):
+    medians: dict[Case, tuple[float, ...]] = {}
+    for turn in range(1, options.rounds + 1):
         for case in CASES:
             turns[case].append(timed(case))
-            whole, mujoco = found[case] = tuple(map(median, zip(*turns[case], strict=True)))
-            if turn == asked.rounds:
+            whole, mujoco = medians[case] = tuple(map(median, zip(*turns[case], strict=True)))
+            if turn == options.rounds:
                 shares = f"{whole:>10.1f}{mujoco:>10.1f}{mujoco / whole:>8.2f}"
                 print(f"{case.axis:8}{case.name:44}{shares}", flush=True)
-    if asked.plot is not None:
-        draw(found, asked.plot)
+    if options.plot is not None:
+        draw(medians, options.plot)
 
 
-def draw(found: dict[Case, tuple[float, ...]], path: Path) -> None:
+def draw(medians: dict[Case, tuple[float, ...]], path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 3.2), layout="constrained")
     panels = zip(figure.subplots(1, 3, width_ratios=(2, 2, 3)), ("seeds", "width", "task"), strict=True)
     for axes, axis in panels:
-        cases = [case for case in found if case.axis == axis]
+        cases = [case for case in medians if case.axis == axis]
         names = [str(getattr(case, axis)).removesuffix("-v5") for case in cases]
-        # Tasks differ by powers of ten: there it is shares that are told.
-        unit = [found[case][0] if axis == "task" else 1.0 for case in cases]
-        mujoco = [found[case][1] / one for case, one in zip(cases, unit, strict=True)]
-        rest = [(found[case][0] - found[case][1]) / one for case, one in zip(cases, unit, strict=True)]
+        # Tasks differ by powers of ten, so their panel shows shares.
+        unit = [medians[case][0] if axis == "task" else 1.0 for case in cases]
+        mujoco = [medians[case][1] / one for case, one in zip(cases, unit, strict=True)]
+        rest = [(medians[case][0] - medians[case][1]) / one for case, one in zip(cases, unit, strict=True)]
         if axis == "task":
             axes.barh(names, mujoco, label="MuJoCo", color="0.7")
             axes.barh(names, rest, left=mujoco, label="the rest")

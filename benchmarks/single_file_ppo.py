@@ -1,7 +1,7 @@
-"""PPO for continuous actions as single-file libraries write it, all of it in one loop.
+"""PPO for continuous actions as single-file libraries write it, in one loop.
 
-One environment, one network for each of policy and values, one optimiser for both. What is removed: logging, the
-command line, GPUs. `benchmarks/peers.py` times it. Settings are those of rlclaims' PPO, instead of constants.
+One environment, one network each for policy and values, one optimiser for both; no logging, command line or GPU.
+Settings are those of rlclaims' PPO instead of constants. `benchmarks/peers.py` times it.
 """
 
 from collections.abc import Callable
@@ -16,10 +16,10 @@ from rlclaims.agents.ppo import PPO
 
 
 def layer(n_in: int, n_out: int, gain: float = 2**0.5) -> nn.Linear:
-    made = nn.Linear(n_in, n_out)
-    nn.init.orthogonal_(made.weight, gain)
-    nn.init.zeros_(made.bias)
-    return made
+    linear = nn.Linear(n_in, n_out)
+    nn.init.orthogonal_(linear.weight, gain)
+    nn.init.zeros_(linear.bias)
+    return linear
 
 
 class Agent(nn.Module):
@@ -30,7 +30,8 @@ class Agent(nn.Module):
             hidden = layer(n_observation, width), nn.Tanh(), layer(width, width), nn.Tanh()
             return nn.Sequential(*hidden, layer(width, n_out, gain))
 
-        self.values, self.means = network(1, 1.0), network(n_action, 0.01)
+        self.values = network(1, 1.0)
+        self.means = network(n_action, 0.01)
         self.log_std = nn.Parameter(torch.zeros(1, n_action))
 
     def act(
@@ -42,7 +43,8 @@ class Agent(nn.Module):
 
 
 def make_env(task: str, settings: PPO) -> gymnasium.vector.VectorEnv:
-    bound, reward_bound = settings.observation_clip, settings.reward_clip
+    bound = settings.observation_clip
+    reward_bound = settings.reward_clip
 
     def one() -> gymnasium.Env:
         env = gymnasium.wrappers.RecordEpisodeStatistics(gymnasium.wrappers.ClipAction(gymnasium.make(task)))
@@ -55,7 +57,7 @@ def make_env(task: str, settings: PPO) -> gymnasium.vector.VectorEnv:
 
 
 def trainer(task: str, settings: PPO, seed: int, iterations: int) -> Callable[[int], None]:
-    """What trains for a number of iterations, of so many in all, each time that it is called."""
+    """Return a function that trains for a number of iterations, out of `iterations` in all, at each call."""
     torch.manual_seed(seed)  # noqa: TID251  (a script of this kind owns its process)
     env = make_env(task, settings)
     n_observation, n_action = env.single_observation_space.shape[0], env.single_action_space.shape[0]

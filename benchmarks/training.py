@@ -1,29 +1,29 @@
-"""How fast training is, against the simulator it stands on and against one process per seed.
+"""Compare the speed of training with that of the bare simulator and of one process per seed.
 
     python benchmarks/training.py                 (some three minutes a round on two cores)
     python benchmarks/training.py --rounds 5
     python benchmarks/training.py --without-sb3
 
-Environment steps per second on Hopper-v5, each side with all cores to itself:
+Environment steps per second on Hopper-v5, each side using all cores:
 
-    MuJoCo     30 simulations, as MuJoCo comes, that do nothing but step: random actions drawn beforehand, the fallen
-               put back with `Batch.reset`, nothing observed, paid or learnt. Once as one batch on a thread per core,
-               and once as one single-threaded batch in a process per core, which is the stricter yardstick where
-               threads wait for each other.
-    rlclaims   30 runs (PPO, PPO-M and TRPO with the papers' settings, 10 seeds each) as `pytest claims/` trains
-               them: `execute` into an empty store, one process per core. Collecting, learning and measuring all
-               count as time; of the steps only those that train count, not those for held-out measurements.
+    MuJoCo     30 simulations in unmodified MuJoCo that only step: random actions drawn beforehand, `Batch.reset` for
+               those that fell; no observations, rewards or learning. Once as one batch with a thread per core, and
+               once as a single-threaded batch in a process per core, the stricter yardstick if threads wait for each
+               other.
+    rlclaims   30 runs (PPO, PPO-M and TRPO with the papers' settings, 10 seeds each), trained as by `pytest claims/`:
+               `execute` into an empty store, one process per core. The time includes collecting, learning and
+               measuring; only training steps count, not those of held-out measurements.
     SB3        one Stable-Baselines3 PPO per core, with the settings of rlclaims' PPO, on Gymnasium's environment.
 
-What is fair about it: the sides take turns within a round, and every other round in the opposite order, so that a
-busy machine is busy for all of them; ratios are taken within rounds, and medians over rounds. Every side takes one
-iteration (2048 steps of each run) to warm up, and is timed from then on until its last process is done, rlclaims and
-SB3 over equally many iterations, MuJoCo, whose rate does not change as it goes, over a third of them. A window of ten
-iterations after the first has exactly training's own share of held-out measurements, one in ten.
+Fairness: the sides alternate within a round, in the opposite order every other round, so that other load affects all
+of them; ratios are taken within rounds, and medians over rounds. Each side warms up for one iteration (2048 steps of
+each run), and is timed from then until its last process is done: rlclaims and SB3 over equally many iterations, MuJoCo,
+whose rate is constant, over a third of them. Ten iterations after the first have exactly training's own share of
+held-out measurements, one in ten.
 
-What is not: how long a simulation takes depends on its contacts, so on the policy. MuJoCo's actions are standard
-normal, which is what the policies of the other sides start from; those then learn, and fall later. And the iterations
-are fewer than a claim trains for, so that start-up weighs more in "with start-up" than it would there.
+Limits: a simulation's time depends on its contacts, hence on the policy. MuJoCo's actions are standard normal, as are
+those of the other sides' initial policies; these then learn, and fall later. And iterations are fewer than in a claim's
+training, so that start-up weighs more in "with start-up" than it would there.
 """
 
 import argparse
@@ -59,14 +59,14 @@ from rlclaims.training import HELD_OUT_EVERY
 
 TASK = "Hopper-v5"
 STEPS = 2048
-"""Environment steps of a run in an iteration: every algorithm's here."""
+"""Environment steps of a run per iteration, the same for all algorithms here."""
 SPECS = [(algorithm.for_task(TASK), seed) for algorithm in (PPO, PPOM, TRPO) for seed in range(10)]
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 Iterate = Callable[[int], object]
-"""Takes a number of iterations and goes through them."""
+"""Function that runs a number of iterations."""
 Rates = dict[str, float]
-"""Environment steps per second, by what made them."""
+"""Environment steps per second by side."""
 
 
 def mujoco_side(simulations: int, threads: int, seed: int) -> Iterate:
@@ -81,7 +81,7 @@ def mujoco_side(simulations: int, threads: int, seed: int) -> Iterate:
             for action_SA in action_TSA:
                 ctrl_SA[:] = action_SA
                 batch.step(nstep=task.frame_skip)
-                # The task's own rule in the two comparisons that ever decide it here.
+                # Hopper's termination rule, reduced to the two conditions that matter here.
                 fallen_S = (qpos_SQ[:, 1] <= 0.7) | (np.abs(qpos_SQ[:, 2]) >= 0.2)
                 if fallen_S.any():
                     batch.reset(ids=np.flatnonzero(fallen_S), stage=mujoco.mjtStage.mjSTAGE_NONE)
@@ -104,7 +104,7 @@ def sb3_side(algorithm: str, task: str, seed: int) -> Iterate:
         **clips,
     )
     networks = {"net_arch": {"pi": list(ours.hidden), "vf": list(ours.hidden)}, "activation_fn": torch.nn.Tanh}
-    # One optimiser there is for policy and values alike; all else is as in rlclaims.
+    # SB3 has one optimiser for policy and values; all other settings are as in rlclaims.
     shared = {
         "policy": "MlpPolicy", "env": env, "n_steps": ours.steps, "gamma": ours.gamma, "gae_lambda": ours.gae_lambda,
         "batch_size": ours.steps // ours.minibatches, "policy_kwargs": networks, "seed": seed, "device": "cpu",
@@ -126,16 +126,16 @@ def sb3_side(algorithm: str, task: str, seed: int) -> Iterate:
 
 
 def serve(iterate: Iterate, iterations: int) -> None:
-    """The process's half of `race`: warm up, wait for the signal, go."""
+    """Run the child process's side of `race`: warm up, wait for the signal, iterate."""
     iterate(1)
     print("ready", flush=True)
-    if sys.stdin.readline():  # else the parent is gone
+    if sys.stdin.readline():  # empty if the parent has ended
         iterate(iterations)
         print("done", flush=True)
 
 
 def race(processes: Sequence[Sequence[object]], script: str = __file__) -> float:
-    """Seconds from the signal to processes of a script, all warm, until the last of them is done."""
+    """Return the seconds from the signal to the script's processes, all warm, until the last one is done."""
     running = [
         subprocess.Popen(
             [sys.executable, script, *map(str, arguments)],
@@ -150,7 +150,7 @@ def race(processes: Sequence[Sequence[object]], script: str = __file__) -> float
     def wait_for(word: str) -> None:
         for process in running:
             if process.stdout.readline().strip() != word:
-                sys.exit(f"A process of this benchmark ended before it was {word}; its error is above.")
+                sys.exit(f"A process of the benchmark ended before it was {word}; see its error above.")
 
     try:
         wait_for("ready")
@@ -181,7 +181,7 @@ def measure_sb3(name: str, n: int, iterations: int) -> Rates:
 
 def measure_rlclaims(name: str, processes: int, iterations: int) -> Rates:
     specs = [RunSpec(algorithm, TASK, 1 + iterations, seed) for algorithm, seed in SPECS]
-    reports: list[tuple[float, int]] = []  # when, and how many steps were done
+    reports: list[tuple[float, int]] = []  # (time, steps done by then)
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
         store.prepare()
@@ -195,10 +195,13 @@ def measure_rlclaims(name: str, processes: int, iterations: int) -> Rates:
 
 
 def compare(rounds: int, iterations: int, with_sb3: bool) -> None:
-    n, runs = cores(), len(SPECS)
+    n = cores()
+    runs = len(SPECS)
     shares = [share for first in range(n) if (share := len(range(first, runs, n)))]
-    ours, sb3 = "rlclaims", f"{n} x SB3"
-    threads, split = f"MuJoCo (batch, {n} threads)", "MuJoCo (one process per core)"
+    ours = "rlclaims"
+    sb3 = f"{n} x SB3"
+    threads = f"MuJoCo (batch, {n} threads)"
+    split = "MuJoCo (one process per core)"
     sides: list[Callable[[], Rates]] = [
         lambda: measure_mujoco(threads, [runs], n, max(1, iterations // 3)),
         lambda: measure_mujoco(split, shares, 1, max(1, iterations // 3)),
@@ -235,19 +238,19 @@ def line(name: str, values: Sequence[float], form: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=3, help="turns that each side takes (default: 3)")
+    parser.add_argument("--rounds", type=int, default=3, help="turns per side (default: 3)")
     parser.add_argument(
         "--iterations",
         type=int,
         default=HELD_OUT_EVERY,
-        help="iterations timed a turn (default: 10; a multiple of it has training's share of held-out measurements)",
+        help="iterations timed per turn (default: 10; multiples of 10 have training's share of held-out measurements)",
     )
-    parser.add_argument("--without-sb3", action="store_true", help="leave Stable-Baselines3 out")
+    parser.add_argument("--without-sb3", action="store_true", help="do not run Stable-Baselines3")
     for name, kind in (("--side", str), ("--simulations", int), ("--threads", int), ("--seed", int)):
-        parser.add_argument(name, type=kind, help=argparse.SUPPRESS)  # what `race` tells its processes
+        parser.add_argument(name, type=kind, help=argparse.SUPPRESS)  # passed by `race` to its processes
     options = parser.parse_args()
     if options.rounds < 1 or options.iterations < 1:
-        parser.error("--rounds and --iterations are numbers from 1 up")
+        parser.error("--rounds and --iterations must be at least 1")
 
     if options.side == "mujoco":
         serve(mujoco_side(options.simulations, options.threads, options.seed), options.iterations)

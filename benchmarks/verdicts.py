@@ -1,12 +1,13 @@
-"""What a verdict costs: one comparison of 20 seeds, by each method, and a thousand claims in a row.
+"""Measure the time of a verdict: one comparison of 20 seeds by each method, and a thousand claims in a row.
 
     python benchmarks/verdicts.py
 
-The data are inconclusive, so that all four looks are taken. A claim is everything between a sample and the line that
-is printed: comparison, verdict, detectable effect, message, plain data. The first verdict of a design also finds
-its levels and its detectable effects, which are kept; it is timed apart.
+The data are inconclusive, so that all four looks are taken. The time of a claim includes the comparison, the verdict,
+the detectable effect, the message and the JSON record. The first verdict of a design also computes its levels and its
+detectable effects, which are cached; it is timed separately.
 """
 
+import argparse
 import time
 from statistics import median
 
@@ -24,7 +25,7 @@ BETWEEN = 0.5
 
 
 def samples() -> dict[str, tuple[Sample, float]]:
-    """A sample for each method, and a bound in the midst of it."""
+    """Return a sample for each method, and a bound that is among its values."""
     rng = np.random.default_rng(0)
 
     def sample(first_seed: int = 0) -> Sample:
@@ -47,19 +48,20 @@ def samples() -> dict[str, tuple[Sample, float]]:
 
 
 def seconds(sample: Sample, bound: float) -> float:
-    """One claim, from the comparison to what is printed and written."""
+    """Return the time of one claim, from the comparison to its message and record."""
     begin = time.perf_counter()
     with recording(TERMS):
         evidence = sample <= bound
         str(evidence)
         looks = len(evidence.to_json()["looks"])
     elapsed = time.perf_counter() - begin
-    assert looks == len(TERMS.looks), "the benchmark means to take every look"
+    assert looks == len(TERMS.looks), "the benchmark's data must be inconclusive at all looks"
     return elapsed
 
 
 def main() -> None:
-    print(f"{'':18}{'a verdict, ms':>14}{'the first, ms':>15}")
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    print(f"{'':18}{'a verdict, ms':>14}{'first, ms':>15}")
     for name, (sample, bound) in samples().items():
         first = seconds(sample, bound)
         print(f"{name:18}{1e3 * median(seconds(sample, bound) for _ in range(ROUNDS)):14.2f}{1e3 * first:15.0f}")

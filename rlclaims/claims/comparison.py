@@ -244,7 +244,7 @@ class Comparison(Evidence):
             "verdict": str(self.verdict),
             "reason": None if self.reason is None else str(self.reason),
             "detail": judgement.detail,
-            **_plain(self.interval),
+            **_interval_entries(self.interval),
             "interval90": dict(zip(("lower", "upper"), map(_finite, self.interval90), strict=True)),
             "log_scale": self.log_scale,
             "method": self.method.name,
@@ -259,7 +259,7 @@ class Comparison(Evidence):
             "paired": self.correlation is not None,
             "correlation": None if self.correlation is None else _finite(self.correlation),
             "planned_looks": list(self.design.looks),
-            "looks": [{"n": look.n, **_plain(self._reported(look.interval))} for look in judgement.looks],
+            "looks": [{"n": look.n, **_interval_entries(self._reported(look.interval))} for look in judgement.looks],
             "n": self.n,
             "stop_reason": self.stop_reason,
             "margin": self.terms.margin,
@@ -342,7 +342,7 @@ def _diagnostics(group: tuple[float, ...]) -> dict[str, Any]:
     }
 
 
-def _plain(interval: Interval | None) -> dict[str, float | None]:
+def _interval_entries(interval: Interval | None) -> dict[str, float | None]:
     """Return an interval as plain data, with None for a number that does not exist."""
     numbers = (math.nan,) * 3 if interval is None else (interval.estimate, interval.lower, interval.upper)
     return dict(zip(("estimate", "lower", "upper"), map(_finite, numbers), strict=True))

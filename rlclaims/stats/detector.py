@@ -6,8 +6,9 @@ at most 1 on average while the sentence is true, and the detector of Shiryaev an
     R = (R before + 1) e
 
 While the sentence is true, R less the number of sessions falls or stays on average. So it takes at least A sessions on
-average until R reaches A, at whatever session one stops or starts to look (e-detectors: Shin, Ramdas and Rinaldo 2022,
-2203.03532). Of k sentences the first alarm at k A comes after at least A sessions too: a mean of detectors is one.
+average until R reaches A, for any session at which one stops or starts to look (e-detectors: Shin, Ramdas and Rinaldo
+2022, 2203.03532). Of k sentences the first alarm at k A comes after at least A sessions too: a mean of detectors is
+one.
 """
 
 import numpy as np

@@ -76,7 +76,7 @@ class Method(ABC):
 
     @abstractmethod
     def lower(self, data: Groups, alpha: float) -> Floats:
-        """Return lower bounds (R,), each above the estimand with probability at most `alpha`; -inf if there is none.
+        """Return lower bounds (R,), each above the estimand with probability at most `alpha`; -inf if unbounded.
 
         A method for which `takes_any_value` is false is given finite seeds that are not all equal.
         """

@@ -120,7 +120,7 @@ def slope_through_origin(y_NG: Floats, x_N: Floats) -> float:
     Unbiased, as it is linear in y.
 
     Raises:
-        ValueError: x and y differ in their points, or there are none.
+        ValueError: x and y differ in their points, or have no points.
     """
     _check(y_NG)
     if x_N.shape != y_NG.shape[:1]:

@@ -34,7 +34,7 @@ class Reason(StrEnum):
     UNDERPOWERED = "underpowered"
     """The interval has numbers inside and outside the claim's region."""
     AT_BOUNDARY = "at_boundary"
-    """As underpowered, but the interval lies within the margin of the boundary: the difference does not matter."""
+    """The interval has both, within the margin of the boundary: more seeds would decide nothing that matters."""
     ASSUMPTION_FAILED = "assumption_failed"
     """The sample clearly violates the method's assumption."""
     RUN_FAILED = "run_failed"
