@@ -1,10 +1,10 @@
-"""Code-level optimisations, as the post's Part III recalls them, and how well three seeds rank two algorithms.
+"""Code-level optimisations, as recalled in the post's Part III, and the reliability of rankings from three seeds.
 
 "Auxiliary optimizations hidden in the implementation details of RL algorithms drastically impact performance." PPO and
-PPO-M, its core alone, are each trained with the rates that its authors tuned for it, and differ in the optimisations
-that PPO-M leaves out. The final return is the mean of 32 fresh whole episodes of the policy after the last update: not
-the best policy there was, nor the episodes that it learnt from. "Drastically" is a factor of 1.1 here. The papers' own
-tables have 1.17 to 1.2 for PPO over PPO-M, after a million steps.
+PPO-M, its core without optimisations, are each trained with the learning rates that the authors tuned for them. The
+final return is the mean over 32 fresh whole episodes of the policy after the last update, not of the best policy nor
+over training episodes. "Drastically" means a factor of 1.1 here. In the papers' tables PPO has 1.17 to 1.2 times
+PPO-M's return after a million steps.
 """
 
 from rlclaims import Runs, any_of, claim, family, source
@@ -18,9 +18,9 @@ DRASTICALLY = (
 BRITTLE = "challenges facing deep RL, such as widespread brittleness and poor reproducibility"
 
 A_TENTH_MORE = 1.1
-"""Factor between returns from which performance is said to be drastically another."""
+"""Factor between returns from which performance counts as drastically different."""
 ONE_IN_TWENTY = 0.05
-"""How often a ranking may come out wrong."""
+"""Acceptable probability of a wrong ranking."""
 
 FAMILY = family("the post and its papers", size=200)
 
@@ -55,8 +55,8 @@ def test_optimisations_raise_the_return(ppo: Runs, ppo_m: Runs) -> None:
     "code-level/three-seeds-misrank-ppo-and-trpo",
     POST_REPRODUCIBILITY,
     says=BRITTLE,
-    means="three seeds, on which both are trained, rank the final returns of PPO and TRPO the wrong way round more "
-    "than one time in twenty: the probability that TRPO comes out first, from the mean and the spread of the "
+    means="three seeds, on which both are trained, rank the final returns of PPO and TRPO in the wrong order more than "
+    "one time in twenty: the probability that TRPO ranks first, from the mean and the standard deviation of the "
     "differences over seeds, is between .05 and .95",
     margin=ONE_IN_TWENTY,
     family=FAMILY,
@@ -70,8 +70,8 @@ def test_three_seeds_misrank_ppo_and_trpo(ppo: Runs, trpo: Runs) -> None:
     "code-level/three-seeds-misrank-ppo-and-ppo-m",
     POST_REPRODUCIBILITY,
     says=BRITTLE,
-    means="three seeds, on which both are trained, rank the final returns of PPO and PPO-M the wrong way round more "
-    "than one time in twenty: the probability that PPO-M comes out first, from the mean and the spread of the "
+    means="three seeds, on which both are trained, rank the final returns of PPO and PPO-M in the wrong order more "
+    "than one time in twenty: the probability that PPO-M ranks first, from the mean and the standard deviation of the "
     "differences over seeds, is between .05 and .95",
     margin=ONE_IN_TWENTY,
     family=FAMILY,

@@ -1,17 +1,17 @@
-"""Code-level optimisations in "Implementation Matters in Deep Policy Gradients" (2005.12729): of the profile `paper`.
+"""Code-level optimisations in "Implementation Matters in Deep Policy Gradients" (2005.12729). Profile `paper` only.
 
 The paper's grid varies four optimisations together and takes each combination at the best of several learning rates.
-Here they are on and off in all sixteen combinations, each trained at the rate that the papers have for PPO on the task
-and at a third of it (PPO-M's rates are .57, .25 and .6 of PPO's). Which of the two counts is for earlier seeds to say
-(`rlclaims.results.factorial`). A second design, on Hopper-v5 alone, has all nine optimisations in 32 combinations, in
-which an effect is mixed up with what three others do together, and with nothing that one or two of them do.
+Here they are on and off in all sixteen combinations, each trained at the papers' rate for PPO on the task and at a
+third of it (PPO-M's rates are .57, .25 and .6 of PPO's). Earlier seeds choose between the two rates
+(`rlclaims.results.factorial`). A second design, on Hopper-v5 only, has all nine optimisations in 32 combinations, in
+which main effects are aliased with three-factor interactions, but not with main effects or two-factor interactions.
 
-Between algorithms as their authors tuned them, the effects of optimisations are PPO - PPO-M and TRPO+ - TRPO, and those
-of the algorithm PPO - TRPO+ and PPO-M - TRPO. The paper holds the largest of either kind, without its sign, against the
-other. The largest of noisy estimates is too large, but that one is larger needs no estimate of it: |c| > |a| exactly
-where c or -c is above both a and -a.
+Between algorithms as tuned by their authors, the effects of optimisations are PPO - PPO-M and TRPO+ - TRPO, and those
+of the algorithm PPO - TRPO+ and PPO-M - TRPO. The paper compares the largest absolute effect of each kind. The largest
+of noisy estimates is biased upwards, but the comparison needs no such estimate: |c| > |a| if and only if c or -c is
+above both a and -a.
 
-Final returns are those of `test_code_level.py`: of the last policy, by fresh episodes.
+Final returns are those of `test_code_level.py`: of the last policy, over fresh episodes.
 """
 
 import pytest
@@ -30,11 +30,11 @@ SUBMISSION = source(
 EACH_MATTERS = "Reward scaling, annealing and orthogonal initialisation each change the reward that PPO reaches."
 
 A_TENTH_MORE = 1.1
-"""Factor from which a return is another; by all optimisations together PPO's is 1.17 to 1.2 of PPO-M's, they say."""
+"""Smallest factor that matters between returns; the papers have 1.17 to 1.2 for all optimisations together."""
 A_HUNDRED = 100.0
-"""Distance from which one effect on the return is another: half of the least in the papers' tables, 220 to 322."""
+"""Smallest difference that matters between effects on the return: half of the least in the papers, 220 to 322."""
 TWO_HUNDRED = 200.0
-"""The same of gains on Hopper: a tenth of what is returned there, over 2,000 by any of the algorithms."""
+"""Smallest difference that matters between gains on Hopper: a tenth of the return, which is over 2,000."""
 
 FAMILY = family("the post and its papers", size=200)
 
@@ -98,9 +98,9 @@ def test_three_raise_the_return_among_all_nine(ppo_nine_optimisations: Factorial
     "code-level/optimisations-change-more-than-the-algorithm",
     ORIGINS,
     says="On each task optimisations change the reward more than the choice between PPO's and TRPO's update does.",
-    means="of mean final returns over seeds, the larger of |PPO - PPO-M| and |TRPO+ - TRPO| is above the larger of "
-    "|PPO - TRPO+| and |PPO-M - TRPO|: one of PPO - PPO-M, TRPO+ - TRPO and their negatives is above all of "
-    "PPO - TRPO+, PPO-M - TRPO and their negatives",
+    means="for mean final returns over seeds, the larger of |PPO - PPO-M| and |TRPO+ - TRPO| is above the larger of "
+    "|PPO - TRPO+| and |PPO-M - TRPO|: one of PPO - PPO-M, TRPO+ - TRPO and their negatives is above all of PPO - "
+    "TRPO+, PPO-M - TRPO and their negatives",
     margin=A_HUNDRED,
     family=FAMILY,
     profiles=PAPER,
@@ -130,8 +130,8 @@ def test_ppo_without_clipping_returns_more_than_ppo_m(ppo_no_clip: Runs, ppo_m: 
     "code-level/ppo-without-clipping-returns-as-much",
     NO_CLIP,
     says="PPO without clipping does about as well as PPO.",
-    means="PPO-NoClip's final return is PPO's but for a tenth: the geometric mean over seeds of the ratio lies between "
-    "1 / 1.1 and 1.1",
+    means="PPO-NoClip's final return is within a tenth of PPO's: the geometric mean over seeds of the ratio lies "
+    "between 1 / 1.1 and 1.1",
     family=FAMILY,
     profiles=PAPER,
 )
@@ -157,9 +157,9 @@ def test_trpo_plus_returns_no_less_than_ppo_on_humanoid(trpo_plus_on_humanoid: R
     "code-level/larger-batches-do-not-call-for-larger-rates",
     SUBMISSION,
     says="The best learning rate does not grow with the batch: it is higher at 2,048 pairs than at ten times as many.",
-    means="what PPO's final return on Hopper-v5 after a million steps gains by a learning rate of 1.25e-4 over one of "
-    "5e-5 is more with updates on 2,048 pairs than with updates on 20,480: the mean over seeds of the one gain minus "
-    "the other is above 0",
+    means="the gain in PPO's final return on Hopper-v5 after a million steps from a learning rate of 1.25e-4 over one "
+    "of 5e-5 is larger with updates on 2,048 pairs than with updates on 20,480: the mean over seeds of the first gain "
+    "minus the second is above 0",
     margin=TWO_HUNDRED,
     family=FAMILY,
     profiles=PAPER,

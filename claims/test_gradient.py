@@ -1,14 +1,15 @@
-"""Gradient estimates, as the post's Part III recalls them: of high variance, and yet steps go slightly uphill.
+"""Gradient estimates, as recalled in the post's Part III: they are noisy, and yet steps go slightly uphill.
 
 "Despite high variance, algorithm steps were still (very slightly) correlated with the actual, 'true' gradient." At the
 four iterations of `test_landscape.py`, a pool of fresh whole episodes gives estimates of three gradients: of the
-surrogate, which is what the algorithm follows and what the paper calls the true gradient; of the discounted return; and
-of the return. How far two estimates from N pairs agree follows from the square of the true gradient and the noise of a
-pair's worth; no estimate has to stand in for the truth.
+surrogate, which the algorithm follows and the paper calls the true gradient; of the discounted return; and of the
+return. The agreement of two estimates from N pairs follows from the squared length of the true gradient and the noise
+per pair, so no estimate has to serve as the truth.
 
-The two halves of the sentence do not bear on each other: where two estimates have a mean cosine of .1, each has one of
-.32 with the true gradient. So the first is claimed of two estimates, and the second of the step and the true gradient,
-whose cosine is told net of noise. That 10 estimates make 45 pairs makes no 45 replicates of them: the unit is the seed.
+The two halves of the sentence are independent: if two estimates have a mean cosine of .1, each has a cosine of .32
+with the true gradient. So the first half is a claim about two estimates, and the second one about the step and the true
+gradient, whose cosine is computed net of noise. The 45 pairs of 10 estimates are not 45 replicates: the unit is the
+seed.
 
 "Late" is the mean over the last two of the four iterations.
 """
@@ -31,15 +32,15 @@ A_BATCH = 2048
 """State-action pairs of an update."""
 A_MILLION = 10**6
 HALF = 0.5
-"""Cosine of two estimates that are as much signal as noise."""
+"""Cosine of two estimates with equal parts of signal and noise."""
 SLIGHTLY = 0.3
-"""Cosine up to which a step is said to be only slightly uphill."""
+"""Cosine up to which a step counts as only slightly uphill."""
 NEARLY_THE_SAME = 0.9
-"""Cosine from which two directions would pass for one."""
+"""Cosine from which two directions count as the same."""
 ONE_IN_TWENTY = 0.05
 A_HUNDREDTH = 0.01
 A_TWENTIETH_OF_ITS_RANGE = 0.0045
-"""Where two estimates agree fully, a square beyond that of a cosine of .3 goes down to -.09."""
+"""A twentieth of .09, the square of .3: the squared cosine minus that of .3 is at least -.09."""
 
 FAMILY = family("the post and its papers", size=200)
 
@@ -127,7 +128,8 @@ def test_trpo_step_is_uphill_in_the_return(trpo: Runs) -> None:
     POST,
     says=CORRELATED,
     means="late in training the cosine of PPO's step with the surrogate's true gradient is below .3: the mean over "
-    "seeds of its square net of noise, less that of .3, in squared lengths of an estimate from 2,048 pairs, is below 0",
+    "seeds of its square net of noise, less that of .3, in units of the squared length of an estimate from 2,048 "
+    "pairs, is below 0",
     margin=A_TWENTIETH_OF_ITS_RANGE,
     family=FAMILY,
 )
@@ -140,7 +142,8 @@ def test_ppo_step_is_only_slightly_uphill(ppo: Runs) -> None:
     POST,
     says=CORRELATED,
     means="late in training the cosine of TRPO's step with the surrogate's true gradient is below .3: the mean over "
-    "seeds of its square net of noise, less that of .3, in squared lengths of an estimate from 2,048 pairs, is below 0",
+    "seeds of its square net of noise, less that of .3, in units of the squared length of an estimate from 2,048 "
+    "pairs, is below 0",
     margin=A_TWENTIETH_OF_ITS_RANGE,
     family=FAMILY,
 )
@@ -202,7 +205,7 @@ def test_trpo_surrogates_gradient_is_not_the_discounted_returns(trpo: Runs) -> N
     assert trpo.gradients().between("surrogate", "discounted").at(1).median < NEARLY_THE_SAME
 
 
-# From as many pairs as the papers' figures, and of tasks against each other: in `paper`, which has both.
+# As many pairs as in the papers' figures, and a comparison of tasks: only `paper` has them.
 
 
 @claim(

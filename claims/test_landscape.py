@@ -1,21 +1,21 @@
-"""Landscapes, as the first half of the post's Part III tells them: is the surrogate aligned with the true return?
+"""Landscapes, the first half of the post's Part III: is the surrogate aligned with the true return?
 
 "Do steps maximizing the surrogate reward consistently increase policy returns?" The return is measured at policies
 displaced along an update, theta + x step, and in random directions, at four iterations of training (0, 150, 300 and 450
-of 488, as the papers' figures, or as far into shorter runs). All policies of a landscape play whole episodes on common
-random numbers. Changes are told as parts of the return at theta. "Late" is the mean over the last two of the four
-iterations, or, of updates one by one, all of the last quarter of training.
+of 488, as in the papers' figures, or the same fractions of shorter runs). All policies of a landscape play whole
+episodes on common random numbers. Changes are fractions of the return at theta. "Late" is the mean over the last two of
+the four iterations or, for single updates, over the last quarter of training.
 
-That steps lower the return is claimed three times over. As the mean change late in training, along the step and beyond
-it. As the share of late updates after which the return is lower than before: their mean change telescopes into
-learning itself. And as a misalignment, where the surrogate rises and the return does not. All are claimed of PPO, which
-the post's figures show, and of TRPO, of which it says that the results are similar.
+Steps that lower the return are the subject of three claims: the mean change late in training, along the step and beyond
+it; the share of late updates after which the return is lower than before, as the updates' mean change telescopes to
+the learning progress; and the misalignment, in which the surrogate rises and the return does not. Each is claimed for
+PPO, which the post's figures show, and for TRPO, for which it says that the results are similar.
 
-Alignment is a slope, of the return on the surrogate: a correlation would fall by noise alone. The roughness of a line
-through a landscape is the mean square of its second differences over that of its first ones.
+Alignment is the slope of the return on the surrogate, as noise alone would lower a correlation. The roughness of a line
+through a landscape is the mean square of its second differences over that of its first differences.
 
-How many pairs tell two points apart follows from their true gap, net of noise, and the variance of an episode's return,
-for independent episodes at both points, which is how an agent would have to find out.
+The number of pairs that tells two points apart follows from their true gap, net of noise, and the variance of an
+episode's return, with independent episodes at the two points, as an agent would have them.
 """
 
 from rlclaims import Runs, all_of, claim, family, source
@@ -50,18 +50,18 @@ UNINFORMATIVE = (
 SIMILAR = "All of the landscapes we plot in this post are for PPO; we have (similar) results for TRPO in our paper."
 
 A_BATCH = 2048
-"""State-action pairs of an update, all that an agent has at a step."""
+"""State-action pairs of an update, all the data of an agent at a step."""
 MANY_PAIRS = 100_000
-"""The papers' largest number of pairs a point in their figure on samples."""
+"""Largest number of pairs per point in the papers' figure on samples."""
 
 TWO_PERCENT = 0.02
-"""A change of the return that begins to matter: the standard error that is aimed at."""
+"""Smallest change of the return that matters, equal to the intended standard error."""
 ONE_IN_TWENTY = 0.05
 A_THOUSANDTH = 0.001
-"""Of the return, by each of the updates of a quarter of training: together some percent."""
+"""Smallest mean change that matters by an update of the last quarter, as they add up to some percent."""
 A_QUARTER = 0.25
 RANDOM_WALK = 2.0
-"""Roughness of a line whose increments know nothing of each other; a smooth one is below 1, white noise has 3."""
+"""Roughness of a line with uncorrelated increments; a smooth line is below 1, white noise has 3."""
 SMOOTH = 1.0
 
 FAMILY = family("the post and its papers", size=200)
@@ -74,8 +74,8 @@ FAMILY = family("the post and its papers", size=200)
     "landscape/ppo-step-beats-random-directions-at-the-start",
     POST,
     says=QUICKLY,
-    means="at random initialisation the return rises more along PPO's step than in random directions as far: the "
-    "mean over seeds of the difference is above 0",
+    means="at random initialisation the return rises more along PPO's step than in random directions of the same "
+    "length: the mean over seeds of the difference is above 0",
     margin=ONE_IN_TWENTY,
     family=FAMILY,
 )
@@ -87,8 +87,8 @@ def test_ppo_step_beats_random_directions_at_the_start(ppo: Runs) -> None:
     "landscape/trpo-step-beats-random-directions-at-the-start",
     POST_FOOTNOTE,
     says=SIMILAR,
-    means="at random initialisation the return rises more along TRPO's step than in random directions as far: the "
-    "mean over seeds of the difference is above 0",
+    means="at random initialisation the return rises more along TRPO's step than in random directions of the same "
+    "length: the mean over seeds of the difference is above 0",
     margin=ONE_IN_TWENTY,
     family=FAMILY,
 )
@@ -154,7 +154,8 @@ def test_trpo_step_lowers_the_return_late(trpo: Runs) -> None:
     "landscape/ppo-step-lowers-the-discounted-return-late",
     POST,
     says=DECREASES,
-    means="the same of the discounted return, which PPO's advantages are of: the mean change over seeds is below 0",
+    means="as ppo-step-lowers-the-return-late, for the discounted return, on which PPO's advantages are based: the "
+    "mean change over seeds is below 0",
     margin=TWO_PERCENT,
     family=FAMILY,
 )
@@ -166,7 +167,8 @@ def test_ppo_step_lowers_the_discounted_return_late(ppo: Runs) -> None:
     "landscape/trpo-step-lowers-the-discounted-return-late",
     POST_FOOTNOTE,
     says=SIMILAR,
-    means="the same of the discounted return, which TRPO's advantages are of: the mean change over seeds is below 0",
+    means="as trpo-step-lowers-the-return-late, for the discounted return, on which TRPO's advantages are based: the "
+    "mean change over seeds is below 0",
     margin=TWO_PERCENT,
     family=FAMILY,
 )
@@ -178,9 +180,9 @@ def test_trpo_step_lowers_the_discounted_return_late(trpo: Runs) -> None:
     "landscape/ppo-late-updates-lower-the-return",
     POST,
     says=DECREASES,
-    means="more than half of PPO's updates in the last quarter of training are followed by a lower return: the "
-    "mean over seeds of their share is above 1/2; a share as measured, which noise pulls towards 1/2 and, unless "
-    "it is skewed, not across",
+    means="more than half of PPO's updates in the last quarter of training are followed by a lower return: the mean "
+    "over seeds of their share is above 1/2; the share is that of measured changes, which noise pulls towards 1/2 but, "
+    "unless it is skewed, not across",
     margin=ONE_IN_TWENTY,
     family=FAMILY,
     expected="refuted",
@@ -194,14 +196,14 @@ def test_ppo_late_updates_lower_the_return(ppo: Runs) -> None:
     "landscape/trpo-late-updates-lower-the-return",
     POST_FOOTNOTE,
     says=SIMILAR,
-    means="more than half of TRPO's updates in the last quarter of training are followed by a lower return: the "
-    "mean over seeds of their share is above 1/2; a share as measured, which noise pulls towards 1/2 and, unless "
-    "it is skewed, not across",
+    means="more than half of TRPO's updates in the last quarter of training are followed by a lower return: the mean "
+    "over seeds of their share is above 1/2; the share is that of measured changes, which noise pulls towards 1/2 but, "
+    "unless it is skewed, not across",
     margin=ONE_IN_TWENTY,
     family=FAMILY,
     expected="refuted",
-    evidence="seeds 0 to 11, Hopper-v5, 204,800 steps: .360, 90% interval [.326, .394]; with other rounding, which "
-    "makes other trainings of them, .430 [.364, .496] and .430 [.392, .468]",
+    evidence="seeds 0 to 11, Hopper-v5, 204,800 steps: .360, 90% interval [.326, .394]; with other rounding, and hence "
+    "other trainings, .430 [.364, .496] and .430 [.392, .468]",
 )
 def test_trpo_late_updates_lower_the_return(trpo: Runs) -> None:
     assert trpo.late_updates.share_lowering > 0.5
@@ -318,9 +320,9 @@ def test_trpo_alignment_falls(trpo: Runs) -> None:
     "landscape/ppo-samples-foretell-less-the-farther",
     POST_TRUST,
     says=UNINFORMATIVE,
-    means="fresh pairs foretell the change of the return better from half to all of PPO's step than from 6 to 12 "
-    "times it, at the last three of the four iterations: the median over seeds of the difference, of the part of "
-    "the squared return by which the squared error falls, is below 0",
+    means="fresh pairs predict the change of the return better from half to all of PPO's step than from 6 to 12 times "
+    "it, at the last three of the four iterations: the median over seeds of the difference in the reduction of the "
+    "squared error, as a fraction of the squared return, is below 0",
     margin=TWO_PERCENT,
     family=FAMILY,
 )
@@ -332,9 +334,9 @@ def test_ppo_samples_foretell_less_the_farther(ppo: Runs) -> None:
     "landscape/trpo-samples-foretell-less-the-farther",
     POST_TRUST,
     says=UNINFORMATIVE,
-    means="fresh pairs foretell the change of the return better from half to all of TRPO's step than from 6 to 12 "
-    "times it, at the last three of the four iterations: the median over seeds of the difference, of the part of "
-    "the squared return by which the squared error falls, is below 0",
+    means="fresh pairs predict the change of the return better from half to all of TRPO's step than from 6 to 12 times "
+    "it, at the last three of the four iterations: the median over seeds of the difference in the reduction of the "
+    "squared error, as a fraction of the squared return, is below 0",
     margin=TWO_PERCENT,
     family=FAMILY,
 )
@@ -346,9 +348,9 @@ def test_trpo_samples_foretell_less_the_farther(trpo: Runs) -> None:
     "landscape/ppo-surrogate-is-smoother-than-the-return",
     POST_RECAP,
     says=SMOOTHER,
-    means="from theta to 3 times PPO's step, at the last three of the four iterations, the return is rougher than "
-    "its objective, net of noise: the mean over seeds of the square of second differences, less the objective's "
-    "roughness times that of first ones, is above 0",
+    means="from theta to 3 times PPO's step, at the last three of the four iterations, the return is rougher than the "
+    "objective, net of noise: the mean over seeds of the mean square of second differences, less the objective's "
+    "roughness times that of first differences, is above 0",
     margin=TWO_PERCENT**2,
     family=FAMILY,
 )
@@ -360,9 +362,9 @@ def test_ppo_surrogate_is_smoother_than_the_return(ppo: Runs) -> None:
     "landscape/trpo-surrogate-is-smoother-than-the-return",
     POST_RECAP,
     says=SMOOTHER,
-    means="from theta to 3 times TRPO's step, at the last three of the four iterations, the return is rougher than "
-    "its objective, net of noise: the mean over seeds of the square of second differences, less the objective's "
-    "roughness times that of first ones, is above 0",
+    means="from theta to 3 times TRPO's step, at the last three of the four iterations, the return is rougher than the "
+    "objective, net of noise: the mean over seeds of the mean square of second differences, less the objective's "
+    "roughness times that of first differences, is above 0",
     margin=TWO_PERCENT**2,
     family=FAMILY,
 )
@@ -370,20 +372,21 @@ def test_trpo_surrogate_is_smoother_than_the_return(trpo: Runs) -> None:
     assert trpo.landscape.rougher_than_surrogate(last=3) > 0
 
 
-# What an agent can see.
+# Points that an agent can tell apart.
 
 
 @claim(
     "landscape/ppo-a-batch-does-not-tell-the-step-from-random-directions",
     POST_SAMPLES,
     says=HARD_TO_DISCERN,
-    means="late in training the root mean square gap between the returns at PPO's step and in 20 random directions "
-    "as far is smaller than what 2,048 pairs at each point tell at 95% certainty: the mean over seeds of its "
-    "square, less the square that takes that many, as a part of the squared return, is below 0",
+    means="late in training the root mean square gap between the returns at PPO's step and in 20 random directions of "
+    "the same length is smaller than the gap that 2,048 pairs at each point resolve with a probability of .95: the "
+    "mean over seeds of its square, less the square of the gap that needs as many pairs, as a fraction of the squared "
+    "return, is below 0",
     margin=TWO_PERCENT**2,
     family=FAMILY,
 )
-def test_ppo_a_batch_does_not_tell_the_step_from_random_directions(ppo: Runs) -> None:
+def test_ppo_a_batch_does_not_tell_step_from_random_directions(ppo: Runs) -> None:
     assert ppo.landscape.ranks_step_reliably(A_BATCH, 0.95).last(2) < 0
 
 
@@ -391,13 +394,14 @@ def test_ppo_a_batch_does_not_tell_the_step_from_random_directions(ppo: Runs) ->
     "landscape/trpo-a-batch-does-not-tell-the-step-from-random-directions",
     POST_SAMPLES,
     says=HARD_TO_DISCERN,
-    means="late in training the root mean square gap between the returns at TRPO's step and in 20 random "
-    "directions as far is smaller than what 2,048 pairs at each point tell at 95% certainty: the mean over seeds "
-    "of its square, less the square that takes that many, as a part of the squared return, is below 0",
+    means="late in training the root mean square gap between the returns at TRPO's step and in 20 random directions of "
+    "the same length is smaller than the gap that 2,048 pairs at each point resolve with a probability of .95: the "
+    "mean over seeds of its square, less the square of the gap that needs as many pairs, as a fraction of the squared "
+    "return, is below 0",
     margin=TWO_PERCENT**2,
     family=FAMILY,
 )
-def test_trpo_a_batch_does_not_tell_the_step_from_random_directions(trpo: Runs) -> None:
+def test_trpo_a_batch_does_not_tell_step_from_random_directions(trpo: Runs) -> None:
     assert trpo.landscape.ranks_step_reliably(A_BATCH, 0.95).last(2) < 0
 
 
@@ -405,9 +409,10 @@ def test_trpo_a_batch_does_not_tell_the_step_from_random_directions(trpo: Runs) 
     "landscape/ppo-a-batch-orders-points-little-better-than-chance",
     POST_SAMPLES,
     says=NEAR_IMPOSSIBLE,
-    means="late in training the root mean square gap between the returns at PPO's step and in 20 random directions "
-    "as far is smaller than what 2,048 pairs at each point tell with a probability of .75: the mean over seeds of "
-    "its square, less the square that takes that many, as a part of the squared return, is below 0",
+    means="late in training the root mean square gap between the returns at PPO's step and in 20 random directions of "
+    "the same length is smaller than the gap that 2,048 pairs at each point resolve with a probability of .75: the "
+    "mean over seeds of its square, less the square of the gap that needs as many pairs, as a fraction of the squared "
+    "return, is below 0",
     margin=TWO_PERCENT**2,
     family=FAMILY,
 )
@@ -419,9 +424,10 @@ def test_ppo_a_batch_orders_points_little_better_than_chance(ppo: Runs) -> None:
     "landscape/trpo-a-batch-orders-points-little-better-than-chance",
     POST_SAMPLES,
     says=NEAR_IMPOSSIBLE,
-    means="late in training the root mean square gap between the returns at TRPO's step and in 20 random "
-    "directions as far is smaller than what 2,048 pairs at each point tell with a probability of .75: the mean "
-    "over seeds of its square, less the square that takes that many, as a part of the squared return, is below 0",
+    means="late in training the root mean square gap between the returns at TRPO's step and in 20 random directions of "
+    "the same length is smaller than the gap that 2,048 pairs at each point resolve with a probability of .75: the "
+    "mean over seeds of its square, less the square of the gap that needs as many pairs, as a fraction of the squared "
+    "return, is below 0",
     margin=TWO_PERCENT**2,
     family=FAMILY,
 )
@@ -433,9 +439,10 @@ def test_trpo_a_batch_orders_points_little_better_than_chance(trpo: Runs) -> Non
     "landscape/ppo-many-pairs-order-points",
     POST_SAMPLES,
     says=WELL_BEHAVED,
-    means="late in training the root mean square gap between the returns at PPO's step and in 20 random directions "
-    "as far is larger than what 100,000 pairs at each point tell at 95% certainty: the mean over seeds of its "
-    "square, less the square that takes that many, as a part of the squared return, is above 0",
+    means="late in training the root mean square gap between the returns at PPO's step and in 20 random directions of "
+    "the same length is larger than the gap that 100,000 pairs at each point resolve with a probability of .95: the "
+    "mean over seeds of its square, less the square of the gap that needs as many pairs, as a fraction of the squared "
+    "return, is above 0",
     margin=TWO_PERCENT**2,
     family=FAMILY,
 )
@@ -447,9 +454,10 @@ def test_ppo_many_pairs_order_points(ppo: Runs) -> None:
     "landscape/trpo-many-pairs-order-points",
     POST_SAMPLES,
     says=WELL_BEHAVED,
-    means="late in training the root mean square gap between the returns at TRPO's step and in 20 random "
-    "directions as far is larger than what 100,000 pairs at each point tell at 95% certainty: the mean over seeds "
-    "of its square, less the square that takes that many, as a part of the squared return, is above 0",
+    means="late in training the root mean square gap between the returns at TRPO's step and in 20 random directions of "
+    "the same length is larger than the gap that 100,000 pairs at each point resolve with a probability of .95: the "
+    "mean over seeds of its square, less the square of the gap that needs as many pairs, as a fraction of the squared "
+    "return, is above 0",
     margin=TWO_PERCENT**2,
     family=FAMILY,
 )
@@ -461,9 +469,9 @@ def test_trpo_many_pairs_order_points(trpo: Runs) -> None:
     "landscape/ppo-return-is-smooth",
     POST_SAMPLES,
     says=WELL_BEHAVED,
-    means="from theta to 3 times PPO's step, at the last three of the four iterations, the roughness of the "
-    "return, net of noise, is below 1: the mean over seeds of the square of second differences less that of first "
-    "ones is below 0",
+    means="from theta to 3 times PPO's step, at the last three of the four iterations, the roughness of the return, "
+    "net of noise, is below 1: the mean over seeds of the mean square of second differences less that of first "
+    "differences is below 0",
     margin=TWO_PERCENT**2,
     family=FAMILY,
 )
@@ -475,9 +483,9 @@ def test_ppo_return_is_smooth(ppo: Runs) -> None:
     "landscape/trpo-return-is-smooth",
     POST_SAMPLES,
     says=WELL_BEHAVED,
-    means="from theta to 3 times TRPO's step, at the last three of the four iterations, the roughness of the "
-    "return, net of noise, is below 1: the mean over seeds of the square of second differences less that of first "
-    "ones is below 0",
+    means="from theta to 3 times TRPO's step, at the last three of the four iterations, the roughness of the return, "
+    "net of noise, is below 1: the mean over seeds of the mean square of second differences less that of first "
+    "differences is below 0",
     margin=TWO_PERCENT**2,
     family=FAMILY,
 )
@@ -511,14 +519,14 @@ def test_trpo_return_is_jagged_by_a_batch_a_point(trpo: Runs) -> None:
     assert trpo.landscape.roughness(last=3, pairs=A_BATCH).median > RANDOM_WALK
 
 
-# PPO-M, of which neither the post nor the paper says anything here.
+# PPO-M, for which neither the post nor the paper has landscapes.
 
 
 @claim(
     "landscape/ppo-m-step-lowers-the-return-late",
     POST,
     says=DECREASES,
-    means="as ppo-step-lowers-the-return-late, of PPO-M",
+    means="as ppo-step-lowers-the-return-late, for PPO-M",
     margin=TWO_PERCENT,
     family=FAMILY,
     profiles=["paper"],
@@ -531,7 +539,7 @@ def test_ppo_m_step_lowers_the_return_late(ppo_m: Runs) -> None:
     "landscape/ppo-m-alignment-falls",
     POST,
     says=MISALIGNED,
-    means="as ppo-alignment-falls, of PPO-M",
+    means="as ppo-alignment-falls, for PPO-M",
     margin=A_QUARTER,
     family=FAMILY,
     profiles=["paper"],

@@ -1,8 +1,8 @@
-"""What other papers say of the landscapes that the post's figures show, decided by the same data.
+"""Landscapes in other papers, judged on the data of `test_landscape.py` and with its definitions.
 
-The paper (1811.02553v4) says that with 10^6 pairs an update TRPO's steps match the true reward and PPO's do not, where
-the post finds TRPO's landscapes similar to PPO's. `standard` affords updates on 32,768 pairs, 16 batches; `paper` has
-the million. Definitions are those of `test_landscape.py`.
+The paper (1811.02553v4) says that with 10^6 pairs per update TRPO's steps match the true reward and PPO's do not,
+whereas the post finds TRPO's landscapes similar to PPO's. The profile `standard` has updates on 32,768 pairs, 16
+batches; `paper` has a million.
 """
 
 from rlclaims import Runs, claim, family, source
@@ -16,7 +16,7 @@ POLICY_OPTIMIZATION_NOISE = source("abstract, paraphrased", "Policy Optimization
 OUTER_PPO = source("abstract, paraphrased", "Beyond the Boundaries of Proximal Policy Optimization (2411.00666)")
 
 TWO_PERCENT = 0.02
-"""A change of the return that begins to matter: the standard error that is aimed at."""
+"""Smallest change of the return that matters, equal to the intended standard error."""
 ONE_IN_TWENTY = 0.05
 TWICE = 2.0
 
@@ -53,8 +53,8 @@ def test_trpo_trajectories_per_batch_fall(trpo: Runs) -> None:
     "landscape/ppo-step-leads-over-a-cliff",
     CLIFFS,
     says="Cliffs, sudden large drops of the return, are frequent along the policy gradient.",
-    means="late in training the return falls below half of that at theta somewhere within 3 times PPO's step: the "
-    "mean over seeds of the lowest return, chosen on some episodes and judged by others, as a part of theta's, is "
+    means="late in training the return falls below half of that at theta somewhere within 3 times PPO's step: the mean "
+    "over seeds of the lowest return, chosen on some episodes and measured on others, as a fraction of theta's, is "
     "below .5",
     margin=ONE_IN_TWENTY,
     family=FAMILY,
@@ -70,8 +70,8 @@ def test_ppo_step_leads_over_a_cliff(ppo: Runs) -> None:
     CLIFFS,
     says="Cliffs, sudden large drops of the return, are frequent along the policy gradient.",
     means="late in training the return falls below half of that at theta somewhere within 3 times TRPO's step: the "
-    "mean over seeds of the lowest return, chosen on some episodes and judged by others, as a part of theta's, is "
-    "below .5",
+    "mean over seeds of the lowest return, chosen on some episodes and measured on others, as a fraction of theta's, "
+    "is below .5",
     margin=ONE_IN_TWENTY,
     family=FAMILY,
     expected="refuted",
@@ -139,8 +139,8 @@ def test_trpo_one_update_has_a_long_left_tail(trpo: Runs) -> None:
     "landscape/ppo-best-step-size-is-not-one",
     OUTER_PPO,
     says="An outer step size other than 1 does better.",
-    means="the return at the best of nine step sizes from 0 to 12, chosen on some episodes and judged by others, "
-    "is above that at 1: the mean gain over seeds and the last three of the four iterations is above 0",
+    means="the return at the best of nine step sizes from 0 to 12, chosen on some episodes and measured on others, is "
+    "above that at 1: the mean gain over seeds and the last three of the four iterations is above 0",
     margin=TWO_PERCENT,
     family=FAMILY,
 )
@@ -152,8 +152,8 @@ def test_ppo_best_step_size_is_not_one(ppo: Runs) -> None:
     "landscape/trpo-best-step-size-is-not-one",
     OUTER_PPO,
     says="An outer step size other than 1 does better.",
-    means="the return at the best of nine step sizes from 0 to 12, chosen on some episodes and judged by others, "
-    "is above that at 1: the mean gain over seeds and the last three of the four iterations is above 0",
+    means="the return at the best of nine step sizes from 0 to 12, chosen on some episodes and measured on others, is "
+    "above that at 1: the mean gain over seeds and the last three of the four iterations is above 0",
     margin=TWO_PERCENT,
     family=FAMILY,
 )
@@ -161,7 +161,7 @@ def test_trpo_best_step_size_is_not_one(trpo: Runs) -> None:
     assert trpo.landscape.best_step_gain.last(3) > 0
 
 
-# Updates on many more pairs. The papers have 10^6; `standard` affords 32,768, 16 batches.
+# Updates on many more pairs: 10^6 in the papers; 32,768, 16 batches, in `standard`.
 
 
 @claim(
@@ -194,8 +194,8 @@ def test_ppo_large_update_lowers_the_return(ppo: Runs) -> None:
     "landscape/samples-help-trpo-more-than-ppo",
     PAPER,
     says="With many samples TRPO's steps match the true reward, and PPO's still do not.",
-    means="what an update on some 32,768 fresh pairs gains over the usual one, as a part of the return, is larger for "
-    "TRPO than for PPO, late in training: the mean over seeds of the difference is above 0",
+    means="the gain of an update on some 32,768 fresh pairs over the usual one, as a fraction of the return, is larger "
+    "for TRPO than for PPO, late in training: the mean over seeds of the difference is above 0",
     margin=TWO_PERCENT,
     family=FAMILY,
 )

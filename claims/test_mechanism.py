@@ -1,17 +1,17 @@
-"""The mechanism: what in PPO's update keeps its trust region, which the post leaves open.
+"""Mechanisms of PPO's update that keep its trust region, a question that the post leaves open.
 
 "The differences are only in auxiliary optimizations such as Adam learning rate annealing or orthogonal initialization.
 As such, it is unclear exactly which mechanisms in PPO are responsible for maintaining the mean KL constraint." Twin
-updates answer: from where one of PPO's updates started, the same update is made again with one mechanism switched (see
-`rlclaims.studies.twin_updates` for both levels of each), so that what differs is the mechanism's doing. They are made
-at four iterations of training, and an effect is the average over them, a factor on the mean KL and a difference in the
-share of ratios off 1 +- eps, both on held-out pairs. Each is claimed twice over, of the mechanism switched alone and on
-average over a design that switches all others too.
+updates answer it: an update of PPO's is repeated from its starting point with one mechanism switched (see
+`rlclaims.studies.twin_updates` for both levels of each), so that any difference is the mechanism's effect. There are
+twins at four iterations of training, and an effect is the average over them: a factor on the mean KL, and a difference
+in the share of ratios outside 1 +- eps, both on held-out pairs. Each claim has two parts: the mechanism switched alone,
+and on average over a design that switches all others, too.
 
-The post names no direction, so one is supposed, before the data and alike for all: what PPO has, or has more tightly,
-keeps the trust region smaller. (One claim, that clipping leaves the exceedance at a matched KL, was added after
-development seeds had been seen, with the margin that was there before.) On the first update there is no annealing and
-no state of Adam to be taken away, so that of the four iterations only three can differ. `rlclaims mechanism` prints
+The post names no direction, so one was assumed before the data, and for all mechanisms alike: having a mechanism, or a
+tighter setting, makes the trust region smaller. (One claim, that clipping leaves the exceedance at a matched KL, was
+added after development seeds had been seen, with the margin that was there before.) The first update has no annealing
+and no Adam state to take away, so that only three of the four iterations can differ. `rlclaims mechanism` prints
 effects by iteration, the design and its aliases.
 """
 
@@ -31,24 +31,24 @@ TRULY_PPO = source("theorem 2 and its figure, paraphrased", '"Truly Proximal Pol
 UNCLEAR = "it is unclear exactly which mechanisms in PPO are responsible for maintaining the mean KL constraint"
 
 A_QUARTER_MORE = 1.25
-"""The factor from which a mechanism's effect on a KL begins to matter."""
+"""Smallest effect on a KL that matters, as a factor."""
 
 ONE_IN_TWENTY = 0.05
-"""The share of pairs from which an effect on leaving the range begins to matter."""
+"""Smallest effect that matters on the share of pairs outside the range."""
 
 MATTERS_AT_ONE_KL = 0.02
-"""The same where the KL is no larger: what is left is which pairs move, by clipping or by how soon the other stops."""
+"""Smallest such effect at equal KL, where only the choice of pairs that move can differ."""
 
 FAMILY = family("the post and its papers", size=200)
 
 IN_PLACE = ["clip", "annealing", "adam_state", "head"]
-"""Mechanisms that PPO has, and that a switch takes away: without them the trust region is supposed to be larger.
+"""Mechanisms that PPO has, and that a switch removes: the hypothesis is a larger trust region without them.
 
-So it is of the normalisation of advantages, which ships as refuted.
+The same hypothesis for the normalisation of advantages has its own claims, as they are expected to be refuted.
 """
 
 LOOSER = ["epsilon", "epochs", "learning_rate", "gradient_clip"]
-"""Numbers that a switch halves, and a bound that it adds: with them the trust region is supposed to be smaller."""
+"""Settings that a switch halves, or a bound that it adds: the hypothesis is a smaller trust region with it."""
 
 
 @pytest.mark.parametrize("mechanism", IN_PLACE)
@@ -73,7 +73,7 @@ def test_lowers_mean_kl(ppo: Runs, mechanism: str) -> None:
     "mechanism/lowers-exceedance",
     POST,
     says=UNCLEAR,
-    means="without the mechanism the share of held-out ratios off 1 +- eps is larger in PPO's updates: its mean "
+    means="without the mechanism the share of held-out ratios outside 1 +- eps is larger in PPO's updates: its mean "
     "change, over seeds and four iterations, is above 0, switched alone and on average over the design",
     margin=ONE_IN_TWENTY,
     family=FAMILY,
@@ -109,7 +109,7 @@ def test_advantage_normalization_lowers_mean_kl(ppo: Runs) -> None:
     "mechanism/advantage-normalization-lowers-exceedance",
     POST,
     says=UNCLEAR,
-    means="without the normalisation of advantages the share of held-out ratios off 1 +- eps is larger in PPO's "
+    means="without the normalisation of advantages the share of held-out ratios outside 1 +- eps is larger in PPO's "
     "updates: its mean change, over seeds and four iterations, is above 0, alone and on average over the design",
     margin=ONE_IN_TWENTY,
     family=FAMILY,
@@ -147,8 +147,9 @@ def test_tighter_lowers_mean_kl(ppo: Runs, mechanism: str) -> None:
     "mechanism/tighter-lowers-exceedance",
     POST,
     says=UNCLEAR,
-    means="with the number halved, or the bound on the gradient added, the share of held-out ratios off 1 +- eps (as "
-    "PPO has it) is smaller: its mean change, over seeds and four iterations, is below 0, alone and over the design",
+    means="with the number halved, or the bound on the gradient added, the share of held-out ratios outside 1 +- eps "
+    "(as PPO has it) is smaller: its mean change, over seeds and four iterations, is below 0, alone and over the "
+    "design",
     margin=ONE_IN_TWENTY,
     family=FAMILY,
 )
@@ -159,7 +160,7 @@ def test_tighter_lowers_exceedance(ppo: Runs, mechanism: str) -> None:
     )
 
 
-# Optimiser against eps.
+# The optimiser compared with eps.
 
 
 @pytest.mark.parametrize("optimizer_setting", ["learning_rate", "epochs"])
@@ -193,14 +194,14 @@ def test_eps_leaves_mean_kl(ppo: Runs) -> None:
     assert ppo.twins.switching("epsilon").mean_kl.held_out.overall().within(1 / A_QUARTER_MORE, A_QUARTER_MORE)
 
 
-# What clipping does to ratios.
+# Effects of clipping on ratios.
 
 
 @claim(
     "mechanism/clipping-lowers-exceedance-at-matched-kl",
     POST,
     says="PPO's main mechanism for maintaining the trust region (the ratio clipping)",
-    means="the share of held-out ratios off 1 +- eps is smaller in PPO's updates than in the same updates without "
+    means="the share of held-out ratios outside 1 +- eps is smaller in PPO's updates than in the same updates without "
     "clipping, stopped where their held-out mean KL(old||new) is the same: the mean over seeds and four iterations of "
     "the difference is below 0",
     margin=MATTERS_AT_ONE_KL,
@@ -214,8 +215,8 @@ def test_clipping_lowers_exceedance_at_matched_kl(ppo: Runs) -> None:
     "mechanism/clipping-leaves-exceedance-at-matched-kl",
     POST_RATIO,
     says="it turns out that PPO does not even successfully enforce its own ratio-based trust region",
-    means="the difference of the claim before is between -.02 and .02: at one KL, clipping leaves as many ratios "
-    "outside its range as there are without it",
+    means="the difference in clipping-lowers-exceedance-at-matched-kl is between -.02 and .02: at the same KL, as many "
+    "ratios are outside the range with clipping as without",
     family=FAMILY,
 )
 def test_clipping_leaves_exceedance_at_matched_kl(ppo: Runs) -> None:
@@ -227,8 +228,8 @@ def test_clipping_leaves_exceedance_at_matched_kl(ppo: Runs) -> None:
     POST_OPTIMA,
     says="there are infinite optima of the optimization problem PPO solves to find each step and only one of them "
     "enforces the intended trust region bound",
-    means="with ten times the epochs, the share of ratios off 1 +- eps on the batch of PPO's updates is larger: its "
-    "mean change, over seeds and four iterations, is above 0",
+    means="with ten times the epochs, the share of ratios outside 1 +- eps on the batch of PPO's updates is larger: "
+    "its mean change, over seeds and four iterations, is above 0",
     margin=ONE_IN_TWENTY,
     family=FAMILY,
 )
@@ -238,10 +239,10 @@ def test_ten_times_the_epochs_leave_the_range_more(ppo: Runs) -> None:
 
 @claim(
     "mechanism/let-go-pairs-are-pushed-further",
-    TRULY_PPO,  # a ratio without any direction would move out half of the time
+    TRULY_PPO,  # the bound is not .5, the share of a ratio that moves in a random direction
     says="A ratio out of the range can be pushed further out, which was seen for 25 to 45% of the samples.",
-    means="in PPO's updates more than a quarter of the pairs that the objective has let go at the end of an epoch move "
-    "further out in the next: the mean share over seeds and four iterations is above .25",
+    means="in PPO's updates more than a quarter of the pairs without a gradient at the end of an epoch move further "
+    "out in the next: the mean share over seeds and four iterations is above .25",
     margin=ONE_IN_TWENTY,
     family=FAMILY,
 )
@@ -249,13 +250,14 @@ def test_let_go_pairs_are_pushed_further(ppo: Runs) -> None:
     assert ppo.twins.let_go_moved_outward.overall() > 0.25
 
 
-# Through the trajectory: other settings see other data. The design has 16 of 32 combinations (resolution V), in which a
-# setting's effect is mixed up with that of the four others together. (One of resolution IV, of six settings, would mix
-# it up with three together: in twin updates it said 3.6 for annealing's factor where all 64 combinations said 3.0.)
+# Effects over whole trainings, in which settings also change the data. The design has 16 of 32 combinations (resolution
+# V): a main effect is aliased with the interaction of the four others. (In one of resolution IV, for six settings, it
+# is aliased with three-factor interactions: for twin updates it gave 3.6 for annealing's factor, all 64 combinations
+# 3.0.)
 
 
 def late_mean_kl(runs: Runs) -> Sample:
-    """Of a combination's runs, seed by seed."""
+    """Return the late held-out mean KL of a combination's runs, seed by seed."""
     return runs.kl_old_new.mean.held_out.last(0.25)
 
 

@@ -1,7 +1,7 @@
-"""TRPO of sb3-contrib, held against the trust region of the paper: KL(old || new), summed over an action's entries.
+"""TRPO of sb3-contrib, judged by the paper's trust region: KL(old || new), summed over an action's entries.
 
-Its line search compares another number with `target_kl`: KL(new || old), as a mean over the entries of an action. Those
-of a diagonal Gaussian are independent, so the KL of the policy is their sum, and Hopper-v5's actions have three.
+Its line search compares another number with `target_kl`: KL(new || old), averaged over the entries of an action. The
+entries of a diagonal Gaussian are independent, so the policy's KL is their sum; Hopper-v5's actions have three entries.
 """
 
 import pytest
@@ -15,11 +15,11 @@ from rlclaims.adapters.sb3 import SB3
 
 DOCUMENTED = source('documentation of TRPO, "target_kl"', "sb3-contrib")
 TARGET_KL = 0.01
-"""Its default."""
+"""Default of sb3-contrib's TRPO."""
 ENTRIES = 3
-"""Of an action of Hopper-v5."""
+"""Number of entries of an action of Hopper-v5."""
 A_TENTH_MORE = 1.1
-"""Factor from which a KL lies beyond what a line search lets pass."""
+"""Tolerance of a line search, as a factor on its bound."""
 
 trpo = rlclaims.runs(SB3("TRPO", target_kl=TARGET_KL), "Hopper-v5", iterations=5)
 

@@ -1,18 +1,18 @@
-"""Successors of PPO, by what their authors say that they do better: of the profile `paper`.
+"""Successors of PPO, and the improvements that their authors claim. Profile `paper` only.
 
-SPO and PPO-RB keep ratios nearer to 1 than PPO's clip does, their authors say, and ESPO lets them go until they are on
-average a set distance away. Each is PPO with that alone changed (`successors.py`), on the same seeds and with PPO's
-learning rates, as SPO's and PPO-RB's authors compare them. Their code is another than the suite's PPO in more: values
-and policy are learnt from one loss, the gradient is clipped, and SPO's has 8 environments at a time and as few as 4
-minibatches. "Returns more" is about final returns, those of `test_code_level.py`; the authors show means over the last
-part of training, or the best.
+According to their authors, SPO and PPO-RB keep ratios nearer to 1 than PPO's clip does, and ESPO trains until ratios
+have a given mean distance from 1. Here each is PPO with this change only (`successors.py`), on the same seeds and with
+PPO's learning rates, as SPO's and PPO-RB's authors compare them. The authors' code differs from the suite's PPO in
+more: values and policy are learnt from one loss, the gradient is clipped, and SPO's has 8 parallel environments and as
+few as 4 minibatches. "Returns more" refers to final returns, as in `test_code_level.py`; the authors report means over
+the last part of training, or the best.
 
-SPO's authors make their point on deep networks. Theirs have seven layers in the policy alone, up to 256 wide; here both
-networks have seven, 64 wide, on Hopper-v5 alone. Their sentence that SPO's KL is extremely low is of version 6, whose
-algorithm was another, and is no claim here.
+SPO's authors make their point on deep networks. Theirs have seven layers in the policy only, up to 256 wide; here both
+networks have seven, 64 wide, on Hopper-v5 only. Their statement that SPO's KL is extremely low is from version 6, which
+had another algorithm, and is not a claim here.
 
-Of ESPO's paper the abstract alone was at hand, and what others made of it. What "the key is a proper condition to stop"
-means is taken to be: as against the same epochs without a clip and without stopping.
+Only the abstract of ESPO's paper was available, and reimplementations by others. "The key is a proper condition to
+stop" is interpreted as a comparison with the same epochs without a clip and without stopping.
 """
 
 from rlclaims import Runs, claim, family, source
@@ -36,16 +36,16 @@ RESTRICTS = (
 )
 
 EPS = 0.2
-"""SPO's eps and PPO's."""
+"""eps of SPO and of PPO."""
 A_QUARTER_MORE = 1.25
-"""The factor from which a ratio, a deviation or a KL that lies beyond another begins to matter."""
+"""Smallest factor that matters between two ratios, deviations or KLs."""
 A_TENTH_MORE = 1.1
-"""Factor from which a return is another, as in `test_code_level.py`."""
+"""Smallest factor that matters between two returns, as in `test_code_level.py`."""
 ONE_IN_TWENTY = 0.05
-"""Share of pairs, or deviation, that begins to matter."""
+"""Smallest share of pairs, or deviation, that matters."""
 
 FAMILY = family("successors of PPO", size=40)
-"""Of their own, so that the suite's other claims keep their error rates; there is room for those to come."""
+"""Separate family, so that the suite's other claims keep their error rates; its size leaves room for more claims."""
 
 PAPER = ["paper"]
 
@@ -82,7 +82,7 @@ def test_spo_keeps_the_deviation_within_eps(spo: Runs) -> None:
     "spo/leaves-the-range-less-often",
     SPO_ABSTRACT,
     says=CONSTRAINS,
-    means="the mean over seeds of SPO's minus PPO's late held-out share of ratios off 1 +- eps is below 0",
+    means="the mean over seeds of SPO's minus PPO's late held-out share of ratios outside 1 +- eps is below 0",
     margin=ONE_IN_TWENTY,
     family=FAMILY,
     profiles=PAPER,
@@ -233,8 +233,8 @@ def test_espo_returns_more(espo: Runs, ppo: Runs) -> None:
     "ppo-rb/leaves-the-range-less-often",
     ROLLBACK,
     says=RESTRICTS,
-    means="the mean over seeds of PPO-RB's minus PPO's share of ratios off 1 +- eps, on the training batch after an "
-    "update, on average over training, is below 0",
+    means="the mean over seeds of PPO-RB's minus PPO's share of ratios outside 1 +- eps, on the training batch after "
+    "an update, on average over training, is below 0",
     margin=ONE_IN_TWENTY,
     family=FAMILY,
     profiles=PAPER,

@@ -1,10 +1,10 @@
 """The mathematics behind trust regions, in the order of the post's Part III: sentences that need no training.
 
 A penalty on KL divergence guarantees improvement; TRPO relaxes it to mean KL, and PPO to ratios that it clips. Each
-step of that chain is a theorem, or a sentence that a kept example refutes. Decision problems are finite and solved
-exactly, policies are tables or Gaussians, and the objective is the one that trains, `PPO.policy_loss`.
+step of that chain is a theorem, or a sentence refuted by a stored counterexample. Decision problems are finite and
+solved exactly, policies are tables or Gaussians, and the objective is that of training, `PPO.policy_loss`.
 
-eta is the expected discounted return; L_old(new) is what it would be if `new` visited the states of `old`; d_old is the
+eta is the expected discounted return; L_old(new) is the return of `new` if it visited the states of `old`; d_old is the
 share of discounted time that `old` spends in each state, and E_d_old the mean over them; eps_A is the largest |A_old|;
 h is gamma / (1 - gamma); rho is new/old; TV is half the sum of |new - old|, and at most sqrt(KL / 2) (Pinsker).
 """
@@ -44,30 +44,33 @@ TRULY = '"Truly Proximal Policy Optimization" (1903.07940)'
 
 EPS = PPO().ratio_epsilon
 ROUNDING = 1e-9
-"""Linear solves at discounts up to .95 lose a factor of 40 of float64's 1e-16; no constant here is above 10^5."""
+"""Tolerance: linear solves at discounts up to .95 lose a factor of 40 of float64's 1e-16; constants are below 10^5."""
 SIXTEENTHS = st.integers(1, 15).map(lambda n: n / 16)
 
-# Derandomized, as no verdict may change from one night to the next.
+# Derandomized, so that a verdict never changes between sessions.
 same_every_time = settings(derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def penalty(mdp: FiniteMDP, old_XA: Floats) -> float:
-    """C of TRPO's Theorem 1 (1502.05477): 4 eps_A gamma / (1 - gamma)^2."""
+    """Return C of TRPO's Theorem 1 (1502.05477): 4 eps_A gamma / (1 - gamma)^2."""
     return float(4 * abs(mdp.advantages(old_XA)).max() * mdp.discount / (1 - mdp.discount) ** 2)
 
 
 def fork(reward: float, discount: float) -> FiniteMDP:
-    """State 0 leads in, for a reward, or out; in state 1 the first action earns 1 and the second -1; that is all."""
+    """Return an MDP with a choice in state 0: to enter state 1 for a reward, or to end.
+
+    In state 1 the first action earns 1 and the second -1, and both end.
+    """
     return FiniteMDP(np.eye(3)[[[1, 2], [2, 2], [2, 2]]], np.array([[reward, 0], [1, -1], [0, 0]]), discount)
 
 
 def parting(discount: float) -> FiniteMDP:
-    """State 0 leads to state 1 or 2, for good; in both the first action earns 1 and the second -1."""
+    """Return an MDP in which state 0 leads to state 1 or 2 for ever; there, the first action earns 1, the second -1."""
     return FiniteMDP(np.eye(3)[[[1, 2], [1, 1], [2, 2]]], np.array([[0, 0], [1, -1], [1, -1]]), discount)
 
 
 def table(*probabilities: float) -> Floats:
-    """The policy that takes the first action with these probabilities."""
+    """Return the policy that takes the first action with these probabilities."""
     return np.array([[p, 1 - p] for p in probabilities])
 
 
@@ -76,16 +79,18 @@ def table(*probabilities: float) -> Floats:
     POST,
     says="one can guarantee monotonic policy improvement with each step by solving a surrogate problem",
     means="eta(new) >= L_old(new) - C max TV^2 >= L_old(new) - C max KL(old||new), with C = 4 eps_A gamma / (1 - "
-    "gamma)^2; so the candidate with the largest right side, old being one, returns no less than old; up to 1e-9",
+    "gamma)^2; so the candidate with the largest right side, if old is a candidate, returns no less than old; up to "
+    "1e-9",
 )
 @given(mdps(), policies(), st.lists(policies(), min_size=1, max_size=3))
 @example(parting(0.1), table(0.5, 0.5, 0.5), [table(0.6, 0.4, 0.6)])  # fails with 7/8 of this C
 @same_every_time
 def test_max_kl_penalty_guarantees_improvement(mdp: FiniteMDP, old_XA: Floats, candidates: list[Floats]) -> None:
-    """With g(s) = E_new A_old, L - eta = sum (d_old - d_new) g / (1 - gamma).
+    """Proof. With g(s) = E_new A_old, L - eta = sum (d_old - d_new) g / (1 - gamma).
 
     |g| <= 2 eps_A max TV, and sum |d_new - d_old| <= 2 h E_d_old TV, as d_new - d_old is gamma times the difference of
-    the chains on d_old, resolved by new's chain. Pinsker does the rest. At new = old the right side is eta(old).
+    the chains on d_old, multiplied by the resolvent of new's chain. The rest is Pinsker's inequality. At new = old the
+    right side is eta(old).
     """
     bounds = []
     for new_XA in (old_XA, *candidates):
@@ -108,7 +113,7 @@ def test_max_kl_penalty_guarantees_improvement(mdp: FiniteMDP, old_XA: Floats, c
 @example(parting(0.5), table(0.5, 0.5, 0.5), table(0.9, 0.49, 0.51))  # fails with 1.95 h
 @same_every_time
 def test_mean_kl_is_sufficient(mdp: FiniteMDP, old_XA: Floats, new_XA: Floats) -> None:
-    """As above, with |g| <= eps_new; then Pinsker, and Jensen's inequality for the root."""
+    """Proof. As above, with |g| <= eps_new; then Pinsker's inequality, and Jensen's for the root."""
     d_X, g_X = mdp.visits(old_XA), (new_XA * mdp.advantages(old_XA)).sum(1)
     gain = (1 - mdp.discount) * (mdp.expected_return(new_XA) - mdp.expected_return(old_XA))
     price = 2 * mdp.discount / (1 - mdp.discount) * abs(g_X).max()
@@ -128,7 +133,7 @@ def test_mean_kl_is_sufficient(mdp: FiniteMDP, old_XA: Floats, new_XA: Floats) -
 @example(fork(reward=0.13, discount=0.02), table(0.1, 0.5, 0.5), table(0.11, 0.2, 0.5))
 @same_every_time
 def test_mean_kl_is_sufficient_in_trpos_penalty(mdp: FiniteMDP, old_XA: Floats, new_XA: Floats) -> None:
-    """Let m = E_d_old KL, and H the Hellinger distance, H^2 = sum (sqrt d_new - sqrt d_old)^2.
+    """Proof. Let m = E_d_old KL, and H the Hellinger distance, H^2 = sum (sqrt d_new - sqrt d_old)^2.
 
     d is the law of s_T if P(T = t) = (1 - gamma) gamma^t, and the paths up to s_T have a KL of h m, so H^2 <= h m. By
     Pinsker g^2 <= 2 eps_A^2 KL, and |g| <= eps_A. Let G = sum (d_new + d_old) g^2. By Cauchy and Schwarz, sum |d_new -
@@ -146,7 +151,7 @@ def test_mean_kl_is_sufficient_in_trpos_penalty(mdp: FiniteMDP, old_XA: Floats, 
     "theory/mean-kl-is-sufficient-in-trpos-penalty-at-any-discount",
     FOOTNOTE,
     says="It's worth noting that a recent paper showed that under some conditions, mean KL is actually sufficient.",
-    means="whatever gamma: if L_old(new) - C E_d_old KL(old||new) > eta(old), the return does not fall; up to 1e-9",
+    means="for any gamma: if L_old(new) - C E_d_old KL(old||new) > eta(old), the return does not fall; up to 1e-9",
     expected="refuted",
     evidence="gamma = .02; from .1 to .11 for going in, which earns .13, and from .5 to .8 for losing 1 there instead "
     "of earning 1: the penalised surrogate rises from .013 to .01302, and the return falls to .01298",
@@ -155,9 +160,9 @@ def test_mean_kl_is_sufficient_in_trpos_penalty(mdp: FiniteMDP, old_XA: Floats, 
 @example(fork(reward=0.13, discount=0.02), table(0.1, 0.5, 0.5), table(0.11, 0.2, 0.5))
 @same_every_time
 def test_mean_kl_is_sufficient_at_any_discount(mdp: FiniteMDP, old_XA: Floats, new_XA: Floats) -> None:
-    """None: false. The mean hardly counts a state that comes later, and that new visits more often and acts worse in.
+    """False. The mean gives little weight to a later state, which new visits more often and in which it acts worse.
 
-    Searches over up to five states met bounds that fail up to gamma = .085 and none from .09 on; the proof needs 1/2.
+    Searches over up to five states found counterexamples up to gamma = .085 and none from .09 on; the proof needs 1/2.
     """
     mean_kl = mdp.visits(old_XA) @ kl(old_XA, new_XA)
     assume(mdp.surrogate(old_XA, new_XA) - penalty(mdp, old_XA) * mean_kl > mdp.expected_return(old_XA) + ROUNDING)
@@ -166,11 +171,11 @@ def test_mean_kl_is_sufficient_at_any_discount(mdp: FiniteMDP, old_XA: Floats, n
 
 STEP = 0.02
 GRID_SBA = torch.arange(-18, 18, STEP, dtype=torch.float64).reshape(1, -1, 1)
-"""Actions over which sums are integrals to rounding, for these Gaussians: ten deviations wide, thirty points in one."""
+"""Grid of actions on which sums equal integrals up to rounding, for these Gaussians: 10 sd wide, 30 points per sd."""
 
 
 def at(update: Update, action_SBA: Tensor) -> Update:
-    """The two policies in one state, looked at on other actions."""
+    """Return the update in one state, on other actions."""
     return replace(update, batch=replace(update.batch, action_SBA=action_SBA))
 
 
@@ -178,15 +183,15 @@ def at(update: Update, action_SBA: Tensor) -> Update:
     "theory/kl-is-a-distance-of-distributions",
     POST,
     says="the average distance between conditional probability distributions is small",
-    means="KL(old||new) is 0 for equal policies and no others, and at least 2 TV^2 (of tables up to 1e-15); of "
-    "Gaussians it is its integral, to 1e-10; and the expected ratio under the old policy is 1, to 1e-12",
+    means="KL(old||new) is 0 for equal policies only, and at least 2 TV^2 (of tables up to 1e-15); of Gaussians it is "
+    "its integral, to 1e-10; and the expected ratio under the old policy is 1, to 1e-12",
 )
 @given(updates((1, 1, 1)), policies(), policies())
 @same_every_time
 def test_kl_is_a_distance_of_distributions(update: Update, old_XA: Floats, new_XA: Floats) -> None:
-    """Jensen's inequality for the strictly concave logarithm; Pinsker's. KL is no metric: its directions differ.
+    """Proof. Jensen's inequality for the strictly concave logarithm, and Pinsker's. KL is asymmetric, so not a metric.
 
-    The sum of old times new / old is that of new, as old is nowhere 0: no ratio rises unless others fall.
+    The sum of old times new / old is that of new, as old is positive: no ratio rises unless others fall.
     """
     divergence, ratio_SB = float(kl_old_new(update)), ratio(at(update, GRID_SBA))
     weight_SB = STEP * update.old_actions.log_prob(GRID_SBA).exp()
@@ -209,10 +214,11 @@ def test_kl_is_a_distance_of_distributions(update: Update, old_XA: Floats, new_X
 @given(updates((1, 1, 1)))
 @same_every_time
 def test_kl_decides_the_ratios_of_a_shifted_mean(update: Update) -> None:
-    """With a = m + sigma z and a shift of u sigma, log rho = u z - u^2 / 2 and KL = u^2 / 2.
+    """Proof. With a = m + sigma z and a shift of u sigma, log rho = u z - u^2 / 2 and KL = u^2 / 2.
 
-    Each end of the range cuts off a half-line of z, whose midquantiles are counted to half a pair. More action entries
-    are one along the shift. A KL of .13, TRPO's delta on Hopper, leaves 70% of the ratios outside 1 +- .2.
+    Each end of the range cuts off a half-line of z, whose share of midquantiles is exact to half a pair. Several action
+    entries reduce to one, along the shift. A KL of .13, TRPO's delta on Hopper, leaves 70% of the ratios outside 1 +-
+    .2.
     """
     old, level_B = update.old_actions, (np.arange(1000) + 0.5) / 1000
     assume(not torch.equal(old.mean_SBA, update.new_actions.mean_SBA))
@@ -238,9 +244,9 @@ def test_kl_decides_the_ratios_of_a_shifted_mean(update: Update) -> None:
 @example(fork(reward=1, discount=0.9), table(0.5, 0.5, 0.5), table(0.6, 0.4, 0.5))
 @same_every_time
 def test_a_bound_on_ratios_guarantees_improvement(mdp: FiniteMDP, old_XA: Floats, new_XA: Floats) -> None:
-    """None: false. The state that is entered more often is the one that is left to get worse.
+    """False. The state that is entered more often is the one in which the policy gets worse.
 
-    What cannot lower it is a policy with E_new A_old below 0 in no state, such as the best of the tables in range.
+    A policy cannot lower the return if E_new A_old is below 0 in no state, as for the best of the tables in range.
     """
     new_XA = old_XA + (new_XA - old_XA) / max(1, abs(new_XA / old_XA - 1).max() / EPS)
     assume(mdp.surrogate(old_XA, new_XA) > mdp.expected_return(old_XA) + ROUNDING)
@@ -248,7 +254,7 @@ def test_a_bound_on_ratios_guarantees_improvement(mdp: FiniteMDP, old_XA: Floats
 
 
 def with_ratios(update: Update, rho_SB: Tensor, shrink: float) -> Update:
-    """To a Gaussian with these ratios: its standard deviation falls by exp(shrink), then each state's mean moves."""
+    """Return an update to a Gaussian with these ratios: its sd shrinks by exp(shrink), then each state's mean moves."""
     old, action_SBA = update.old_actions, update.batch.action_SBA
     z_SBA = (action_SBA - old.mean_SBA) / old.log_std_S1A.exp()
     new_z_SBA = (z_SBA.square() + 2 * (shrink - rho_SB.log()).unsqueeze(-1)).sqrt()
@@ -267,9 +273,9 @@ def with_ratios(update: Update, rho_SB: Tensor, shrink: float) -> Update:
 @given(updates((1, 1, 1)), policies(1, 3), ratios(EPS, "inside", (1, 1)), st.floats(1, 20))
 @same_every_time
 def test_ratios_in_range_leave_kl_unbounded(update: Update, old_XA: Floats, rho_SB: Tensor, k: float) -> None:
-    """Of three actions, another's probability goes to 0; of a Gaussian, the deviation, and its mean keeps the ratio.
+    """Proof. Let the probability of another of three actions go to 0, or a Gaussian's sd, its mean keeping the ratio.
 
-    Two actions would not do, nor would a Gaussian of one fixed deviation.
+    Two actions would not suffice, nor would a Gaussian with a fixed standard deviation.
     """
     p, rho = np.sort(old_XA[0]), float(rho_SB)
     tiny = np.exp(-(k + 1) / p[2])  # so that KL >= (k + 1) - p log 1.2 - 2 / e
@@ -280,7 +286,7 @@ def test_ratios_in_range_leave_kl_unbounded(update: Update, old_XA: Floats, rho_
 
 
 def slopes(algorithm: PPO, ratio_SB: Tensor, advantage_SB: Tensor) -> Tensor:
-    """The gradient of the loss in the ratios."""
+    """Return the gradient of the loss in the ratios."""
     ratio_SB = ratio_SB.clone().requires_grad_()
     return torch.autograd.grad(algorithm.policy_loss(ratio_SB, advantage_SB).sum(), ratio_SB)[0]
 
@@ -290,12 +296,12 @@ def slopes(algorithm: PPO, ratio_SB: Tensor, advantage_SB: Tensor) -> Tensor:
     BOX,
     says="throwing away (i.e. getting no gradient signal) from state-action pairs where the ratio [...] is too high",
     means="the gradient in rho is 0 where rho > 1 + eps and A > 0 and where rho < 1 - eps and A < 0, and the unclipped "
-    "objective's everywhere else off the edges, outside the range too; bit for bit",
+    "objective's everywhere else but at the edges, also outside the range; bit for bit",
 )
 @given(ratios(EPS), advantages())
 @same_every_time
 def test_clipping_drops_some_pairs(ratio_SB: Tensor, advantage_SB: Tensor) -> None:
-    """There the clipped product, a constant, is below the other; elsewhere it is above it, or the same."""
+    """Proof. There the clipped product, a constant, is the smaller one; elsewhere it is the larger one, or equal."""
     dropped_SB = ((ratio_SB > 1 + EPS) & (advantage_SB > 0)) | ((ratio_SB < 1 - EPS) & (advantage_SB < 0))
     unclipped_SB = slopes(PPO(clip_epsilon=None), ratio_SB, advantage_SB)
     assert torch.equal(slopes(PPO(), ratio_SB, advantage_SB), torch.where(dropped_SB, 0, unclipped_SB))
@@ -313,7 +319,7 @@ def test_clipping_drops_some_pairs(ratio_SB: Tensor, advantage_SB: Tensor) -> No
 @example(torch.tensor([[1.5]]), torch.tensor([[-1.0]]))
 @same_every_time
 def test_clipping_drops_every_pair_outside(ratio_SB: Tensor, advantage_SB: Tensor) -> None:
-    """None: false. The minimum takes the unclipped product where it is the lower one."""
+    """False. The minimum is the unclipped product where that is lower."""
     assert not slopes(PPO(), ratio_SB, advantage_SB).any()
 
 
@@ -326,7 +332,7 @@ def test_clipping_drops_every_pair_outside(ratio_SB: Tensor, advantage_SB: Tenso
 @given(*map(tensors, ((2, 14), (2, 4, 2), (2, 4, 1))), advantages())
 @same_every_time
 def test_the_first_step_is_unclipped(theta_SP: Tensor, state_SBO: Tensor, action_SBA: Tensor, a_SB: Tensor) -> None:
-    """The ratio 1 is inside the range, whatever eps: the theorem on dropped pairs, and the chain rule."""
+    """Proof. The ratio 1 is inside the range for any eps; use the theorem on dropped pairs, and the chain rule."""
     network = GaussianNetwork(MLP((2, 3, 1)))
     old_SB = network(theta_SP, state_SBO).log_prob(action_SBA)
     rho_SB = (network(theta_SP.requires_grad_(), state_SBO).log_prob(action_SBA) - old_SB).exp()
@@ -340,29 +346,30 @@ def test_the_first_step_is_unclipped(theta_SP: Tensor, state_SBO: Tensor, action
     "theory/infinitely-many-optima-and-one-in-range",
     POST,
     says="there are infinite optima [...] and only one of them enforces the intended trust region bound",
-    means="of pairs at distinct states, with A != 0, the clipped objective is largest exactly if rho >= 1 + eps where "
-    "A > 0 and rho <= 1 - eps where A < 0, and one of these optima has all rho in 1 +- eps; Gaussians, with a mean per "
-    "state and one deviation, attain all, to 1e-9, and tables those up to 1 / p, which there are if p <= 1 / (1 + eps)",
+    means="for pairs at distinct states, with A != 0, the clipped objective is maximal if and only if rho >= 1 + eps "
+    "where A > 0 and rho <= 1 - eps where A < 0, and one of these optima has all rho in 1 +- eps; Gaussians, with a "
+    "mean per state and one deviation, attain all, to 1e-9, and tables those up to 1 / p, which exist if p <= 1 / (1 + "
+    "eps)",
 )
 @given(ratios(EPS, shape=(1, 4)), updates((1, 4, 1)), policies(4, 3))
 @same_every_time
 def test_infinitely_many_optima(ratio_SB: Tensor, update: Update, old_XA: Floats) -> None:
-    """Each pair's min(rho A, clip(rho) A) is at most A + eps |A|, attained there and only there; so is their sum.
+    """Proof. Each pair's min(rho A, clip(rho) A) is at most A + eps |A|, attained only there; so is their sum.
 
-    Equal products round alike: optima have one loss, bit for bit. A density that is higher at its mean falls through
-    every lower value; were its deviation fixed, ratios would end at exp(z^2 / 2), z deviations from the old mean.
+    Equal products round alike: all optima have the same loss, bit for bit. A density that is higher at its mean takes
+    all lower values; with a fixed standard deviation, ratios would end at exp(z^2 / 2), z sd from the old mean.
     """
     advantage_SB = update.batch.advantage_SB
     edge_SB = 1 + EPS * advantage_SB.sign()
     optimal_SB = (ratio_SB - edge_SB) * advantage_SB >= 0
-    optimum_SB = torch.where(optimal_SB, ratio_SB, edge_SB)  # one for every drawn ratio that is beyond its edge
+    optimum_SB = torch.where(optimal_SB, ratio_SB, edge_SB)  # a drawn ratio beyond its edge stays
     least_S = PPO().policy_loss(edge_SB, advantage_SB)
     assert torch.equal(PPO().policy_loss(optimum_SB, advantage_SB), least_S)
     assert torch.equal(PPO().policy_loss(ratio_SB, advantage_SB) > least_S, ~optimal_SB.all(1))
     assert torch.equal((optimum_SB >= 1 - EPS) & (optimum_SB <= 1 + EPS), optimum_SB == edge_SB)
     gaussian = with_ratios(update, optimum_SB, float(optimum_SB.max().log().clamp(min=0)))
     assert torch.allclose(ratio(gaussian), optimum_SB, rtol=1e-9)
-    most_SB = torch.from_numpy(1 / old_XA.min(1)).unsqueeze(0)  # of the least likely action; the others share the rest
+    most_SB = torch.from_numpy(1 / old_XA.min(1)).unsqueeze(0)  # largest ratio of the least likely action
     assert torch.equal(PPO().policy_loss(optimum_SB.minimum(most_SB), advantage_SB), least_S)
 
 
@@ -373,14 +380,14 @@ def test_infinitely_many_optima(ratio_SB: Tensor, update: Update, old_XA: Floats
     means="in one state, with A = 4 - k for k of 4 actions of old probability 1/4 and A = -k for the others, no policy "
     "is better than the best with all ratios in 1 +- eps; up to 1e-12",
     expected="refuted",
-    evidence="k = 1: at 1/2 for the good action the objective is .3, and in range it ends with .2, at .3; ratios "
+    evidence="k = 1: at 1/2 for the good action the objective is .3, and in range it is at most .2, at .3; ratios "
     "average to 1, and cannot be 1.2 for one action and .8 for three",
 )
 @given(st.integers(1, 3), SIXTEENTHS)
 @example(1, 0.5)
 @same_every_time
 def test_one_optimum_in_range_where_a_state_repeats(k: int, new: float) -> None:
-    """None: false, unless k = 2. In range the objective rises with the good actions' probability, up to an edge."""
+    """False, unless k = 2. In range the objective rises with the good actions' probability, up to an edge."""
 
     def loss(good: float) -> float:
         rho = [good / (k / 4)] * k + [(1 - good) / (1 - k / 4)] * (4 - k)
@@ -402,9 +409,9 @@ def test_one_optimum_in_range_where_a_state_repeats(k: int, new: float) -> None:
 @example(*map(torch.tensor, ([[1.5]], [[1.0]], [[1.0, 0.5]], [[0.5, 0.25]], [[1.0, 1.0]])), 0.5)
 @same_every_time
 def test_pushed_further(out: Tensor, within: Tensor, x_SB: Tensor, e_SB: Tensor, A_SB: Tensor, b: float) -> None:
-    """With a = theta x + e, a step t from theta moves log rho along a parabola: by e x t - x^2 t^2 / 2.
+    """Proof. With a = theta x + e, a step t from theta moves log rho along a parabola: by e x t - x^2 t^2 / 2.
 
-    The signs of A are those of the premise. In the example the second pair takes the first from 1.5 to 1.7.
+    The signs of A are those of the premise. In the example the second pair moves the first from 1.5 to 1.7.
     """
 
     def rho_after(t: Tensor) -> Tensor:

@@ -1,18 +1,18 @@
-"""Trust regions, as the post's Part III tells them: how far one update moves a policy, and what is said to keep it.
+"""Trust regions, in the post's Part III: the size of a policy's updates, and the mechanisms said to limit it.
 
-The post asks "how well do these algorithms actually maintain trust regions?" of TRPO, of PPO, and of PPO-M, its core
-without most code-level optimisations. Two measures answer: the mean over states of KL(old || new), which TRPO bounds by
-delta, and the ratio new/old of the probabilities of the actions taken, which PPO clips at 1 +- eps.
+The post asks "how well do these algorithms actually maintain trust regions?" about TRPO, PPO, and PPO-M, its core
+without most code-level optimisations. Two measures answer it: the mean over states of KL(old || new), which TRPO bounds
+by delta, and the ratio new/old of the probabilities of the actions taken, which PPO clips at 1 +- eps.
 
-"Keeps" is claimed twice, as a level and as a trend. A level alone says little: Hopper's delta of .13 lies far above
-the KL of any PPO update with the papers' settings. So each "keeps" also has a claim that the KL does not grow, and the
-post's contrast of PPO and PPO-M is judged on the ratio of their KLs. PPO's learning rate falls to 0 over training and
-PPO-M's does not, so that PPO's smaller steps late in training are in part that setting's doing: the post's sentences
-are about algorithms with their settings, not about what in them causes what. Where the post and the paper's
-camera-ready version disagree, on PPO-M's KL, both sentences are claims.
+"Keeps" is claimed twice, as a level and as a trend. A level alone says little: Hopper's delta of .13 is far above the
+KL of any PPO update with the papers' settings. So each "keeps" also has a claim that the KL does not grow, and the
+post's contrast of PPO and PPO-M is judged by the ratio of their KLs. PPO's learning rate falls to 0 over training and
+PPO-M's does not, so PPO's smaller steps late in training are partly an effect of that setting: the post's sentences
+are about algorithms with their settings, not about causes within them. On PPO-M's KL the post and the paper's
+camera-ready version disagree, and both sentences are claims.
 
-Held out means on fresh pairs of the old policy, which the update did not see. Late and early are the last and the
-first quarter of the iterations measured, rounded up: of the ten held-out ones, three.
+Held out means on fresh pairs of the old policy, which were not used in the update. Late and early are the last and the
+first quarter of the iterations measured, rounded up: three of the ten held-out ones.
 """
 
 from rlclaims import TRPO, Runs, claim, family, source
@@ -25,24 +25,24 @@ CAMERA_READY = source(
 )
 
 DELTA = 0.13
-"""TRPO's trust region on Hopper in the papers' settings, in nats; margins are a tenth of it on every task."""
+"""TRPO's trust region on Hopper in the papers' settings, in nats; margins are a tenth of it on all tasks."""
 
 TWICE = 2.0
-"""A KL that does not double has not grown, and one that is not twice as large is no drastically different picture."""
+"""Factor from which a KL counts as grown, and from which two KLs are "a drastically different picture"."""
 
 EPS = 0.2
 ONE_PLUS_EPS = 1 + EPS
-"""The dotted line of the post's figures of the maximum ratio, for all three algorithms; PPO clips there."""
+"""Dotted line in the post's figures of the maximum ratio, for all three algorithms; PPO clips there."""
 
 A_QUARTER_MORE = 1.25
-"""The factor from which a KL or a ratio that lies beyond its bound begins to matter."""
+"""Smallest factor that matters by which a KL or a ratio exceeds its bound."""
 
 FAMILY = family("the post and its papers", size=200)
-"""All claims of the suite share one chance of turning a build red; there is room for those to come."""
+"""Family of the suite's claims, which share the probability of a false alarm; its size leaves room for more claims."""
 
 
 def delta(runs: Runs) -> float:
-    """TRPO's trust region on the runs' task in the papers' settings, which their figures hold every KL to."""
+    """Return TRPO's delta on the runs' task in the papers' settings, to which their figures compare all KLs."""
     return TRPO.for_task(runs.task).delta
 
 
@@ -230,7 +230,7 @@ def test_optimizations_lower_max_ratio(ppo: Runs, ppo_m: Runs) -> None:
     "trust-region/optimizations-lower-exceedance",
     POST_MAX_RATIO,
     says="simply adding the auxiliary, code-level optimizations to PPO-M yields better trust region enforcement",
-    means="the mean over seeds of PPO's minus PPO-M's late held-out share of ratios off 1 +- eps is below 0",
+    means="the mean over seeds of PPO's minus PPO-M's late held-out share of ratios outside 1 +- eps is below 0",
     margin=0.05,
     family=FAMILY,
 )

@@ -1,12 +1,12 @@
-"""Trust regions, looked at more closely: other pairs, summaries and policies, and how the measures go together.
+"""Trust regions by further measures: other pairs, statistics and policies, and correlations between the measures.
 
-The post's figures show the mean KL and the largest ratio. A largest ratio among 2,048 pairs grows with their number,
-and for a Gaussian policy a mean KL of K makes log ratios nearly Normal(-K, 2K), so that some ratio passes 1.2 almost
-whatever an algorithm does. So the 99% quantile and the share of ratios outside 1 +- eps are claimed beside it, which do
-not grow with the number of pairs. The KL is of the parameters alone; a deployed policy's normaliser moves as well, and
-its KL is claimed on its own.
+The post's figures show the mean KL and the largest ratio. The largest ratio grows with the number of pairs, and for a
+Gaussian policy a mean KL of K makes log ratios nearly Normal(-K, 2K), so that among 2,048 pairs some ratio exceeds 1.2
+for almost any algorithm. So there are also claims about the 99% quantile and the share of ratios outside 1 +- eps,
+which do not grow with the number of pairs. The KL is that of the parameters only; a deployed policy's normaliser
+changes as well, and its KL has claims of its own.
 
-Held out is on fresh pairs of the old policy, training on the batch that the update learned from.
+Held out means on fresh pairs of the old policy, training on the batch that the update learnt from.
 """
 
 from rlclaims import TRPO, Evidence, Runs, all_of, claim, family, source
@@ -21,28 +21,28 @@ CAMERA_READY = source(
 )
 
 DELTA_MARGIN = 0.013
-"""A tenth of TRPO's delta on Hopper, in nats: the distance from it that begins to matter."""
+"""A tenth of TRPO's delta on Hopper, in nats: the smallest distance from it that matters."""
 
 TWICE = 2.0
 A_QUARTER_MORE = 1.25
-"""The factor up to which two KLs are the same for all purposes here."""
+"""Factor up to which two KLs count as equal."""
 
 EPS = 0.2
 ONE_PLUS_EPS = 1 + EPS
 ONE_IN_TWENTY = 0.05
-"""The share of pairs from which leaving the range is no matter of a few extremes."""
+"""Share of pairs outside the range that counts as more than a few extremes."""
 
 ROUNDING = 1.001
-"""TRPO's line search sums in single precision."""
+"""Tolerance for rounding, as a factor: TRPO's line search sums in single precision."""
 
 GO_TOGETHER = 0.5
-"""The rank correlation from which one measure tells something of another."""
+"""Rank correlation from which two measures count as going together."""
 
 FAMILY = family("the post and its papers", size=200)
 
 
 def delta(runs: Runs) -> float:
-    """TRPO's trust region on the runs' task in the papers' settings, which their figures hold every KL to."""
+    """Return TRPO's delta on the runs' task in the papers' settings, to which their figures compare all KLs."""
     return TRPO.for_task(runs.task).delta
 
 
@@ -54,7 +54,7 @@ def delta(runs: Runs) -> float:
     POST_FOOTNOTE,
     says="Note that this is somewhat unsurprising, since TRPO constrains this directly in its optimization.",
     means="the median over seeds of TRPO's highest training-batch mean KL(old||new) of training is at most its delta, "
-    "but for rounding",
+    "up to rounding",
     margin=DELTA_MARGIN,
     family=FAMILY,
 )
@@ -127,11 +127,11 @@ def test_ppo_m_training_mean_kl_grows(ppo_m: Runs) -> None:
     assert kl.last(0.25) / kl.first(0.25) > 1
 
 
-# Held out against training.
+# Held-out pairs compared with the training batch.
 
 
 def same_kl_and_exceedance(runs: Runs) -> Evidence:
-    """That fresh pairs show the update's size as its own batch does."""
+    """Return the evidence that the update has the same size on fresh pairs as on its own batch."""
     kl, outside = runs.kl_old_new.mean, runs.ratio.exceedance
     kl_there, outside_there = kl.training.where(kl.held_out), outside.training.where(outside.held_out)
     return all_of(
@@ -143,8 +143,8 @@ def same_kl_and_exceedance(runs: Runs) -> Evidence:
 HELD_OUT_SAYS = "Measured on held-out pairs, KL and ratios are nearly identical to those on the training batch."
 HELD_OUT_MEANS = (
     "over the iterations measured on both, the geometric mean over seeds of held-out over training-batch mean "
-    "KL(old||new) lies between .8 and 1.25, and the mean difference between the shares of ratios off 1 +- eps within "
-    ".05 of 0"
+    "KL(old||new) lies between .8 and 1.25, and the mean difference between the shares of ratios outside 1 +- eps "
+    "within .05 of 0"
 )
 
 
@@ -218,7 +218,7 @@ def test_ppo_deploys_what_it_optimizes(ppo: Runs) -> None:
     assert ppo.kl_deployed.mean.held_out.last(0.25) / ppo.kl_old_new.mean.held_out.last(0.25) < A_QUARTER_MORE
 
 
-# Beside the largest ratio.
+# Other statistics than the largest ratio.
 
 
 @claim(
@@ -226,7 +226,7 @@ def test_ppo_deploys_what_it_optimizes(ppo: Runs) -> None:
     POST_MAX_RATIO,
     says="it looks like the max ratio is not kept at all!",
     means="over all of training, the median over seeds of the 99% quantile of TRPO's held-out ratios is above 1.2, and "
-    "that of the share off 1 +- .2 above .05",
+    "that of the share outside 1 +- .2 is above .05",
     family=FAMILY,
 )
 def test_trpo_ratios_pass_their_line_often(trpo: Runs) -> None:
@@ -241,7 +241,7 @@ def test_trpo_ratios_pass_their_line_often(trpo: Runs) -> None:
     POST_MAX_RATIO,
     says="PPO does not even successfully enforce its own ratio-based trust region",
     means="over all of training, the median over seeds of the 99% quantile of PPO's held-out ratios is above 1 + eps, "
-    "and that of the share off 1 +- eps above .05",
+    "and that of the share outside 1 +- eps is above .05",
     family=FAMILY,
 )
 def test_ppo_ratios_pass_their_line_often(ppo: Runs) -> None:
@@ -256,7 +256,7 @@ def test_ppo_ratios_pass_their_line_often(ppo: Runs) -> None:
     POST_MAX_RATIO,
     says="it looks like the max ratio is not kept at all!",
     means="over all of training, the median over seeds of the 99% quantile of PPO-M's held-out ratios is above 1 + "
-    "eps, and that of the share off 1 +- eps above .05",
+    "eps, and that of the share outside 1 +- eps is above .05",
     family=FAMILY,
 )
 def test_ppo_m_ratios_pass_their_line_often(ppo_m: Runs) -> None:
@@ -266,11 +266,11 @@ def test_ppo_m_ratios_pass_their_line_often(ppo_m: Runs) -> None:
     )
 
 
-# How the measures go together.
+# Correlations between the measures.
 
 
 def go_together(runs: Runs) -> Evidence:
-    """That over training the mean KL ranks updates as the largest KL and the share of ratios do."""
+    """Return the evidence that the mean KL ranks updates over training as the largest KL and the exceedance do."""
     kl = runs.kl_old_new.mean.training
     return all_of(
         kl.rank_correlation(runs.kl_old_new.max.held_out) > GO_TOGETHER,
@@ -284,7 +284,7 @@ CHAIN_SAYS = (
 )
 CHAIN_MEANS = (
     "the means over seeds of the rank correlations over training of the mean KL(old||new) on the training batch with "
-    "the largest on held-out states, and with the share of held-out ratios off 1 +- eps, are above .5"
+    "the largest on held-out states, and with the share of held-out ratios outside 1 +- eps, are above .5"
 )
 
 
@@ -315,7 +315,7 @@ def test_ppo_m_measures_go_together(ppo_m: Runs) -> None:
     family=FAMILY,
     expected="refuted",
     evidence="seeds 0 to 11, Hopper-v5, 204,800 steps: midway over the first quarter .813, 90% interval [.769, .861]; "
-    "with other rounding, which makes other trainings of them, .783 [.704, .871] and .761 [.670, .866]",
+    "with other rounding, and hence other trainings, .783 [.704, .871] and .761 [.670, .866]",
 )
 def test_ppo_mean_kl_peaks_midway(ppo: Runs) -> None:
     kl = ppo.kl_old_new.mean.held_out

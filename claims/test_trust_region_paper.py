@@ -1,10 +1,10 @@
-"""Trust regions of the papers' other algorithms, and of PPO-M without its other learning rate: of the profile `paper`.
+"""Trust regions of the papers' other algorithms, and of PPO-M at PPO's learning rates. Profile `paper` only.
 
-TRPO+ is TRPO with PPO's code-level optimisations. PPO-NoClip has no ratio clipping, and differs from PPO in more: its
-learning rate is a fifth of PPO's on Hopper, its gradient is clipped, its entropy is weighed and its rewards are scaled
-otherwise, so that the two are compared as tuned and not by the clip alone (which `test_mechanism.py` does). The papers'
-PPO-M has learning rates of its own, which confounds "the differences are only in auxiliary optimizations": at PPO's
-rates the optimisations are all that differ.
+TRPO+ is TRPO with PPO's code-level optimisations. PPO-NoClip has no ratio clipping, and differs from PPO in more: on
+Hopper its learning rate is a fifth of PPO's, its gradient is clipped, it has an entropy bonus and another reward
+scaling. So the two are compared as tuned, not by the clip only (see `test_mechanism.py` for that). The papers' PPO-M
+has its own learning rates, which confounds "the differences are only in auxiliary optimizations"; at PPO's rates, only
+the optimisations differ.
 """
 
 from rlclaims import TRPO, Runs, claim, family, source
@@ -13,7 +13,7 @@ POST = source("Part III, Trust Regions")
 POST_MAX_RATIO = source("Part III, Trust Regions, on the maximum ratio")
 
 A_QUARTER_MORE = 1.25
-"""The factor from which a KL that lies beyond another begins to matter."""
+"""Smallest factor that matters between two KLs."""
 
 FAMILY = family("the post and its papers", size=200)
 
@@ -63,7 +63,7 @@ def test_no_clip_leaves_mean_kl(ppo_no_clip: Runs) -> None:
     "trust-region/no-clip-exceedance-exceeds-ppos",
     POST_MAX_RATIO,
     says="PPO's main mechanism for maintaining the trust region (the ratio clipping)",
-    means="the mean over seeds of PPO-NoClip's minus PPO's late held-out share of ratios off 1 +- .2 is above 0",
+    means="the mean over seeds of PPO-NoClip's minus PPO's late held-out share of ratios outside 1 +- .2 is above 0",
     margin=0.05,
     family=FAMILY,
     profiles=PAPER,
@@ -91,7 +91,7 @@ def test_ppo_m_at_ppos_rates_mean_kl_exceeds_ppos(ppo: Runs, ppo_m_at_ppos_rates
     "trust-region/optimizations-lower-exceedance-at-ppos-rates",
     POST_MAX_RATIO,
     says="simply adding the auxiliary, code-level optimizations to PPO-M yields better trust region enforcement",
-    means="the mean over seeds of PPO's late held-out share of ratios off 1 +- eps minus that of PPO-M at PPO's "
+    means="the mean over seeds of PPO's late held-out share of ratios outside 1 +- eps minus that of PPO-M at PPO's "
     "learning rates is below 0",
     margin=0.05,
     family=FAMILY,

@@ -1,16 +1,17 @@
-"""Value prediction, the second primitive that the post's Part III recalls, in the words of its paper.
+"""Value prediction, the second primitive that the post's Part III recalls, according to its paper.
 
-The value network is fitted to V_old + A, advantages on top of what it said itself. The paper finds that it predicts
-that target on fresh pairs as well as on those it was fitted to, and still misses the returns by half. Its error is the
-mean of |V - return| / |return|, in which the returns' own noise counts, which no value could tell, and small returns
-count most: those before a fall, and those before the time limit, which no state tells. (The papers' code cuts returns
-off where the batch ends as well; ours are of whole episodes.) So the claim is made three times: by the paper's measure;
-of the states' true values, from episodes that were played on from these very states, net of noise and as a part of
-their size; and as a part of their variance over states, since values that are all alike are known well by knowing their
-mean.
+The value network is fitted to V_old + A, the advantages added to its own predictions. The paper finds that it predicts
+this target on fresh pairs as well as on those it was fitted to, and still misses the returns by half. The paper's error
+is the mean of |V - return| / |return|, which includes the returns' own noise, unpredictable by any value, and in which
+small returns count most: those before a fall, and those before the time limit, which the state does not contain. (The
+papers' code also truncates returns at the end of the batch; ours are of whole episodes.) So there are three versions of
+the claim: by the paper's measure; about the states' true values, from episodes continued from these very states, net of
+noise and as a fraction of their size; and as a fraction of their variance over states, since for nearly equal values
+their mean is already a good prediction.
 
-What values are for is the variance of the gradient: the mean cosine of two estimates from 2,048 pairs each, with the
-network's advantages, with those of values that were fitted to many more returns, and with returns in their place.
+The purpose of values is to reduce the gradient's variance. It is measured by the mean cosine of two estimates from
+2,048 pairs each: with the network's advantages, with those of values fitted to many more returns, and with returns
+instead of advantages.
 
 "Late" is the mean over the last two of the four iterations of `test_landscape.py`.
 """
@@ -33,7 +34,7 @@ A_BATCH = 2048
 A_QUARTER_MORE = 1.25
 A_TENTH_MORE = 1.1
 A_FIFTH = 0.2
-"""Relative error from which values are said to be missed; the papers have .5."""
+"""Relative error from which values count as missed; the papers have .5."""
 HALF = 0.5
 ONE_IN_TWENTY = 0.05
 A_HUNDREDTH = 0.01
@@ -102,7 +103,8 @@ def test_trpo_values_miss_the_returns(trpo: Runs) -> None:
     PAPER,
     says=MISSES,
     means="late in training the relative error of PPO's value network to the true values of its states is above .2: "
-    "the mean over seeds of its square, less .04 of that of the true values, as a part of squared returns, is above 0",
+    "the mean over seeds of its square, less .04 times that of the true values, as a fraction of squared returns, is "
+    "above 0",
     margin=A_HUNDREDTH,
     family=FAMILY,
     expected="refuted",
@@ -117,7 +119,8 @@ def test_ppo_values_miss_the_true_values(ppo: Runs) -> None:
     PAPER,
     says=MISSES,
     means="late in training the relative error of TRPO's value network to the true values of its states is above .2: "
-    "the mean over seeds of its square, less .04 of that of the true values, as a part of squared returns, is above 0",
+    "the mean over seeds of its square, less .04 times that of the true values, as a fraction of squared returns, is "
+    "above 0",
     margin=A_HUNDREDTH,
     family=FAMILY,
     expected="refuted",
@@ -132,8 +135,8 @@ def test_trpo_values_miss_the_true_values(trpo: Runs) -> None:
     PAPER,
     says=MISSES,
     means="late in training PPO's value network leaves more than half of the variance over states of the true values "
-    "unexplained: the mean over seeds of its squared error, less half of that variance, as a part of that of returns, "
-    "is above 0",
+    "unexplained: the mean over seeds of its squared error, less half of that variance, as a fraction of that of "
+    "returns, is above 0",
     margin=ONE_IN_TWENTY,
     family=FAMILY,
     expected="refuted",
@@ -148,8 +151,8 @@ def test_ppo_values_do_not_model_the_true_values(ppo: Runs) -> None:
     PAPER,
     says=MISSES,
     means="late in training TRPO's value network leaves more than half of the variance over states of the true values "
-    "unexplained: the mean over seeds of its squared error, less half of that variance, as a part of that of returns, "
-    "is above 0",
+    "unexplained: the mean over seeds of its squared error, less half of that variance, as a fraction of that of "
+    "returns, is above 0",
     margin=ONE_IN_TWENTY,
     family=FAMILY,
     expected="refuted",
@@ -159,7 +162,7 @@ def test_trpo_values_do_not_model_the_true_values(trpo: Runs) -> None:
     assert trpo.values.true_unexplained_beyond(HALF).last(2) > 0
 
 
-# What baselines do to the variance of the gradient.
+# Effects of baselines on the gradient's variance.
 
 
 @claim(
@@ -167,7 +170,7 @@ def test_trpo_values_do_not_model_the_true_values(trpo: Runs) -> None:
     PAPER,
     says=HELPS,
     means="late in training two estimates of PPO's gradient from 2,048 pairs have a larger mean cosine with the "
-    "network's advantages than with returns in their place: the mean over seeds of the difference is above 0",
+    "network's advantages than with returns instead: the mean over seeds of the difference is above 0",
     margin=ONE_IN_TWENTY,
     family=FAMILY,
 )
@@ -180,7 +183,7 @@ def test_ppo_network_beats_no_baseline(ppo: Runs) -> None:
     PAPER,
     says=HELPS,
     means="late in training two estimates of TRPO's gradient from 2,048 pairs have a larger mean cosine with the "
-    "network's advantages than with returns in their place: the mean over seeds of the difference is above 0",
+    "network's advantages than with returns instead: the mean over seeds of the difference is above 0",
     margin=ONE_IN_TWENTY,
     family=FAMILY,
 )
@@ -192,8 +195,8 @@ def test_trpo_network_beats_no_baseline(trpo: Runs) -> None:
     "value/ppo-baselines-gain-does-not-grow",
     PAPER,
     says=DOES_NOT_GROW,
-    means="the mean cosine of two estimates of PPO's gradient from 2,048 pairs gains no more from the network in "
-    "place of no baseline late in training than at the start: the mean over seeds of the difference is at most 0",
+    means="the mean cosine of two estimates of PPO's gradient from 2,048 pairs gains no more from the network instead "
+    "of no baseline late in training than at the start: the mean over seeds of the difference is at most 0",
     margin=ONE_IN_TWENTY,
     family=FAMILY,
     expected="refuted",
@@ -208,8 +211,8 @@ def test_ppo_baselines_gain_does_not_grow(ppo: Runs) -> None:
     "value/trpo-baselines-gain-does-not-grow",
     PAPER,
     says=DOES_NOT_GROW,
-    means="the mean cosine of two estimates of TRPO's gradient from 2,048 pairs gains no more from the network in "
-    "place of no baseline late in training than at the start: the mean over seeds of the difference is at most 0",
+    means="the mean cosine of two estimates of TRPO's gradient from 2,048 pairs gains no more from the network instead "
+    "of no baseline late in training than at the start: the mean over seeds of the difference is at most 0",
     margin=ONE_IN_TWENTY,
     family=FAMILY,
     expected="refuted",
@@ -220,7 +223,7 @@ def test_trpo_baselines_gain_does_not_grow(trpo: Runs) -> None:
     assert network.last(2) - none.last(2) <= network.at(0) - none.at(0)
 
 
-# In `paper` alone.
+# Only in the profile `paper`.
 
 
 @claim(
@@ -228,7 +231,7 @@ def test_trpo_baselines_gain_does_not_grow(trpo: Runs) -> None:
     PAPER,
     says=TRUTH_HELPS_MORE,
     means="late in training the mean cosine of two estimates of PPO's gradient from 2,048 pairs gains more from values "
-    "fitted to the returns of a million fresh pairs in place of the network's than from the network in place of no "
+    "fitted to the returns of a million fresh pairs instead of the network's than from the network instead of no "
     "baseline: the mean over seeds of the difference is above 0",
     margin=ONE_IN_TWENTY,
     family=FAMILY,
@@ -244,7 +247,7 @@ def test_truth_would_gain_more_than_the_network_does(ppo: Runs) -> None:
     "value/agents-without-baseline-are-far-worse",
     PAPER,
     says="Agents that are trained without a baseline end almost an order of magnitude lower.",
-    means="PPO trained on returns in place of advantages ends below a fifth of PPO's final return: the geometric mean "
+    means="PPO trained on returns instead of advantages ends below a fifth of PPO's final return: the geometric mean "
     "over seeds of the ratio is below .2",
     margin=A_QUARTER_MORE,
     family=FAMILY,
