@@ -26,6 +26,8 @@ app.add_typer(store_app, name="store")
 baseline_app = typer.Typer(help="Save results of a version, to compare later versions with.", no_args_is_help=True)
 app.add_typer(baseline_app, name="baseline")
 
+MOST_OF_A_SENTENCE = 60
+"""Characters of a sentence in a list on a terminal."""
 SCAFFOLD = Path(__file__).with_name("scaffold.py.txt")
 
 Paths = Annotated[
@@ -69,7 +71,9 @@ def list_claims(paths: Paths = None, profile: ProfileName = None) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from rlclaims.report.table import grid, rows_by_section, verdict_text
+    from rlclaims.report.grid import Grid, is_piped, rows_by_section
+    from rlclaims.report.record import judged_in_words
+    from rlclaims.report.table import verdict_text
 
     def verdict(result: dict[str, Any] | None) -> Text:
         if result is None:
@@ -82,16 +86,15 @@ def list_claims(paths: Paths = None, profile: ProfileName = None) -> None:
     console = Console()
     verdicts = {claim.name: _last(claim) for claim in claims}
     rows = [{"name": claim.name, "claim": claim} for claim in claims]
-    # Sentences are truncated to the width of the terminal; ids are not.
-    room = max(20, console.width - max(map(len, verdicts)) - len("inconclusive*") - 2)
 
     def cells(row: dict[str, Any]) -> tuple[Any, ...]:
-        says = Text(row["claim"].declared.says)
-        says.truncate(room, overflow="ellipsis")
-        return verdict(verdicts[row["name"]]), says
+        result, says = verdicts[row["name"]], Text(row["claim"].declared.says)
+        if not is_piped(console):
+            says.truncate(MOST_OF_A_SENTENCE, overflow="ellipsis")
+        return verdict(result), "" if result is None else judged_in_words(result), says
 
     with _reading_record(claims[0].record):
-        console.print(rows_by_section(grid("claim", "verdict", "says"), rows, cells))
+        rows_by_section(Grid("claim", "verdict", "judged~", "says~"), rows, cells).print(console)
 
 
 @app.command()
@@ -200,9 +203,7 @@ def _explained(claim: "Collected") -> str:
     ]
     if result is None:
         return "\n".join([*lines, row("verdict", f"none in {claim.record}; pytest {claim.test!r} judges it")])
-    record = _record(claim.record)
-    assert record is not None
-    details = tried(result) if is_theorem(result) else judged(result, claim.test, session_options(record))
+    details = tried(result) if is_theorem(result) else judged(result, claim.test, session_options(result))
     return "\n".join(lines + details)
 
 

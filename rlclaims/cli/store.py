@@ -25,11 +25,9 @@ def store_ls(store: StoreFolder = None) -> None:
     from rich.text import Text
 
     from rlclaims.execution.verify import stored_runs
-    from rlclaims.report.table import grid
+    from rlclaims.report.grid import Grid
 
-    table = grid("run", "iterations>", "MB>", "ended")
-    table.columns[0].overflow = "fold"
-    table.columns[3].no_wrap = False
+    table = Grid("run", "iterations>", "MB>", "ended~")
     opened = _store(store)
     total = 0
     for run in stored_runs(opened):
@@ -39,7 +37,7 @@ def store_ls(store: StoreFolder = None) -> None:
         # Eight characters of the digest identify a run.
         table.add_row(Text(run.folder.name[:-24]), str(description.get("iterations", "")), megabytes, Text(ended))
         total += 1
-    Console().print(table)
+    table.print(Console())
     typer.echo(_count(total, "run"))
     _report_other_folders(opened)
 

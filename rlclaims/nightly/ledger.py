@@ -12,8 +12,8 @@ import numpy as np
 from rich.console import Console
 
 from rlclaims.planning.profile import DEVELOPMENT_SEEDS, MOST_SEEDS
+from rlclaims.report.grid import Grid
 from rlclaims.report.record import Json
-from rlclaims.report.table import grid
 from rlclaims.stats.detector import sessions_until_alarm, update_detector
 from rlclaims.text import describe, describe_bad_file, read_json
 
@@ -208,13 +208,13 @@ def print_nights(nights: Nights, results: Sequence[Json], seeds: int, file: Text
     judged = [result for result in results if result.get("night")]
     if not judged:
         return
-    table = grid("claim", "evidence against it: this session>", "accumulated>", "alarm at>")
+    table = Grid("claim", "evidence against it: this session>", "accumulated>", "alarm at>")
     for result in judged:
         night = result["night"]
         style = "red" if night["alarm"] else ""
         evidence = (f"{night[name]:.3g}" for name in ("e_value", "value"))
         table.add_row(result["name"], *evidence, f"{night['threshold']:,.0f}", style=style)
-    console.print(table)
+    table.print(console)
     threshold = judged[0]["night"]["threshold"]
     sessions_to_alarm = {
         effect: np.median(sessions_until_alarm(effect, seeds, threshold, np.random.default_rng(0), 200))

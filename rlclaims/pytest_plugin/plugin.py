@@ -1,4 +1,4 @@
-"""The pytest plugin: hooks only; what they call imports torch, mujoco and scipy when there are claims."""
+"""The pytest plugin: hooks only. The modules they call import torch, mujoco and scipy, once there are claims."""
 
 import os
 from collections.abc import Generator
@@ -11,7 +11,7 @@ from rlclaims.pytest_plugin.options import TASK, add_options, settings
 from rlclaims.pytest_plugin.xdist import STOPPED, is_worker, on_worker_exit, stopped, stopping
 
 JUDGED = pytest.StashKey[Any]()
-"""On an item: what its claim or theorem came to."""
+"""On an item: the judgement of its claim or theorem."""
 PLACE = pytest.StashKey[int]()
 """On an item: its place in the order of collection."""
 DECLARATIONS = ("__rlclaims_claim__", "__rlclaims_theorem__")
@@ -19,22 +19,22 @@ DECLARATIONS = ("__rlclaims_claim__", "__rlclaims_theorem__")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """All options begin with --claims."""
+    """Add the options, all of which begin with --claims."""
     add_options(parser)
 
 
 @pytest.fixture
 def _claims_task(request: pytest.FixtureRequest) -> str:
-    """The task of runs that name none: the profile's, or each of them in turn where it has several."""
-    named: str = getattr(request, "param", None) or settings(request.config).profile.tasks[0]
-    return named
+    """Return the task of runs that name none: the profile's, or each of them in turn if it has several."""
+    task: str = getattr(request, "param", None) or settings(request.config).profile.tasks[0]
+    return task
 
 
-@pytest.hookimpl(trylast=True)  # what the file says comes first in the names of its tests
+@pytest.hookimpl(trylast=True)  # after the parameters that the file itself names
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A claim about runs that name no task is a claim on each task of the profile."""
+    """Parametrize a claim about runs that name no task by the tasks of the profile."""
     if TASK in metafunc.fixturenames:
-        with suppress(pytest.UsageError):  # said once, when collection is over
+        with suppress(pytest.UsageError):  # reported once, when collection is over
             tasks = settings(metafunc.config).profile.tasks
             if len(tasks) > 1:
                 metafunc.parametrize(TASK, tasks, indirect=True)
@@ -46,20 +46,20 @@ def _is_claim(item: pytest.Item) -> bool:
 
 def _is_declared(item: pytest.Item) -> bool:
     function = getattr(item, "function", None)
-    # A declaration below hypothesis's given lies within, which is refused.
-    within = getattr(getattr(function, "hypothesis", None), "inner_test", None)
-    return any(hasattr(part, declaration) for part in (function, within) for declaration in DECLARATIONS)
+    # A declaration below hypothesis' `given` is on the inner function, which is refused later.
+    inner = getattr(getattr(function, "hypothesis", None), "inner_test", None)
+    return any(hasattr(part, declaration) for part in (function, inner) for declaration in DECLARATIONS)
 
 
 def _takes_runs(item: pytest.Item) -> bool:
     definitions = getattr(item, "_fixtureinfo", None)
-    found = definitions.name2fixturedefs.values() if definitions is not None else ()
-    return any(hasattr(same_name[-1].func, "__rlclaims_runs__") for same_name in found)
+    fixtures = definitions.name2fixturedefs.values() if definitions is not None else ()
+    return any(hasattr(same_name[-1].func, "__rlclaims_runs__") for same_name in fixtures)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Tell a wrong call of rlclaims in a file in one sentence."""
+    """Report a wrong call of rlclaims in a file as one sentence."""
     report = yield
     error = getattr(getattr(report, "call", None), "excinfo", None)
     if report.failed and error is not None:
@@ -67,14 +67,14 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
         if (told := sentence(error.value)) is not None:
             report.longrepr = told
-            # Plain data, which survives the way from an xdist worker.
+            # Plain data, so that xdist can send it from a worker.
             report.rlclaims_mistake = True  # type: ignore[attr-defined]
     return report
 
 
 @pytest.hookimpl(tryfirst=True)  # before claims are deselected
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Refuse what is not written as it has to be, before anything runs, and see how large each family is."""
+    """Refuse claims that are not valid, before anything runs, and count the shares of each family."""
     if not any(map(_is_declared, items)):
         return
     from rlclaims.pytest_plugin.families import families
@@ -92,10 +92,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
-    """Train what the selected claims need, look by look, before the first of them runs; or say what that would take."""
+    """Train what the selected claims need, look by look, before the first of them runs; or print what it would cost."""
     config = session.config
     broken = session.testsfailed and not config.option.continue_on_collection_errors
-    if stopped(session):  # by what collecting found
+    if stopped(session):  # collection found a mistake
         return True
     if config.option.collectonly or config.getoption("setupplan", False) or broken:
         return None
@@ -111,7 +111,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
             return True
     elif runs_no_tests and (reporter := config.pluginmanager.getplugin("terminalreporter")) is not None:
         reporter.write_line("rlclaims: no selected test takes runs.")
-    # These run no test, not even what is no claim.
+    # Neither option runs any test, nor one that is not a claim.
     return True if runs_no_tests else None
 
 
@@ -137,7 +137,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     from rlclaims.pytest_plugin.verdict_outcome import ContradictedError, UndecidedError, settle
     from rlclaims.stats.verdict import Verdict
 
-    pyfuncitem.stash[JUDGED] = None  # what an earlier try came to
+    pyfuncitem.stash[JUDGED] = None  # discard the judgement of an earlier attempt
     result: object = None
     raised: BaseException | None = None
     with recording(claim_session(pyfuncitem.config).terms(pyfuncitem)) as recorder:
@@ -150,13 +150,15 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     if judged.evidence.definition != pyfuncitem.stash.get(DEFINITION, judged.evidence.definition):
         raise ClaimError(depends(name))
     pyfuncitem.stash[JUDGED] = judged
-    message, red = judged.message(), not judged.as_expected and judged.evidence.verdict is not Verdict.INCONCLUSIVE
+    message = judged.message()
+    red = not judged.as_expected and judged.evidence.verdict is not Verdict.INCONCLUSIVE
     if settings(pyfuncitem.config).nights is not None:
         from rlclaims.pytest_plugin.nightly import NIGHT, describe_night, judge_night
 
         pyfuncitem.stash[NIGHT] = night = judge_night(claim_session(pyfuncitem.config), pyfuncitem, judged)
-        # What this session refutes by itself is open until all of them do.
-        red, message = night is not None and night["alarm"], message + describe_night(night)
+        # A refutation by this session alone leaves the claim open until all sessions together raise the alarm.
+        red = night is not None and night["alarm"]
+        message += describe_night(night)
     if red:
         raise ContradictedError(message)
     if not judged.as_expected:
@@ -168,12 +170,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A refuted claim fails with its numbers; an inconclusive one is neither passed nor failed."""
+    """Let a refuted claim fail with its numbers, and an inconclusive one neither pass nor fail."""
     report = yield
     if not _is_declared(item) or (call.when != "call" and not report.failed):
         return report
     judged = item.stash.get(JUDGED, None) if call.when == "call" else None
-    if judged is None and report.skipped:  # by the user: pytest.skip, xfail
+    if judged is None and report.skipped:  # pytest.skip or xfail in the test
         return report
     from rlclaims.claims.evidence import ClaimError
     from rlclaims.pytest_plugin.results import properties, result_of
@@ -184,7 +186,7 @@ def pytest_runtest_makereport(
     error = None if call.excinfo is None else call.excinfo.value
     if isinstance(error, UndecidedError):
         path, line = item.reportinfo()[:2]
-        # pytest's own word for what neither passed nor failed; its other plugins know no fourth.
+        # The only outcome that neither passes nor fails and that other plugins know.
         report.outcome = "skipped"
         report.longrepr = (str(path), line or 0, str(error))
         report.rlclaims_open = True  # type: ignore[attr-defined]
@@ -192,13 +194,13 @@ def pytest_runtest_makereport(
         report.longrepr = str(error)
     elif report.failed and not _is_claim(item):
         explain(report, judged)
-    # Plain data, which survives the way from an xdist worker.
+    # Plain data, so that xdist can send it from a worker.
     report.rlclaims = result  # type: ignore[attr-defined]
     report.rlclaims_place = item.stash.get(PLACE, 0)  # type: ignore[attr-defined]
     report.rlclaims_folder = str(item.path.parent)  # type: ignore[attr-defined]
     # JUnit's writer takes properties from the item, at its teardown.
-    told = properties(result)
-    item.user_properties[:] = [(k, v) for k, v in item.user_properties if k not in told] + list(told.items())
+    added = properties(result)
+    item.user_properties[:] = [(k, v) for k, v in item.user_properties if k not in added] + list(added.items())
     return report
 
 
@@ -206,67 +208,67 @@ def pytest_runtest_makereport(
 def pytest_report_teststatus(
     report: pytest.TestReport,
 ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
-    """Inconclusive has a letter, a colour and a count of its own."""
+    """Return a letter, a colour and a count of its own for inconclusive."""
     if getattr(report, "rlclaims_open", False):
         return "inconclusive", "?", ("INCONCLUSIVE", {"yellow": True})
     return None
 
 
 class Reports:
-    """The reports of a session's claims and theorems, from whichever process; a plugin of its own for each session."""
+    """The reports of a session's claims and theorems, from any process: a plugin, registered once a session."""
 
     def __init__(self) -> None:
         self.of_claims: list[Any] = []
         self.mistakes: list[bool] = []
-        """For each file that cannot be collected, whether that is by a wrong call of rlclaims."""
+        """For each file that cannot be collected, whether a wrong call of rlclaims is the reason."""
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Keep what stopped a file from being collected."""
+        """Record why a file could not be collected."""
         if report.failed:
             self.mistakes.append(hasattr(report, "rlclaims_mistake"))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep what a claim or a theorem came to."""
+        """Record the result of a claim or a theorem."""
         if hasattr(report, "rlclaims"):
-            # An error at a claim's teardown comes after its verdict, and instead of it.
-            self.of_claims = [kept for kept in self.of_claims if kept.nodeid != report.nodeid] + [report]
-            self.of_claims.sort(key=lambda kept: kept.rlclaims_place)
+            # An error at a claim's teardown replaces its verdict.
+            self.of_claims = [other for other in self.of_claims if other.nodeid != report.nodeid] + [report]
+            self.of_claims.sort(key=lambda one: one.rlclaims_place)
 
     @property
     def results(self) -> list[dict[str, Any]]:
-        """What they came to, in the order of their files."""
+        """The results, in the order of collection."""
         return [report.rlclaims for report in self.of_claims]
 
 
 REPORTS = pytest.StashKey[Reports]()
 RECORD = pytest.StashKey[list[str]]()
-"""What was written down where, or why it was not, for people."""
+"""Lines that say what was written where, or why it was not."""
 NIGHTS = pytest.StashKey[Any]()
-"""What the sessions of --claims-nightly came to, this one included."""
+"""The ledger of --claims-nightly, with this session."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Listen to reports."""
+    """Register the collector of reports."""
     config.stash[REPORTS] = Reports()
     config.pluginmanager.register(config.stash[REPORTS], "rlclaims-reports")
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:  # noqa: ARG001
-    """Hear from an xdist worker why it stopped."""
+    """Record why an xdist worker stopped."""
     on_worker_exit(node)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write claims.json. With --claims-strict, a session that left a claim open has failed."""
+    """Write claims.json and the page. With --claims-strict, fail a session that left a claim open."""
     config = session.config
-    if is_worker(config):  # whose controller decides
+    if is_worker(config):  # the controller writes
         return
     if (results := config.stash[REPORTS].results) and not config.option.collectonly:
         from rlclaims.pytest_plugin.pilots import write_pilots
         from rlclaims.report.page import write_page
-        from rlclaims.report.record import is_theorem, read, write
+        from rlclaims.report.record import of_last_session, read, write
         from rlclaims.report.session_figures import illustrations
         from rlclaims.report.summary import write_summary
 
@@ -275,14 +277,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
             asked.report.mkdir(parents=True, exist_ok=True)
             path = write(results, asked.profile, asked.first_seed, asked.report)
             record = read(path)
-            figures = {} if config.option.claims_no_figures else illustrations(record, asked.store)
-            shown = write_page(record, asked.report, figures)
-            write_summary(record, asked.report)
-            intervals = "Intervals are over seeds, each side at its own error rate; everything is in"
-            config.stash[RECORD] = [
-                f"{'Everything is in' if all(map(is_theorem, results)) else intervals} {path}",
-                f"The page is {shown}",
-            ]
+            # Figures take seconds: those of all sessions are drawn by `rlclaims report`.
+            now = of_last_session(record)
+            figures = {} if config.option.claims_no_figures else illustrations(now, asked.store)
+            page = write_page(record, asked.report, figures)
+            write_summary(now, asked.report)
+            config.stash[RECORD] = [f"Record: {path}", f"Page: {page}"]
         except OSError as error:
             config.stash[RECORD] = [f"claims.json could not be written ({error})"]
         if asked.nights is not None and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
@@ -290,7 +290,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
             config.stash[NIGHTS], where, kept = write_nights(asked.nights, results, asked.profile.seeds)
             config.stash[RECORD].append(where)
-            if not kept:  # else a CI stays green night after night, and gathers nothing
+            if not kept:  # or CI would stay green every night without accumulating evidence
                 session.exitstatus = session.exitstatus or pytest.ExitCode.INTERNAL_ERROR
         if config.option.claims_write_pilots:
             config.stash[RECORD] += write_pilots(config.stash[REPORTS].of_claims)
@@ -304,21 +304,22 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """The table of verdicts."""
+    """Print the verdicts, then the reasons of those that are not as expected, then where the page is."""
     if STOPPED in config.stash:
         terminalreporter.write_line(f"ERROR: {config.stash[STOPPED][0]}", red=True)
     if not (results := config.stash[REPORTS].results):
         return
     from rlclaims.report.record import is_theorem
-    from rlclaims.report.table import table
+    from rlclaims.report.table import verdict_table
 
     undecided = sum(result["verdict"] == "inconclusive" for result in results)
     if config.option.claims_strict and undecided:
         n = len(results) - sum(map(is_theorem, results))
         terminalreporter.write_line(f"ERROR: --claims-strict: {undecided} of {n} claims are inconclusive", red=True)
     terminalreporter.section("claims")
-    asked, file, width = settings(config), terminalreporter._tw._file, terminalreporter._tw.fullwidth
-    table(results, asked.profile, file, width)
+    asked = settings(config)
+    file, width = terminalreporter._tw._file, terminalreporter._tw.fullwidth
+    verdict_table(results, asked.profile, file, width, verbose=config.option.verbose > 0)
     if NIGHTS in config.stash:
         from rlclaims.nightly.ledger import print_nights
 

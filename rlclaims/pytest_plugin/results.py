@@ -1,4 +1,4 @@
-"""What a claim came to, as the plain data that `claims.json` holds of it."""
+"""The result of a claim, as the plain data that `claims.json` has of it."""
 
 import ast
 import hashlib
@@ -18,21 +18,22 @@ from rlclaims.pytest_plugin.session import SEEDS, STUDIES, ClaimSession, claim_n
 from rlclaims.pytest_plugin.verdict_outcome import Judged
 from rlclaims.report.record import Json, adjusted, is_theorem
 from rlclaims.results.factorial import Factorial
+from rlclaims.results.runs import name_of
 from rlclaims.store.digest import run_digest
 from rlclaims.store.run_spec import RunSpec
 from rlclaims.studies.registry import Study
 
 NIGHT = pytest.StashKey[Json | None]()
-"""On an item: what a session of --claims-nightly says against its claim, or None where it says nothing."""
+"""On an item: the evidence of a --claims-nightly session against its claim, or None."""
 
 
 def result_of(item: pytest.Item, judged: Judged | None) -> Json:
-    """A claim, the runs it is about, its verdict and what that rests on; without evidence where it is in error."""
+    """Return a claim with its runs, its verdict and its evidence, which is None if the claim is in error."""
     declared, session = claim_of(item), claim_session(item.config)
     assert declared is not None
     family = session.families[declared.id]
     assert family.rate is not None
-    # Support against expectation turns a build red as a refutation does.
+    # Support of a claim that is expected to be refuted turns a build red, too.
     support_rate = family.rate if declared.expected == "refuted" else session.profile.alpha
     runs = _runs(session, item, judged)
     night = {"night": item.stash.get(NIGHT, None)} if session.asked.nights is not None else {}
@@ -54,13 +55,15 @@ def result_of(item: pytest.Item, judged: Judged | None) -> Json:
 
 
 def properties(result: Json) -> dict[str, object]:
-    """What JUnit is told of a claim or a theorem, all as text."""
-    kind, evidence = ("theorem", result) if is_theorem(result) else ("claim", result["evidence"] or {})
-    told = {kind: result["name"], "verdict": result["verdict"], "expected": result["expected"]}
-    for name in ("reason", "estimate", "lower", "upper", "n", "scope", "examples"):
-        if evidence.get(name) is not None:
-            told[name] = evidence[name]
-    return {name: str(value) for name, value in told.items()}
+    """Return what JUnit's file says about a claim or a theorem, as text."""
+    kind = "theorem" if is_theorem(result) else "claim"
+    evidence = result if is_theorem(result) else result["evidence"] or {}
+    added = {kind: result["name"], "verdict": result["verdict"], "expected": result["expected"]}
+    interval = {f"interval90_{end}": bound for end, bound in evidence.get("interval90", {}).items()}
+    for name in ("reason", "estimate", "interval90_lower", "interval90_upper", "n", "scope", "examples"):
+        if (value := {**evidence, **interval}.get(name)) is not None:
+            added[name] = value
+    return {name: str(value) for name, value in added.items()}
 
 
 def _status(session: ClaimSession, runs: list[Json]) -> str:
@@ -94,6 +97,7 @@ def _taken(
         "kind": words,
         "pairs": None if study is None else study.pairs,
         "algorithm": specs[0].title,
+        "label": f"{fixture}: {_label(runs)}",
         "task": runs.task,
         "iterations": runs.iterations,
         "steps": runs.steps,
@@ -104,8 +108,14 @@ def _taken(
     }
 
 
+def _label(runs: ResolvedRuns) -> str:
+    """Return the algorithm with the settings that differ from the papers': `PPO(clip_epsilon=0.1)`."""
+    algorithm, *others = runs.algorithms
+    return type(algorithm).__name__ if others else name_of(algorithm, runs.task)
+
+
 def _settings(specs: Sequence[RunSpec]) -> Json:
-    """What the runs' algorithms are set to; not what a factorial varies."""
+    """Return the settings of the runs' algorithms, without those that a factorial varies."""
     first, *others = (asdict(spec.algorithm) for spec in specs)
     return {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}
 
@@ -128,7 +138,7 @@ def _measured(judged: Judged, results: Results, study: Study | None) -> list[Jso
 
 
 def _declared(declared: Claim, name: str, function: Callable[..., object]) -> Json:
-    """A claim's declaration as plain data."""
+    """Return a claim's declaration as plain data."""
     return {
         "id": declared.id,
         "name": name,
@@ -143,9 +153,9 @@ def _declared(declared: Claim, name: str, function: Callable[..., object]) -> Js
 
 
 def digest(declared: Claim | Theorem, function: Callable[..., object]) -> str:
-    """A digest of a declaration and its function's code, whatever its comments."""
+    """Return a digest of a declaration and its function's code, without its comments."""
     try:
         body = ast.unparse(ast.parse(textwrap.dedent(inspect.getsource(function))))
-    except (OSError, SyntaxError):  # written where no source is kept
+    except (OSError, SyntaxError):  # the source is not available
         body = ""
     return hashlib.sha256(f"{declared!r}\n{body}".encode()).hexdigest()

@@ -7,56 +7,57 @@ from typing import TextIO
 from rich.console import Console
 
 from rlclaims.planning.cost import Cost
-from rlclaims.report.table import grid, rows_by_section
+from rlclaims.report.grid import Grid, rows_by_section, say
 
 
 @dataclass(frozen=True)
 class Range:
-    """What some claims take, as looks decide: at the least, as expected, at the most."""
+    """The cost of some claims, which depends on the looks that they take: least, expected and most."""
 
     stored: int
-    """Runs that they may take and the store has."""
+    """Runs that they may take and that are in the store."""
     least: Cost
     expected: Cost
     most: Cost
 
-    def shown(self, number: Callable[[Cost], str]) -> str:
-        """The three numbers, or the one that they all are."""
+    def describe(self, number: Callable[[Cost], str]) -> str:
+        """Return the three numbers, or one if they are equal."""
         numbers = [number(cost) for cost in (self.least, self.expected, self.most)]
         return numbers[0] if len(set(numbers)) == 1 else "/".join(numbers)
 
 
 def cost_table(claims: Mapping[str, Range], total: Range, file: TextIO) -> None:
-    """Print what claims take, one row each as if it were alone, and a last row for all together.
+    """Print the cost of each claim as if it ran alone, and in the last row of all together.
 
     Args:
-        claims: by name.
-        total: of all together, where what they share is trained once.
+        claims: costs by name.
+        total: cost of all together, where shared runs are trained once.
         file: where to.
     """
-    console = Console(file=file, width=None if file.isatty() else 80)
-    table = grid("claim", "have>", "train>", "Msteps>", "minutes>", "MB>")
-    rows = [{"name": name, "range": found} for name, found in claims.items()]
+    console = Console(file=file)
+    table = Grid("claim", "have>", "train>", "Msteps>", "minutes>", "MB>")
+    rows = [{"name": name, "range": cost} for name, cost in claims.items()]
     rows_by_section(table, rows, lambda row: _cells(row["range"]))
     table.add_row("")
     table.add_row("all, once", *_cells(total), style="bold")
-    console.print(table)
+    table.print(console)
     for sentence in (
-        "have: runs that the store has, train: runs that it lacks, Msteps: millions of steps of the tasks, minutes: "
-        "on this machine, by a probe of it, MB: of the store. Nothing was trained.",
-        "Where there are three numbers, looks decide: least / expected / most. An open claim is decided at its next "
-        "look, where its pilot was (the middle look, if it has none), or at none.",
+        "have: runs in the store; train: runs to train; Msteps: millions of environment steps; minutes: on this "
+        "machine, estimated by a short test; MB: added to the store. Nothing was trained.",
+        "Three numbers are least / expected / most: they depend on the looks. An open claim is decided at its next "
+        "look at the least, at the look where its pilot was decided (without a pilot, the middle one) as expected, or "
+        "never.",
     ):
-        console.print(sentence, highlight=False, markup=False)
+        say(console, sentence)
 
 
-def _cells(found: Range) -> tuple[str, ...]:
+def _cells(cost: Range) -> tuple[str, ...]:
     return (
-        str(found.stored),
-        found.shown(lambda c: str(c.runs)),
-        found.shown(lambda c: _short(c.steps / 1e6)),
-        found.shown(lambda c: _short(c.seconds / 60)),
-        found.shown(lambda c: _short(c.bytes / 1e6)),
+        str(cost.stored),
+        cost.describe(lambda c: str(c.runs)),
+        cost.describe(lambda c: _short(c.steps / 1e6)),
+        cost.describe(lambda c: _short(c.seconds / 60)),
+        cost.describe(lambda c: _short(c.bytes / 1e6)),
     )
 
 

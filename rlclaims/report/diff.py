@@ -1,4 +1,4 @@
-"""What changed from one record to another: verdicts, estimates, definitions, scopes, versions."""
+"""Changes from one record to another: verdicts, estimates, definitions, scopes, versions."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from typing import TextIO
 from rich.console import Console
 from rich.text import Text
 
-from rlclaims.report.record import Json, RecordError, read, reading
-from rlclaims.report.table import grid, rows_by_section
+from rlclaims.report.grid import Grid, rows_by_section, say
+from rlclaims.report.record import Json, RecordError, all_results, comparisons, read, reading
 
 NUMBERS = ("estimate", "lower", "upper")
 
@@ -29,7 +29,7 @@ class Estimate:
     """Tasks and steps that it is about."""
 
     def holds(self, other: "Estimate") -> bool:
-        """Whether another's estimate lies in the interval, or there is none that could lie elsewhere."""
+        """Return whether another's estimate lies in the interval; True if one of the two has no estimate."""
         if other.estimate is None or self.estimate is None:
             return True
         above = self.lower is None or self.lower <= other.estimate
@@ -38,23 +38,23 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a claim or a theorem came to in one record."""
+    """The outcome of a claim or a theorem in one record."""
 
     verdict: str
     expected: str
     sha256: str
-    """Of its declaration and its code."""
+    """Digest of its declaration and its code."""
     estimates: tuple[Estimate, ...]
-    """Of each comparison that it is made of."""
+    """The estimate of each comparison that it is made of."""
     baselines: tuple[tuple[str, str], ...]
-    """Names and checksums."""
+    """Names and checksums of the baselines that it takes."""
     runs: Mapping[tuple[str, int], tuple[str, ...]]
-    """Digests by fixture and seed: one, or those of a factorial's combinations."""
+    """Digests by fixture and seed: one each, or one for each combination of a factorial."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """A claim or a theorem in two records; None where one does not have it."""
+    """A claim or a theorem in two records; None if one does not have it."""
 
     name: str
     before: Outcome | None
@@ -62,9 +62,9 @@ class Change:
 
     @property
     def step(self) -> int:
-        """How far its verdict came towards what was expected of it, from -2 to 2.
+        """The distance that its verdict moved towards the expected one, from -2 to 2.
 
-        Held against what the earlier record expects: a verdict that turned got worse, even if it is now expected.
+        The earlier record says what is expected: a verdict that turned got worse, even if it is expected now.
         """
         if self.before is None or self.after is None:
             return 0
@@ -74,7 +74,7 @@ class Change:
 
     @cached_property
     def moved(self) -> tuple[int, ...]:
-        """Which of its comparisons, from 1, have an estimate outside of the interval that the other record has."""
+        """The numbers, from 1, of its comparisons whose estimate is outside the interval of the other record."""
         if self.before is None or self.after is None:
             return ()
         pairs = enumerate(zip(self.before.estimates, self.after.estimates, strict=False), start=1)
@@ -83,7 +83,7 @@ class Change:
 
     @cached_property
     def changed(self) -> tuple[str, ...]:
-        """What is another beside its verdict, in words; not the code and the seeds of its runs alone."""
+        """What differs beside its verdict, in words. Other code or seeds of its runs are not counted."""
         before, after = self.before, self.after
         if before is None or after is None:
             return ()
@@ -97,13 +97,13 @@ class Change:
 
     @property
     def other_seeds(self) -> bool:
-        """Whether both have runs, and none on the same seed."""
+        """True if both have runs, and none on the same seed."""
         both = self.before is not None and self.after is not None and self.before.runs and self.after.runs
         return bool(both) and not self._shared
 
     @property
     def other_runs(self) -> bool:
-        """Whether runs of a seed are by other code, settings or libraries."""
+        """True if runs of the same seed are by other code, settings or libraries."""
         return any(one != other for one, other in self._shared)
 
     @cached_property
@@ -114,8 +114,8 @@ class Change:
         return tuple((digests, other[key]) for key, digests in one.items() if key in other)
 
     @property
-    def told(self) -> bool:
-        """Whether it has a row."""
+    def is_listed(self) -> bool:
+        """True if it has a row in the table."""
         if self.before is None or self.after is None:
             return True
         return self.before.verdict != self.after.verdict or bool(self.changed)
@@ -123,37 +123,41 @@ class Change:
 
 @dataclass(frozen=True)
 class Diff:
-    """What changed from one record to another."""
+    """The changes from one record to another."""
 
     changes: tuple[Change, ...]
-    """All claims and theorems of either, changed or not."""
+    """The claims and theorems of either, changed or not."""
     session: tuple[tuple[str, str, str], ...]
-    """What is another of the sessions: its name, before and after."""
+    """What differs between the last sessions: its name, before and after."""
 
     @property
     def worse(self) -> int:
-        """Verdicts that are further from what was expected than they were."""
+        """The number of verdicts that are further from the expected ones than they were."""
         return sum(change.step < 0 for change in self.changes)
 
 
 def diff(before: Path, after: Path) -> Diff:
-    """What changed from one file to another.
+    """Compare two files, claim by claim. Verdicts that are no evidence are left out, unless neither file has others.
 
     Raises:
-        RecordError: one is no record, or one alone has verdicts that count.
+        RecordError: a file is not a record, or has no verdicts that count while the other has.
     """
     records = [read(path) for path in (before, after)]
-    outcomes, sessions = [], []
+    outcomes: list[dict[str, Outcome]] = []
+    sessions: list[dict[str, str]] = []
+    counts: list[bool] = []
     for path, record in zip((before, after), records, strict=True):
         with reading(path):
-            outcomes.append({r["name"]: _outcome(r) for r in (*record["claims"], *record["theorems"])})
             sessions.append(_session(record))
-    for path, record, other in zip((before, after), records, reversed(records), strict=True):
+            counts.append(_counts(record))
+    for path, record in zip((before, after), records, strict=True):
         with reading(path):
-            counts, name = record["profile"]["evidence"], record["profile"]["name"]
-        if not counts and other["profile"].get("evidence"):
-            raise RecordError(f"{path} is of the profile {name}, whose verdicts are no evidence.")
-    names = dict.fromkeys(name for found in outcomes for name in found)
+            if any(counts) and not _counts(record):
+                name = record["profile"]["name"]
+                raise RecordError(f"{path} is of the profile {name}, whose verdicts are no evidence.")
+            counted = [result for result in all_results(record) if result["judged"]["evidence"] or not any(counts)]
+            outcomes.append({result["name"]: _outcome(result) for result in counted})
+    names = dict.fromkeys(name for by_name in outcomes for name in by_name)
     sections = list(dict.fromkeys(map(_section, names)))
     ordered = sorted(names, key=lambda name: sections.index(_section(name)))
     changes = [Change(name, *(of.get(name) for of in outcomes)) for name in ordered]
@@ -168,6 +172,11 @@ def diff(before: Path, after: Path) -> Diff:
     )
 
 
+def _counts(record: Json) -> bool:
+    """Return whether a record has verdicts that are evidence."""
+    return bool(record["profile"]["evidence"]) or any(result["judged"]["evidence"] for result in all_results(record))
+
+
 def _section(name: str) -> str:
     return name.partition("/")[0]
 
@@ -178,29 +187,24 @@ def _outcome(result: Json) -> Outcome:
         for seed, digest in zip(taken["seeds"], taken["digests"], strict=True):
             digests[taken["fixture"], seed] = (*digests.get((taken["fixture"], seed), ()), digest)
     return Outcome(
-        result["verdict"],
-        result["expected"],
-        result["sha256"],
-        tuple(_estimates(result.get("evidence"))),
-        tuple((kept["name"], kept["sha256"]) for kept in result.get("baselines", [])),
-        digests,
+        verdict=result["verdict"],
+        expected=result["expected"],
+        sha256=result["sha256"],
+        estimates=tuple(_estimates(result.get("evidence"))),
+        baselines=tuple((baseline["name"], baseline["sha256"]) for baseline in result.get("baselines", [])),
+        runs=digests,
     )
 
 
 def _estimates(evidence: Json | None) -> Iterator[Estimate]:
-    if evidence is None:
-        return
-    if "parts" in evidence:
-        for part in evidence["parts"]:
-            yield from _estimates(part)
-        return
-    estimate, lower, upper = (None if (x := evidence[name]) is None else float(x) for name in NUMBERS)
-    settings = tuple((setting["task"], setting["steps"]) for setting in evidence["settings"])
-    yield Estimate(key=evidence["key"], estimate=estimate, lower=lower, upper=upper, settings=settings)
+    for part in comparisons(evidence):
+        estimate, lower, upper = (None if (x := part[name]) is None else float(x) for name in NUMBERS)
+        settings = tuple((setting["task"], setting["steps"]) for setting in part["settings"])
+        yield Estimate(key=part["key"], estimate=estimate, lower=lower, upper=upper, settings=settings)
 
 
 def _session(record: Json) -> dict[str, str]:
-    """What a session's verdicts depend on beside its claims, by name."""
+    """Return what a session's verdicts depend on beside its claims, by name."""
     environment, profile = record["environment"], record["profile"]
     return {
         "profile": profile["name"],
@@ -212,17 +216,15 @@ def _session(record: Json) -> dict[str, str]:
     }
 
 
-def diff_table(found: Diff, file: TextIO, width: int) -> None:
-    """Print what changed: a row for each claim and theorem that did, and the sessions' versions."""
+def diff_table(changes: Diff, file: TextIO, width: int) -> None:
+    """Print a row for each claim and theorem that changed, and the versions that did."""
     console = Console(file=file, width=max(width, 80))
-    told = [change for change in found.changes if change.told]
-    if told:
-        table = grid("claim", "verdict", "estimate", "changed")
-        table.columns[3].no_wrap = False
-        console.print(rows_by_section(table, [{"name": change.name, "change": change} for change in told], _cells))
-    for name, before, after in found.session:
-        console.print(f"{name}: {before} -> {after}", highlight=False, markup=False)
-    console.print(summary_of(found), highlight=False, markup=False)
+    rows = [{"name": change.name, "change": change} for change in changes.changes if change.is_listed]
+    if rows:
+        rows_by_section(Grid("claim", "verdict", "estimate", "changed~"), rows, _cells).print(console)
+    for name, before, after in changes.session:
+        say(console, f"{name}: {before} -> {after}")
+    say(console, summary_of(changes))
 
 
 def _cells(row: Json) -> tuple[Text, ...]:
@@ -238,19 +240,19 @@ def _cells(row: Json) -> tuple[Text, ...]:
     return Text(verdicts, style), Text(estimates), Text(", ".join(words))
 
 
-def summary_of(found: Diff) -> str:
-    """What changed, in one sentence."""
-    of = found.changes
-    both = [change for change in of if change.before is not None and change.after is not None]
+def summary_of(diff: Diff) -> str:
+    """Return the changes in one sentence."""
+    changes = diff.changes
+    both = [change for change in changes if change.before is not None and change.after is not None]
     counts = [
-        (found.worse, "got worse"),
+        (diff.worse, "got worse"),
         (sum(change.step > 0 for change in both), "got better"),
-        (sum(change.before is None for change in of), "appeared"),
-        (sum(change.after is None for change in of), "disappeared"),
+        (sum(change.before is None for change in changes), "appeared"),
+        (sum(change.after is None for change in changes), "disappeared"),
         (sum(bool(change.moved) for change in both), "moved beyond their intervals"),
         (sum("definition" in change.changed for change in both), "have other definitions"),
         (sum(change.other_seeds for change in both), "are on other seeds"),
         (sum(change.other_runs for change in both), "have runs by other code, settings or libraries"),
     ]
-    told = ", ".join(f"{n} {what}" for n, what in counts if n) or "nothing changed"
-    return f"Of {len(of)} claims and theorems: {told}."
+    words = ", ".join(f"{n} {what}" for n, what in counts if n) or "nothing changed"
+    return f"Of {len(changes)} claims and theorems: {words}."

@@ -1,38 +1,36 @@
-"""What one claim or theorem came to, in lines for people: `rlclaims explain`."""
+"""How one claim or theorem was judged, in lines for people: `rlclaims explain`."""
 
 import textwrap
 
-from rlclaims.report.record import Json
+from rlclaims.report.record import Json, interval_text, judged_in_words
+from rlclaims.report.table import SENSITIVITY, promises
 
 
 def tried(result: Json) -> list[str]:
-    """What a theorem came to."""
+    """Return the verdict on a theorem, with its examples or its counterexample."""
     held = "" if result["examples"] is None else f" ({result['examples']} examples)"
-    # As it was written: what hypothesis tells is Python.
-    failed = textwrap.indent(result["counterexample"] or "", " " * 13).splitlines()
-    return [row("verdict", result["verdict"] + held), *failed]
+    # Unwrapped: hypothesis writes the counterexample in Python.
+    counterexample = textwrap.indent(result["counterexample"] or "", " " * 13).splitlines()
+    return [row("verdict", result["verdict"] + held), *counterexample, row("judged", judged_in_words(result))]
 
 
 def judged(result: Json, test: str, options: str) -> list[str]:
-    """What a claim came to.
+    """Return the verdict on a claim, with its evidence and runs.
 
     Args:
         result: of the record.
-        test: its node id.
+        test: pytest's id of it.
         options: of the session, each with a space.
     """
     evidence = result["evidence"]
-    lines = [row("verdict", f"{result['verdict']} ({result['status']})")]
+    lines = [row("verdict", f"{result['verdict']} ({result['status']})"), row("judged", judged_in_words(result))]
     if evidence is not None:
-        lines += [row("", line) for part in evidence.get("parts", [evidence]) for line in _evidence(part)]
+        lines += [row("", line) for line in _evidence(evidence)]
+        lines += [row("", SENSITIVITY), *(row("", line) for line in promises([result], result["judged"]["alpha"]))]
     for runs in result["runs"]:
-        lines.append(
-            row(
-                "runs",
-                f"{runs['fixture']}: {runs['kind']} of {runs['algorithm']} on {runs['task']}, {runs['iterations']} "
-                f"iterations, seeds {runs['seeds'][0]} to {runs['seeds'][-1]}",
-            )
-        )
+        seeds = f", seeds {runs['seeds'][0]} to {runs['seeds'][-1]}" if runs["seeds"] else ""
+        kind = "" if runs["kind"] == "runs" else f" ({runs['kind']})"
+        lines.append(row("runs", f"{runs['label']}{kind} on {runs['task']}, {runs['iterations']} iterations{seeds}"))
     for kept in result.get("baselines", []):
         lines.append(row("baseline", f"{kept['fixture']}: {kept['name']}, sha256 {kept['sha256']}"))
     if result["runs"]:
@@ -44,22 +42,40 @@ def judged(result: Json, test: str, options: str) -> list[str]:
 
 
 def _evidence(evidence: Json) -> list[str]:
-    if "parts" in evidence:  # joined within what was joined
+    if "parts" in evidence:
         return [line for part in evidence["parts"] for line in _evidence(part)]
     why = f" ({evidence['reason']}: {evidence['detail']})" if evidence["reason"] else ""
-    lines = [
-        f"{evidence['verdict']}{why}: {evidence['quantity']} {evidence['region']}",
-        f"by {evidence['method']} ({evidence['guarantee']}: {evidence['assumption']})",
+    lines = [f"{evidence['verdict']}{why}: {evidence['quantity']} {evidence['region']}"]
+    if evidence["estimate"] is not None:
+        lines.append(f"estimate {_number(evidence['estimate'])}, 90% interval {interval_text(evidence)}")
+    lines.append(f"by {evidence['method']} ({evidence['guarantee']}: {evidence['assumption']})")
+    lines += [
+        f"look at {look['n']} seeds: {_number(look['estimate'])} [{_number(look['lower'])}, {_number(look['upper'])}], "
+        "the bounds that the verdict rests on"
+        for look in evidence["looks"]
     ]
-    for look in evidence["looks"]:
-        bounds = ", ".join("none" if look[side] is None else f"{look[side]:.4g}" for side in ("lower", "upper"))
-        estimate = "none" if look["estimate"] is None else f"{look['estimate']:.4g}"
-        lines.append(f"look at {look['n']} seeds: {estimate} [{bounds}]")
+    if evidence["can_support"] is not None:
+        effects = [(name, evidence[key]) for name, key in (("MDE", "detects_in_sd"), ("refutes", "refutes_in_sd"))]
+        words = [f"{name} {'never' if effect is None else f'{effect:.2g} sd'}" for name, effect in effects]
+        if evidence["mde"] is not None:
+            words.append(f"by the pilot MDE {_number(evidence['mde'])}")
+        if evidence["n_needed"] is not None:
+            words.append(f"needs n {evidence['n_needed']}")
+        lines.append(", ".join(words))
     return lines
 
 
 def row(title: str, text: str) -> str:
-    """A title and a text below each other's like, wrapped."""
+    """Return a title and a wrapped text beside it."""
     return textwrap.fill(
-        text, 100, initial_indent=f"  {title:<10} ", subsequent_indent=" " * 13, break_long_words=False
+        text,
+        100,
+        initial_indent=f"  {title:<10} ",
+        subsequent_indent=" " * 13,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
+
+
+def _number(x: float | None) -> str:
+    return "none" if x is None else f"{x:.4g}"

@@ -1,6 +1,7 @@
-"""The figures of a session: what its record names, read from the store that has it."""
+"""The figures of a session: numbers of the runs that its record names, read from the store."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -32,37 +33,37 @@ PAIRS = np.logspace(1, 7, 61)
 FEWEST = 2
 """Runs that a figure needs."""
 MOST_RUNS = 4
-"""Whose planes are drawn side by side."""
+"""Runs whose planes are drawn side by side."""
 LONGEST = 100
-"""Letters of a file's name, of which systems bear some 255."""
+"""Characters of a file's name; file systems allow about 255."""
 
 
 @dataclass(frozen=True)
 class Taken:
-    """Runs of one algorithm on one task that claims took, with the numbers of those that the store has."""
+    """Runs of one algorithm on one task that claims took, with the numbers that the store has of them."""
 
     algorithm: str
     task: str
     iterations: int
     steps: int | None
-    """Of a batch; None where an older record does not say."""
+    """Steps of a batch; None if an older record does not say."""
     series: Sequence[Mapping[str, Sequence[float]]]
-    """Of each run that did not fail."""
+    """The series of each run that did not fail, by name."""
     settings: Mapping[str, Any] | None = None
-    """Of the algorithm; None where an older record does not say."""
+    """Settings of the algorithm; None if an older record does not say."""
 
     def rows(self, name: str) -> Floats:
-        """A series of each run, as (S, K)."""
+        """Return a series of each run, (S, K)."""
         return np.array([series[name] for series in self.series], dtype=float)
 
     @property
     def kept(self) -> tuple[int, ...]:
-        """Iterations whose updates were kept."""
+        """Iterations whose updates were kept as checkpoints."""
         return checkpoint_iterations(self.iterations, HELD_OUT_EVERY)
 
 
 def illustrations(record: Json, store: Path) -> dict[str, Drawn]:
-    """Figures by name, as many as the store has the numbers for.
+    """Return figures by name, as many as the store has the numbers for.
 
     Args:
         record: of a session.
@@ -71,11 +72,11 @@ def illustrations(record: Json, store: Path) -> dict[str, Drawn]:
     found: dict[str, Drawn] = {}
     for i, task in enumerate(dict.fromkeys(runs["task"] for claim in record["claims"] for runs in claim["runs"])):
         end = "" if task == record["profile"]["tasks"][0] else f"-{task.lower()}"
-        if "(" in task and end:  # other arguments may come to the same letters, or to more than a file's name may have
+        if "(" in task and end:  # other arguments may end in the same letters, or be too long for a file's name
             end = f"-{task.partition('(')[0].lower()}-{i + 1}"
         taken = {study: _taken(record, store, task, study, of) for study, of in STUDIES.items()}
         for name, title, draw in _of_task(taken, record, task):
-            # Numbers of another version of the code may have other names, and an external algorithm lacks some.
+            # Series of another version of the code may have other names, and external algorithms lack some.
             with suppress(KeyError, ValueError, IndexError):
                 file = re.sub(r"[^a-z0-9]+", "-", f"{name}{end}".lower()).strip("-")[:LONGEST]
                 found[file] = replace(draw(), title=f"{title}, on {task}")
@@ -93,7 +94,7 @@ STUDIES = {
 
 
 def surfaces(record: Json, store: Path) -> list[Surface]:
-    """Landscapes that can be turned, as far as the store has planes (`rlclaims report --surfaces`)."""
+    """Return landscapes to turn, as far as the store has planes (`rlclaims report --surfaces`)."""
     tasks = dict.fromkeys(runs["task"] for claim in record["claims"] for runs in claim["runs"])
     return [
         Surface(
@@ -184,7 +185,9 @@ def _is_level(structure: Json, algorithm: str, measure: str) -> bool:
     (leaf,) = structure["operands"]
     if "operands" in leaf or (leaf["study"], leaf["measure"], leaf["pairs"]) != ("runs", measure, "training"):
         return False
-    return leaf["window"] is not None and (leaf["runs"] == algorithm or leaf["runs"].startswith(f"{algorithm}("))
+    _, labelled, settings = algorithm.partition(": ")
+    same = leaf["runs"] == (settings or algorithm)
+    return leaf["window"] is not None and (same or (not labelled and leaf["runs"].startswith(f"{algorithm}(")))
 
 
 def _along(runs: Taken) -> Drawn:
@@ -206,7 +209,7 @@ def _n_star(runs: Taken) -> Drawn:
     curves = {}
     for k, iteration in enumerate(runs.kept):
         gaps_S2 = np.array([step_to_random(series, k) for series in runs.series])
-        # As claims have it: of each run as parts of its squared return, so that no run counts for more.
+        # As in claims: relative to the squared return of each run, so that all runs count alike.
         parts_S2 = gaps_S2 / np.square(runs.rows(f"{k}/own/return"))
         curves[f"update {iteration + 1}"] = parts_S2[:, 0], parts_S2[:, 1]
     two = "the policy after an update and one as far in a random direction"
@@ -231,7 +234,7 @@ def _planes_of_runs(runs: Taken) -> Drawn:
 
 
 def _heights(runs: Taken, i: int) -> dict[str, dict[str, Floats]]:
-    """Returns and surrogates on the planes of a run."""
+    """Return returns and surrogates on the planes of a run."""
     shape = len(planes.ACROSS), len(planes.ALONG)
     return {
         f"update {iteration + 1}": {
@@ -246,7 +249,7 @@ def _agreement(runs: Taken) -> Drawn:
     curves = {}
     for k, iteration in enumerate(runs.kept):
         square_S1, noise_S1 = runs.rows(f"{k}/surrogate/square"), runs.rows(f"{k}/surrogate/noise")
-        # Lost in noise, where the unbiased square is below 0: then no agreement is seen.
+        # An unbiased square below 0 is lost in noise: no agreement.
         curves[f"update {iteration + 1}"] = square_S1.clip(0) / (square_S1.clip(0) + noise_S1 / PAIRS)
     return agreement(PAIRS.tolist(), curves, batch=runs.steps)
 
@@ -255,20 +258,20 @@ def _mechanisms(runs: Taken) -> Drawn:
     def mean_log(twin: str) -> Floats:
         return np.asarray(np.log(runs.rows(f"{twin}/kl_old_new/mean/held_out")).mean(1))
 
-    as_it_is = mean_log("none")
-    told = _switched(runs.settings)
-    rows = {name.replace("_", " ") + told.get(name, ""): np.exp(mean_log(name) - as_it_is) for name in MECHANISMS}
+    unswitched = mean_log("none")
+    words = _switched(runs.settings)
+    rows = {name.replace("_", " ") + words.get(name, ""): np.exp(mean_log(name) - unswitched) for name in MECHANISMS}
     return effects(rows, f"factor on the mean KL of an update of {runs.algorithm}", none=1.0, log=True)
 
 
 def _switched(settings: Mapping[str, Any] | None) -> dict[str, str]:
-    """From what to what each mechanism is switched, in words; nothing where a record does not say."""
+    """Return the two levels of each mechanism in words; empty if a record does not say."""
     if settings is None:
         return {}
-    kept: dict[str, Any] = {name: tuple(x) if isinstance(x, list) else x for name, x in settings.items()}
+    values: dict[str, Any] = {name: tuple(x) if isinstance(x, list) else x for name, x in settings.items()}
     try:
-        algorithm = PPO(**kept)
-    except TypeError:  # no settings of today's
+        algorithm = PPO(**values)
+    except TypeError:  # settings of another version
         return {}
     return {name: f": {one} \u2192 {other}" for name, (one, other) in levels(algorithm).items()}
 
@@ -285,13 +288,17 @@ FIGURES: Sequence[tuple[str, str, str, Callable[[Taken], Drawn]]] = (
 
 
 def _taken(record: Json, store: Path, task: str, study: str, of: str) -> list[Taken]:
-    """The runs of a kind, those that learn from most updates first; runs of one algorithm with other settings apart."""
+    """Return the runs that have a study, those with most updates first.
+
+    Runs of one algorithm with other settings are kept apart, and then named by fixture and settings.
+    """
     found: dict[str, dict[str, Json]] = {}
     for claim in record["claims"]:
         for runs in claim["runs"]:
             if runs["study"] == of and runs["task"] == task and not runs["kind"].startswith("factorial"):
-                # Whoever takes more seeds has the first in common.
+                # Claims that take more seeds share the first ones.
                 found.setdefault(runs["digests"][0], {}).update(dict.fromkeys(runs["digests"], runs))
+    counts = Counter(next(iter(by_digest.values()))["algorithm"] for by_digest in found.values())
     named: dict[str, Taken] = {}
     for by_digest in found.values():
         runs = next(iter(by_digest.values()))
@@ -301,15 +308,17 @@ def _taken(record: Json, store: Path, task: str, study: str, of: str) -> list[Ta
             if (numbers := _numbers(store, d, None if study == "runs" else study)) is not None
         ]
         if len(series) >= (1 if study == "planes" else FEWEST):
-            name, iterations = runs["algorithm"], runs["iterations"]
-            name = f"{name} ({runs['fixture']})" if name in named else name
+            iterations = runs["iterations"]
+            name = runs["algorithm"] if counts[runs["algorithm"]] == 1 else runs["label"]
+            if name in named:  # runs of the same fixture's name, of another length or on other seeds
+                name = f"{name}, {iterations} updates, from seed {runs['seeds'][0]}"
             steps = runs["steps"] // iterations if "steps" in runs else None
             named[name] = Taken(name, task, iterations, steps, series, runs.get("settings"))
     return sorted(named.values(), key=lambda taken: -taken.iterations)
 
 
 def _numbers(store: Path, digest: str, kind: str | None) -> Mapping[str, Sequence[float]] | None:
-    """The latest numbers of a kind in a run's folder; None where there are none, or the run failed."""
+    """Return the latest numbers of a study in a run's folder; None if there are none, or the run failed."""
     files = [
         path
         for folder in (store / "runs").glob(f"*-{digest[:32]}")

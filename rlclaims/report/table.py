@@ -1,65 +1,68 @@
-"""The table of verdicts, for people: readable at 80 columns, in colour where there is any."""
+"""The verdicts of a session, for people: a line for each claim, then the reasons of those that are not as expected."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TextIO
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from rlclaims.planning.profile import Profile
-from rlclaims.report.record import Json, is_theorem
+from rlclaims.report.grid import Grid, rows_by_section, say
+from rlclaims.report.record import Json, comparisons, interval_text, is_theorem, runs_in_words, state
 from rlclaims.stats.power import MOST_SEEDS
 
 STYLES = {"inconclusive": "yellow", "error": "red"}
 
 
-def table(results: Sequence[Json], profile: Profile, file: TextIO, width: int) -> None:
-    """What each claim came to, and below it how and what that is worth: one row a claim, in its id's section.
+def verdict_table(results: Sequence[Json], profile: Profile, file: TextIO, width: int, *, verbose: bool) -> None:
+    """Print a line for each claim and theorem, then why some are open or contrary to expectation.
 
-    Theorems stand among the claims, with examples instead of seeds, and have no method.
+    Args:
+        results: of the session's claims and theorems.
+        profile: the budget of the session.
+        file: where to.
+        width: of the terminal, if it is one.
+        verbose: whether to add the parts of joined claims, the methods, and what their numbers mean.
     """
     console = Console(file=file, width=max(width, 80))
     claims = [result for result in results if not is_theorem(result)]
     theorems = [result for result in results if is_theorem(result)]
+    if scope := runs_in_words(claims):
+        say(console, scope)
     if profile.no_evidence is not None:
-        wired = rows_by_section(
-            grid("claim", "verdict"), results, lambda result: _smoke_cells(result, f" ({profile.no_evidence})")
-        )
-        console.print(wired)
+        note = f" ({profile.no_evidence})"
+        rows_by_section(Grid("claim", "verdict"), results, lambda result: _smoke_cells(result, note)).print(console)
         if claims:
-            console.print(
-                f"{profile.no_evidence}: these claims run, and nothing is said of their truth", highlight=False
-            )
+            say(console, f"{profile.no_evidence}: these claims run, and nothing is said about their truth.")
         if theorems:
-            console.print("a theorem takes no seeds, and is judged as ever", highlight=False)
+            say(console, "Theorems take no seeds and are judged as in any profile.")
         _star(theorems, console)
         return
-    verdicts = grid("claim", "verdict", "estimate>", "interval", "n>")
-    console.print(rows_by_section(verdicts, results, _verdict_cells, with_parts=True))
+    table = Grid("claim", "verdict", "estimate>", "90% interval", "seeds>")
+    rows_by_section(table, _with_parts(results) if verbose else results, _verdict_cells).print(console)
     _star(results, console)
-    if any(result["examples"] is not None for result in theorems):
-        console.print("ex.: examples that a theorem was tried on and held for; it takes no seeds", highlight=False)
-    if not claims:
-        return
-    for result in claims:
-        if (evidence := result["evidence"]) is not None and evidence["reason"] is not None:
-            why = f"{evidence['reason']}: {evidence['detail']}" if "detail" in evidence else evidence["reason"]
-            console.print(f"{result['name']} is inconclusive, {why}", highlight=False, markup=False)
-    console.print()
-    methods = grid("claim", "method", "look", "MDE>", "margin>", "needs n>", "refutes>")
-    console.print(rows_by_section(methods, claims, _method_cells, with_parts=True))
-    for sentence in (*_legend(claims), "", *_promises(claims, profile)):
-        console.print(sentence, highlight=False, markup=False)
+    for result in results:
+        if (reason := _reason(result)) is not None:
+            say(console, f"{result['name']} {reason}")
+    if verbose and claims:
+        console.print()
+        methods = Grid("claim", "method", "look", "MDE>", "margin>", "needs n>", "refutes>")
+        rows_by_section(methods, _with_parts(claims), _method_cells).print(console)
+        for sentence in (*_legend(claims), "", *promises(claims, profile.alpha)):
+            say(console, sentence)
 
 
-def _star(results: Sequence[Json], console: Console) -> None:
-    if any(result["expected"] == "refuted" for result in results):
-        console.print("* expected to be refuted: the claim says on what evidence", highlight=False)
+def verdict_text(result: Json) -> Text:
+    """Return the verdict in its colour, with a star if the claim is expected to be refuted."""
+    verdict = result["verdict"]
+    decided = verdict in ("supported", "refuted")
+    style = ("green" if verdict == result["expected"] else "red") if decided else STYLES[verdict]
+    return Text(f"{verdict}{'*' if result['expected'] == 'refuted' else ''}", style)
 
 
-def _promises(results: Sequence[Json], profile: Profile) -> Iterator[str]:
-    """What each family's verdicts are worth, in a sentence."""
+def promises(results: Iterable[Json], alpha: float) -> Iterator[str]:
+    """Yield what the verdicts of each family are worth, a sentence each."""
+    results = list(results)
     for family in {result["family"]["name"]: result["family"] for result in results}.values():
         shares = "one share" if family["size"] == 1 else f"{family['size']} shares"
         at_most = f"{100 * family['rate']:.3g}%"
@@ -68,94 +71,85 @@ def _promises(results: Sequence[Json], profile: Profile) -> Iterator[str]:
             red = "its claims turn red at the alarm of all sessions"
         yield (
             f"Family {family['name']!r}, of {shares}: {red}; a false sentence is declared supported with "
-            f"probability at most {100 * profile.alpha:.3g}%; each up to its method's guarantee."
+            f"probability at most {100 * alpha:.3g}%; each up to its method's guarantee."
         )
 
 
-def rows_by_section(
-    into: Table,
-    results: Iterable[Json],
-    cells: Callable[[Json], tuple[Any, ...]],
-    *,
-    with_parts: bool = False,
-) -> Table:
-    """A row for each result, by its name, below the first part of it, and if wanted for each part of a joined one."""
-    section = None
+SENSITIVITY = (
+    "MDE: the distance from the bound that is detected with probability .8 over all looks; refutes: the same on the "
+    "far side. Both are for normal seeds, with the spread in pilots.json, or else in standard deviations of a seed. "
+    "needs n: the number of seeds at which one look, at the same error rate, detects the margin."
+)
+"""What the columns about a design's power mean."""
+
+
+def _star(results: Sequence[Json], console: Console) -> None:
+    if any(result["expected"] == "refuted" for result in results):
+        say(console, "* expected to be refuted: the claim says on what evidence")
+
+
+def _reason(result: Json) -> str | None:
+    """Return why a claim or theorem is not as expected; None if it is."""
+    if state(result) == "expected":
+        return None
+    if result["verdict"] == "error":
+        return "is in error: pytest's output above says why"
+    if result["verdict"] == "inconclusive":
+        evidence = result["evidence"]
+        detail = f": {evidence['detail']}" if "detail" in evidence else ""
+        return f"is inconclusive, {evidence['reason']}{detail}"
+    message = f"is {result['verdict']}, and was expected to be {result['expected']}"
+    if is_theorem(result):
+        return f"{message}: `rlclaims explain` shows the counterexample"
+    parts = "; ".join(
+        f"{part['quantity']} is {_number(part['estimate'])} {interval_text(part)}, the claim says {part['region']}"
+        for part in comparisons(result["evidence"])
+        if part["estimate"] is not None
+    )
+    return f"{message}: {parts}" if parts else message
+
+
+def _with_parts(results: Iterable[Json]) -> Iterator[Json]:
+    """Yield each result, and after a joined one its parts by their number, as results of their own."""
     for result in results:
-        head, slash, name = result["name"].partition("/")
-        if slash and head != section:
-            section = head
-            into.add_row(Text(head, "bold"))
-        into.add_row(Text(f"  {name}" if slash else head), *cells(result))
-        for name, part in _parts(result) if with_parts else ():
-            into.add_row(name, *cells(part))
-    return into
+        yield result
+        for n, part in enumerate((result.get("evidence") or {}).get("parts", []), start=1):
+            head = result["name"].partition("/")[0]
+            yield {**result, "name": f"{head}/  {n}.", "verdict": part["verdict"], "evidence": part, "part": True}
 
 
-def grid(*columns: str) -> Table:
-    """A table without lines; a column whose title ends in > is aligned to the right."""
-    # Names of claims are long, and terminals 80 columns wide.
-    columns_only = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for column in columns:
-        right = column.endswith(">")
-        first = column == "claim"
-        columns_only.add_column(
-            column.rstrip(">"),
-            justify="right" if right else "left",
-            no_wrap=not first,
-            overflow="fold",
-        )
-    return columns_only
-
-
-def _smoke_cells(result: Json, why: str) -> tuple[Any, ...]:
-    verdict = result["verdict"]
+def _smoke_cells(result: Json, note: str) -> tuple[Any, ...]:
     if is_theorem(result):
         return (verdict_text(result),)
-    return (Text(verdict + (why if verdict == "inconclusive" else ""), STYLES.get(verdict, "")),)
-
-
-def verdict_text(result: Json) -> Text:
-    """The verdict in its colour, with a star where the claim ships as refuted."""
     verdict = result["verdict"]
-    decided = verdict in ("supported", "refuted")
-    style = ("green" if verdict == result["expected"] else "red") if decided else STYLES[verdict]
-    return Text(f"{verdict}{'*' if result['expected'] == 'refuted' else ''}", style)
+    return (Text(verdict + (note if verdict == "inconclusive" else ""), STYLES.get(verdict, "")),)
 
 
 def _verdict_cells(result: Json) -> tuple[Any, ...]:
-    shown = verdict_text(result)
+    verdict = Text(result["verdict"]) if "part" in result else verdict_text(result)
     if is_theorem(result):
-        return shown, "", "", "" if result["examples"] is None else f"{result['examples']} ex."
+        return verdict, "", "", "" if result["examples"] is None else f"{result['examples']} examples"
     evidence = result["evidence"] or {}
     n = str(evidence.get("n", ""))
     if "parts" in evidence:
-        return shown, "", f"{evidence['operator']} of {len(evidence['parts'])}", n
-    if not evidence or all(evidence[part] is None for part in ("estimate", "lower", "upper")):
-        return shown, "", "", n
-    bounds = ", ".join(_number(evidence[side]) for side in ("lower", "upper"))
-    estimate = "" if evidence["estimate"] is None else _number(evidence["estimate"])
-    return shown, estimate, Text(f"[{bounds}]"), n
-
-
-def _parts(result: Json) -> Iterator[tuple[str, Json]]:
-    """The parts of a joined claim by their number, in the order they are written in, each as a result of its own."""
-    for n, part in enumerate((result.get("evidence") or {}).get("parts", []), start=1):
-        yield f"    {n}.", {**result, "verdict": part["verdict"], "evidence": part}
+        return verdict, "", f"{evidence['operator']} of {len(evidence['parts'])}", n
+    if not evidence or evidence["estimate"] is None:
+        return verdict, "", "", n
+    return verdict, _number(evidence["estimate"]), interval_text(evidence), n
 
 
 def _method_cells(result: Json) -> tuple[Any, ...]:
     evidence = result["evidence"] or {}
     if "method" not in evidence:
-        return ("",)
+        return ("", "")
     look = f"{len(evidence['looks'])}/{len(evidence['planned_looks'])}"
-    times, sd = "x" if evidence["log_scale"] else "", "{:.2g} sd"
+    times = "x" if evidence["log_scale"] else ""
     detects, margin, refutes = (
         "" if evidence[key] is None else f"{times}{_number(evidence[key])}" for key in ("mde", "margin", "mde_refuting")
     )
     if evidence["mde"] is None:  # no pilot
         detects, refutes = (
-            "" if evidence[key] is None else sd.format(evidence[key]) for key in ("detects_in_sd", "refutes_in_sd")
+            "" if evidence[key] is None else f"{evidence[key]:.2g} sd" for key in ("detects_in_sd", "refutes_in_sd")
         )
     if evidence["can_support"] is False:
         detects = "never"
@@ -168,16 +162,12 @@ def _method_cells(result: Json) -> tuple[Any, ...]:
 
 
 def _legend(results: Sequence[Json]) -> Iterator[str]:
-    """What the methods in use guarantee, and what the columns say."""
-    used = [e for result in results if (e := result["evidence"]) is not None and "method" in e]
+    """Yield what the methods in use guarantee, and what the columns mean."""
+    used = [part for result in results for part in comparisons(result["evidence"])]
     for method, guarantee, assumption in dict.fromkeys((e["method"], e["guarantee"], e["assumption"]) for e in used):
         yield f"{method}: {guarantee} ({assumption})"
     if used:
-        yield (
-            "MDE: the distance from the bound that is detected with probability .8 over all looks, refutes: the same "
-            "on the far side, for normal seeds by the spread in pilots.json (else in standard deviations of a seed); "
-            "needs n: the seeds with which one look, at the same error rate, detects the margin"
-        )
+        yield SENSITIVITY
 
 
 def _number(value: float | None) -> str:

@@ -58,7 +58,7 @@ class TrainedRuns:
     ) -> None:
         self.settings: Any = algorithm
         """The algorithm, a frozen dataclass of its settings."""
-        self.name = _name(algorithm, task)
+        self.name = name_of(algorithm, task)
         """The algorithm's class, with the settings that differ from the papers' for the task."""
         self.task = task
         self.iterations = iterations
@@ -276,7 +276,7 @@ def _not_recorded(runs: str, name: str) -> NoReturn:
     )
 
 
-def _name(algorithm: "Algorithm | ExternalTraining", task: str) -> str:
+def name_of(algorithm: "Algorithm | ExternalTraining", task: str) -> str:
     """Return the name of an algorithm's class, with the settings that differ from the papers' for the task."""
     from rlclaims.adapters.external import ExternalTraining  # which imports torch
 

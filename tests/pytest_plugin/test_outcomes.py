@@ -4,10 +4,10 @@ import pytest
 from claim_text import INCONCLUSIVE, REFUTED, SUPPORTED, one_claim, written
 
 
-def test_supported_passes_and_the_numbers_are_written_down(session, store):
+def test_supported_passes_and_is_recorded(session, store):
     result = session(one_claim(SUPPORTED))
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["section*", "  claim*supported*5", "Intervals*claims.json"])
+    result.stdout.fnmatch_lines(["section*", "  claim*supported*5", "Record: *claims.json", "Page: *index.html"])
     (claim,) = written(store)["claims"]
     assert (claim["id"], claim["verdict"], claim["means"]) == ("section/claim", "supported", "The number is so.")
     evidence = claim["evidence"]

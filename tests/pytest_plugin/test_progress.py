@@ -1,4 +1,4 @@
-"""What is shown while runs are trained, on a terminal and in a pipe."""
+"""Progress of training, on a terminal and in a pipe."""
 
 from io import StringIO
 from types import SimpleNamespace
@@ -87,7 +87,7 @@ def test_studies_without_steps_report_jobs_every_half_minute(clock):
 
 
 @pytest.mark.parametrize("kinds", [("landscapes",), ("landscapes", "large updates")])
-def test_landscapes_are_told_at_first_and_every_half_minute(clock, kinds):
+def test_studies_are_reported_every_half_minute(clock, kinds):
     file = StringIO()
     display = Display(file)
     display.look(Look(2, 4, 8, undecided=3, claims=5))
@@ -110,7 +110,7 @@ def test_landscapes_are_told_at_first_and_every_half_minute(clock, kinds):
     assert file.getvalue().splitlines()[-1].endswith("0 of 6 done, 40,000 steps, 500 steps/s, ETA 2:00.")
 
 
-def test_waiting_for_another_session_is_said():
+def test_waiting_for_another_session_is_reported():
     file = StringIO()
     Display(file).wait()
     assert file.getvalue() == "rlclaims: another process trains into this store; waiting for it.\n"

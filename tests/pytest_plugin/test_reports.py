@@ -1,4 +1,4 @@
-"""What a session leaves for machines, and what it does not leave."""
+"""Files that a session leaves for machines, and files that it does not leave."""
 
 import json
 from importlib.metadata import version
@@ -100,7 +100,7 @@ def test_a_record_has_what_a_reader_needs_to_check_it(session, store):
     assert record["environment"]["packages"]["mujoco"] == version("mujoco")
 
 
-def test_an_adjusted_p_value_tells_the_verdict_at_any_look(session_by_looks, tmp_path):
+def test_an_adjusted_p_value_agrees_with_the_verdict(session_by_looks, tmp_path):
     session_by_looks(ALL_SORTS)
     claims = {claim["id"].removeprefix("section/"): claim for claim in written(tmp_path)["claims"]}
     assert len(claims["inconclusive"]["evidence"]["looks"]) == 4
@@ -111,7 +111,7 @@ def test_an_adjusted_p_value_tells_the_verdict_at_any_look(session_by_looks, tmp
         assert (evidence["p_adjusted"] <= evidence["p_adjusted_rate"]) == decided
 
 
-def test_a_claims_digest_tells_its_changes_and_not_its_comments(session, store):
+def test_a_claims_digest_ignores_comments(session, store):
     def digest(body):
         session(body)
         return written(store)["claims"][0]["sha256"]
@@ -131,10 +131,12 @@ def test_junit_has_the_verdict_and_its_numbers(session, store, pytester):
         name: claim["verdict"] for name, claim in claims.items()
     }
     assert float(told["test_supported"]["estimate"]) == claims["test_supported"]["evidence"]["estimate"]
+    interval = claims["test_supported"]["evidence"]["interval90"]
+    assert float(told["test_supported"]["interval90_lower"]) == interval["lower"]
     assert told["test_inconclusive"]["reason"] == "underpowered" and told["test_supported"]["n"] == "5"
 
 
-def test_a_report_that_cannot_be_written_at_the_end_keeps_the_verdicts(session, pytester):
+def test_verdicts_survive_a_report_that_cannot_be_written(session, pytester):
     (pytester.path / "here").mkdir()
     (pytester.path / "here" / "claims.partial").mkdir()
     result = session(one_claim(SUPPORTED), "--claims-report=here")
@@ -148,12 +150,13 @@ def test_a_project_with_a_reports_folder_keeps_it_to_itself(session, pytester):
     assert list((pytester.path / "reports").iterdir()) == []
 
 
-def test_tables_fit_80_columns_and_have_colours(session, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "80")
+def test_tables_have_a_line_a_claim_and_colours(session, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")
     lines = session(ALL_SORTS).outlines
     start = next(i for i, line in enumerate(lines) if "= claims =" in line)
-    table = lines[start : next(i for i, line in enumerate(lines) if line.startswith("Intervals are"))]
-    assert max(map(len, table)) <= 80
+    table = lines[start : next(i for i, line in enumerate(lines) if line.startswith("Record: "))]
+    assert any(line.startswith("  groups  ") and line.endswith("5") for line in table)
+    assert not any("MDE" in line for line in table)
     monkeypatch.setenv("FORCE_COLOR", "1")
     coloured = str(session(ALL_SORTS, "--color=yes").stdout)
     assert "\x1b[32msupported" in coloured and "\x1b[33minconclusive" in coloured and "\x1b[31merror" in coloured
@@ -174,3 +177,59 @@ def test_a_project_without_claims_imports_nothing_heavy(pytester):
     heavy = {"torch", "mujoco", "scipy", "numpy", "gymnasium", "rich"}
     pytester.makepyfile(f"import sys\n\ndef test_light():\n    assert not {heavy} & set(sys.modules)\n")
     pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+
+
+def record_of(store):
+    return json.loads((store / "reports" / "latest" / "claims.json").read_text())
+
+
+def test_claims_of_an_earlier_session_stay_in_the_record(session_by_looks, tmp_path):
+    session_by_looks(one_claim(SUPPORTED), "--claims-seeds=5")
+    first = record_of(tmp_path)
+    session_by_looks(named("other", SUPPORTED), "--claims-seeds=6")
+    record = record_of(tmp_path)
+    assert list(VALIDATOR.iter_errors(record)) == []
+    other, claim = record["claims"]
+    assert claim == first["claims"][0] and claim["judged"]["looks"] == [5] and other["judged"]["looks"] == [6]
+    assert other["judged"]["created"] == record["created"] > claim["judged"]["created"]
+    summary = (tmp_path / "reports" / "latest" / "summary.md").read_text()
+    assert "section/other" in summary and "section/claim" not in summary
+    # Judged again, it is there once.
+    session_by_looks(one_claim(SUPPORTED), "--claims-seeds=6")
+    assert [claim["id"] for claim in record_of(tmp_path)["claims"]] == ["section/claim", "section/other"]
+
+
+def test_a_smoke_session_replaces_no_evidence(session_by_looks, tmp_path):
+    session_by_looks(one_claim(SUPPORTED), "--claims-seeds=5")
+    session_by_looks(one_claim(SUPPORTED) + named("other", SUPPORTED), "--claims-profile=smoke")
+    statuses = {claim["id"]: claim["status"] for claim in record_of(tmp_path)["claims"]}
+    assert statuses == {"section/claim": "confirmatory", "section/other": "smoke"}
+    session_by_looks(named("other", SUPPORTED), "--claims-seeds=5")
+    assert {claim["status"] for claim in record_of(tmp_path)["claims"]} == {"confirmatory"}
+
+
+def test_a_damaged_record_is_replaced(session_by_looks, tmp_path):
+    (tmp_path / "reports" / "latest").mkdir(parents=True)
+    (tmp_path / "reports" / "latest" / "claims.json").write_text('{"format": 3')
+    session_by_looks(one_claim(SUPPORTED), "--claims-seeds=5").assert_outcomes(passed=1)
+    assert len(record_of(tmp_path)["claims"]) == 1
+
+
+def test_a_fixtures_label_has_its_name_and_settings(session, store):
+    session(ALL_SORTS)
+    labels = {runs["fixture"]: runs["label"] for claim in written(store)["claims"] for runs in claim["runs"]}
+    assert labels["other"].startswith("other: PPO(") and "epochs=1" in labels["other"]
+    assert labels["trpo"].startswith("trpo: TRPO(") and "epochs" not in labels["trpo"]
+
+
+def test_methods_and_their_meaning_are_verbose(session):
+    session(one_claim(SUPPORTED, margin=0.1), "-v").stdout.fnmatch_lines(
+        [
+            "InvertedPendulum-v5, 128 steps, seeds 0 to 4",
+            "  claim *supported *5",
+            "*MDE*",
+            "MDE: the distance*",
+            "Page: *",
+        ]
+    )
+    session(one_claim(SUPPORTED, margin=0.1)).stdout.no_fnmatch_line("*MDE*")

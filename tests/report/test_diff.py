@@ -9,6 +9,7 @@ import pytest
 from samples import STEPS
 from samples import sample as named_sample
 from scipy import stats
+from terminal import Terminal
 from typer.testing import CliRunner
 
 from rlclaims.claims.combination import all_of
@@ -66,10 +67,10 @@ def compared(tmp_path):
 
 
 def words(found):
-    return {change.name: change.changed for change in found.changes if change.told}
+    return {change.name: change.changed for change in found.changes if change.is_listed}
 
 
-def test_of_two_equal_records_nothing_changed(compared):
+def test_equal_records_have_no_changes(compared):
     results = [claimed("a/one", SUPPORTED), claimed("a/two"), theorem("b/three", "supported")]
     found, said = compared(results, results)
     assert words(found) == {} and found.session == ()
@@ -99,7 +100,7 @@ def test_a_verdict_gets_worse_by_what_was_expected_of_it(compared, expected, bef
     assert found.changes[0].changed == ()
 
 
-def test_a_verdict_that_turned_got_worse_even_if_it_is_expected_now(compared):
+def test_a_turned_verdict_is_worse_even_if_expected_now(compared):
     now = claimed("a/one", REFUTED, "refuted", sha256="another")
     found, _ = compared([claimed("a/one", SUPPORTED)], [now], code=1)
     assert words(found)["a/one"][-1] == "definition"
@@ -113,7 +114,7 @@ def test_a_theorem_changes_too(compared, before, after, code):
     assert f"{before} -> {after}" in said
 
 
-def test_what_appeared_and_what_disappeared_is_told_in_its_section(compared):
+def test_appeared_and_disappeared_claims_are_listed_by_section(compared):
     before = [claimed("a/one", SUPPORTED), claimed("b/two", REFUTED)]
     after = [claimed("b/two", SUPPORTED), claimed("a/three", OPEN)]
     found, said = compared(before, after)
@@ -158,7 +159,7 @@ def test_an_interval_may_have_no_bound_and_a_claim_several(compared):
     assert words(found) == {}
 
 
-def test_another_quantity_is_another_definition_and_has_not_moved(compared):
+def test_another_quantity_is_another_definition(compared):
     other = named_sample("another", A + 99, range(10), "Hopper-v5") < 999
     found, _ = compared([claimed("a/one", SUPPORTED)], [claimed("a/one", other, sha256="another")])
     assert words(found) == {"a/one": ("definition",)}
@@ -172,7 +173,7 @@ def test_another_quantity_is_another_definition_and_has_not_moved(compared):
         (("Walker2d-v5",), {"a/one": ("scope",)}),
     ],
 )
-def test_another_task_or_length_is_another_scope_and_other_seeds_are_none(compared, scope, changed):
+def test_scope_changes_with_task_and_steps_not_with_seeds(compared, scope, changed):
     found, _ = compared([claimed("a/one", SUPPORTED)], [claimed("a/one", sample(A, *scope) < 9)])
     assert words(found) == changed
 
@@ -190,7 +191,7 @@ def runs(digests, seeds=(0, 1)):
         (runs(["d8", "d9"], (8, 9)), "1 are on other seeds"),
     ],
 )
-def test_runs_of_other_code_and_on_other_seeds_are_told_apart(compared, taken, told):
+def test_other_code_and_other_seeds_are_distinguished(compared, taken, told):
     _, said = compared([claimed("a/one", SUPPORTED)], [claimed("a/one", SUPPORTED, runs=taken)])
     assert said == f"Of 1 claims and theorems: {told}.\n"
 
@@ -201,7 +202,7 @@ def test_another_baseline_is_told(compared):
     assert words(found) == {"a/one": ("baseline",)}
 
 
-def test_versions_and_the_like_are_told_once(compared):
+def test_changed_versions_are_listed_once(compared):
     def later(record):
         record["environment"]["packages"] |= {"torch": "99.1"}
         record["environment"]["packages"].pop("mujoco")
@@ -217,7 +218,7 @@ def test_versions_and_the_like_are_told_once(compared):
     assert f"torch: {before['torch']} -> 99.1\n" in said
 
 
-def test_where_one_record_is_no_evidence_verdicts_are_not_compared(compared):
+def test_a_record_without_evidence_is_not_compared(compared):
     said = compared([claimed("a/one", SUPPORTED)], [claimed("a/one", OPEN)], code=2, profiles=("standard", "smoke"))
     assert said.endswith("after.json is of the profile smoke, whose verdicts are no evidence.\n")
     compared([claimed("a/one", OPEN)], [claimed("a/one", OPEN)], profiles=("smoke", "smoke"))
@@ -232,7 +233,7 @@ def test_where_one_record_is_no_evidence_verdicts_are_not_compared(compared):
         ('{"format": 2}', "is a record of form 2, and this version reads 4; run pytest again."),
         (
             '{"format": 4, "claims": [{"name": "a/one"}]}',
-            "is no record of claims (it has no 'verdict'); pytest writes one.",
+            "is no record of claims (it has no 'judged'); pytest writes one.",
         ),
         ('{"format": 4, "claims": []}', "is no record of claims (it has no "),
         (
@@ -255,18 +256,47 @@ def test_a_file_that_is_no_record_is_one_sentence(compared, tmp_path, text, sent
         diff(*paths)
 
 
-def test_a_table_fits_80_columns_and_has_colours(compared, monkeypatch):
-    long = "a/" + "a-sentence-with-a-long-name-" * 3 + "[Humanoid-v5]"
+LONG = "a/" + "a-sentence-with-a-long-name-" * 3 + "[Humanoid-v5]"
+
+
+@pytest.fixture
+def changed(compared):
     found, _ = compared(
-        [claimed(long, SUPPORTED), claimed("a/two", OPEN)],
-        [claimed(long, OPEN, sha256="another"), claimed("a/two", sample(A + 5) < 99, runs=runs(["x", "y"]))],
+        [claimed(LONG, SUPPORTED), claimed("a/two", OPEN)],
+        [claimed(LONG, OPEN, sha256="another"), claimed("a/two", sample(A + 5) < 99, runs=runs(["x", "y"]))],
         code=1,
     )
-    plain, coloured = io.StringIO(), io.StringIO()
-    diff_table(found, plain, 60)
-    assert max(map(len, plain.getvalue().splitlines()[:-1])) <= 80
-    assert "[Humanoid-v5]" in "".join(line[:40].strip() for line in plain.getvalue().splitlines())
+    return found
+
+
+def test_diff_table_keeps_ids_whole_on_a_terminal(changed):
+    file = Terminal()
+    diff_table(changed, file, 60)
+    lines = file.getvalue().splitlines()
+    (alone,) = (line for line in lines if "[Humanoid-v5]" in line)
+    assert alone.strip() == LONG.removeprefix("a/")
+    assert max(len(line) for line in lines if line != alone) <= 80
+
+
+def test_diff_table_is_not_wrapped_in_a_pipe(changed):
+    file = io.StringIO()
+    diff_table(changed, file, 60)
+    (row,) = (line for line in file.getvalue().splitlines() if "[Humanoid-v5]" in line)
+    assert LONG.removeprefix("a/") in row and "supported -> inconclusive" in row
+
+
+def test_diff_table_has_colours(changed, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
-    diff_table(found, coloured, 100)
+    coloured = io.StringIO()
+    diff_table(changed, coloured, 100)
     assert "\x1b[31msupported -> inconclusive" in coloured.getvalue()
     assert "\x1b[32minconclusive -> supported" in coloured.getvalue()
+
+
+def test_verdicts_without_evidence_are_left_out(compared):
+    def with_smoke(record):
+        record["claims"][0]["judged"]["evidence"] = False
+
+    both = [claimed("a/one", SUPPORTED), claimed("a/two", SUPPORTED)]
+    found, _ = compared(both, [claimed("a/one", OPEN), claimed("a/two", SUPPORTED)], change=with_smoke)
+    assert found.worse == 0 and found.changes[0].after is None

@@ -175,13 +175,13 @@ def test_a_sessions_figures_are_of_the_runs_that_its_store_has(stored):
     assert illustrations(record(told, tasks=["InvertedPendulum-v5"]), store.root / "elsewhere") == {}
 
 
-def test_runs_of_one_name_with_other_settings_are_drawn_apart(stored):
+def test_fixtures_of_one_algorithm_are_named_by_their_settings(stored):
     store, digests = stored
     one, other = claim("a/one"), claim("a/other")
     one["runs"][0] |= {"digests": digests[:2], "task": "InvertedPendulum-v5"}
-    other["runs"][0] |= {"digests": digests[1::-1], "fixture": "quick", "task": "InvertedPendulum-v5"}
+    other["runs"][0] |= {"digests": digests[1::-1], "label": "quick: PPO(epochs=1)", "task": "InvertedPendulum-v5"}
     drawn = illustrations(record(one, other, tasks=["InvertedPendulum-v5"]), store.root)
-    assert {row["algorithm"] for row in table(drawn["kl"])} == {"PPO", "PPO (quick)"}
+    assert {row["algorithm"] for row in table(drawn["kl"])} == {"ppo: PPO", "quick: PPO(epochs=1)"}
 
 
 def test_figures_of_tasks_with_arguments_are_told_apart(stored):

@@ -1,4 +1,4 @@
-"""The mechanism table, of made-up twin updates: its intervals by scipy, and what has none."""
+"""The mechanism table of made-up twin updates, with intervals by scipy."""
 
 import math
 from io import StringIO
@@ -6,6 +6,7 @@ from io import StringIO
 import numpy as np
 import pytest
 from scipy import stats
+from terminal import Terminal
 
 from rlclaims import PPO
 from rlclaims.report.mechanism import mechanism_table
@@ -53,7 +54,7 @@ def test_intervals_are_by_t_at_an_error_rate_for_all_of_them(printed):
         assert row.split() == [label, *shown.split(), "0", "1", "0"]
 
 
-def test_what_stands_beside_is_at_the_error_rate_for_all_as_well():
+def test_effects_below_the_table_share_its_error_rate():
     effects_NK, made = made_up(np.random.default_rng(0))
     shares_NK = np.random.default_rng(1).random(effects_NK.shape)
     varied = tuple(
@@ -84,7 +85,7 @@ def test_a_seed_that_failed_leaves_no_number():
 def test_a_narrow_terminal_cuts_nothing_off(printed):
     _, wide = printed
     _, made = made_up(np.random.default_rng(0))
-    file = StringIO()
+    file = Terminal()
     mechanism_table(made, ITERATIONS, file, 80)
     narrow = file.getvalue()
     assert max(map(len, narrow.splitlines())) <= 80

@@ -16,6 +16,10 @@ VOID = {"meta", "input", "link", "br"}
 HOSTILE = '<script>alert("x")</script>\'"><img src=x onerror=alert(1)>{{ 7 * 7 }}'
 
 
+def interval(lower, upper):
+    return {"interval90": {"lower": lower, "upper": upper}}
+
+
 class Elements(HTMLParser):
     """Elements with their attributes and text, and whether all of them are closed in order."""
 
@@ -70,7 +74,7 @@ def test_each_claim_is_there_by_its_state():
     assert len(found.of("a", "chip")) == 6
 
 
-def test_what_a_record_says_is_text_whatever_it_is():
+def test_page_escapes_everything_in_a_record():
     hostile = claim(
         HOSTILE,
         source=HOSTILE,
@@ -98,7 +102,7 @@ def test_nothing_is_fetched():
     assert "url(" not in text and "@import" not in text
 
 
-def test_a_claim_says_what_would_refute_it_and_how_to_judge_it_alone():
+def test_page_says_what_would_refute_a_claim():
     joined = {
         "operator": "all",
         "verdict": "supported",
@@ -115,8 +119,10 @@ def test_a_claim_says_what_would_refute_it_and_how_to_judge_it_alone():
         "pytest test_it.py::test_claim",
     ):
         assert words in " ".join(text.split())
-    smoke = page(record(claim("a/b"), name="smoke", evidence=False, looks=[5]))
-    assert "--claims-profile smoke" in smoke and "no evidence of their truth" in smoke
+    smoke = claim("a/b")
+    smoke["judged"] |= {"profile": "smoke", "evidence": False, "looks": [5]}
+    smoke = page(record(smoke, name="smoke", evidence=False, looks=[5]))
+    assert "--claims-profile smoke" in smoke and "Its verdicts are no evidence" in smoke
 
 
 def test_one_night_is_no_verdict():
@@ -135,7 +141,7 @@ def test_a_picture_is_to_scale():
     drawn = picture(evidence())
     low, high = 1 - 0.08, 2 + 0.08  # all seeds, bounds and ends, and a little more
     assert drawn.estimate == pytest.approx(place(1.5, low, high), abs=0.06)
-    assert drawn.interval == pytest.approx((place(1.2, low, high), place(1.8, low, high)), abs=0.06)
+    assert drawn.interval == pytest.approx((place(1.3, low, high), place(1.7, low, high)), abs=0.06)
     assert [seed.x for seed in drawn.seeds] == pytest.approx([place(x, low, high) for x in EVERY], abs=0.06)
     assert drawn.region[1] == drawn.ends[0] == pytest.approx(place(2, low, high), abs=0.06)
     assert drawn.region[0] <= 0  # to the edge
@@ -144,10 +150,10 @@ def test_a_picture_is_to_scale():
     assert len(drawn.ticks) >= 3
 
 
-def test_ticks_that_are_close_are_told_apart():
+def test_close_ticks_have_different_labels():
     near = [123456.0 + i for i in range(6)]
     drawn = picture(
-        evidence(values=[near], estimate=near[2], lower=near[1], upper=near[4], region_ends=[None, near[5]])
+        evidence(values=[near], estimate=near[2], **interval(near[1], near[4]), region_ends=[None, near[5]])
     )
     low, high = near[0] - 0.4, near[5] + 0.4
     assert len({tick.label for tick in drawn.ticks}) == len(drawn.ticks) >= 3
@@ -157,13 +163,13 @@ def test_ticks_that_are_close_are_told_apart():
 
 def test_a_p_value_says_what_it_is_of():
     told = page(record(claim("a/b"), claim("a/c", "refuted")))
-    assert "0.001, one-sided, under its not being so; 0.05 or less supports it" in told
-    assert "0.001, one-sided, under its being so; 0.05 or less refutes it" in told
+    assert "0.001, one-sided, of the hypothesis that the claim is false; 0.05 or less supports the claim" in told
+    assert "0.001, one-sided, of the hypothesis that the claim is true; 0.05 or less refutes the claim" in told
 
 
 def test_a_theorem_in_error_says_so():
     told = [Elements(page(record(theorem("a/b", verdict, examples=None)))).of("details") for verdict in VERDICTS]
-    assert ["so there is no verdict" in one["text"] for (one,) in told] == [True, False]
+    assert ["there is no verdict" in one["text"] for (one,) in told] == [True, False]
 
 
 VERDICTS = ("error", "supported")
@@ -172,9 +178,15 @@ EVERY = [1.0, 1.2, 1.4, 1.6, 1.8, 2.0]
 
 def test_a_ratio_is_drawn_on_a_log_scale():
     drawn = picture(
-        evidence(log_scale=True, values=[[1, 10, 100]], seeds=[[0, 1, 2]], estimate=10, lower=1, upper=100,
-                 region_ends=[10.0, None])
-    )  # fmt: skip
+        evidence(
+            log_scale=True,
+            values=[[1, 10, 100]],
+            seeds=[[0, 1, 2]],
+            estimate=10,
+            **interval(1, 100),
+            region_ends=[10.0, None],
+        )
+    )
     assert drawn.estimate == drawn.seeds[1].x == drawn.region[0] == pytest.approx(WIDTH / 2, abs=0.06)
     assert drawn.seeds[2].x - drawn.seeds[1].x == pytest.approx(drawn.seeds[1].x - drawn.seeds[0].x, abs=0.11)
     assert {"1", "10", "100"} <= {tick.label for tick in drawn.ticks}
@@ -183,15 +195,15 @@ def test_a_ratio_is_drawn_on_a_log_scale():
 @pytest.mark.parametrize(
     ("changes", "drawn"),
     [
-        ({"estimate": None, "lower": None, "upper": None, "values": [[None] * 6], "region_ends": [None, None]}, False),
-        ({"values": [[1.0] * 6], "region_ends": [None, 1.0], "estimate": 1.0, "lower": 1.0, "upper": 1.0}, True),
-        ({"lower": None}, True),
-        ({"values": [[0.0] * 6], "region_ends": [None, 0.0], "estimate": 0.0, "lower": 0.0, "upper": 0.0}, True),
+        ({"estimate": None, **interval(None, None), "values": [[None] * 6], "region_ends": [None, None]}, False),
+        ({"values": [[1.0] * 6], "region_ends": [None, 1.0], "estimate": 1.0, **interval(1.0, 1.0)}, True),
+        (interval(None, 1.7), True),
+        ({"values": [[0.0] * 6], "region_ends": [None, 0.0], "estimate": 0.0, **interval(0.0, 0.0)}, True),
         ({"values": [[1e300, -1e300, None, 1, 1, 1]]}, True),
-        ({"log_scale": True, "values": [[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]], "lower": 0.0}, True),
+        ({"log_scale": True, "values": [[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]], **interval(0.0, 1.7)}, True),
     ],
 )
-def test_whatever_the_numbers_a_picture_stays_in_its_frame(changes, drawn):
+def test_picture_stays_in_its_frame(changes, drawn):
     found = picture(evidence(**changes))
     assert (found is not None) == drawn
     if found:
@@ -203,7 +215,7 @@ def test_whatever_the_numbers_a_picture_stays_in_its_frame(changes, drawn):
         assert "nan" not in svg and "inf" not in svg
 
 
-def test_seeds_that_came_after_the_verdict_are_hollow_and_not_counted():
+def test_seeds_after_the_verdict_are_hollow_and_not_counted():
     later = evidence(n=4, values=[[1.0, 1.2, 1.4, 1.6, 1.8, 2.0]])
     assert [seed.later for seed in picture(later).seeds] == [False] * 4 + [True] * 2
     assert picture(later).words.endswith("4 seeds")
@@ -212,21 +224,21 @@ def test_seeds_that_came_after_the_verdict_are_hollow_and_not_counted():
     assert ["hollow" in e["text"] for e in found.of("details")] == [True, False]
 
 
-def test_of_two_groups_no_seed_is_drawn_on_the_axis_of_their_difference():
+def test_picture_of_two_groups_has_no_seeds():
     two = evidence(values=[[101.0, 102.0], [100.0, 100.5]], seeds=[[0, 1], [7, 8]])
     drawn = picture(two)
     assert drawn.seeds == () and max(float(tick.label) for tick in drawn.ticks) < 3
     assert "101, 102" in page(record(claim("a/b", evidence=two)))
 
 
-def test_a_ratio_has_no_lower_end_at_none():
+def test_a_ratio_has_no_lower_end_at_0():
     ratio = evidence(log_scale=True, region="in [0, 2]", region_ends=[0.0, 2.0])
     assert len(picture(ratio).ends) == 1
     text = " ".join(Elements(page(record(claim("a/b", evidence=ratio)))).of("details")[0]["text"].split())
     assert "would be refuted bya lower bound above 2," in text  # a term and what it says
 
 
-def test_what_was_expected_is_told_in_words():
+def test_page_says_which_verdict_was_expected():
     told = {
         "supported": claim("a/b"),
         "refuted, contrary to what was expected": claim("a/b", "refuted"),
@@ -244,7 +256,7 @@ def test_what_was_expected_is_told_in_words():
 def test_a_night_says_how_far_the_nights_have_come():
     night = {"sha256": "0", "e_value": 2.0, "value": 3.5, "threshold": 900.0, "alarm": False}
     text = " ".join(Elements(page(record(claim("a/b", "refuted", night=night)))).of("details")[0]["text"].split())
-    assert "refuted this night" in text and "makes 3.5, and the alarm is at 900" in text
+    assert "refuted this night" in text and "over all nights it is 3.5, and the alarm is at 900" in text
     assert "One night" not in page(record(claim("a/b", night=None)))
 
 
@@ -270,7 +282,7 @@ def test_a_session_of_little_has_a_page(results):
     assert illustrations(record(*results), Path("there is none")) == {}
 
 
-def test_settings_are_told_once_and_runs_lead_to_theirs():
+def test_settings_are_listed_once_and_linked():
     one, other, third = claim("a/one"), claim("a/other"), claim("a/third")
     one["runs"][0]["settings"] = other["runs"][0]["settings"] = {"hidden": [64, 64], "clip_epsilon": 0.2, "<b>": None}
     third["runs"][0]["settings"] = {"hidden": [64, 64], "clip_epsilon": None}
@@ -278,3 +290,20 @@ def test_settings_are_told_once_and_runs_lead_to_theirs():
     told = [e["text"] for e in found.of("dd") if "clip epsilon" in e["text"]]
     assert told == ["hidden [64, 64]; clip epsilon 0.2; <b> off", "hidden [64, 64]; clip epsilon off"]
     assert [e["href"] for e in found.of("a") if e["text"] == "settings"] == ["#settings-0"] * 2 + ["#settings-1"]
+
+
+def test_claims_of_earlier_sessions_are_marked_by_date():
+    earlier, now = claim("a/earlier"), claim("a/now")
+    earlier["judged"] |= {"created": "2025-12-24T00:00:00.000000+00:00", "profile": "paper"}
+    earlier, now = Elements(page(record(earlier, now))).of("details")
+    assert "supported (2025-12-24)" in earlier["text"]
+    assert "earlier session: 2025-12-24, profile paper, Hopper-v5, 100 steps, seeds 0 to 5" in earlier["text"]
+    assert "--claims-profile paper" in earlier["text"]
+    assert "2025" not in now["text"] and "earlier session" not in now["text"]
+
+
+def test_fixtures_are_named_with_their_settings():
+    narrow = claim("a/b")
+    narrow["runs"].append({**narrow["runs"][0], "fixture": "narrow", "label": "narrow: PPO(clip_epsilon=0.1)"})
+    codes = [e["text"] for e in Elements(page(record(narrow))).of("code")]
+    assert {"ppo: PPO", "narrow: PPO(clip_epsilon=0.1)"} <= set(codes)

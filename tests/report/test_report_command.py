@@ -50,7 +50,7 @@ def test_a_store_that_was_moved_is_named(made, tmp_path):
     assert (tmp_path / "none" / "index.html").exists() and not (tmp_path / "none" / "figures").exists()
 
 
-def test_an_older_record_that_does_not_say_how_many_steps_has_a_report(made, tmp_path):
+def test_a_record_without_steps_has_a_report(made, tmp_path):
     path, store = made
     old = json.loads(path.read_text())
     del old["claims"][0]["runs"][0]["steps"]
@@ -60,7 +60,7 @@ def test_an_older_record_that_does_not_say_how_many_steps_has_a_report(made, tmp
 
 
 @pytest.mark.parametrize("change", [{"runs": None}, {"source": 3}, {"evidence": {}}])
-def test_what_is_no_record_is_refused_in_a_sentence(made, tmp_path, change):
+def test_a_file_that_is_not_a_record_is_refused(made, tmp_path, change):
     path, store = made
     broken = json.loads(path.read_text())
     broken["claims"][0] |= change

@@ -8,7 +8,11 @@ from rlclaims.report.summary import annotations, summary
 
 TOLD = [
     claim("a/supported"),
-    claim("a/refuted", "refuted", evidence=evidence(verdict="refuted", estimate=2.5, lower=2.1, upper=None)),
+    claim(
+        "a/refuted",
+        "refuted",
+        evidence=evidence(verdict="refuted", estimate=2.5, interval90={"lower": 2.1, "upper": None}),
+    ),
     claim("a/ships", "refuted", "refuted"),
     claim("a/open|`x`", "inconclusive"),
     claim("b/error", "error"),
@@ -20,7 +24,7 @@ def rows(text):
     return [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
 
 
-def test_what_turned_red_comes_first_and_all_verdicts_below():
+def test_summary_begins_with_what_turned_red():
     text = summary(record(*TOLD))
     assert "3 as expected, 1 contrary to expectation, 1 inconclusive, 1 in error." in text
     before, _, below = text.partition("<details>")
@@ -30,9 +34,9 @@ def test_what_turned_red_comes_first_and_all_verdicts_below():
     assert "`a/open\\|x`" in below and "refuted (as it ships)" in below
 
 
-def test_a_summary_of_a_session_that_is_no_evidence_says_so():
+def test_summary_says_if_verdicts_are_no_evidence():
     text = summary(record(claim("a/b", "inconclusive"), name="<b>*smoke*", evidence=False))
-    assert "no evidence of their truth" in text and "&lt;b&gt;\\*smoke\\*" in text and "<b>" not in text
+    assert "Its verdicts are no evidence" in text and "&lt;b&gt;\\*smoke\\*" in text and "<b>" not in text
 
 
 def test_annotations_stand_at_what_turned_red():
@@ -40,7 +44,7 @@ def test_annotations_stand_at_what_turned_red():
     lines = [*annotations([(TOLD[0], "t.py", 3), (hostile, "dir/t,1.py", 7), (TOLD[4], "t.py", 9), (TOLD[2], "t", 1)])]
     assert lines == [
         '::error file=dir/t%2C1.py,line=7,title=a/b%3Ac%2Cd::refuted: "100%25%0A::warning::it is so" '
-        "(mean over seeds of something: 1.5 [1.2, 1.8])",
+        "(mean over seeds of something: 1.5 [1.3, 1.7])",
         '::error file=t.py,line=9,title=b/error::error: "It is so."',
     ]
 

@@ -35,7 +35,11 @@ def one_claim(body, parameters="ppo", **changes):
 
 
 def written(store, name="reports/latest"):
-    return json.loads((store / name / "claims.json").read_text())
+    """Return the last session's part of the record in a store."""
+    record = json.loads((store / name / "claims.json").read_text())
+    for part in ("claims", "theorems"):
+        record[part] = [result for result in record[part] if result["judged"]["created"] == record["created"]]
+    return record
 
 
 def stored(folder, algorithm):

@@ -1,4 +1,4 @@
-"""Records for tests of what is made of them: a claim of each sort, with numbers of no run."""
+"""Records for tests of reports: a claim of each sort, with made-up numbers."""
 
 from copy import deepcopy
 
@@ -62,6 +62,15 @@ EVIDENCE = {
     "p_adjusted": 0.001,
     "p_adjusted_rate": 0.05,
 }
+JUDGED = {
+    "created": "2026-01-02T03:04:05.000000+00:00",
+    "profile": "standard",
+    "evidence": True,
+    "alpha": 0.05,
+    "looks": [6, 8, 10, 12],
+    "first_seed": 0,
+    "environment_sha256": "4" * 64,
+}
 CLAIM = {
     "id": "section/claim",
     "name": "section/claim",
@@ -83,6 +92,7 @@ CLAIM = {
             "kind": "runs",
             "pairs": None,
             "algorithm": "PPO",
+            "label": "ppo: PPO",
             "task": "Hopper-v5",
             "iterations": 2,
             "steps": 100,
@@ -94,6 +104,7 @@ CLAIM = {
     "baselines": [],
     "verdict": "supported",
     "evidence": EVIDENCE,
+    "judged": JUDGED,
 }
 
 
@@ -126,6 +137,7 @@ def theorem(name, verdict="supported", **changes):
         "verdict": verdict,
         "examples": 100,
         "counterexample": None,
+        "judged": dict(JUDGED),
         **changes,
     }
 
@@ -142,8 +154,8 @@ def record(*results, **profile):
         "evidence": True,
     }
     return {
-        "format": 3,
-        "created": "2026-01-02T03:04:05+00:00",
+        "format": 4,
+        "created": JUDGED["created"],
         "profile": {**standard, **profile},
         "first_seed": 0,
         "families": [],

@@ -1,6 +1,6 @@
-"""The page of a session, one file that needs no network: every claim with its verdict and what that rests on.
+"""The page of a session, one file that needs no network: every claim with its verdict and its evidence.
 
-All that is written into it comes from `claims.json`, and is escaped: a name is text, whatever is in it.
+Everything on it comes from `claims.json` and is escaped: a name is text, whatever characters it has.
 """
 
 from rlclaims.report.page.write import Surface, plotly, write_page

@@ -1,4 +1,4 @@
-"""An interval against its region, with the seeds it is made of: where everything goes, for the page to draw."""
+"""The layout of an interval against its region, with its seeds, for the page to draw."""
 
 import math
 from collections.abc import Sequence
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from rlclaims.report.record import Json
+from rlclaims.report.record import Json, interval_text
 
 WIDTH, MARGIN = 640.0, 24.0
-"""Of a picture, and of what is left free at its sides, in its own units."""
+"""Width of a picture and of the space at its sides, in its own units."""
 TICKS = 6
-"""At most, roughly."""
+"""Most ticks on the axis, roughly."""
 
 
 @dataclass(frozen=True)
@@ -29,18 +29,18 @@ class Seed:
 
     x: float
     y: float
-    """From 0 to 1, so that seeds that are close do not hide each other."""
+    """Height from 0 to 1, so that close seeds do not hide each other."""
     label: str
     later: bool
-    """Whether it came after the look that decided, and has no part in estimate and interval."""
+    """Whether it came after the look that decided, and is not in the estimate and the interval."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """What is drawn of one comparison, along an axis from 0 to `WIDTH`."""
+    """The drawing of one comparison, along an axis from 0 to `WIDTH`."""
 
     region: tuple[float, float]
-    """Where the claim says that the estimand lies."""
+    """The region that the claim states."""
     ends: tuple[float, ...]
     """Its finite ends."""
     interval: tuple[float, float] | None
@@ -50,11 +50,11 @@ class Picture:
     seeds: tuple[Seed, ...]
     ticks: tuple[Tick, ...]
     words: str
-    """The same, for whoever does not see it."""
+    """The same in words, for screen readers."""
 
 
 def picture(evidence: Json) -> Picture | None:
-    """The picture of one comparison of a record, or None where no number of it is finite.
+    """Return the picture of one comparison of a record, or None if it has no finite number.
 
     Args:
         evidence: as `claims.json` has it, without parts.
@@ -62,19 +62,20 @@ def picture(evidence: Json) -> Picture | None:
     log = bool(evidence["log_scale"])
     seeds = _seeds(evidence)
     lower, upper = evidence["region_ends"]
-    inner = [evidence["lower"], evidence["upper"], evidence["estimate"]]
+    ends = [evidence["interval90"][end] for end in ("lower", "upper")]
+    inner = [*ends, evidence["estimate"]]
     shown = [x for x in (*inner, lower, upper, *(s[0] for s in seeds)) if x is not None and (x > 0 or not log)]
     if not shown:
         return None
     scale = _Scale.around(shown, log=log)
     interval = None
     if evidence["estimate"] is not None:
-        interval = scale(_or(evidence["lower"], -math.inf)), scale(_or(evidence["upper"], math.inf))
+        interval = scale(_or(ends[0], -math.inf)), scale(_or(ends[1], math.inf))
     return Picture(
         region=(scale(_or(lower, -math.inf)), scale(_or(upper, math.inf))),
         ends=tuple(scale(end) for end in (lower, upper) if end is not None and (end > 0 or not log)),
         interval=interval,
-        open_ends=(evidence["lower"] is None, evidence["upper"] is None),
+        open_ends=(ends[0] is None, ends[1] is None),
         estimate=None if evidence["estimate"] is None else scale(evidence["estimate"]),
         seeds=tuple(
             Seed(scale(value), (0.5 + i * 0.618) % 1, label, later)
@@ -88,7 +89,7 @@ def picture(evidence: Json) -> Picture | None:
 
 @dataclass(frozen=True)
 class _Scale:
-    """From numbers to places."""
+    """A map from numbers to places."""
 
     low: float
     high: float
@@ -101,14 +102,14 @@ class _Scale:
         return cls(low - room, high + room, log)
 
     def __call__(self, x: float) -> float:
-        """A place, at the edge where a number lies beyond it or is infinite."""
+        """Return a place, at the edge for a number beyond it."""
         at = (math.log(x) if x > 0 else -math.inf) if self.log and x != math.inf else x
         part = (at - self.low) / (self.high - self.low) if math.isfinite(at) else math.copysign(2.0, at)
         return float(round(min(max(MARGIN + part * (WIDTH - 2 * MARGIN), 0.0), WIDTH), 1))
 
     @property
     def ticks(self) -> list[float]:
-        """Round numbers in between."""
+        """Round numbers between the ends."""
         low, high = (math.exp(self.low), math.exp(self.high)) if self.log else (self.low, self.high)
         found = MaxNLocator(TICKS).tick_values(low, high)
         if self.log and high > 5 * low:
@@ -118,7 +119,7 @@ class _Scale:
 
 
 def _labels(ticks: Sequence[float]) -> list[str]:
-    """Numbers as short as they can be told apart."""
+    """Return numbers with as few digits as keep them different."""
     for digits in range(4, 17):
         labels = [f"{x:.{digits}g}" for x in ticks]
         if len(set(labels)) == len(labels):
@@ -127,9 +128,9 @@ def _labels(ticks: Sequence[float]) -> list[str]:
 
 
 def _seeds(evidence: Json) -> list[tuple[float, str, bool]]:
-    """Of each seed, its number, a label and whether it came later; none where the estimate is of two groups of them."""
+    """Return of each seed its number, a label and whether it came later; empty if there are two groups."""
     if len(evidence["values"]) != 1:
-        return []  # what is judged is a difference or a ratio of groups, and no seed has one
+        return []  # a difference or a ratio of groups, which no seed has a number of
     (values,), (seeds,) = evidence["values"], evidence["seeds"]
     return [
         (value, f"seed {seed}: {value:.4g}{', after the verdict' if i >= evidence['n'] else ''}", i >= evidence["n"])
@@ -141,9 +142,9 @@ def _seeds(evidence: Json) -> list[tuple[float, str, bool]]:
 def _words(evidence: Json) -> str:
     if evidence["estimate"] is None:
         return f"{evidence['n']} seeds; no interval; the claim says {evidence['region']}"
-    bounds = " to ".join("none" if evidence[end] is None else f"{evidence[end]:.4g}" for end in ("lower", "upper"))
+    bounds = interval_text(evidence, "{} to {}")
     return (
-        f"Estimate {evidence['estimate']:.4g}, interval {bounds}; the claim says {evidence['region']}; "
+        f"Estimate {evidence['estimate']:.4g}, 90% interval {bounds}; the claim says {evidence['region']}; "
         f"{evidence['n']} seeds"
     )
 

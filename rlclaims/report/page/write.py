@@ -1,4 +1,4 @@
-"""The page's words and numbers, put into its template."""
+"""The page's words and numbers, and its template."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,71 +14,84 @@ from markupsafe import Markup
 from rlclaims.claims.declaration import SEED_POST
 from rlclaims.report.figure_style import Drawn
 from rlclaims.report.page.interval_picture import MARGIN, WIDTH, Picture, picture
-from rlclaims.report.record import Json, State, is_theorem, session_options, state
+from rlclaims.report.record import (
+    Json,
+    State,
+    all_results,
+    interval_text,
+    is_earlier,
+    is_theorem,
+    judged_in_words,
+    runs_in_words,
+    session_options,
+    state,
+)
 
 GUARANTEES = {
     "exact": "its error rate is at most the stated one at any number of seeds",
     "bounded-nonparametric": "its error rate is at most the stated one at any number of seeds",
     "model-based": "its error rate is the stated one if the assumption holds",
-    "asymptotic": "its error rate is the stated one for many seeds; for few, the study of error rates tells",
+    "asymptotic": "its error rate is the stated one for many seeds; for few, see the study of error rates",
 }
 MARKS = {"supported": "✓", "refuted": "✗", "inconclusive": "?", "error": "!"}
 
 
 @dataclass(frozen=True)
 class Part:
-    """One comparison of a claim, as it is shown."""
+    """One comparison of a claim, as the page shows it."""
 
     name: str
-    """Which of several it is; empty if it is the only one."""
+    """Which of several it is; empty for a single one."""
     evidence: Json
     picture: Picture | None
     guarantee: str
     refutes: str
-    """What would have refuted it, in words."""
+    """The result that would have refuted it, in words."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A claim or a theorem, as it is shown."""
+    """A claim or a theorem, as the page shows it."""
 
     result: Json
     anchor: str
     state: State
-    """What colours it."""
+    """State that gives it its colour."""
     mark: str
     parts: tuple[Part, ...]
     command: str
-    """How to judge this one alone."""
+    """Command that judges it alone."""
     words: str
-    """What it came to and what was expected, where that is another."""
+    """Its verdict, and the expected one if that differs."""
+    judged: str
+    """When and on what an earlier session judged it; empty if the last session did."""
 
     @property
     def theorem(self) -> bool:
-        """Whether it needs no data."""
+        """True if it needs no data."""
         return is_theorem(self.result)
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where sentences stand, with what is claimed of each."""
+    """A place in a work, with its sentences and their claims."""
 
     work: str
-    """Empty for what is not the post."""
+    """The post; empty for other works."""
     where: str
-    """The place in it, or a work and the place in it."""
+    """Place in the post, or another work with the place in it."""
     anchor: str
     sentences: tuple[tuple[str, tuple[Shown, ...]], ...]
 
     @property
     def shown(self) -> tuple[Shown, ...]:
-        """All claims on its sentences."""
+        """The claims on its sentences."""
         return tuple(one for _, of_sentence in self.sentences for one in of_sentence)
 
 
 @dataclass(frozen=True)
 class Surface:
-    """Heights over a plane, for the page to turn."""
+    """Heights over a plane, which the page can turn."""
 
     title: str
     along: Sequence[float]
@@ -87,13 +100,13 @@ class Surface:
     """A row for each of `across`."""
 
     def to_json(self) -> Json:
-        """As plain data."""
+        """Return plain data."""
         rows = [list(map(float, row)) for row in self.height]
         return {"title": self.title, "along": list(self.along), "across": list(self.across), "height": rows}
 
 
 def plotly() -> str | None:
-    """The library that turns surfaces, which a page with some carries along; None where it is not installed."""
+    """Return the library that turns surfaces, which a page with surfaces contains; None if it is not installed."""
     if find_spec("plotly") is None:
         return None
     return (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
@@ -102,13 +115,13 @@ def plotly() -> str | None:
 def write_page(
     record: Json, folder: Path, figures: Mapping[str, Drawn] | None = None, surfaces: Sequence[Surface] = ()
 ) -> Path:
-    """Write `index.html` into a folder, and tell where.
+    """Write `index.html` into a folder, and return its path.
 
     Args:
         record: of a session, as `claims.json` has it.
-        folder: which is there.
-        figures: by name; on the page itself.
-        surfaces: that can be turned, if there is `plotly()`.
+        folder: an existing folder.
+        figures: by name, to include.
+        surfaces: to turn; left out if `plotly()` is None.
 
     Raises:
         OSError: it cannot be written.
@@ -121,7 +134,7 @@ def write_page(
 
 
 def page(record: Json, figures: Mapping[str, Drawn] | None = None, surfaces: Sequence[Surface] = ()) -> str:
-    """The page of a record, with figures by name, and surfaces that can be turned."""
+    """Return the page of a record, with figures by name and surfaces to turn."""
     environment = Environment(
         loader=PackageLoader("rlclaims.report.page", "templates"),
         autoescape=True,
@@ -130,6 +143,7 @@ def page(record: Json, figures: Mapping[str, Drawn] | None = None, surfaces: Seq
         lstrip_blocks=True,
     )
     environment.filters["number"] = _number
+    environment.filters["interval"] = lambda evidence: interval_text(evidence, "{} to {}")
     settings = _settings(record)
     places = _places(record)
     shown = [one for place in places for one in place.shown]
@@ -142,44 +156,46 @@ def page(record: Json, figures: Mapping[str, Drawn] | None = None, surfaces: Seq
         places=places,
         counts={name: sum(one.state == name for one in shown) for name in get_args(State)},
         total=len(shown),
+        scope=runs_in_words(record["claims"]),
+        counted=any(result["judged"]["evidence"] for result in all_results(record)) or record["profile"]["evidence"],
         figures=[_figure(name, drawn) for name, drawn in (figures or {}).items()],
         surfaces=[surface.to_json() for surface in surfaces] if turns else [],
-        plotly=Markup(turns or ""),  # which has no end of a script in it
+        plotly=Markup(turns or ""),  # it has no closing script tag
         width=WIDTH,
         margin=MARGIN,
-        # Our own files: the only text that is not escaped.
+        # Files of this package: the only text that is not escaped.
         style=Markup((ours / "page.css").read_text(encoding="utf-8")),
         script=Markup((ours / "page.js").read_text(encoding="utf-8")),
     )
 
 
 def _figure(name: str, drawn: Drawn) -> tuple[str, str, Markup]:
-    """Title, caption and picture, which has the title for whoever does not see it."""
+    """Return title, caption and picture, which has the title for screen readers."""
     title = drawn.title or name.replace("-", " ")
-    # Of numbers and names of algorithms, which matplotlib escapes.
+    # Numbers and names of algorithms, which matplotlib escapes.
     svg = Markup(drawn.svg(f"{name}-"))
     return title, drawn.caption, Markup('<svg role="img" aria-label="{}" ').format(title) + svg[len("<svg ") :]
 
 
 def _settings(record: Json) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
-    """What the algorithms of the claims' runs are set to, each once; nothing of a record that does not say."""
-    return list(dict.fromkeys(_set(runs) for of in record["claims"] for runs in of["runs"] if "settings" in runs))
+    """Return the settings of the algorithms of the claims' runs, each once."""
+    return list(dict.fromkeys(_set(runs) for claim in record["claims"] for runs in claim["runs"] if "settings" in runs))
 
 
 def _set(runs: Json) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """An algorithm, and names of its settings with their values in words."""
-    told = {None: "off", True: "on", False: "no"}
+    """Return an algorithm, and its settings with their values in words."""
+    words = {None: "off", True: "on", False: "no"}
     shown = (
-        (name.replace("_", " "), told[x] if x is None or isinstance(x, bool) else str(x))
+        (name.replace("_", " "), words[x] if x is None or isinstance(x, bool) else str(x))
         for name, x in runs["settings"].items()
     )
     return runs["algorithm"], tuple(shown)
 
 
 def _places(record: Json) -> list[Place]:
-    """Sentences by where they stand, those of the post first."""
+    """Return sentences by their place, those of the post first."""
     found: dict[str, dict[str, list[Shown]]] = {}
-    for i, result in enumerate([*record["claims"], *record["theorems"]]):
+    for i, result in enumerate(all_results(record)):
         found.setdefault(result["source"], {}).setdefault(result["says"], []).append(_shown(record, result, i))
     first = sorted(found, key=lambda source: (not source.startswith(SEED_POST), *_part(source)))
     return [
@@ -189,12 +205,12 @@ def _places(record: Json) -> list[Place]:
 
 
 def _split(source: str) -> tuple[str, str]:
-    """The post and the place in it; any other source whole."""
+    """Return the post and the place in it, or an empty text and any other source."""
     return (SEED_POST, source.removeprefix(f"{SEED_POST}, ")) if source.startswith(SEED_POST) else ("", source)
 
 
 def _part(source: str) -> tuple[int, str]:
-    """The part of the post that a place is in; other works keep their order by name."""
+    """Return the part of the post that a place is in, to sort by; other works are sorted by name."""
     if not source.startswith(SEED_POST):
         return 0, source.partition(",")[0]
     where = source.removeprefix(SEED_POST)
@@ -204,7 +220,14 @@ def _part(source: str) -> tuple[int, str]:
 def _shown(record: Json, result: Json, i: int) -> Shown:
     parts = () if is_theorem(result) or result["evidence"] is None else tuple(_parts(result["evidence"], ""))
     return Shown(
-        result, f"claim-{i}", state(result), MARKS[result["verdict"]], parts, _command(record, result), _words(result)
+        result=result,
+        anchor=f"claim-{i}",
+        state=state(result),
+        mark=MARKS[result["verdict"]],
+        parts=parts,
+        command=_command(result),
+        words=_words(result),
+        judged=judged_in_words(result) if is_earlier(record, result) else "",
     )
 
 
@@ -232,9 +255,9 @@ def _parts(evidence: Json, name: str) -> Sequence[Part]:
 
 
 def _refutes(evidence: Json) -> str:
-    """What would have refuted a comparison."""
+    """Return the result that would have refuted a comparison, in words."""
     lower, upper = evidence["region_ends"]
-    if evidence["log_scale"] and lower == 0:  # which all ratios are above
+    if evidence["log_scale"] and lower == 0:  # all ratios are above 0
         lower = None
     at = f"at an error rate of {100 * evidence['alpha_refute']:.3g}% over all looks"
     if lower is None:
@@ -244,8 +267,8 @@ def _refutes(evidence: Json) -> str:
     return f"an interval wholly outside of {lower:.4g} to {upper:.4g}, {at}"
 
 
-def _command(record: Json, result: Json) -> str:
-    return f"pytest {quote(result['test'])} {session_options(record)}".rstrip()
+def _command(result: Json) -> str:
+    return f"pytest {quote(result['test'])} {session_options(result)}".rstrip()
 
 
 def _number(x: Any) -> str:
