@@ -1,11 +1,11 @@
-"""Whole episodes of many policies on common random numbers: what a landscape of returns is made of.
+"""Whole episodes of many policies on common random numbers, from which landscapes of returns are computed.
 
 Policies that are compared start from the same states and draw the same action noise, so that their differences are
-paired. The episodes are listed before the first is begun, and every one is played to its end: stopping at a number of
-steps, or putting the next episode in a long one's place, would favour short ones.
+paired. The list of episodes is fixed before the first one starts, and every one is played to its end: stopping after a
+number of steps, or replacing a long episode by the next one, would favour short episodes.
 
-Simulations are slots. An episode that ends makes room for the next of the list, and when there is none its slot leaves,
-so that all that is left is stepped at MuJoCo's own rate. Which slot an episode gets changes no bit of it.
+Each simulation is a slot. When an episode ends, its slot takes the next one of the list; when the list is empty the
+slot is dropped, and only the remaining ones are stepped. An episode's results are bit-identical in any slot.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -24,77 +24,77 @@ from rlclaims.sim.tasks import AnyTask, Floats
 Floats32 = npt.NDArray[np.float32]
 
 SLOTS = 128
-"""Simulations that step at a time: enough for their numpy to cost little beside MuJoCo, few enough for the caches."""
+"""Simulations stepped at a time: enough to make numpy's cost small beside MuJoCo's, few enough for the caches."""
 
 
 @dataclass(frozen=True)
 class Policies:
-    """N policies as they act."""
+    """N policies with their observation normalisation."""
 
     network: PolicyNetwork
     theta_NP: Floats32
     normalization: Normalization
-    """What each normalises observations by, N rows."""
+    """Normalisation of observations, one row per policy."""
 
 
 @dataclass(frozen=True)
 class Draws:
-    """The random numbers of D episodes, whoever plays them; where an environment starts, its seed is a position."""
+    """The random numbers of D episodes, for any policy; a Gymnasium environment's seed is stored as a position."""
 
     qpos_DQ: Floats
-    """Positions that they start from."""
+    """Initial positions."""
     qvel_DV: Floats
-    """Velocities that they start from."""
+    """Initial velocities."""
     noise_DTA: Floats32
-    """Standard normal noise of the actions, as many as the longest episode takes."""
+    """Standard normal noise of the actions, for the longest possible episode."""
 
 
 @dataclass(frozen=True)
 class Trajectory:
-    """L steps of an episode."""
+    """The L steps of an episode."""
 
     observation_LO: Floats32
-    """Normalised, with the last one that it led to: one more than steps."""
+    """Normalised observations before each step and after the last: L + 1 rows, one more than steps."""
     action_LA: Floats32
     reward_L: Floats
     qpos_LQ: Floats
-    """Positions of the simulator before each step."""
+    """Simulator positions before each step."""
     qvel_LV: Floats
-    """Its velocities."""
+    """Simulator velocities before each step."""
 
 
 @dataclass(frozen=True)
 class Played:
-    """M episodes, in the order of their list."""
+    """The results of M episodes, in the order of their list."""
 
     length_M: npt.NDArray[np.int64]
-    """Steps."""
+    """Number of steps."""
     return_M: Floats
-    """Sum of the rewards."""
+    """Sum of rewards."""
     discounted_M: Floats
-    """Sum of the rewards, each discounted by gamma for every step before it."""
+    """Sum of rewards, each discounted by gamma per preceding step."""
     terminated_M: npt.NDArray[np.bool_]
-    """Whether the task ended it, and not the time limit."""
+    """True if the task ended the episode, not the time limit."""
     unstable_M: npt.NDArray[np.bool_]
-    """Whether MuJoCo could not simulate it: its numbers mean nothing."""
+    """True if the simulation became unstable; the episode's numbers are meaningless."""
     trajectories: tuple[Trajectory, ...]
-    """The steps of those that were to be kept."""
+    """Steps of the episodes in `keep`."""
 
     def part(self, first: int, end: int, trajectories: tuple[Trajectory, ...] = ()) -> "Played":
-        """Some consecutive episodes, with the steps that are given."""
+        """Return some consecutive episodes, with the given trajectories."""
         rows = slice(first, end)
         return Played(
-            self.length_M[rows],
-            self.return_M[rows],
-            self.discounted_M[rows],
-            self.terminated_M[rows],
-            self.unstable_M[rows],
-            trajectories,
+            length_M=self.length_M[rows],
+            return_M=self.return_M[rows],
+            discounted_M=self.discounted_M[rows],
+            terminated_M=self.terminated_M[rows],
+            unstable_M=self.unstable_M[rows],
+            trajectories=trajectories,
         )
 
 
 def draws(task: AnyTask, seed: int, indices: Sequence[int]) -> Draws:
-    """The random numbers of a seed's episodes with the given indices, each its own streams."""
+    """Return the random numbers of a seed's episodes with the given indices, each from separate streams."""
     assert task.time_limit is not None
     simulator = simulate(task, [stream(seed, Purpose.LANDSCAPE_RESETS)])
     starts = [simulator.initial_state(stream(seed, Purpose.LANDSCAPE_RESETS, i)) for i in indices]
@@ -119,16 +119,16 @@ def play(
 
     Args:
         task: the environment.
-        policies: who plays.
-        drawn: random numbers.
-        episodes: a policy and a draw each. Where the longest come first, few slots are left waiting at the end.
+        policies: the policies.
+        drawn: the random numbers.
+        episodes: indices of a policy and a draw each; listing the longest first leaves few idle slots at the end.
         gamma: discount factor of the discounted returns.
-        keep: the episodes whose steps are kept, by their places in the list.
-        slots: simulations that step at a time; no bit depends on it.
-        threads: simulator threads; nor on these.
-        on_steps: told of simulator steps, as they are made.
+        keep: indices of the episodes whose steps are returned.
+        slots: simulations stepped at a time; the results do not depend on their number.
+        threads: simulator threads; the results do not depend on their number.
+        on_steps: called with the number of simulator steps after they are taken.
     """
-    return _Play(task, policies, drawn, episodes, gamma, keep, slots, threads).done(on_steps)
+    return _Play(task, policies, drawn, episodes, gamma, keep, slots, threads).run(on_steps)
 
 
 class _Play:
@@ -143,13 +143,16 @@ class _Play:
         slots: int,
         threads: int,
     ) -> None:
-        n, m = min(slots, len(episodes)), len(episodes)
+        n = min(slots, len(episodes))
+        m = len(episodes)
         self._episodes = np.array(episodes, dtype=np.int64).reshape(-1, 2)
-        self._policies, self._drawn, self._gamma = policies, drawn, gamma
+        self._policies = policies
+        self._drawn = drawn
+        self._gamma = gamma
         self._keep_M = np.isin(np.arange(m), list(keep))
         self._all = policies.network.actor(torch.from_numpy(policies.theta_NP))
         self._actor = policies.network.actor(torch.zeros(n, policies.network.n_parameters))
-        # A slot's own generator is never asked: its episodes start where the draws say.
+        # The generators of slots are never used: the draws contain the initial states.
         self._simulator = simulate(task, [stream(0, Purpose.LANDSCAPE_RESETS)] * n, threads)
         n_observation = self._simulator.n_observation
         self._normalization = Normalization(np.zeros((n, n_observation)), np.ones((n, n_observation)), np.ones((n, 1)))
@@ -169,8 +172,8 @@ class _Play:
         qpos_SQ, qvel_SV = self._simulator.state
         self._qpos_LSQ, self._qvel_LSV = np.empty((rows, *qpos_SQ.shape)), np.empty((rows, *qvel_SV.shape))
 
-    def done(self, on_steps: Callable[[int], None]) -> Played:
-        """All episodes."""
+    def run(self, on_steps: Callable[[int], None]) -> Played:
+        """Play all episodes and return their results."""
         self._begin(np.arange(len(self._live_S)))
         every = np.arange(len(self._live_S))
         while self._live_S.any():
@@ -181,11 +184,17 @@ class _Play:
                 self._end(every[over_S])
                 self._begin(every[over_S])
         trajectories = tuple(t for t in self._trajectories if t is not None)
-        numbers = self._length_M, self._return_M, self._discounted_M, self._terminated_M, self._unstable_M
-        return Played(*numbers, trajectories)
+        return Played(
+            length_M=self._length_M,
+            return_M=self._return_M,
+            discounted_M=self._discounted_M,
+            terminated_M=self._terminated_M,
+            unstable_M=self._unstable_M,
+            trajectories=trajectories,
+        )
 
     def _begin(self, which: npt.NDArray[np.int64]) -> None:
-        """Start the next episodes of the list in slots that are free; those that are left over leave."""
+        """Start the next episodes of the list in free slots, and deactivate the slots that are left over."""
         which, leaving = np.split(which, [len(self._episodes) - self._next])
         self._live_S[leaving], self._step_S[leaving], self._raw_SO[leaving] = False, 0, 0.0
         if len(which) == 0:
@@ -195,11 +204,12 @@ class _Play:
         policy, draw = self._episodes[episode].T
         self._episode_S[which], self._draw_S[which] = episode, draw
         self._actor.assign(which, self._all, policy)
-        its, mine = self._policies.normalization.select(policy), self._normalization
+        slots = self._normalization
+        new = self._policies.normalization.select(policy)
         for array, source in (
-            (mine.offset_SO, its.offset_SO),
-            (mine.inverse_std_SO, its.inverse_std_SO),
-            (mine.clip_S1, its.clip_S1),
+            (slots.offset_SO, new.offset_SO),
+            (slots.inverse_std_SO, new.inverse_std_SO),
+            (slots.clip_S1, new.clip_S1),
         ):
             array[which] = source
         self._step_S[which], self._return_S[which], self._discounted_S[which], self._discount_S[which] = 0, 0, 0, 1
@@ -216,15 +226,15 @@ class _Play:
         slots = np.arange(len(self._step_S))
         if self._keep_M.any():
             self._qpos_LSQ[self._step_S, slots], self._qvel_LSV[self._step_S, slots] = self._simulator.state
-        answer = self._simulator.step(action_SA, live)
-        self._terminated_S, self._truncated_S = answer.terminated_S, answer.truncated_S
+        step = self._simulator.step(action_SA, live)
+        self._terminated_S, self._truncated_S = step.terminated_S, step.truncated_S
         if self._keep_M.any():
             self._observation_LSO[self._step_S, slots] = observation_SO
             self._action_LSA[self._step_S, slots] = action_SA
-            self._reward_LS[self._step_S, slots] = answer.reward_S
-        self._raw_SO = answer.observation_SO
-        self._return_S += answer.reward_S
-        self._discounted_S += self._discount_S * answer.reward_S
+            self._reward_LS[self._step_S, slots] = step.reward_S
+        self._raw_SO = step.observation_SO
+        self._return_S += step.reward_S
+        self._discounted_S += self._discount_S * step.reward_S
         self._discount_S *= self._gamma
         self._step_S[self._live_S] += 1
 
@@ -241,9 +251,9 @@ class _Play:
                 n, m = self._step_S[slot], self._episode_S[slot]
                 observation_LO = np.concatenate([self._observation_LSO[:n, slot], last_O[None]])
                 self._trajectories[m] = Trajectory(
-                    observation_LO,
-                    self._action_LSA[:n, slot].copy(),
-                    self._reward_LS[:n, slot].copy(),
-                    self._qpos_LSQ[:n, slot].copy(),
-                    self._qvel_LSV[:n, slot].copy(),
+                    observation_LO=observation_LO,
+                    action_LA=self._action_LSA[:n, slot].copy(),
+                    reward_L=self._reward_LS[:n, slot].copy(),
+                    qpos_LQ=self._qpos_LSQ[:n, slot].copy(),
+                    qvel_LV=self._qvel_LSV[:n, slot].copy(),
                 )

@@ -1,7 +1,7 @@
-"""One seed, many independent streams: what is random in a run, and nothing else, follows from its seed.
+"""Independent random streams derived from a run's seed, the only source of randomness in the run.
 
-Streams are keyed by purpose, not drawn one after another, so that two algorithms with the same seed share
-initial states and action noise (which pairs them), and so that measuring never shifts what training draws.
+Streams are keyed by purpose instead of being drawn one after another, so that two algorithms with the same seed share
+initial states and action noise (which pairs them), and so that measuring never changes what training draws.
 """
 
 from enum import IntEnum
@@ -12,7 +12,7 @@ import torch
 
 
 class Purpose(IntEnum):
-    """What a stream is for. The numbers are part of every run's identity: append, never renumber."""
+    """The purpose of a stream. The numbers are part of every run's identity: append, never renumber."""
 
     POLICY_INIT = 0
     VALUE_INIT = 1
@@ -30,25 +30,25 @@ class Purpose(IntEnum):
 
 
 def stream(seed: int, purpose: Purpose, index: int = 0) -> np.random.Generator:
-    """The numpy generator of one seed for one purpose (and, say, one iteration)."""
+    """Return the numpy generator of one seed for one purpose (and, for example, one iteration)."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(int(purpose), index)))
 
 
 def torch_stream(seed: int, purpose: Purpose, index: int = 0) -> torch.Generator:
-    """The same for torch, seeded from the numpy stream."""
+    """Return the torch generator of one seed for one purpose, seeded from the numpy stream."""
     state = int(stream(seed, purpose, index).integers(2**63))
     return torch.Generator().manual_seed(state)
 
 
 def stream_to_array(generator: np.random.Generator) -> npt.NDArray[np.uint64]:
-    """Where a stream stands, as six numbers that can be stored."""
-    at = generator.bit_generator.state
-    halves = [half for number in (at["state"]["state"], at["state"]["inc"]) for half in divmod(number, 2**64)]
-    return np.array([*halves, at["has_uint32"], at["uinteger"]], dtype=np.uint64)
+    """Return the state of a stream as an array of six numbers."""
+    state = generator.bit_generator.state
+    halves = [half for number in (state["state"]["state"], state["state"]["inc"]) for half in divmod(number, 2**64)]
+    return np.array([*halves, state["has_uint32"], state["uinteger"]], dtype=np.uint64)
 
 
 def stream_from_array(state: npt.NDArray[np.uint64]) -> np.random.Generator:
-    """A stream that goes on from where `stream_to_array` found one."""
+    """Return a stream that continues from the state that `stream_to_array` returned."""
     high, low, increment_high, increment_low, has_uint32, uinteger = (int(x) for x in state)
     generator = np.random.PCG64()
     generator.state = {

@@ -458,7 +458,7 @@ def loaded_from(monkeypatch):
 
     def loaded(folder):
         monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
-        return Path(compiled._loaded(compiled._compiler())._name)
+        return Path(compiled._load(compiled._compiler())._name)
 
     return loaded
 
@@ -497,7 +497,7 @@ def test_a_user_without_a_home_has_kernels(loaded_from, monkeypatch):
 def test_a_compiler_may_be_a_command_with_options_of_its_own(monkeypatch):
     monkeypatch.setenv("CC", f"env 'NAME=of two' {os.environ.get('CC') or 'cc'}")
     assert compiled._compiler()[:2] == ["env", "NAME=of two"]
-    assert isinstance(compiled._loaded(compiled._compiler()), ctypes.CDLL)
+    assert isinstance(compiled._load(compiled._compiler()), ctypes.CDLL)
 
 
 @needs_kernels
@@ -505,6 +505,6 @@ def test_a_cache_that_is_named_from_where_one_stands_is_none(monkeypatch, tmp_pa
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", "here")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    compiled._loaded(["cc"])
+    compiled._load(["cc"])
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
     assert len(list((tmp_path / "home" / ".cache" / "rlclaims").iterdir())) == 1

@@ -1,8 +1,8 @@
-"""What training spends its time on, compiled by the machine's own C compiler: networks, Adam, running normalisation.
+"""Kernels for the most expensive parts of training: networks, Adam and running normalisation.
 
-`kernels.c` is compiled once for each machine and kept in the user's cache folder. Where there is no compiler that can,
-or RLCLAIMS_COMPILED is 0, torch and numpy do the same more slowly, and round otherwise: the same seed is then another
-run, with a name of its own.
+`kernels.c` is compiled once per machine, by its own C compiler, and kept in the user's cache folder. Without a working
+compiler, or with RLCLAIMS_COMPILED=0, torch and numpy compute the same more slowly and with other rounding: the same
+seed is then another run, with another digest.
 """
 
 import ctypes
@@ -26,30 +26,33 @@ import torch
 from torch import Tensor
 
 SOURCE = Path(__file__).with_name("kernels.c")
-# No product may be fused with a sum but where it is written so; what errno and traps would be is nobody's concern.
+# Products are fused with sums only where the source says so (fma); errno and floating-point traps are not used.
 FLAGS = (
     "-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC",
 )  # fmt: skip
 ACTIVATIONS = ("tanh", "relu")
 VECTOR = 16
-"""What kept rows are padded to a multiple of."""
+"""Rows of hidden layers are padded to a multiple of this number of floats."""
 MAX_LAYERS = 16
 
 Floats32 = npt.NDArray[np.float32]
 Floats64 = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.floating]
-"""Of double precision as well, by what makes them."""
-Long, Pointer, Float, Double = ctypes.c_long, ctypes.c_void_p, ctypes.c_float, ctypes.c_double
+"""Arrays in single or double precision, depending on the function that returns them."""
+Long = ctypes.c_long
+Pointer = ctypes.c_void_p
+Float = ctypes.c_float
+Double = ctypes.c_double
 
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """The compiled kernels, or None where there are none."""
+    """Return the compiled kernels, or None if they are not available."""
     compiler = _compiler()
-    if _unwanted() or compiler is None:
+    if _disabled() or compiler is None:
         return None
     try:
-        loaded = _loaded(compiler)
+        loaded = _load(compiler)
     except (OSError, subprocess.SubprocessError):
         return None
     network: list[Any] = [Long, Long, Long, Pointer, ctypes.c_int, Pointer, Long, Pointer, Long, Pointer, Pointer]
@@ -76,17 +79,17 @@ def library() -> ctypes.CDLL | None:
     return loaded
 
 
-def missed() -> bool:
-    """Whether there are no kernels though nobody has said that there be none."""
-    return library() is None and not _unwanted()
+def unavailable() -> bool:
+    """Return True if there are no kernels although RLCLAIMS_COMPILED does not disable them."""
+    return library() is None and not _disabled()
 
 
-def _unwanted() -> bool:
+def _disabled() -> bool:
     return os.environ.get("RLCLAIMS_COMPILED") == "0"
 
 
 def identity() -> str | None:
-    """A digest of what computes, if it is compiled; a part of every run's name."""
+    """Return a digest of the kernels' source and flags, part of every run's digest, or None without kernels."""
     return _source_digest() if library() is not None else None
 
 
@@ -96,49 +99,49 @@ def _source_digest() -> str:
 
 
 def _compiler() -> list[str] | None:
-    """The command that compiles, with options of its own where CC has some ("ccache gcc"); None if there is none."""
+    """Return the compiler's command, with arguments if CC has some ("ccache gcc"), or None if it is not found."""
     try:
         command = shlex.split(os.environ.get("CC") or "cc")
-    except ValueError:  # a quotation that does not end
+    except ValueError:  # an unclosed quotation
         return None
     return command if command and shutil.which(command[0]) else None
 
 
-def _loaded(compiler: Sequence[str]) -> ctypes.CDLL:
-    """The shared library for this machine, made if it is not there yet.
+def _load(compiler: Sequence[str]) -> ctypes.CDLL:
+    """Return the shared library for this machine, compiled if it is not in the cache.
 
     Raises:
-        OSError, subprocess.SubprocessError: it cannot be made.
+        OSError, subprocess.SubprocessError: it cannot be compiled.
     """
-    # What the compiler knows of itself and of the processor: homes are shared by machines that differ.
+    # The compiler's macros identify it and the processor: machines that differ may share a home folder.
     machine = subprocess.run(
         [*compiler, "-march=native", "-dM", "-E", "-xc", os.devnull], check=True, capture_output=True, timeout=60
     ).stdout
     name = f"kernels-{hashlib.sha256(machine + _source_digest().encode()).hexdigest()[:32]}"
     try:
         cache = Path(os.environ.get("XDG_CACHE_HOME", "")).expanduser()
-        # One that is not absolute counts as none (XDG base directory specification).
+        # A relative path is ignored (XDG base directory specification).
         folder = (cache if cache.is_absolute() else Path("~/.cache").expanduser()) / "rlclaims"
-        return ctypes.CDLL(str(_kept(folder, name) or _compiled(compiler, folder, name)))
-    # No home, or one that cannot be written, is full, or is none to execute from: compiled anew by each process.
+        return ctypes.CDLL(str(_cached(folder, name) or _compile(compiler, folder, name)))
+    # No home folder, or one that is read-only, full or mounted noexec: each process compiles its own copy.
     except (OSError, RuntimeError, subprocess.CalledProcessError):
-        with tempfile.TemporaryDirectory(prefix="rlclaims-") as own:  # what is loaded stays so
-            return ctypes.CDLL(str(_compiled(compiler, Path(own), name)))
+        with tempfile.TemporaryDirectory(prefix="rlclaims-") as temporary:  # a loaded library stays loaded
+            return ctypes.CDLL(str(_compile(compiler, Path(temporary), name)))
 
 
-def _kept(folder: Path, name: str) -> Path | None:
-    """What was compiled before, if it is whole: to load a part of a library can end the process."""
+def _cached(folder: Path, name: str) -> Path | None:
+    """Return the cached library if it is intact: loading a truncated one can crash the process."""
     for path in folder.glob(f"{name}-*.so"):
         if path.is_file() and path.name == _checked_name(name, path):
             return path
     return None
 
 
-def _compiled(compiler: Sequence[str], folder: Path, name: str) -> Path:
-    """The shared library, made in a folder.
+def _compile(compiler: Sequence[str], folder: Path, name: str) -> Path:
+    """Compile the shared library into a folder and return its path.
 
     Raises:
-        OSError, subprocess.SubprocessError: it cannot be.
+        OSError, subprocess.SubprocessError: compiling fails.
     """
     folder.mkdir(parents=True, exist_ok=True)
     descriptor, path = tempfile.mkstemp(suffix=".so", prefix=".partial-", dir=folder)
@@ -162,7 +165,7 @@ class Network:
 
     Args:
         sizes: widths from input to output.
-        activation: of the hidden layers, one of `ACTIVATIONS`.
+        activation: nonlinearity of the hidden layers, one of `ACTIVATIONS`.
     """
 
     def __init__(self, sizes: Sequence[int], activation: str) -> None:
@@ -174,31 +177,31 @@ class Network:
         self._activation = ACTIVATIONS.index(activation)
 
     def forward(self, theta_SP: Tensor, x_SBI: Tensor, *, keep: bool) -> tuple[Tensor, Tensor | None]:
-        """Outputs (S, B, O), and with `keep` what `backward` needs of the hidden layers."""
+        """Return outputs (S, B, O), and with `keep` the hidden layers that `backward` needs."""
         n_seeds, n_rows = len(theta_SP), x_SBI.shape[1]
         out_SBO = torch.empty(n_seeds, n_rows, self._n_output)
         hidden = torch.empty(n_seeds * n_rows * self._n_hidden) if keep else None
         kept = hidden.data_ptr() if hidden is not None else None
-        _done(_kernels().rlclaims_forward(*self._arguments(theta_SP, x_SBI), out_SBO.data_ptr(), kept))
+        _check_memory(_kernels().rlclaims_forward(*self._arguments(theta_SP, x_SBI), out_SBO.data_ptr(), kept))
         return out_SBO, hidden
 
     def act(self, theta_SP: Floats32, x_SI: Floats32) -> Floats32:
-        """Outputs (S, O) of one input (S, I) each."""
+        """Return outputs (S, O) of one input (S, I) each."""
         n_seeds, x_SI = len(theta_SP), np.ascontiguousarray(x_SI, np.float32)
         out_SO = np.empty((n_seeds, self._n_output), np.float32)
         no_memory = _kernels().rlclaims_forward(
-            n_seeds, 1, self._n_layers, self._sizes, self._activation, _at(theta_SP), theta_SP.shape[1],
-            _at(x_SI), self._n_input, _at(out_SO), None,
+            n_seeds, 1, self._n_layers, self._sizes, self._activation, _address(theta_SP), theta_SP.shape[1],
+            _address(x_SI), self._n_input, _address(out_SO), None,
         )  # fmt: skip
-        _done(no_memory)
+        _check_memory(no_memory)
         return out_SO
 
     def backward(self, theta_SP: Tensor, x_SBI: Tensor, hidden: Tensor, gradient_SBO: Tensor) -> Tensor:
-        """The parameters' gradient (S, P), from that of the outputs and what `forward` kept."""
+        """Return the parameters' gradient (S, P), from that of the outputs and the hidden layers of `forward`."""
         gradient_SP = torch.empty(len(theta_SP), self._n_parameters)
         gradient_SBO = gradient_SBO.contiguous()
         pointers = hidden.data_ptr(), gradient_SBO.data_ptr(), gradient_SP.data_ptr()
-        _done(_kernels().rlclaims_backward(*self._arguments(theta_SP, x_SBI), *pointers))
+        _check_memory(_kernels().rlclaims_backward(*self._arguments(theta_SP, x_SBI), *pointers))
         return gradient_SP
 
     def ratio_gradient(
@@ -207,9 +210,9 @@ class Network:
         pairs: tuple[Tensor, Tensor, Tensor, Tensor],
         bounds: tuple[float, float],
     ) -> Tensor:
-        """The gradient (S, P) of PPO's clipped objective, negated, under Gaussian policies (`rlclaims.agents.ppo`).
+        """Return the gradient (S, P) of PPO's loss, the negated clipped objective, under Gaussian policies.
 
-        `pairs` are observations (S, B, O), actions (S, B, A), their old log densities and their weights, (S, B) each.
+        `pairs` are observations (S, B, O), actions (S, B, A), their old log densities and advantages, (S, B) each.
         """
         observation_SBO, action_SBA, old_SB = map(contiguous_rows, pairs[:3])
         (n_seeds, n_rows, n_action), advantage_SB = action_SBA.shape, pairs[3].contiguous()
@@ -217,9 +220,9 @@ class Network:
         hidden, gradient_SP = torch.empty(n_seeds * n_rows * self._n_hidden), torch.empty(theta_SP.shape)
         known = *self._arguments(theta_SP, observation_SBO), action_SBA.data_ptr(), action_SBA.stride(0)
         kept = mean_SBA.data_ptr(), hidden.data_ptr(), ratio_SB.data_ptr()
-        _done(_kernels().rlclaims_log_ratio(*known, old_SB.data_ptr(), old_SB.stride(0), *kept))
-        ratio_SB.exp_()  # torch's, which has bits of its own
-        _done(
+        _check_memory(_kernels().rlclaims_log_ratio(*known, old_SB.data_ptr(), old_SB.stride(0), *kept))
+        ratio_SB.exp_()  # in torch, whose exp rounds differently from the C library's
+        _check_memory(
             _kernels().rlclaims_ratio_gradient(*known, *kept, advantage_SB.data_ptr(), *bounds, gradient_SP.data_ptr())
         )
         return gradient_SP
@@ -232,7 +235,7 @@ class Network:
         clip: float | None,
         steps: "AdamSteps",
     ) -> None:
-        """A pass of value regression (`rlclaims.agents.agent.Agent.fit_values`): so many parts, so many steps.
+        """Run a pass of value regression (`rlclaims.agents.agent.Agent.fit_values`), one Adam step per minibatch.
 
         `pairs` are observations (S, T, O), their old values and their targets, (S, T) each.
         """
@@ -241,9 +244,9 @@ class Network:
         no_memory = _kernels().rlclaims_fit_values(
             n_seeds, n_rows, steps.size_SK.shape[1], self._n_layers, self._sizes, self._activation,
             phi_SP.data_ptr(), phi_SP.stride(0), observation_STO.data_ptr(), old_ST.data_ptr(), target_ST.data_ptr(),
-            _at(order_ST), math.inf if clip is None else clip, *steps.arguments(),
+            _address(order_ST), math.inf if clip is None else clip, *steps.arguments(),
         )  # fmt: skip
-        _done(no_memory)
+        _check_memory(no_memory)
 
     def _arguments(self, theta_SP: Tensor, x_SBI: Tensor) -> tuple[object, ...]:
         sizes = len(theta_SP), x_SBI.shape[1], self._n_layers, self._sizes, self._activation
@@ -251,7 +254,7 @@ class Network:
 
 
 def contiguous_rows(x: Tensor) -> Tensor:
-    """The same numbers, with what follows the first axis in one block, as the kernels read it."""
+    """Return the tensor with contiguous rows, as the kernels read it; copies it only if necessary."""
     expected = 1
     for size, stride in zip(reversed(x.shape[1:]), reversed(x.stride()[1:]), strict=True):
         if size != 1 and stride != expected:
@@ -262,33 +265,33 @@ def contiguous_rows(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class AdamSteps:
-    """The next K steps of an Adam, which its moments move by."""
+    """The factors of the next K steps of an Adam, and its moments, which the kernels update in place."""
 
     mean_SP: Floats
     square_SP: Floats
     size_SK: Floats
-    """Each step's rate, the first moment's bias corrected."""
+    """Each step's learning rate, corrected for the first moment's bias."""
     correction_SK: Floats
-    """That of the second moment's root."""
+    """Each step's bias correction of the second moment's square root."""
     betas: tuple[float, float]
     epsilon: float
 
     def arguments(self) -> tuple[object, ...]:
-        """As the kernels take them."""
+        """Return the arguments that the kernels take."""
         beta1, beta2 = self.betas
         arrays = self.mean_SP, self.square_SP, self.size_SK, self.correction_SK
-        return *map(_at, arrays), beta1, 1 - beta1, beta2, 1 - beta2, self.epsilon
+        return *map(_address, arrays), beta1, 1 - beta1, beta2, 1 - beta2, self.epsilon
 
 
 def adam(theta_SP: Tensor, gradient_SP: Tensor, step: AdamSteps) -> None:
-    """Adam's step in place: both moments, and the parameters by each seed's factors (`rlclaims.agents.adam`)."""
+    """Take a step of Adam in place, on both moments and the parameters (`rlclaims.agents.adam`)."""
     gradient_SP = gradient_SP.contiguous()
     pointers = theta_SP.data_ptr(), theta_SP.stride(0), gradient_SP.data_ptr()
     _kernels().rlclaims_adam(*theta_SP.shape, *pointers, *step.arguments())
 
 
 def log_prob(mean_SBA: Tensor, log_std_S1A: Tensor, action_SBA: Tensor) -> Tensor:
-    """Log densities (S, B) of actions that are normal about means (`rlclaims.update.DiagonalGaussian`)."""
+    """Return log densities (S, B) of normally distributed actions (`rlclaims.update.DiagonalGaussian`)."""
     log_prob_SB = torch.empty(mean_SBA.shape[:2])
     log_std = log_std_S1A.data_ptr(), log_std_S1A.stride(0)
     pointers = mean_SBA.data_ptr(), *log_std, action_SBA.data_ptr(), log_prob_SB.data_ptr()
@@ -299,16 +302,15 @@ def log_prob(mean_SBA: Tensor, log_std_S1A: Tensor, action_SBA: Tensor) -> Tenso
 def log_prob_backward(
     mean_SBA: Tensor, log_std_S1A: Tensor, action_SBA: Tensor, gradient_SB: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The gradients of means (S, B, A) and log standard deviations (S, 1, A), from that of the log densities."""
+    """Return the gradients of means (S, B, A) and log standard deviations (S, 1, A), from that of the log densities."""
     gradient_SB = gradient_SB.contiguous()
-    of_mean_SBA, of_log_std_S1A = torch.empty(mean_SBA.shape), torch.empty(log_std_S1A.shape)
-    log_std, found = (
-        (log_std_S1A.data_ptr(), log_std_S1A.stride(0)),
-        (of_mean_SBA.data_ptr(), of_log_std_S1A.data_ptr()),
-    )
-    pointers = mean_SBA.data_ptr(), *log_std, action_SBA.data_ptr(), gradient_SB.data_ptr(), *found
+    mean_gradient_SBA = torch.empty(mean_SBA.shape)
+    log_std_gradient_S1A = torch.empty(log_std_S1A.shape)
+    log_std = log_std_S1A.data_ptr(), log_std_S1A.stride(0)
+    outputs = mean_gradient_SBA.data_ptr(), log_std_gradient_S1A.data_ptr()
+    pointers = mean_SBA.data_ptr(), *log_std, action_SBA.data_ptr(), gradient_SB.data_ptr(), *outputs
     _kernels().rlclaims_log_prob_backward(*mean_SBA.shape, *pointers)
-    return of_mean_SBA, of_log_std_S1A
+    return mean_gradient_SBA, log_std_gradient_S1A
 
 
 def observe(
@@ -320,22 +322,22 @@ def observe(
     *,
     learning: bool,
 ) -> Floats32:
-    """One observation of each of some seeds, normalised, and taken in before if `learning` (`ObservationNormalizer`).
+    """Normalise one observation per seed, after updating the statistics if `learning` (`ObservationNormalizer`).
 
-    `statistics` are how often it was fed (S, 1), the means (S, O), and the sums of squares about these (S, O).
+    `statistics` are counts (S, 1), means (S, O), and sums of squared deviations from the means (S, O).
     """
     observation_SO = np.ascontiguousarray(observation_SO, np.float64)
     which = None if which is None else np.ascontiguousarray(which, np.int64)
     out_SO = np.empty(observation_SO.shape, np.float32)
     _kernels().rlclaims_observe(
-        *observation_SO.shape, None if which is None else _at(which), learning, _at(observation_SO),
-        *map(_at, statistics), _at(enabled_S1), _at(clip_S1), _at(out_SO),
+        *observation_SO.shape, None if which is None else _address(which), learning, _address(observation_SO),
+        *map(_address, statistics), _address(enabled_S1), _address(clip_S1), _address(out_SO),
     )  # fmt: skip
     return out_SO
 
 
 def take(x: Tensor, index_SK: Tensor) -> Tensor:
-    """Of (S, T, ...) float32 each seed's own rows, (S, K, ...), by index_SK int64."""
+    """Return rows (S, K, ...) of a float32 tensor (S, T, ...), by each seed's own int64 indices."""
     x, index_SK = x.contiguous(), index_SK.contiguous()
     out = torch.empty((*index_SK.shape, *x.shape[2:]))
     sizes = *x.shape[:2], index_SK.shape[1], x.shape[2:].numel()
@@ -344,10 +346,10 @@ def take(x: Tensor, index_SK: Tensor) -> Tensor:
 
 
 def advantages(error_ST: Floats, keep_ST: Floats) -> Floats:
-    """Sums of errors (S, T), each with what is kept of all later ones."""
-    # A copy in the order of its rows, whatever the order that the errors came in.
-    advantage_ST, keep_ST = np.array(error_ST, np.float64, order="C"), np.ascontiguousarray(keep_ST, np.float64)
-    _kernels().rlclaims_advantages(*advantage_ST.shape, _at(advantage_ST), _at(keep_ST))
+    """Return sums of errors (S, T), each plus all later ones, discounted by products of `keep_ST`."""
+    advantage_ST = np.array(error_ST, np.float64, order="C")  # a copy in C order, which the kernel overwrites
+    keep_ST = np.ascontiguousarray(keep_ST, np.float64)
+    _kernels().rlclaims_advantages(*advantage_ST.shape, _address(advantage_ST), _address(keep_ST))
     return advantage_ST
 
 
@@ -360,26 +362,31 @@ def scale_rewards(
     *,
     keeps_mean: bool,
 ) -> Floats64:
-    """Scaled rewards (S, T) by a statistic (S, 4) that they move, in place (`RewardScaler`)."""
-    reward_ST, done_ST = np.ascontiguousarray(reward_ST, np.float64), np.ascontiguousarray(done_ST)
+    """Return scaled rewards (S, T), and update the statistic (S, 4) in place (`RewardScaler`)."""
+    reward_ST = np.ascontiguousarray(reward_ST, np.float64)
+    done_ST = np.ascontiguousarray(done_ST)
     scaled_ST = np.empty(reward_ST.shape)
-    pointers = _at(state_S4), _at(scaled_ST)
+    pointers = _address(state_S4), _address(scaled_ST)
     sizes = reward_ST.shape
-    _kernels().rlclaims_scale_rewards(*sizes, _at(reward_ST), _at(done_ST), gamma, keeps_mean, clip, *pointers)
+    _kernels().rlclaims_scale_rewards(
+        *sizes, _address(reward_ST), _address(done_ST), gamma, keeps_mean, clip, *pointers
+    )
     return scaled_ST
 
 
-def _at(array: npt.NDArray[Any]) -> int:
-    """Where an array's numbers lie."""
-    if array.flags.writeable and array.flags.c_contiguous:  # a sixth of the time
+def _address(array: npt.NDArray[Any]) -> int:
+    """Return the memory address of an array's data."""
+    if array.flags.writeable and array.flags.c_contiguous:  # six times faster
         return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
     address: int = array.__array_interface__["data"][0]
     return address
 
 
-def _done(no_memory: int) -> None:
+def _check_memory(no_memory: int) -> None:
     if no_memory:
-        raise MemoryError("There is no memory for the networks' inner layers.")
+        raise MemoryError(
+            "Not enough memory for the networks' hidden layers; use smaller layers or fewer seeds in a process."
+        )
 
 
 def _kernels() -> ctypes.CDLL:

@@ -72,7 +72,7 @@ class Runner:
             training = plan(wanted, self.store, read)
             if training.missing:
                 pool = self.pool
-                if compiled.missed():
+                if compiled.unavailable():
                     self.say(
                         "rlclaims: warning: the C compiler (cc, or the command in CC) compiles no kernels here. "
                         "Training takes half as long again, and its runs differ from those with kernels. "
