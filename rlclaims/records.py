@@ -1,4 +1,4 @@
-"""What one run leaves behind, and the same as arrays by name, for a file from which the run goes on."""
+"""The record of one run, and its arrays by name, for a file from which the run resumes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,26 +14,26 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 
 @dataclass
 class RunRecord:
-    """What one run leaves behind."""
+    """The record of one run."""
 
     algorithm: Any
-    """What it was trained by: an `Algorithm`, or the settings of an external training (`rlclaims.adapters`)."""
+    """The `Algorithm` that trained the run, or the settings of an external training (`rlclaims.adapters`)."""
     seed: int
     failure: str | None = None
-    """Why and when the run failed, or None."""
+    """Reason and time of the run's failure, or None."""
     series: dict[str, list[float]] = field(default_factory=dict)
-    """Measures by name, one value an iteration measured."""
+    """Measures by name, one value per measured iteration."""
     policy_parameters: list[npt.NDArray[np.float32]] = field(default_factory=list)
-    """theta before the first update and after each."""
+    """Parameters theta before the first update and after each."""
     episodes: list[tuple[int, int, float]] = field(default_factory=list)
     """(first step, length, undiscounted return) of every episode started in training, in the order they ended."""
     checkpoints: list[Checkpoint] = field(default_factory=list)
-    """Where the updates of `checkpoint_iterations` started."""
+    """Checkpoints at `checkpoint_iterations`."""
     normalizations: list[tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]] = field(default_factory=list)
-    """What observations were normalised by when each update was made: what is subtracted (O,), and then multiplied."""
+    """Normalisation of observations at the time of each update: offset (O,) and factor (O,)."""
 
     def state_dict(self) -> dict[str, npt.NDArray[Any]]:
-        """What is recorded so far."""
+        """Return the record so far as arrays by name."""
         return {
             **({} if self.failure is None else {"failure": np.frombuffer(self.failure.encode(), np.uint8)}),
             **{f"series/{name}": np.array(values, np.float64) for name, values in self.series.items()},

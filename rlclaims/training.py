@@ -5,15 +5,14 @@ A cohort is any mix of algorithms on one task; every run in it is bit-identical 
     collect    T steps of every seed, with the observation statistics moving
     learn      each algorithm improves its seeds' policies on the steps they took
     measure    old against new policy on those steps; every tenth iteration also on fresh pairs of the old policy
-    keep       at four iterations all that an update started from, so that it can be made again otherwise
+    checkpoint at four iterations, save what an update started from, so that variants of it can be computed later
 
 Fresh pairs come from a separate simulator and separate random streams, with all statistics frozen, so measuring
-leaves training as it is. Episodes run on across iterations. Each is counted in the iteration it starts in, and the
-ones that are unfinished when training ends are played to their end with the last policy, so that no episode's
-length decides whether it is counted.
+does not affect training. Episodes continue across iterations. Each is counted in the iteration it starts in, and those
+that are unfinished when training ends are played to their end with the last policy, so that whether an episode is
+counted does not depend on its length.
 """
 
-import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -25,7 +24,7 @@ import torch
 
 from rlclaims.agents.agent import Agent
 from rlclaims.agents.algorithm import Algorithm
-from rlclaims.agents.networks import NetworkPolicy, PolicyNetwork
+from rlclaims.agents.networks import Actors, NetworkPolicy
 from rlclaims.checkpoints import checkpoint_iterations, start_of_update
 from rlclaims.measures.registry import measures
 from rlclaims.randomness import Purpose, stream, stream_from_array, stream_to_array
@@ -56,7 +55,7 @@ def times_held_out(iterations: int) -> int:
 
 @contextmanager
 def one_torch_thread() -> Iterator[None]:
-    """Products and factorisations round by how many threads share them, so training gives torch one.
+    """Limit torch to one thread, since the rounding of products and factorisations depends on the number of threads.
 
     The cores are used by processes, each with a cohort of its own, and by the simulator's threads.
     """
@@ -68,30 +67,15 @@ def one_torch_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-class Actors:
-    """All seeds of a cohort acting at once; neighbouring groups with the same network act as one."""
-
-    def __init__(self, policies: Sequence[tuple[PolicyNetwork, torch.Tensor]]) -> None:
-        runs = [(network, list(same)) for network, same in itertools.groupby(policies, key=lambda p: p[0])]
-        self._actors = [network.actor(torch.cat([theta_SP for _, theta_SP in same])) for network, same in runs]
-        bounds = np.cumsum([0, *(len(actor.std_SA) for actor in self._actors)])
-        self._slices = [slice(a, b) for a, b in itertools.pairwise(bounds)]
-
-    def act(self, observation_SO: Floats32, noise_SA: Floats32) -> Floats32:
-        """Actions (S, A), by standard normal noise."""
-        acting = zip(self._actors, self._slices, strict=True)
-        return np.concatenate([actor.act(observation_SO[which], noise_SA[which]) for actor, which in acting])
-
-
 @dataclass(frozen=True)
 class DeployedPolicy:
-    """Policies with the observation statistics they act with: they take what the simulator says, not normalised."""
+    """Policies with the observation statistics they act with; they take the simulator's raw observations."""
 
     policy: Policy
     normalization: Normalization
 
     def __call__(self, observation_SBO: torch.Tensor) -> ActionDistribution:
-        """Action distributions in the given observations as the simulator made them, float64."""
+        """Return action distributions in the given raw observations, float64."""
         return self.policy(torch.from_numpy(self.normalization.of_batches()(observation_SBO.numpy())))
 
 
@@ -100,9 +84,9 @@ class Cohort:
 
     Args:
         task: the environment.
-        groups: the algorithms and their seeds; all must take the same number of steps between updates.
-        iterations: updates each run makes.
-        threads: simulator threads; the results do not depend on them.
+        groups: the algorithms and their seeds; all algorithms must take the same number of steps between updates.
+        iterations: updates per run.
+        threads: simulator threads; the results do not depend on their number.
 
     Raises:
         ValueError: there are no runs, or the algorithms' steps differ.
@@ -112,13 +96,17 @@ class Cohort:
     def __init__(self, task: AnyTask, groups: Sequence[Group], iterations: int, threads: int = 1) -> None:
         steps = {group.algorithm.steps for group in groups}
         if len(steps) != 1:
-            raise ValueError(f"A cohort needs runs with one number of steps per iteration, not {sorted(steps)}.")
-        self.steps, self.iterations = steps.pop(), iterations
+            raise ValueError(
+                f"All runs of a cohort must take the same number of steps per iteration, not {sorted(steps)}."
+            )
+        self.steps = steps.pop()
+        self.iterations = iterations
         runs = [(group.algorithm, seed) for group in groups for seed in group.seeds]
         self.records = [RunRecord(algorithm, seed) for algorithm, seed in runs]
         self._seeds = [seed for _, seed in runs]
         self._simulator = simulate(task, [stream(s, Purpose.TRAINING_RESETS) for s in self._seeds], threads)
-        self._task, self._threads = task, threads
+        self._task = task
+        self._threads = threads
         self._unstable_S = np.zeros(len(runs), dtype=bool)
         n_observation, n_action = self._simulator.n_observation, self._simulator.n_action
         self._normalizer = ObservationNormalizer(
@@ -153,9 +141,9 @@ class Cohort:
         return own and isinstance(self._simulator, Simulator)
 
     def state_dict(self, i: int) -> dict[str, npt.NDArray[Any]]:
-        """Return all that one run of a resumable cohort resumes from, between two iterations, as arrays by name."""
+        """Return the whole state of one run of a resumable cohort, between two iterations, as arrays by name."""
         assert isinstance(self._simulator, Simulator)
-        which, agent = next(of for of in self._agents if of[0].start <= i < of[0].stop)
+        which, agent = next(group for group in self._agents if group[0].start <= i < group[0].stop)
         parts: dict[str, Arrays] = {
             "record": self.records[i].state_dict(),
             "agent": agent.state_dict(i - which.start),
@@ -169,17 +157,18 @@ class Cohort:
             "observation_O": self._observation_SO[i],
             "episode_2": np.array([self._episode_start_S[i], self._episode_return_S[i]]),
         }
-        all_of = own | {f"{part}/{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
-        return {name: np.array(array, order="C") for name, array in all_of.items()}  # what trains on moves the rest
+        state = own | {f"{part}/{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
+        return {name: np.array(array, order="C") for name, array in state.items()}  # copies
 
     def load_state_dict(self, iteration: int, rows: Sequence[Arrays]) -> None:
-        """Restore every run from its `state_dict` after so many iterations, which any cohort may have returned."""
+        """Restore every run from its `state_dict` after `iteration` iterations, in this or any other cohort."""
         assert isinstance(self._simulator, Simulator)
 
-        def part(of: str, arrays: Arrays) -> Arrays:
-            return {name.removeprefix(of): array for name, array in arrays.items() if name.startswith(of)}
+        def part(prefix: str, arrays: Arrays) -> Arrays:
+            return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
-        self.iteration, self._step = iteration, iteration * self.steps
+        self.iteration = iteration
+        self._step = iteration * self.steps
         for which, agent in self._agents:
             agent.iteration = iteration
             agent.load_state_dict([part("agent/", arrays) for arrays in rows[which]])
@@ -195,7 +184,7 @@ class Cohort:
 
     @one_torch_thread()
     def train(self, on_iteration: Callable[[int], None] = lambda _: None) -> list[RunRecord]:
-        """Train every run to its end, calling back after each iteration with the number done."""
+        """Train every run to its end, and call `on_iteration` with the number completed after each iteration."""
         while self.iteration < self.iterations:
             self._iterate(self.iteration)
             self.iteration += 1
@@ -212,12 +201,12 @@ class Cohort:
         for which, agent in self._agents:
             old = agent.policy()
             start = start_of_update(agent) if iteration in self._checkpoints else None
-            # The old values judge the fresh pairs, in the units of reward that the update learns from.
+            # Advantages of fresh pairs use the old values, and the reward scale that the update learns from.
             fresh = None if held_out is None else held_out[0].select(which)
             fresh_values = None if fresh is None else agent.values(fresh)
             batch = agent.learn(rollout.select(which))
             agent.iteration += 1
-            # The statistics that the next rollout acts with are part of what is deployed.
+            # The observation statistics of the next rollout are part of the deployed policy.
             statistics = deployed_before.select(which), deployed_after.select(which)
             change = _Change(agent.algorithm, old, agent.policy(), *statistics)
             measured = change.measured_on(batch, raw_STO[which], "training")
@@ -232,24 +221,24 @@ class Cohort:
                         record.checkpoints.append(start(iteration, i, batch, fresh_batch))
 
     def _record(self, which: slice, agent: Agent, measured: Mapping[str, Floats], iteration: int) -> None:
-        standing = self._normalizer.current
+        normalization = self._normalizer.current
         for i, record in enumerate(self.records[which]):
             theta_P = agent.theta_SP[i].detach().numpy().copy()
             values = {name: float(value_S[i]) for name, value_S in measured.items()}
             if record.failure is None:
                 record.failure = self._failure(which.start + i, theta_P, values, iteration)
             if record.failure is not None:
-                # A failed run stays in its cohort at its first parameters; nothing more of it is recorded.
+                # A failed run stays in its cohort with its initial parameters; nothing more is recorded of it.
                 with torch.no_grad():
                     agent.theta_SP[i] = torch.from_numpy(record.policy_parameters[0])
                 continue
             for name, value in values.items():
                 record.series.setdefault(name, []).append(value)
             record.policy_parameters.append(theta_P)
-            record.normalizations.append(standing.row(which.start + i))
+            record.normalizations.append(normalization.row(which.start + i))
 
     def _failure(self, run: int, theta_P: Floats32, values: Mapping[str, float], iteration: int) -> str | None:
-        """Why a run has failed in this iteration, or None."""
+        """Return the reason why a run has failed in this iteration, or None."""
         if self._unstable_S[run]:
             return f"{self._simulator.failure} in iteration {iteration}"
         if not np.isfinite(theta_P).all():
@@ -262,14 +251,16 @@ class Cohort:
     def _collect(
         self, simulator: Simulation, noise_rngs: Sequence[np.random.Generator], *, learning: bool
     ) -> tuple[Rollout, torch.Tensor]:
-        """T steps of every seed with the current policies; `learning` moves statistics and counts episodes.
+        """Collect T steps of every seed with the current policies; `learning` updates statistics and counts episodes.
 
         Returns:
-            The steps, and their observations (S, T, O) before they were normalised.
+            The steps, and their raw observations (S, T, O).
         """
-        n_seeds, n_action, steps = len(self._seeds), simulator.n_action, self.steps
+        n_seeds = len(self._seeds)
+        n_action = simulator.n_action
+        steps = self.steps
         actors = self._actors()
-        # Drawn a rollout at a time, one stream a seed, so that company does not matter.
+        # Each seed draws the noise of a whole rollout from its own stream, independent of the rest of the cohort.
         noise_TSA = np.stack([rng.standard_normal((steps, n_action), np.float32) for rng in noise_rngs], axis=1)
         normalize = self._normalizer.observe if learning else self._normalizer.frozen
         if learning:
@@ -282,7 +273,8 @@ class Cohort:
         next_observation_TSO = np.empty_like(observation_TSO)
         action_TSA = np.empty((steps, n_seeds, n_action), np.float32)
         reward_TS = np.empty((steps, n_seeds))
-        terminated_TS, truncated_TS = np.empty((steps, n_seeds), bool), np.empty((steps, n_seeds), bool)
+        terminated_TS = np.empty((steps, n_seeds), bool)
+        truncated_TS = np.empty((steps, n_seeds), bool)
         for t in range(steps):
             raw_TSO[t], observation_TSO[t] = raw_SO, observation_SO
             action_TSA[t] = actors.act(observation_SO, noise_TSA[t])
@@ -307,17 +299,17 @@ class Cohort:
             return torch.from_numpy(np.ascontiguousarray(x.swapaxes(0, 1)))
 
         rollout = Rollout(
-            seeds_first(observation_TSO),
-            seeds_first(action_TSA),
-            seeds_first(reward_TS),
-            seeds_first(next_observation_TSO),
-            seeds_first(terminated_TS),
-            seeds_first(truncated_TS),
+            observation_STO=seeds_first(observation_TSO),
+            action_STA=seeds_first(action_TSA),
+            reward_ST=seeds_first(reward_TS),
+            next_observation_STO=seeds_first(next_observation_TSO),
+            terminated_ST=seeds_first(terminated_TS),
+            truncated_ST=seeds_first(truncated_TS),
         )
         return rollout, seeds_first(raw_TSO)
 
     def _collect_held_out(self, iteration: int) -> tuple[Rollout, torch.Tensor]:
-        """T fresh steps of every seed, from fresh episodes, in a simulator of their own."""
+        """Collect T fresh steps of every seed, from new episodes, in a separate simulator."""
 
         def streams(purpose: Purpose) -> list[np.random.Generator]:
             return [stream(seed, purpose, iteration) for seed in self._seeds]
@@ -327,7 +319,7 @@ class Cohort:
         self._unstable_S |= simulator.unstable_S
         return collected
 
-    def _actors(self) -> "Actors":
+    def _actors(self) -> Actors:
         return Actors([(agent.network, agent.theta_SP.detach()) for _, agent in self._agents])
 
     def _count_episodes(self, which: npt.NDArray[np.int_]) -> None:
@@ -339,9 +331,9 @@ class Cohort:
         self._episode_return_S[which] = 0.0
 
     def _finish_episodes(self) -> None:
-        """Play unfinished episodes to their end; nothing is learnt and no episode begins.
+        """Play unfinished episodes to their end, without learning and without starting new ones.
 
-        Where no time limit ends them, those that go on for as long as training did are left out.
+        Without a time limit, episodes still unfinished after as many steps as training took are not counted.
         """
         actors = self._actors()
         open_S = self._episode_start_S < self._step
@@ -370,18 +362,18 @@ class Cohort:
 
 @dataclass(frozen=True)
 class _Change:
-    """An update of some seeds."""
+    """The update of the seeds of one group."""
 
     algorithm: Algorithm
     old: NetworkPolicy
     new: NetworkPolicy
     deployed_before: Normalization
-    """What the old policy acted with."""
+    """Observation statistics that the old policy acted with."""
     deployed_after: Normalization
-    """What the new one will."""
+    """Observation statistics that the new policy will act with."""
 
     def measured_on(self, batch: Batch, raw_STO: torch.Tensor, states: str) -> dict[str, Floats]:
-        """All measures on pairs, whose observations are given raw as well."""
+        """Return all measures on a batch, whose raw observations are `raw_STO`."""
         deployed = Update(
             DeployedPolicy(self.old, self.deployed_before),
             DeployedPolicy(self.new, self.deployed_after),
@@ -391,12 +383,12 @@ class _Change:
 
 
 def measure(update: Update, deployed: Update, algorithm: Algorithm, states: str) -> dict[str, Floats]:
-    """All measures of an update, named `measure/states`, (S,) each.
+    """Return all measures of an update, named `measure/states`, (S,) each.
 
     Args:
-        update: of the parameters alone, on normalised observations.
+        update: the update of the parameters alone, on normalised observations.
         deployed: the same update of the policies as deployed, on raw observations.
-        algorithm: whose eps the exceedance is about.
+        algorithm: the algorithm, whose eps defines exceedance.
         states: "training" or "held_out".
     """
     of_parameters = measures(update, algorithm.ratio_epsilon)

@@ -6,6 +6,7 @@ depend on the seeds it is computed with, bit for bit. Values and first derivativ
 they are available (`rlclaims.compiled`); otherwise, and for higher derivatives, from batched matrix products.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -303,6 +304,21 @@ class ChoosingActor(Actor):
             reached_S = (up_to_SN[:, :-1] <= level_SA[:, [column]] * up_to_SN[:, -1:]).sum(1)
             action_SA[:, column] = np.where(np.isfinite(up_to_SN[:, -1]), reached_S, np.nan)
         return action_SA
+
+
+class Actors:
+    """All seeds of a cohort acting at once; neighbouring groups with the same network act as one."""
+
+    def __init__(self, policies: Sequence[tuple[PolicyNetwork, Tensor]]) -> None:
+        runs = [(network, list(same)) for network, same in itertools.groupby(policies, key=lambda p: p[0])]
+        self._actors = [network.actor(torch.cat([theta_SP for _, theta_SP in same])) for network, same in runs]
+        bounds = np.cumsum([0, *(len(actor.std_SA) for actor in self._actors)])
+        self._slices = [slice(a, b) for a, b in pairwise(bounds)]
+
+    def act(self, observation_SO: Floats, noise_SA: Floats) -> Floats:
+        """Return actions (S, A) for standard normal noise."""
+        acting = zip(self._actors, self._slices, strict=True)
+        return np.concatenate([actor.act(observation_SO[which], noise_SA[which]) for actor, which in acting])
 
 
 @dataclass(frozen=True)
