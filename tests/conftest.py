@@ -1,4 +1,4 @@
-"""Shared fixtures: agents in double precision, rollouts nobody simulated, and networks as torch.nn writes them."""
+"""Shared fixtures: agents in double precision, random rollouts, and networks in torch.nn."""
 
 import os
 from functools import partial
@@ -17,13 +17,13 @@ from rlclaims import PPO
 from rlclaims.agents.agent import Agent
 from rlclaims.update import Rollout
 
-# pytester gives each session a home of its own, and kernels are compiled once for each home.
+# pytester gives each session its own home folder, and kernels are compiled once per home folder.
 os.environ.setdefault("XDG_CACHE_HOME", str(Path("~/.cache").expanduser()))
 
 # MuJoCo's own handler of warnings writes a file into the working directory.
 mujoco.set_mju_user_warning(lambda _: None)
 
-# How fast a machine is asserts nothing.
+# Tests do not depend on the speed of the machine.
 settings.register_profile("rlclaims", deadline=None)
 settings.load_profile("rlclaims")
 
@@ -123,7 +123,7 @@ def flat():
 
 @pytest.fixture
 def rollouts(monkeypatch):
-    """What an algorithm's `learn` is given, and the parameters it is given them at."""
+    """Pairs of the policy parameters and the rollout at each call of PPO's `learn`."""
     given, original = [], PPO.learn
 
     def learn(self, agent, rollout):

@@ -1,4 +1,4 @@
-"""Where updates started: at which iterations, and that a file gives all of it back."""
+"""Checkpoints: their iterations, and that a file restores all of them."""
 
 import math
 
@@ -27,12 +27,12 @@ from rlclaims.randomness import Purpose, stream, stream_from_array, stream_to_ar
         (1, (0,)),
     ],
 )
-def test_updates_are_kept_where_the_papers_figures_have_them(iterations, kept):
+def test_checkpoints_are_at_the_papers_iterations(iterations, kept):
     assert checkpoint_iterations(iterations, 10) == kept
 
 
 @pytest.mark.parametrize("every", [1, 3, 10])
-def test_what_is_kept_is_measured_on_fresh_pairs_and_none_of_these_lies_nearer(every):
+def test_checkpoints_are_the_nearest_with_fresh_pairs(every):
     for iterations in range(1, 300):
         kept = checkpoint_iterations(iterations, every)
         measured = range(0, iterations, every)
@@ -52,7 +52,7 @@ DRAWS = {
 
 
 @pytest.mark.parametrize("seed", [0, 5, 2**40])
-def test_a_stream_goes_on_from_where_it_was_found(seed):
+def test_stream_resumes_from_its_array(seed):
     left_over = set()
     original = stream(seed, Purpose.MINIBATCHES)
     for draw in [*DRAWS.values(), *DRAWS.values()]:
@@ -60,7 +60,7 @@ def test_a_stream_goes_on_from_where_it_was_found(seed):
         state = stream_to_array(original)
         assert state.dtype == np.uint64 and state.shape == (6,)
         left_over.add(original.bit_generator.state["has_uint32"])
-        # Through the bytes of a file, and without moving the one that was looked at.
+        # Through the bytes of a file, and without advancing the original stream.
         copy = stream_from_array(np.frombuffer(state.tobytes(), np.uint64))
         assert copy.bit_generator.state == original.bit_generator.state
         ahead = [stream_from_array(state) for _ in range(2)]
@@ -70,7 +70,7 @@ def test_a_stream_goes_on_from_where_it_was_found(seed):
     assert left_over == {0, 1}
 
 
-def test_two_streams_never_stand_at_the_same_place():
+def test_different_streams_have_different_arrays():
     states = [stream_to_array(stream(s, purpose)).tolist() for s in range(3) for purpose in Purpose]
     assert len({tuple(state) for state in states}) == 3 * len(Purpose)
 
@@ -94,7 +94,7 @@ def assert_same(one, other):
             assert ours.dtype == theirs.dtype and np.array_equal(ours, theirs), states
 
 
-def test_a_file_gives_back_what_was_kept_by_number_and_not_by_letter(tmp_path):
+def test_file_restores_checkpoints_in_numerical_order(tmp_path):
     kept = [checkpoint(iteration) for iteration in (0, 20, 100)]  # "100" would come before "20"
     safetensors.numpy.save_file(checkpoints_to_arrays(kept), tmp_path / "starts.safetensors")
     theta_KP = np.arange(103 * 9, dtype=np.float32).reshape(103, 9)
@@ -115,6 +115,6 @@ def test_a_missing_array_is_a_key_error():
             start_from_arrays(7, np.zeros((12, 9), np.float32), arrays)
 
 
-def test_a_run_that_kept_nothing_starts_nowhere():
+def test_run_without_checkpoints_has_an_empty_start():
     start = start_from_arrays(7, np.zeros((2, 9), np.float32), checkpoints_to_arrays([]))
     assert start.checkpoints == () and start.theta_KP.shape == (0, 9) and math.prod(start.initial_P.shape) == 9

@@ -1,4 +1,4 @@
-"""Compiled kernels against torch and numpy by their plain formulas, and what there is where they are not."""
+"""Compiled kernels against plain formulas in torch and numpy, and the fallback without kernels."""
 
 import ctypes
 import os
@@ -26,7 +26,7 @@ NETWORKS = [((11, 64, 64, 3), 64), ((11, 64, 64, 1), 51), ((5, 7, 9, 10), 97), (
 
 @pytest.fixture
 def plain(monkeypatch):
-    """Makes what follows go without kernels."""
+    """Return a function that disables kernels for the rest of the test."""
     return lambda: monkeypatch.setattr(compiled, "library", lambda: None)
 
 
@@ -51,7 +51,7 @@ def test_networks_and_their_gradients_are_torchs_to_rounding(sizes, n_pairs, act
     mlp = MLP(sizes, activation)
     found = outputs_and_gradient(mlp, *drawn(mlp, 3, n_pairs))
     assert mlp.kernels is not None and found[0].grad_fn.name() == "_CompiledBackward"
-    exact = outputs_and_gradient(mlp, *drawn(mlp, 3, n_pairs, torch.float64))  # which has no kernels
+    exact = outputs_and_gradient(mlp, *drawn(mlp, 3, n_pairs, torch.float64))  # float64 has no kernels
     for mine, right in zip(found, exact, strict=True):
         error = (mine - right).abs().max() / right.abs().max()
         assert 0 < error < 2e-6
@@ -59,7 +59,7 @@ def test_networks_and_their_gradients_are_torchs_to_rounding(sizes, n_pairs, act
 
 @needs_kernels
 @pytest.mark.parametrize(("sizes", "n_pairs"), NETWORKS)
-def test_a_seed_has_the_same_bits_in_any_company_and_a_state_among_any_others(sizes, n_pairs):
+def test_seed_and_state_are_bit_identical_in_any_company(sizes, n_pairs):
     mlp = MLP(sizes)
     theta_SP, x_SBI, weight_SBO = drawn(mlp, 5, n_pairs)
     out_SBO, gradient_SP = outputs_and_gradient(mlp, theta_SP, x_SBI, weight_SBO)
@@ -101,13 +101,13 @@ def test_a_hyperbolic_tangent_is_one_to_rounding_everywhere():
 
 
 @needs_kernels
-def test_what_is_differentiated_twice_or_by_observations_is_torchs(plain):
+def test_second_and_observation_derivatives_are_torchs(plain):
     mlp = MLP((3, 8, 2))
     theta_SP, x_SBI, _ = drawn(mlp, 2, 9)
 
     def curvature():
         (slope_SP,) = torch.autograd.grad(mlp(theta_SP, x_SBI).square().sum(), theta_SP, create_graph=True)
-        # With theta itself in the sum, so that nothing of the way through the network can be lost unseen.
+        # The sum includes theta itself, so that losing the path through the network would be noticed.
         return torch.autograd.grad((slope_SP.square() + theta_SP).sum(), theta_SP)[0]
 
     found, by_x = curvature(), x_SBI.clone().requires_grad_()
@@ -138,7 +138,7 @@ def test_adams_steps_have_numpys_bits(plain):
 
 @needs_kernels
 @pytest.mark.parametrize("n_action", [1, 3, 17])
-def test_log_densities_and_what_is_derived_from_them_are_those_of_the_normal_distribution(n_action):
+def test_log_densities_and_gradients_are_those_of_normals(n_action):
     generator = torch.Generator().manual_seed(0)
     mean_SBA, action_SBA = (torch.randn(3, 20, n_action, generator=generator) for _ in range(2))
     log_std_S1A, weight_SB = (
@@ -162,28 +162,28 @@ def test_log_densities_and_what_is_derived_from_them_are_those_of_the_normal_dis
 
 
 @needs_kernels
-def test_a_seeds_actions_have_the_same_log_densities_in_any_company():
+def test_log_densities_are_bit_identical_in_any_company():
     generator = torch.Generator().manual_seed(0)
     mean_SBA, action_SBA = (torch.randn(5, 7, 3, generator=generator) for _ in range(2))
     log_std_S1A = torch.randn(5, 1, 3, generator=generator)
     together = DiagonalGaussian(mean_SBA, log_std_S1A).log_prob(action_SBA)
     for one in (slice(i, i + 1) for i in range(5)):
         assert torch.equal(DiagonalGaussian(mean_SBA[one], log_std_S1A[one]).log_prob(action_SBA[one]), together[one])
-    # Of what lies otherwise in memory, too.
+    # Also for other memory layouts.
     turned = (x.transpose(0, 1).contiguous().transpose(0, 1) for x in (mean_SBA, action_SBA))
     mean, action = turned
     assert torch.equal(DiagonalGaussian(mean, log_std_S1A).log_prob(action), together)
 
 
 class ByAutograd(PPO):
-    """The same objective, which the kernels do not know for it."""
+    """PPO with the same objective in an override, so that autograd is used."""
 
     def policy_loss(self, ratio_SB, advantage_SB):
         return super().policy_loss(ratio_SB, advantage_SB)
 
 
 def minibatch(n_seeds, n_pairs, sizes=(11, 3), spread=0.3, **settings):
-    """An agent and pairs of its own, which are part of more: observations, actions, old log densities, advantages."""
+    """Return an agent and strided views of pairs: observations, actions, old log densities, advantages."""
     generator = torch.Generator().manual_seed(n_seeds * n_pairs)
 
     def some(*shape):
@@ -199,7 +199,7 @@ def minibatch(n_seeds, n_pairs, sizes=(11, 3), spread=0.3, **settings):
 
 @pytest.fixture
 def counted(monkeypatch):
-    """Gradients of PPO's objective that kernels have made."""
+    """Gradients of PPO's objective that kernels have computed."""
     made, real = [], compiled.Network.ratio_gradient
 
     def ratio_gradient(*given):
@@ -212,7 +212,7 @@ def counted(monkeypatch):
 
 @pytest.fixture
 def both_gradients(counted):
-    """That of PPO's objective by kernels, and that by autograd."""
+    """A function that returns the gradient of PPO's objective by kernels, and by autograd."""
 
     def found(agent, pairs, **settings):
         found = [cls(**settings)._gradient(agent, *pairs) for cls in (PPO, ByAutograd)]
@@ -237,7 +237,7 @@ def both_gradients(counted):
         (3, 20, {"spread": 10.0}),  # ratios of thousands
     ],
 )
-def test_the_gradient_of_the_clipped_objective_has_autograds_bits(both_gradients, n_seeds, n_pairs, given, epsilon):
+def test_ratio_gradient_has_autograds_bits(both_gradients, n_seeds, n_pairs, given, epsilon):
     by_kernels, by_autograd = both_gradients(*minibatch(n_seeds, n_pairs, **given), clip_epsilon=epsilon)
     assert by_autograd.any()
     assert torch.equal(by_kernels, by_autograd)
@@ -245,7 +245,7 @@ def test_the_gradient_of_the_clipped_objective_has_autograds_bits(both_gradients
 
 @needs_kernels
 @pytest.mark.parametrize("epsilon", [0.2, None])
-def test_so_it_has_where_advantages_are_as_small_as_numbers_get(both_gradients, epsilon):
+def test_ratio_gradient_with_the_smallest_advantages(both_gradients, epsilon):
     agent, (*known, advantage_SB) = minibatch(2, 3, spread=20.0)
     by_kernels, by_autograd = both_gradients(agent, (*known, 1e-40 * advantage_SB), clip_epsilon=epsilon)
     assert by_autograd.any()
@@ -253,7 +253,7 @@ def test_so_it_has_where_advantages_are_as_small_as_numbers_get(both_gradients, 
 
 
 @needs_kernels
-def test_so_it_has_where_a_ratio_is_at_the_edge_of_the_clip(both_gradients):
+def test_ratio_gradient_at_the_edge_of_the_clip(both_gradients):
     agent, pairs = minibatch(2, 40)
     ratio_SB = (agent.log_prob(Batch(pairs[0], pairs[1], pairs[3])) - pairs[2]).exp()
     for ratio in ratio_SB.flatten().tolist():
@@ -267,7 +267,7 @@ def test_so_it_has_where_a_ratio_is_at_the_edge_of_the_clip(both_gradients):
 
 @needs_kernels
 @pytest.mark.parametrize("old", [-1000.0, 1000.0, float("nan")])
-def test_so_it_has_where_a_ratio_is_no_number_or_none_that_is_finite(both_gradients, old):
+def test_ratio_gradient_with_nan_and_infinite_ratios(both_gradients, old):
     agent, pairs = minibatch(2, 9)
     pairs[2][0, 3] = old
     by_kernels, by_autograd = both_gradients(agent, pairs)
@@ -280,7 +280,7 @@ def twice(self, ratio_SB, advantage_SB):
 
 
 @needs_kernels
-def test_another_objective_in_the_place_of_ppos_is_the_one_that_is_climbed(monkeypatch, counted):
+def test_replaced_objectives_use_autograd(monkeypatch, counted):
     agent, pairs = minibatch(2, 9)
     own = PPO()._gradient(agent, *pairs)
     on_an_instance = PPO()
@@ -295,17 +295,17 @@ def test_another_objective_in_the_place_of_ppos_is_the_one_that_is_climbed(monke
 
 
 @needs_kernels
-def test_an_objective_with_entropy_is_autograds(counted):
+def test_objective_with_entropy_uses_autograd(counted):
     agent, pairs = minibatch(2, 9)
     own = PPO()._gradient(agent, *pairs)
     slope = PPO(entropy_coefficient=0.5)._gradient(agent, *pairs) - own
-    # Of the entropy, 1 in every log standard deviation.
+    # The entropy's gradient is 1 in every log standard deviation.
     torch.testing.assert_close(slope[:, -3:], torch.full((2, 3), -0.5))
     assert len(counted) == 1
 
 
 @needs_kernels
-def test_networks_of_somebodys_own_are_autograds(counted):
+def test_custom_networks_use_autograd(counted):
     agent, pairs = minibatch(2, 9)
     real = agent.network
 
@@ -324,7 +324,7 @@ def test_networks_of_somebodys_own_are_autograds(counted):
 
 
 @needs_kernels
-def test_what_autograd_would_see_is_autograds(counted):
+def test_hooks_and_anomaly_detection_use_autograd(counted):
     agent, pairs = minibatch(2, 9)
     own = ByAutograd()._gradient(agent, *pairs)
     hook = agent.theta_SP.register_hook(lambda gradient: 3 * gradient)
@@ -388,7 +388,7 @@ def test_values_are_fitted_as_by_torch_in_double_precision(value_clip):
 
     phi_SP, adam = fitted(torch.float32)
     alone = [fitted(torch.float32, (i,))[0] for i in range(3)]
-    exact_SP, exact_adam = fitted(torch.float64)  # which has no kernels
+    exact_SP, exact_adam = fitted(torch.float64)  # float64 has no kernels
     assert torch.equal(torch.cat(alone), phi_SP) and (adam.steps_S == 48).all()
     moved = (exact_SP - Agent(algorithm, (0, 1, 2), 5, 2, 10).phi_SP).abs().max()
     assert 0 < (phi_SP - exact_SP).abs().max() < 1e-5 < 1e-2 < moved
@@ -433,7 +433,7 @@ def test_rows_are_taken_in_each_seeds_order():
 @pytest.mark.parametrize(
     ("variable", "value"), [("CC", "no-such-compiler"), ("CC", "false"), ("CC", "'"), ("RLCLAIMS_COMPILED", "0")]
 )
-def test_without_a_compiler_that_can_all_goes_on_and_runs_have_another_name(variable, value, monkeypatch, tmp_path):
+def test_without_a_compiler_runs_have_another_digest(variable, value, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with_kernels = arithmetic()
     monkeypatch.setenv(variable, value)
@@ -454,7 +454,7 @@ def test_without_a_compiler_that_can_all_goes_on_and_runs_have_another_name(vari
 
 @pytest.fixture
 def loaded_from(monkeypatch):
-    """Of kernels that are asked for anew, with a folder for caches, where they were loaded from."""
+    """A function that loads the kernels with the given cache folder and returns their path."""
 
     def loaded(folder):
         monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
@@ -464,7 +464,7 @@ def loaded_from(monkeypatch):
 
 
 @needs_kernels
-def test_kernels_are_made_once_and_where_a_home_cannot_be_written_for_the_process(loaded_from, tmp_path):
+def test_kernels_are_cached_or_compiled_per_process(loaded_from, tmp_path):
     made = loaded_from(tmp_path / "cache")
     assert made.parent == tmp_path / "cache" / "rlclaims"
     when = made.stat().st_mtime_ns
@@ -477,10 +477,10 @@ def test_kernels_are_made_once_and_where_a_home_cannot_be_written_for_the_proces
 
 @needs_kernels
 @pytest.mark.parametrize("content", [b"", b"half", b"another"])
-def test_kernels_that_are_not_what_was_compiled_are_made_again(content, loaded_from, tmp_path):
+def test_damaged_kernels_are_compiled_again(content, loaded_from, tmp_path):
     made = loaded_from(tmp_path)
     whole = made.read_bytes()
-    made.unlink()  # what is loaded has its own
+    made.unlink()  # the loaded library has its own file
     made.write_bytes(whole[:100] if content == b"half" else content)
     again = loaded_from(tmp_path)
     assert again.parent == made.parent and again.read_bytes() == whole
@@ -501,7 +501,7 @@ def test_a_compiler_may_be_a_command_with_options_of_its_own(monkeypatch):
 
 
 @needs_kernels
-def test_a_cache_that_is_named_from_where_one_stands_is_none(monkeypatch, tmp_path):
+def test_a_relative_cache_folder_is_ignored(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", "here")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))

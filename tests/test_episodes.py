@@ -1,4 +1,4 @@
-"""Whole episodes: each is Gymnasium's, each is played once and to its end, and their means are what they should be."""
+"""Whole episodes: each equals Gymnasium's, each is played once and to its end, and their means are correct."""
 
 import math
 from dataclasses import fields, replace
@@ -32,7 +32,7 @@ LIMITED = replace(task_named("Hopper-v5"), time_limit=25)  # long enough for som
 
 
 def some_policies(task, n, seed=0, hidden=(8,)):
-    """Policies that differ in all they have, their normalisers too, with clips that are met."""
+    """Return policies that differ in parameters and normalisers, with clips that are reached."""
     simulator, rng = Simulator(task, [np.random.default_rng(0)]), np.random.default_rng(seed)
     n_observation, n_action = simulator.n_observation, simulator.n_action
     network = GaussianNetwork(MLP((n_observation, *hidden, n_action)))
@@ -42,7 +42,7 @@ def some_policies(task, n, seed=0, hidden=(8,)):
 
 
 def assert_same(one, other, order=None):
-    """Bit for bit; `order` says which of the other's are the one's."""
+    """Assert bit-identical results; `order` lists the indices of `other` that correspond to those of `one`."""
     order = np.arange(len(one.length_M)) if order is None else order
     for field in fields(one):
         if field.name != "trajectories":
@@ -58,14 +58,14 @@ def assert_same_steps(one, other):
 
 
 @pytest.mark.parametrize("time_limit", [1000, 25])
-def test_an_episode_is_gymnasiums_with_the_same_start_policy_and_noise(time_limit, as_module):
+def test_episode_equals_gymnasiums_with_the_same_noise(time_limit, as_module):
     task, indices = replace(task_named("Hopper-v5"), time_limit=time_limit), (3, 8, 20_000_007)
     policies, seed = some_policies(task, 4), 6
     episodes = [(policy, draw) for policy in range(4) for draw in range(3)]
     played = play(task, policies, draws(task, seed, indices), episodes, GAMMA, keep=range(12), slots=5)
     env, ways = gymnasium.make(task.id, max_episode_steps=time_limit), set()
     for m, (policy, draw) in enumerate(episodes):
-        # The very stream, in the hands of Gymnasium's own reset.
+        # The same stream, used by Gymnasium's own reset.
         env.unwrapped.np_random = stream(seed, Purpose.LANDSCAPE_RESETS, indices[draw])
         raw_O, _ = env.reset()
         noise_TA = stream(seed, Purpose.LANDSCAPE_NOISE, indices[draw]).standard_normal((time_limit, 3), np.float32)
@@ -103,7 +103,7 @@ def test_an_episode_is_gymnasiums_with_the_same_start_policy_and_noise(time_limi
 
 
 @pytest.mark.parametrize("name", ["Hopper-v5", "Humanoid-v5", "InvertedPendulum-v5"])
-def test_no_bit_depends_on_slots_threads_or_the_lists_order(name):
+def test_results_do_not_depend_on_slots_threads_or_order(name):
     task = replace(task_named(name), time_limit=25)
     policies, drawn = some_policies(task, 3), draws(task, 1, range(6))
     episodes = [(policy, draw) for policy in range(3) for draw in range(6)]
@@ -123,7 +123,7 @@ def test_no_bit_depends_on_slots_threads_or_the_lists_order(name):
 
 
 @pytest.mark.parametrize("slots", [1, 3, 40])
-def test_every_listed_episode_is_begun_once_and_played_to_its_end(slots, monkeypatch):
+def test_every_listed_episode_is_played_once_to_its_end(slots, monkeypatch):
     started, set_state = [], Simulator.set_state
 
     def spy(self, which, qpos, qvel):
@@ -139,20 +139,20 @@ def test_every_listed_episode_is_begun_once_and_played_to_its_end(slots, monkeyp
 
     monkeypatch.setattr(Simulator, "step", step_spy)
     policies, drawn = some_policies(LIMITED, 4), draws(LIMITED, 2, range(5))
-    # Some twice: the list says what is played, and not what is different in it.
+    # Some episodes are listed twice and must be played twice.
     episodes = [(m % 4, m % 5) for m in range(30)]
     told = []
     played = play(LIMITED, policies, drawn, episodes, GAMMA, slots=slots, on_steps=told.append)
     assert started == [drawn.qpos_DQ[draw, 1] for _, draw in episodes]
-    # None is stepped that has nothing to play.
+    # Idle slots are not stepped.
     assert stepped == told and sum(told) == played.length_M.sum() and max(told) == min(slots, 30)
-    # To the end: by the task, or by the limit, and never before both.
+    # Every episode ends by the task or by the limit, never earlier.
     assert ((played.length_M == 25) | played.terminated_M).all() and played.length_M.max() == 25
     assert 0 < played.terminated_M.sum() < 30
     assert_same(played.part(0, 10), played.part(20, 30))
 
 
-def test_a_longer_limit_lets_what_was_cut_go_on_and_leaves_what_fell_as_it_was():
+def test_longer_limit_extends_truncated_episodes_only():
     policies, drawn = some_policies(LIMITED, 4), draws(LIMITED, 2, range(5))
     longer = replace(LIMITED, time_limit=40)
     cut, long = (
@@ -167,7 +167,7 @@ def test_a_longer_limit_lets_what_was_cut_go_on_and_leaves_what_fell_as_it_was()
     assert (long.length_M > 25).any()
 
 
-def test_kept_steps_are_those_of_the_episodes_asked_for_in_the_lists_order():
+def test_trajectories_are_those_of_keep_in_list_order():
     policies, drawn = some_policies(LIMITED, 3), draws(LIMITED, 3, range(4))
     episodes = [(policy, draw) for policy in range(3) for draw in range(4)]
     every = play(LIMITED, policies, drawn, episodes, GAMMA, keep=range(12))
@@ -191,12 +191,12 @@ def test_a_part_has_the_episodes_of_its_places():
     assert_same(whole.part(3, 6), play(LIMITED, policies, drawn, episodes[3:6], GAMMA))
 
 
-# What cannot be simulated.
+# Unstable simulations.
 
 
 @pytest.mark.parametrize("slots", [1, 2, 12])
 @pytest.mark.parametrize("how", ["diverges", "no number"])
-def test_an_unstable_episode_is_told_and_disturbs_no_other(slots, how):
+def test_unstable_episode_is_reported_and_affects_no_other(slots, how):
     policies, drawn = some_policies(LIMITED, 3), draws(LIMITED, 3, range(4))
     episodes = [(policy, draw) for policy in range(3) for draw in range(4)]
     clean = play(LIMITED, policies, drawn, episodes, GAMMA, keep=range(12))
@@ -218,11 +218,11 @@ def test_an_unstable_episode_is_told_and_disturbs_no_other(slots, how):
 # Common random numbers.
 
 
-def test_equal_policies_play_equal_episodes_and_different_ones_share_start_and_noise(as_module):
+def test_policies_share_starts_and_noise(as_module):
     policies, drawn = some_policies(LIMITED, 3), draws(LIMITED, 3, range(4))
     alike, theta_NP = policies.normalization.select(np.zeros(3, int)), policies.theta_NP.copy()
     theta_NP[1] = theta_NP[0]
-    theta_NP[2, -3:] = theta_NP[0, -3:]  # as random as the others, in the mean another
+    theta_NP[2, -3:] = theta_NP[0, -3:]  # the same standard deviation, another mean
     episodes = [(policy, draw) for draw in range(4) for policy in range(3)]
     policies = replace(policies, theta_NP=theta_NP, normalization=alike)
     played = play(LIMITED, policies, drawn, episodes, GAMMA, keep=range(12), slots=5)
@@ -236,12 +236,12 @@ def test_equal_policies_play_equal_episodes_and_different_ones_share_start_and_n
         assert np.array_equal(start_O, played.trajectories[other].observation_LO[0])
         means_A = first(torch.from_numpy(start_O)) - third(torch.from_numpy(start_O))
         actions_A = played.trajectories[one].action_LA[0] - played.trajectories[other].action_LA[0]
-        # What is left of noise of order 1 are its roundings in single precision.
+        # The remaining difference is the single-precision rounding of noise of order 1.
         np.testing.assert_allclose(actions_A, means_A.detach().numpy(), rtol=0, atol=1e-6)
         assert np.abs(actions_A).min() > 1e-4
 
 
-def test_an_episodes_random_numbers_are_its_seeds_and_its_indexs_whichever_others_are_drawn():
+def test_random_numbers_depend_on_seed_and_index_alone():
     several, alone = draws(LIMITED, 7, [5, 2, 900_001]), draws(LIMITED, 7, [2])
     for field in fields(Draws):
         several_DX, alone_DX = getattr(several, field.name), getattr(alone, field.name)
@@ -251,17 +251,17 @@ def test_an_episodes_random_numbers_are_its_seeds_and_its_indexs_whichever_other
     assert several.noise_DTA.shape == (3, 25, 3) and several.noise_DTA.dtype == np.float32
 
 
-# Means, where they are known.
+# Means with known values.
 
 
 def linear(theta_NP):
-    """Policies that are linear in what they see."""
+    """Return policies that are linear in their observations."""
     n = len(theta_NP)
     normalization = Normalization(np.tile(OFFSET, (n, 1)), np.tile(INVERSE_STD, (n, 1)), np.full((n, 1), np.inf))
     return Policies(NETWORK, np.asarray(theta_NP, np.float32), normalization)
 
 
-def test_the_landscape_of_a_linear_quadratic_task_is_the_closed_form(point_mass):
+def test_linear_quadratic_landscape_is_the_closed_form(point_mass):
     task, n = point_mass(pays=quadratic), 2000
     theta_P, direction_P = np.array([-0.9, -0.8, 0.3, -0.7]), np.array([0.6, -0.5, 0.4, 0.3])
     shifts = (0.0, 0.1, 0.5, 1.0, 2.0)
@@ -286,7 +286,7 @@ def test_the_landscape_of_a_linear_quadratic_task_is_the_closed_form(point_mass)
         assert_within_4_errors(independent, rise)
         # Nearer policies are paired the better.
         assert mean_and_error(paired)[1] < {1: 0.1, 2: 0.4}.get(i, 1.0) * mean_and_error(independent)[1]
-    # The displacements are told apart by far more than the errors that were allowed for.
+    # The displacements differ by far more than the tolerated errors.
     total, discounted = np.transpose(expected)
     assert np.abs(np.diff(total)).min() > 8 * mean_and_error(return_ND[1, :n] - return_ND[0, :n])[1]
     assert total[0] != pytest.approx(discounted[0], rel=0.1)

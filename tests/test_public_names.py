@@ -1,4 +1,4 @@
-"""What `import rlclaims` offers, whatever was imported before."""
+"""The public names of `import rlclaims`, independent of earlier imports."""
 
 import pkgutil
 from types import ModuleType
@@ -6,7 +6,7 @@ from types import ModuleType
 import pytest
 
 import rlclaims
-import rlclaims.pytest_plugin.session  # and with it nearly all modules, which become attributes
+import rlclaims.pytest_plugin.session  # imports nearly all modules, which become attributes
 
 
 @pytest.mark.parametrize("name", rlclaims.__all__)

@@ -12,7 +12,7 @@ from rlclaims.sim.simulator import Simulator
 from rlclaims.sim.tasks import task_named
 from rlclaims.training import Cohort, Group
 
-# A rollout and minibatches of the real size, whose matrix products are the ones that matter; few passes.
+# A rollout and minibatches of the real size, which decides how matrix products round; few passes.
 REAL = {"steps": 2048, "minibatches": 32, "value_epochs": 2}
 SMALL = {"steps": 256, "minibatches": 8, "value_epochs": 2}
 
@@ -27,7 +27,7 @@ def train(task, groups, iterations=2, threads=1):
 
 
 def assert_same_run(one, other):
-    """Bit for bit, and not because there is nothing in it."""
+    """Assert that two records are bit-identical and not empty."""
     assert (one.algorithm, one.seed, one.failure) == (other.algorithm, other.seed, None)
     assert len(one.policy_parameters) == 3
     assert np.array_equal(one.policy_parameters, other.policy_parameters)
@@ -58,9 +58,9 @@ def test_a_run_of_a_variant_is_the_same_alone_and_in_any_company():
         assert_same_run(alone, in_company[place])
 
 
-# Humanoid's observations are 348 wide, so its matrix products are others again.
+# Humanoid's observations are 348 wide, so its matrix products round differently again.
 @pytest.mark.parametrize(("task", "sizes"), [("Humanoid-v5", REAL), ("Walker2d-v5", SMALL)])
-def test_a_run_with_the_papers_settings_of_a_task_is_the_same_alone_and_in_company(task, sizes):
+def test_run_with_the_papers_settings_is_the_same_in_company(task, sizes):
     ppo = PPO.for_task(task, **sizes, epochs=2)
     assert ppo != PPO(**sizes, epochs=2)
     _, in_company = train(task, [(ppo, [3, 9])], threads=2)
@@ -83,7 +83,7 @@ def test_a_run_is_the_same_on_any_number_of_threads(torch_threads):
     assert torch.get_num_threads() == 2  # training leaves it as it was
 
 
-def test_measuring_leaves_training_as_it_is(monkeypatch):
+def test_measuring_does_not_affect_training(monkeypatch):
     groups = [(algorithm, [5, 2]) for algorithm in algorithms(SMALL)]
     monkeypatch.setattr(training, "HELD_OUT_EVERY", 1)
     always = train("Hopper-v5", groups)
@@ -96,7 +96,7 @@ def test_measuring_leaves_training_as_it_is(monkeypatch):
         assert other.series == {name: s for name, s in one.series.items() if name.endswith("/training")}
 
 
-def test_fresh_pairs_are_measured_at_the_first_iteration_and_every_tenth(monkeypatch):
+def test_fresh_pairs_are_measured_every_tenth_iteration(monkeypatch):
     (record,) = train("InvertedPendulum-v5", [(PPO(steps=32, minibatches=1, epochs=1, value_epochs=1), [0])], 12)
     for name, series in record.series.items():
         assert len(series) == (12 if name.endswith("/training") else 2)
@@ -104,7 +104,7 @@ def test_fresh_pairs_are_measured_at_the_first_iteration_and_every_tenth(monkeyp
 
 @pytest.fixture
 def watched(monkeypatch):
-    """All that a training simulator answered, in order; nothing else is simulated."""
+    """All outputs of the training simulator, in order; nothing else is simulated."""
     steps, original = [], Simulator.step
     monkeypatch.setattr(Cohort, "_collect_held_out", lambda *_: None)
     monkeypatch.setattr(Simulator, "step", lambda self, action: steps.append(original(self, action)) or steps[-1])
@@ -112,7 +112,7 @@ def watched(monkeypatch):
 
 
 def episodes_of(steps, i, trained):
-    """One seed's episodes that began within the trained steps, counted by hand."""
+    """Return one seed's episodes that began within the trained steps, counted by hand."""
     episodes, start, total = [], 0, 0.0
     for t, step in enumerate(steps):
         total += step.reward_S[i]
@@ -126,7 +126,7 @@ def episodes_of(steps, i, trained):
 # 1000 is the tasks' own limit. No pole or hopper falls in 4 steps: episodes then end exactly with training.
 @pytest.mark.parametrize("time_limit", [1000, 4])
 @pytest.mark.parametrize("name", ["Hopper-v5", "InvertedPendulum-v5"])
-def test_every_episode_that_training_starts_is_counted_once_and_to_its_end(name, time_limit, watched):
+def test_every_episode_is_counted_once_and_to_its_end(name, time_limit, watched):
     task = replace(task_named(name), time_limit=time_limit)
     records = train(task, [(algorithm, [5, 2]) for algorithm in algorithms(SMALL)])
     ends = []
@@ -146,7 +146,7 @@ def test_every_episode_that_training_starts_is_counted_once_and_to_its_end(name,
 
 
 def normalised(observation_O, seen):
-    """By the mean and standard deviation of all observations so far, this one among them; clipped at 10."""
+    """Normalise by the mean and standard deviation of all observations so far, this one included; clip at 10."""
     seen.append(observation_O)
     std_O = np.std(seen, axis=0, ddof=1) + 1e-8 if len(seen) > 1 else 1.0
     return np.clip((observation_O - np.mean(seen, axis=0)) / std_O, -10, 10)
@@ -199,7 +199,7 @@ class Breaking(PPO):
 
 
 @pytest.mark.parametrize("for_good", [False, True])
-def test_a_run_that_breaks_is_recorded_and_disturbs_no_other(for_good):
+def test_failed_run_is_recorded_and_affects_no_other(for_good):
     ppo, ppom, trpo = algorithms(SMALL)
     breaking = Breaking(**SMALL, epochs=2, for_good=for_good)
     records = train("Hopper-v5", [(trpo, [0]), (breaking, [4, 7, 9]), (ppom, [1])], iterations=3)
@@ -218,7 +218,7 @@ def test_a_run_that_breaks_is_recorded_and_disturbs_no_other(for_good):
     assert broken.episodes == [e for e in whole.episodes if e[0] + e[1] <= 2 * 256]
 
 
-def test_a_run_keeps_no_start_of_an_update_from_where_it_failed(monkeypatch):
+def test_a_failed_run_has_no_later_checkpoints(monkeypatch):
     monkeypatch.setattr(training, "HELD_OUT_EVERY", 1)
     breaking = Breaking(**SMALL, epochs=1, for_good=True)
     one, broken, other = train("InvertedPendulum-v5", [(breaking, [4, 7, 9])], iterations=4)
@@ -235,7 +235,7 @@ def test_a_cohort_needs_runs_that_take_the_same_number_of_steps():
         train("Hopper-v5", [])
 
 
-def test_fresh_pairs_are_judged_in_the_units_of_reward_that_the_update_learns_from(monkeypatch):
+def test_fresh_advantages_use_the_updates_reward_scale(monkeypatch):
     # The reward statistic must have taken in the rollout, as it has when the update's own advantages are made.
     seen = []
     original = Agent.advantages
@@ -299,7 +299,7 @@ def kl_of_normals(old, new):
     return (np.log(t / s) + (s**2 + (m - n) ** 2) / (2 * t**2) - 0.5).sum(1)
 
 
-def test_divergence_as_deployed_is_that_of_policies_that_normalise_for_themselves(observed, monkeypatch, as_module):
+def test_deployed_kl_includes_each_policys_normalisation(observed, monkeypatch, as_module):
     monkeypatch.setattr(training, "HELD_OUT_EVERY", 2)
     task, steps, iterations = replace(task_named("Hopper-v5"), time_limit=25), 64, 3
     sizes = {"steps": steps, "minibatches": 4, "value_epochs": 1, "epochs": 2, "learning_rate": 0.01}
@@ -311,7 +311,7 @@ def test_divergence_as_deployed_is_that_of_policies_that_normalise_for_themselve
     for i, record in enumerate(records):
 
         def actions(k, raw_BO, seen, record=record):
-            """Of the policy after k updates, with the statistics of what was seen."""
+            """Return action distributions of the policy after k updates, normalised by the statistics of `seen`."""
             mean_O, std_O = np.mean(seen, axis=0), np.std(seen, axis=0, ddof=1) + 1e-8 if len(seen) > 1 else 1.0
             bound = record.algorithm.observation_clip or np.inf
             normal_BO = np.clip((raw_BO - mean_O) / std_O, -bound, bound) if record.algorithm is not plain else raw_BO

@@ -19,7 +19,7 @@ def test_steps_are_those_of_torchs_adam(epsilon):
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-14)
 
 
-def test_rows_that_go_on_by_themselves_have_steps_and_moments_of_their_own():
+def test_selected_rows_have_separate_steps_and_moments():
     generator = torch.Generator().manual_seed(0)
     start_SP = torch.randn(3, 7, generator=generator, dtype=torch.float64)
     ours, theirs = start_SP.clone(), [row.clone().requires_grad_() for row in start_SP]
@@ -38,7 +38,7 @@ def test_rows_that_go_on_by_themselves_have_steps_and_moments_of_their_own():
     torch.testing.assert_close(ours, torch.stack(theirs).detach(), rtol=1e-12, atol=1e-14)
 
 
-def test_a_seed_steps_alike_alone_and_in_any_company_bit_for_bit():
+def test_adam_of_a_seed_is_bit_identical_in_any_company():
     generator = torch.Generator().manual_seed(0)
     # Rows of 23, so that a seed's last entries fall beyond the last full vector register when it stands last.
     start_SP, gradient_TSP = torch.randn(50, 23, generator=generator), torch.randn(20, 50, 23, generator=generator)

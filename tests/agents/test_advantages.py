@@ -18,7 +18,7 @@ class Episodes:
         self.truncated = np.array([ending == "truncated" for ending in endings])
         self.done = self.terminated | self.truncated
         self.reward, self.value, self.next_value = rng.standard_normal((3, len(endings)))
-        # Inside an episode a step leads to where the next begins; at its end, to a state of its own.
+        # Inside an episode a step leads to the next step's state; at its end, to a separate last state.
         inside = ~self.done[:-1]
         self.next_value[:-1][inside] = self.value[1:][inside]
 
@@ -27,7 +27,7 @@ class Episodes:
         return generalized_advantages(*(x[None] for x in steps), gamma=gamma, lam=lam)[0]
 
     def errors(self, gamma):
-        """r + gamma V(next) - V, with nothing to come after a termination."""
+        """Return r + gamma V(next) - V, without the bootstrap after a termination."""
         return [
             r + (0 if over else gamma * after) - v
             for r, v, after, over in zip(self.reward, self.value, self.next_value, self.terminated, strict=True)
@@ -40,7 +40,7 @@ class Episodes:
 
 
 @given(ENDINGS, FRACTIONS, FRACTIONS, st.integers(0, 99))
-def test_advantages_are_the_discounted_errors_to_the_end_of_the_episode(endings, gamma, lam, seed):
+def test_advantages_sum_discounted_errors_to_the_episodes_end(endings, gamma, lam, seed):
     steps = Episodes(endings, seed)
     error = steps.errors(gamma)
     expected = [
@@ -57,7 +57,7 @@ def test_lambda_one_gives_discounted_returns_less_the_value(endings, gamma):
     for t in range(len(endings)):
         end = steps.end_of_episode(t)
         total = sum(gamma ** (k - t) * steps.reward[k] for k in range(t, end + 1))
-        # Cut by the time limit or by the rollout's end: what was to come is worth the value of where it led.
+        # Truncated by the time limit or the rollout's end: bootstrap from the value of the next state.
         if not steps.terminated[end]:
             total += gamma ** (end + 1 - t) * steps.next_value[end]
         expected.append(total - steps.value[t])
@@ -81,8 +81,8 @@ def test_only_a_truncated_step_is_worth_where_it_led():
         (goes_on, ends, 1 + 0.5 * 16 - 4),
         (goes_on, goes_on, 1 + 0.5 * 16 - 4 + 0.25 * last),
     ):
-        answer = generalized_advantages(reward, value, next_value, terminated, truncated, **args)
-        assert answer.tolist() == [[first, last]]
+        advantage = generalized_advantages(reward, value, next_value, terminated, truncated, **args)
+        assert advantage.tolist() == [[first, last]]
 
 
 def test_seeds_do_not_mix():
@@ -97,7 +97,7 @@ def test_seeds_do_not_mix():
 
 
 def naively_scaled(reward_T, done_T, gamma, clip):
-    """Rewards over the standard deviation of the list of discounted returns so far."""
+    """Divide rewards by the standard deviation of the list of discounted returns so far."""
     returns, scaled, discounted = [], [], 0.0
     for reward, done in zip(reward_T, done_T, strict=True):
         discounted = gamma * discounted + reward
@@ -110,13 +110,13 @@ def naively_scaled(reward_T, done_T, gamma, clip):
 
 
 @pytest.mark.parametrize("clip", [None, 0.7])
-def test_rewards_are_divided_by_the_standard_deviation_of_the_returns_so_far(clip):
+def test_rewards_are_divided_by_the_std_of_returns_so_far(clip):
     rng = np.random.default_rng(0)
     reward_ST, done_ST = 3 + rng.standard_normal((2, 60)), rng.random((2, 60)) < 0.1
     bound = np.inf if clip is None else clip
     expected = [naively_scaled(r, d, 0.9, bound) for r, d in zip(reward_ST, done_ST, strict=True)]
     scaler = RewardScaler(2, "returns", 0.9, clip)
-    # The statistic and the running return go on from one rollout to the next.
+    # The statistic and the running return continue from one rollout to the next.
     scaled_ST = np.concatenate([scaler(reward_ST[:, t : t + 20], done_ST[:, t : t + 20]) for t in (0, 20, 40)], 1)
     np.testing.assert_allclose(scaled_ST, [scaled for scaled, _ in expected], rtol=1e-12)
     assert clip is None or (scaled_ST == clip).any()
@@ -128,7 +128,7 @@ def test_rewards_are_divided_by_the_standard_deviation_of_the_returns_so_far(cli
 
 
 @pytest.mark.parametrize("clip", [None, 3.5])
-def test_rewards_are_scaled_about_their_mean_by_the_standard_deviation_of_the_rewards_so_far(clip):
+def test_rewards_are_scaled_about_their_mean_by_their_std(clip):
     rng = np.random.default_rng(0)
     reward_ST, done_ST = 3 + 0.5 * rng.standard_normal((2, 60)), rng.random((2, 60)) < 0.1
     bound = np.inf if clip is None else clip
@@ -149,13 +149,13 @@ def test_rewards_are_scaled_about_their_mean_by_the_standard_deviation_of_the_re
         np.testing.assert_allclose(scaler.current(other_ST), expected_ST, rtol=1e-12)
 
 
-def test_rewards_that_never_differ_stay_as_they_are_where_the_mean_does():
+def test_constant_rewards_are_unchanged_about_their_mean():
     scaler = RewardScaler(1, "rewards", 0.99, clip=2.5)
     assert (scaler(np.ones((1, 10)), np.zeros((1, 10), dtype=bool)) == 1).all()
 
 
 @pytest.mark.parametrize("scaling", ["returns", "rewards"])
-def test_a_statistic_of_rewards_goes_on_from_its_state_in_the_seeds_that_are_wanted(scaling):
+def test_reward_scaler_resumes_from_the_state_of_some_seeds(scaling):
     rng = np.random.default_rng(3)
     reward_ST, done_ST = rng.normal(2.0, 3.0, (3, 40)), rng.random((3, 40)) < 0.1
     whole = RewardScaler(3, scaling, 0.9, None)

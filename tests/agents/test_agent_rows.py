@@ -1,4 +1,4 @@
-"""Some seeds of an agent as an agent of their own, which goes on by itself and is taken back."""
+"""`Agent.select` and `Agent.assign`: some seeds of an agent learn separately and are copied back."""
 
 from dataclasses import fields
 
@@ -13,12 +13,12 @@ from rlclaims.update import Rollout
 
 SEEDS = (3, 0, 11)
 SMALL = {"steps": 128, "minibatches": 4, "epochs": 2, "value_epochs": 2, "hidden": (16, 16)}
-# The first scales rewards by returns, which go on over the ends of rollouts, and the second by rewards.
+# The first scales rewards by returns, which continue across rollouts, and the second by rewards.
 ALGORITHMS = [PPO(**SMALL), PPONoClip(**SMALL)]
 
 
 def state(agent, i):
-    """All that one seed carries from one iteration to the next."""
+    """Return the state of one seed that lasts from one iteration to the next."""
     adams = [(adam.steps_S[i], adam.mean_SP[i], adam.square_SP[i]) for adam in (agent.policy_adam, agent.value_adam)]
     parameters = agent.theta_SP[i].detach().numpy(), agent.phi_SP[i].detach().numpy()
     return [agent.seeds[i], *parameters, *adams[0], *adams[1], agent.reward_states()[i], agent.minibatch_states()[i]]
@@ -36,7 +36,7 @@ def copied(states):
 
 @pytest.fixture
 def rollouts(make_rollout):
-    """Of three seeds, each by itself, so that rows can be put together in any way."""
+    """Three rollouts of the three seeds, whose rows the tests combine."""
     generator = torch.Generator().manual_seed(0)
     return [make_rollout(Agent(ALGORITHMS[0], SEEDS, 5, 2, 4), generator) for _ in range(3)]
 
@@ -46,7 +46,7 @@ def rows(rollout, which):
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_seeds_that_went_on_by_themselves_are_where_each_would_be_alone(algorithm, rollouts):
+def test_selected_seeds_learn_as_each_would_alone(algorithm, rollouts):
     agent = Agent(algorithm, SEEDS, 5, 2, 4)
     algorithm.learn(agent, rollouts[0])
     those = agent.select([2, 0])
@@ -64,7 +64,7 @@ def test_seeds_that_went_on_by_themselves_are_where_each_would_be_alone(algorith
         assert agent.policy_adam.steps_S[i] == len(learnt[i]) * steps
 
 
-def test_seeds_that_go_on_by_themselves_move_nobody_until_they_are_taken_back(rollouts):
+def test_selected_seeds_change_the_agent_only_when_assigned(rollouts):
     algorithm = ALGORITHMS[0]
     agent = Agent(algorithm, SEEDS, 5, 2, 4)
     algorithm.learn(agent, rollouts[0])
@@ -79,16 +79,16 @@ def test_seeds_that_go_on_by_themselves_move_nobody_until_they_are_taken_back(ro
     assert not np.array_equal(state(agent, 1)[1], before[1][1])
     for i in (0, 2):
         assert_same(state(agent, i), before[i])
-    # Who kept a copy of Adam before has it as it was.
+    # An earlier copy of the Adam is unchanged.
     for kept, was in zip((adam.mean_SP, adam.square_SP, adam.steps_S), moments, strict=True):
         assert np.array_equal(kept, was)
-    # And taken once, they go their own way again.
+    # After being assigned, the selected agent is again independent.
     taken = copied([state(agent, 1)])
     algorithm.learn(those, rows(rollouts[2], [1]))
     assert_same(state(agent, 1), taken[0])
 
 
-def test_what_is_kept_of_an_update_has_each_seeds_own_number_of_steps(rollouts):
+def test_checkpoints_have_each_seeds_own_number_of_steps(rollouts):
     algorithm = ALGORITHMS[0]
     agent = Agent(algorithm, SEEDS, 5, 2, 4)
     those = agent.select([1])

@@ -1,4 +1,4 @@
-"""Policies that choose, against torch.distributions, plain networks and the dense Fisher matrix."""
+"""Policies for discrete actions, against torch.distributions, plain networks and the dense Fisher matrix."""
 
 import math
 from itertools import pairwise
@@ -43,7 +43,7 @@ def close(ours, expected):
     torch.testing.assert_close(ours, expected, rtol=1e-12, atol=1e-12)
 
 
-def test_log_probabilities_entropies_and_divergences_are_torch_distributions(pair, actions):
+def test_log_probs_entropies_and_kl_equal_torch_distributions(pair, actions):
     (old, new), action_SBA = pair, actions
     expected_SB = sum(part.log_prob(action_SBA[..., a]) for a, part in enumerate(theirs(new)))
     close(new.log_prob(action_SBA.double()), expected_SB)
@@ -52,7 +52,7 @@ def test_log_probabilities_entropies_and_divergences_are_torch_distributions(pai
     assert not old.kl(old).any() and (old.kl(new) > 0).all()
 
 
-def test_close_policies_do_not_cancel_to_noise_in_single_precision(pair):
+def test_kl_of_close_policies_is_exact_in_single_precision(pair):
     old, _ = pair
     old = Categorical(old.logits_SBL.float(), CHOICES)
     for nudge in (1e-2, 1e-3, 1e-4):
@@ -101,13 +101,13 @@ def test_the_actor_chooses_as_often_as_the_plain_network_says(sizes, as_module):
             p = logits.softmax(-1).tolist()
             counts = np.bincount(drawn_NSA[:, i, a].astype(int), minlength=len(p))
             assert stats.chisquare(counts, np.array(p) * n).pvalue > 1e-3
-            # And noise by noise: the choice at whose end the cumulative probability has passed that of the noise.
+            # For each noise: the first choice whose cumulative probability exceeds that of the noise.
             levels = [(1 + math.erf(z / math.sqrt(2))) / 2 for z in noise_NSA[:200, i, a].tolist()]
             expected = [next(j for j in range(len(p)) if sum(p[: j + 1]) > level) for level in levels]
             assert drawn_NSA[:200, i, a].tolist() == expected
 
 
-def test_a_policy_that_is_no_number_chooses_none_and_the_others_go_on():
+def test_nan_policy_chooses_nan_and_others_are_unaffected():
     network = CategoricalNetwork(MLP((2, 3)), (3,))
     theta_SP = torch.zeros(3, network.n_parameters)
     theta_SP[1] = math.nan
@@ -139,7 +139,7 @@ def test_fisher_vector_products_are_those_of_the_dense_matrix(choices, double_ag
         torch.testing.assert_close(answer_SP[i], fisher_PP @ v_SP[i] + 0.3 * v_SP[i], rtol=1e-9, atol=1e-11)
 
 
-def test_an_orthogonal_head_of_a_policy_that_chooses_is_scaled_as_a_gaussians():
+def test_categorical_head_has_the_gain_of_a_gaussian_one():
     network = policy_network(3, 2, (4, 2), (8,), "tanh")
     theta_SP = network.initial([torch.Generator().manual_seed(0)], "orthogonal")
     head = theta_SP[0, -(8 * 6 + 6) : -6].view(8, 6)

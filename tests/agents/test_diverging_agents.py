@@ -1,4 +1,4 @@
-"""An agent that diverges is a failed seed with its iteration and its cause; its cohort goes on with the same bits."""
+"""An agent that diverges is a failed seed with its iteration and its cause; the rest of its cohort is bit-identical."""
 
 import dataclasses
 import math
@@ -23,7 +23,7 @@ TRPO_SMALL = TRPO(**SMALL)
 
 @dataclasses.dataclass(frozen=True)
 class Diverging(PPO):
-    """What goes wrong in the second seed's second iteration, by name."""
+    """PPO with a named failure in the second seed's second iteration."""
 
     epochs: int = 2
     wrong: str = "nothing"
@@ -36,7 +36,7 @@ class Diverging(PPO):
             with torch.no_grad():
                 if self.wrong == "values":
                     agent.phi_SP[1] = math.inf
-                if self.wrong == "spread":  # of actions, which are no numbers from here on
+                if self.wrong == "spread":  # of actions, which are not finite from here on
                     agent.theta_SP[1, -1] = 1e4
                 if self.wrong == "no spread":  # so that old actions have no density
                     agent.theta_SP[1, -1] = -1e4
@@ -66,7 +66,7 @@ def clean():
 
 
 def unstable_simulation(simulation, monkeypatch, at):
-    """Let the second simulation's velocities be none that MuJoCo can integrate, after so many steps."""
+    """Make the second simulation unstable at step `at`, with velocities that MuJoCo cannot integrate."""
     real, steps = simulation.step, []
 
     def step(action_SA, which=None):
@@ -81,7 +81,7 @@ def unstable_simulation(simulation, monkeypatch, at):
 PARAMETERS, UNSTABLE = "the policy's parameters are no longer finite after", "the simulation became unstable in"
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # numpy's, of the numbers that are wrong
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # from numpy, about the planted values
 @pytest.mark.parametrize(
     ("wrong", "failure", "before"),
     [
@@ -94,7 +94,7 @@ PARAMETERS, UNSTABLE = "the policy's parameters are no longer finite after", "th
         ("simulation", f"{UNSTABLE} iteration 2", 3),
     ],
 )
-def test_a_diverging_agent_is_a_failed_seed_and_its_cohort_goes_on(clean, monkeypatch, wrong, failure, before):
+def test_diverging_agent_fails_its_seed_and_no_other(clean, monkeypatch, wrong, failure, before):
     made = cohort(wrong)
     if wrong == "simulation":
         unstable_simulation(made._simulator, monkeypatch, 2 * 64 + 10)
@@ -112,7 +112,7 @@ def test_a_diverging_agent_is_a_failed_seed_and_its_cohort_goes_on(clean, monkey
         assert one.series == other.series and one.episodes == other.episodes
 
 
-def test_a_failed_seed_stays_failed_where_its_cohort_goes_on_after_a_kill(clean):
+def test_failed_seed_stays_failed_when_its_cohort_resumes(clean):
     made, kept = cohort("NaN loss"), []
     whole = made.train(lambda done: done == 3 and kept.extend(made.state_dict(i) for i in range(3)))
     again = cohort("NaN loss")
@@ -124,14 +124,14 @@ def test_a_failed_seed_stays_failed_where_its_cohort_goes_on_after_a_kill(clean)
     assert all(one.series == other.series for one, other in zip(records, whole, strict=True))
 
 
-def test_a_simulation_that_fails_when_the_last_episodes_are_played_out_is_a_failure_too(monkeypatch):
+def test_unstable_last_episode_is_a_failure(monkeypatch):
     made = cohort("nothing", 2)
     unstable_simulation(made._simulator, monkeypatch, 2 * 64 + 1)
     records = made.train()
     assert [r.failure for r in records] == [None, "the simulation became unstable after the last iteration", None]
 
 
-def test_fresh_pairs_that_cannot_be_simulated_are_a_failure_of_their_seed(monkeypatch):
+def test_unstable_fresh_pairs_are_a_failure_of_their_seed(monkeypatch):
     real = training.simulate
 
     def simulate(*args):
@@ -150,7 +150,7 @@ def test_fresh_pairs_that_cannot_be_simulated_are_a_failure_of_their_seed(monkey
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("kind", [name for name, kind in KINDS.items() if kind.whole_episodes])
-def test_policies_that_no_simulation_bears_are_a_failure_of_every_study(runs, kind):
+def test_policies_that_cannot_be_simulated_fail_every_study(runs, kind):
     run = runs["PPO"]
     theta_KP = np.full_like(run.history.theta_KP, 1e38)
     theta_KP[0] = run.history.theta_KP[0]

@@ -19,7 +19,7 @@ def generators(n=3):
 
 
 def random_parameters(network, dtype=torch.float32):
-    """Parameters that no initialisation made: biases and log standard deviations are not 0."""
+    """Return random parameters unlike an initialisation: biases and log standard deviations are not 0."""
     shape = (3, network.n_parameters)
     return (0.3 * torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)).to(dtype)
 
@@ -36,7 +36,7 @@ def test_networks_of_many_seeds_are_as_many_plain_networks(activation, as_module
         torch.testing.assert_close(answer_SBO[i], plain(x_SBI[i]), rtol=1e-12, atol=1e-12)
 
 
-def test_a_gaussian_policy_is_a_plain_network_and_its_last_parameters(as_module):
+def test_gaussian_policy_is_a_plain_network_and_log_stds(as_module):
     network = GaussianNetwork(MLP(SIZES))
     theta_SP = random_parameters(network, torch.float64)
     x_SBI = torch.randn(3, 20, 11, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -65,12 +65,12 @@ def test_the_actor_is_the_network_to_rounding(activation, as_module):
 
 
 # Networks of Hopper and of InvertedPendulum, whose heads have 3 outputs and 1, as values have.
-# Then some whose products, of an odd number of pairs too, lie otherwise in memory from seed to seed.
+# Then some whose products are aligned differently from seed to seed, with odd numbers of pairs too.
 @pytest.mark.parametrize("n_pairs", [64, 51])
 @pytest.mark.parametrize(
     "sizes", [SIZES, (4, 64, 64, 1), (11, 64, 64, 1), (4, 16, 5), (17, 64, 6), (5, 7, 9, 10), (5, 7), (3, 5, 2)]
 )
-def test_a_network_keeps_a_seed_apart_from_its_company_bit_for_bit(sizes, n_pairs):
+def test_network_of_a_seed_is_bit_identical_in_any_company(sizes, n_pairs):
     mlp, generator = MLP(sizes), torch.Generator().manual_seed(0)
     theta_SP = torch.randn(3, mlp.n_parameters, generator=generator).requires_grad_()
     x_SBI = torch.randn(3, n_pairs, sizes[0], generator=generator)
@@ -84,7 +84,7 @@ def test_a_network_keeps_a_seed_apart_from_its_company_bit_for_bit(sizes, n_pair
 
 
 @pytest.mark.parametrize("sizes", [SIZES, (4, 64, 64, 1)])
-def test_an_actor_keeps_a_seed_apart_from_its_company_bit_for_bit(sizes):
+def test_actor_of_a_seed_is_bit_identical_in_any_company(sizes):
     network = GaussianNetwork(MLP(sizes))
     theta_SP = random_parameters(network)
     for observation_SO in np.random.default_rng(0).standard_normal((50, 3, sizes[0])).astype(np.float32):
@@ -94,7 +94,7 @@ def test_an_actor_keeps_a_seed_apart_from_its_company_bit_for_bit(sizes):
 
 
 @pytest.mark.parametrize("head_gain", [0.01, 1.0])
-def test_orthogonal_weights_are_orthogonal_to_their_gain_and_biases_are_zero(head_gain):
+def test_orthogonal_weights_have_their_gain_and_zero_biases(head_gain):
     mlp = MLP(SIZES)
     theta_SP = mlp.initial(generators(), "orthogonal", head_gain).double()
     for (weight_SIO, bias_S1O), gain in zip(mlp.layers(theta_SP), (math.sqrt(2), math.sqrt(2), head_gain), strict=True):
@@ -107,7 +107,7 @@ def test_orthogonal_weights_are_orthogonal_to_their_gain_and_biases_are_zero(hea
             )
 
 
-def test_xavier_weights_are_uniform_up_to_their_bound_and_biases_are_zero():
+def test_xavier_weights_are_uniform_with_zero_biases():
     mlp = MLP(SIZES)
     for weight_SIO, bias_S1O in mlp.layers(mlp.initial(generators(), "xavier", head_gain=0.01)):
         assert not bias_S1O.any()
@@ -117,7 +117,7 @@ def test_xavier_weights_are_uniform_up_to_their_bound_and_biases_are_zero():
         assert stats.kstest(weight_SIO.flatten().numpy(), uniform.cdf).pvalue > 0.001
 
 
-def test_agents_start_with_the_heads_and_spreads_of_their_algorithm():
+def test_agents_start_with_their_algorithms_heads_and_stds():
     ours, theirs = (Agent(algorithm, (0, 1), 11, 3, 1) for algorithm in (PPO(), PPOM()))
     for agent in (ours, theirs):
         assert not agent.theta_SP[:, -3:].any()  # log standard deviations

@@ -16,7 +16,7 @@ SMALL = {"steps": 128, "minibatches": 4, "epochs": 3, "value_epochs": 3, "hidden
 
 
 class PlainPPO:
-    """PPO for one seed as a textbook has it: torch.nn, torch.optim, torch.distributions, and lists."""
+    """Textbook PPO for one seed: torch.nn, torch.optim, torch.distributions, and lists."""
 
     def __init__(self, algorithm, seed, policy, log_std_A, value, iterations):
         self.algorithm, self.policy, self.value, self.iterations = algorithm, policy, value, iterations
@@ -125,7 +125,7 @@ CHOICES = (3, 2)
 
 
 class Choices:
-    """Of each entry of an action, one of some."""
+    """Independent categorical distributions of the entries of an action."""
 
     def __init__(self, logits_BL):
         self.parts = [Categorical(logits=logits_BC) for logits_BC in logits_BL.split(list(CHOICES), -1)]
@@ -142,7 +142,7 @@ class PlainChooser(PlainPPO):
         return Choices(self.policy(observation_BO))
 
 
-# Learning rates and bounds under which so short a training meets every clip that is on.
+# Learning rates and bounds with which this short training reaches every clip that is on.
 CASES = {
     "PPO": (PPO(**SMALL, learning_rate=0.02, reward_clip=1.0), {"ratio", "reward"}),
     "PPO with every clip": (
@@ -172,7 +172,7 @@ CASES = {
 
 @pytest.fixture
 def plain_ones(as_module):
-    """One textbook learner for each of an agent's seeds, at its parameters."""
+    """A function that builds a textbook learner for each of an agent's seeds, at its parameters."""
 
     def build(agent):
         return [
@@ -243,14 +243,12 @@ def test_policies_that_choose_learn_by_the_textbook_too(algorithm, double_agent,
     assert all(one.clipped["ratio"] for one in plain)
 
 
-def test_a_policy_improves_by_the_textbook_on_a_batch_of_any_size_and_origin(
-    double_agent, make_rollout, plain_ones, flat
-):
+def test_policy_improves_by_the_textbook_on_any_batch(double_agent, make_rollout, plain_ones, flat):
     algorithm = PPO(**SMALL, learning_rate=0.02)
     agent = double_agent(algorithm, SEEDS, SIZES[0], N_ACTION, iterations=3)
     agent.iteration, start_phi_SP, generator = 1, agent.phi_SP.detach().clone(), torch.Generator().manual_seed(0)
     plain = plain_ones(agent)
-    for _ in range(2):  # the second goes on from the first one's parameters, moments and shuffles
+    for _ in range(2):  # the second continues with the first one's parameters, moments and shuffles
         one_rollout, another = make_rollout(agent, generator), make_rollout(agent, generator)
         observation_SBO = torch.cat([one_rollout.observation_STO, another.observation_STO], dim=1)
         action_SBA = torch.cat([one_rollout.action_STA, another.action_STA], dim=1)
@@ -264,7 +262,7 @@ def test_a_policy_improves_by_the_textbook_on_a_batch_of_any_size_and_origin(
 
 
 @pytest.mark.parametrize("algorithm", [PPO(**SMALL), PPOM(**SMALL), PPONoClip(**SMALL)])
-def test_redoing_the_policys_part_on_what_learning_returned_gives_the_same_bits(algorithm, make_rollout):
+def test_improve_on_the_returned_batch_is_bit_identical(algorithm, make_rollout):
     agent = Agent(algorithm, SEEDS, SIZES[0], N_ACTION, 3)
     generator = torch.Generator().manual_seed(0)
     for _ in range(2):  # the second time with moments in Adam
@@ -276,9 +274,7 @@ def test_redoing_the_policys_part_on_what_learning_returned_gives_the_same_bits(
 
 
 @pytest.mark.parametrize("coefficient", [0.02, -0.02])
-def test_with_nothing_else_to_gain_a_policy_follows_its_entropy_and_keeps_its_means(
-    coefficient, double_agent, make_rollout
-):
+def test_entropy_alone_moves_stds_and_not_means(coefficient, double_agent, make_rollout):
     algorithm = PPO(**SMALL, entropy_coefficient=coefficient, normalize_advantages=False)
     agent = double_agent(algorithm, SEEDS, SIZES[0], N_ACTION)
     start_SP = agent.theta_SP.detach().clone()
@@ -311,7 +307,7 @@ def test_the_first_minibatch_has_ratios_of_exactly_one(make_rollout):
 
 def test_a_seed_learns_alike_wherever_it_stands_bit_for_bit(make_rollout):
     algorithm = PPO(epochs=2, value_epochs=2)
-    # One rollout for all, so that only the company differs; three seeds' parameters are no multiple of a vector.
+    # One rollout for all, so that only the other seeds differ; three seeds' parameters do not fill whole vectors.
     first, middle, last = (Agent(algorithm, seeds, 11, 3, 1) for seeds in ((3, 8, 8), (8, 3, 8), (8, 8, 3)))
     rollout = make_rollout(first, torch.Generator().manual_seed(0))
     rollout = type(rollout)(*(getattr(rollout, f.name)[[0, 0, 0]] for f in fields(rollout)))
@@ -324,7 +320,7 @@ def test_a_seed_learns_alike_wherever_it_stands_bit_for_bit(make_rollout):
 
 
 @pytest.mark.parametrize("epsilon", [0.2, 0.5, None])
-def test_pairs_beyond_the_clip_in_the_direction_of_their_advantage_get_no_gradient(epsilon):
+def test_pairs_beyond_the_clip_get_no_gradient(epsilon):
     grid = torch.linspace(0.03, 2.98, 60).expand(2, -1)  # none of them on an edge of the clip
     for sign in (1.0, -1.0):
         ratio_SB = grid.clone().requires_grad_()
@@ -335,12 +331,12 @@ def test_pairs_beyond_the_clip_in_the_direction_of_their_advantage_get_no_gradie
 
 
 @pytest.mark.parametrize("frozen", [False, True])
-def test_rewards_that_are_not_scaled_are_bounded_as_they_are_also_for_measuring(frozen, double_agent, make_rollout):
+def test_unscaled_rewards_are_clipped_also_for_measuring(frozen, double_agent, make_rollout):
     # Without a discount, advantages are rewards less the values.
     agent = double_agent(PPOM(**SMALL, gamma=0.0, reward_clip=0.5), SEEDS, SIZES[0], N_ACTION)
     rollout = make_rollout(agent, torch.Generator().manual_seed(0))
     value_ST, next_value_ST = agent.values(rollout)
-    for _ in range(2):  # no statistic moves
+    for _ in range(2):  # no statistic is updated
         advantage_ST = agent.advantages(rollout, value_ST, next_value_ST, frozen=frozen)
         for i, t in np.ndindex(*advantage_ST.shape):
             bounded = max(-0.5, min(0.5, float(rollout.reward_ST[i, t])))

@@ -80,7 +80,7 @@ def test_settings_for_a_task_are_the_papers(algorithm, task, theirs):
 
 
 @pytest.mark.parametrize("task", ["Hopper-v5", "Walker2d-v5", "Humanoid-v5"])
-def test_ppom_is_ppo_without_the_named_optimisations_and_with_its_own_learning_rates(task):
+def test_ppom_is_ppo_without_the_named_optimisations(task):
     assert [f.name for f in fields(PPO)] == [f.name for f in fields(PPOM)]
     ours, theirs = PPO.for_task(task), PPOM.for_task(task)
     differing = {f.name for f in fields(PPO) if getattr(ours, f.name) != getattr(theirs, f.name)}
@@ -88,7 +88,7 @@ def test_ppom_is_ppo_without_the_named_optimisations_and_with_its_own_learning_r
     assert differing == {*ON, "learning_rate", "value_learning_rate"} | value_clip
 
 
-def test_a_task_without_published_settings_gets_the_defaults_which_are_those_for_hopper():
+def test_other_tasks_get_the_settings_for_hopper():
     for algorithm in (PPO, PPOM, PPONoClip, TRPO, TRPOPlus):
         assert algorithm.for_task("InvertedPendulum-v5") == algorithm() == algorithm.for_task("Hopper-v5")
 
@@ -109,7 +109,7 @@ class AsOnHopper(PPO):
 
 
 @pytest.mark.parametrize("mine", [Faster, AsOnHopper])
-def test_a_default_that_a_subclass_sets_wins_over_the_papers_settings(mine):
+def test_a_subclass_default_wins_over_the_papers_settings(mine):
     ours = mine.for_task("Walker2d-v5")
     assert ours.learning_rate == mine().learning_rate
     assert (ours.value_learning_rate, ours.value_clip) == (3e-4, 0.2)
@@ -163,7 +163,7 @@ OPTIMISATIONS = {
 
 
 @pytest.mark.parametrize("algorithm", [PPO, TRPO])
-def test_each_of_the_nine_optimisations_is_on_or_off_whatever_the_others_are(algorithm):
+def test_each_of_the_nine_optimisations_can_be_switched_alone(algorithm):
     made = set()
     for values in product(*OPTIMISATIONS.values()):
         one = algorithm.for_task("Walker2d-v5", **dict(zip(OPTIMISATIONS, values, strict=True)))

@@ -16,7 +16,7 @@ from rlclaims.sim.tasks import task_named
 from rlclaims.store.run_spec import RunSpec, checked
 from rlclaims.training import Cohort, Group
 
-# Minibatches of the real size, whose sums are the ones that matter; few passes.
+# Minibatches of the real size, which decides how sums round; few passes.
 REAL = {"steps": 2048, "minibatches": 32, "value_epochs": 1}
 
 
@@ -66,7 +66,7 @@ def test_ppo_for_one_seed_is_ppo_for_many_bit_for_bit():
 
 @dataclass(frozen=True)
 class Watched(SingleSeed, PPO):
-    """PPO's own learning, seed by seed."""
+    """PPO's own update, one seed at a time."""
 
     def learn_one(self, agent, rollout):
         SEEN.append((agent.seeds, rollout.reward_ST.shape, len(agent.theta_SP)))
@@ -82,7 +82,7 @@ def test_each_seed_learns_once_and_from_its_own_steps(seeds, make_rollout):
     one_by_one, many = Agent(Watched(**sizes), seeds, 5, 2, 3), Agent(PPO(**sizes), seeds, 5, 2, 3)
     generator = torch.Generator().manual_seed(0)
     SEEN.clear()
-    for _ in range(2):  # the second goes on from the first one's moments, shuffles and rewards
+    for _ in range(2):  # the second continues with the first one's moments, shuffles and rewards
         rollout = make_rollout(many, generator)
         batches = [agent.algorithm.learn(agent, rollout) for agent in (one_by_one, many)]
         for agent in (one_by_one, many):
@@ -96,7 +96,7 @@ def test_each_seed_learns_once_and_from_its_own_steps(seeds, make_rollout):
     assert once + once == SEEN
 
 
-def test_it_has_the_papers_settings_of_what_it_derives_from_as_well_and_can_be_trained():
+def test_single_seed_inherits_the_papers_settings_and_trains():
     assert Watched.for_task("Walker2d-v5").learning_rate == PPO.for_task("Walker2d-v5").learning_rate == 4e-4
     specs = [checked(RunSpec(algorithm, "Hopper-v5", 1, 0)) for algorithm in (Watched(), OneByOne())]
     assert [group.algorithm for group in groups(specs)] == [Watched(), OneByOne()]
@@ -117,7 +117,7 @@ def test_the_readmes_update_for_one_seed_can_be_trained():
         assert second.any() and np.abs(second).max() < 2 * algorithm.learning_rate
 
 
-def test_what_does_not_say_how_one_seed_learns_cannot_be_made():
+def test_class_without_learn_one_cannot_be_instantiated():
     @dataclass(frozen=True)
     class Nothing(SingleSeed, Algorithm):
         pass
@@ -126,7 +126,7 @@ def test_what_does_not_say_how_one_seed_learns_cannot_be_made():
         Nothing()
 
 
-def test_what_would_learn_by_its_bases_learn_instead_is_refused_where_it_is_written():
+def test_wrong_order_of_bases_is_refused_at_the_definition():
     with pytest.raises(
         TypeError, match=r"^Reversed would use another class's learn; list SingleSeed first among its bases\.$"
     ):
@@ -156,7 +156,7 @@ def test_what_would_learn_by_its_bases_learn_instead_is_refused_where_it_is_writ
         ),
     ],
 )
-def test_an_update_that_does_not_give_back_what_it_learned_from_is_told_to(given, error, sentence):
+def test_learn_one_must_return_its_batch(given, error, sentence):
     @dataclass(frozen=True)
     class Forgets(SingleSeed, Algorithm):
         def learn_one(self, agent, rollout):
@@ -177,7 +177,7 @@ def test_an_update_that_does_not_give_back_what_it_learned_from_is_told_to(given
         ),
     ],
 )
-def test_an_update_of_all_seeds_that_does_not_give_back_what_it_learned_from_is_told_to(given, error, sentence):
+def test_learn_must_return_its_batch(given, error, sentence):
     @dataclass(frozen=True)
     class Loses(PPO):
         def learn(self, agent, rollout):

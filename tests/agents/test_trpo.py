@@ -36,7 +36,7 @@ class PlainPolicy:
         self.theta_P = np.asarray(theta_P)
 
     def forward(self, observation_BO, theta_P=None):
-        """Means and log standard deviations at the given parameters, or at its own."""
+        """Return means and log standard deviations at the given parameters, or at its own."""
         rest_P = torch.as_tensor(self.theta_P if theta_P is None else theta_P)
         x_BI = torch.as_tensor(observation_BO)
         for layer, (n_in, n_out) in enumerate(pairwise(SIZES)):
@@ -50,20 +50,20 @@ class PlainPolicy:
         return Independent(Normal(mean_BA, log_std_A.exp()), 1)
 
     def jacobians(self, observation_BO):
-        """Derivatives of the means (B, A, P) and of the log standard deviations (A, P)."""
+        """Return derivatives of the means (B, A, P) and of the log standard deviations (A, P)."""
         theta_P = torch.as_tensor(self.theta_P)
         jacobian = torch.autograd.functional.jacobian(partial(self.forward, observation_BO), theta_P)
         return tuple(part.numpy() for part in jacobian)
 
     def fisher(self, observation_BO):
-        """Mean over states of J' M J, M the Fisher matrix of a Gaussian: 1/sigma^2, and 2 for each log sigma."""
+        """Return the mean of J' M J over states, M the Fisher matrix of a Gaussian: 1/sigma^2, 2 for each log sigma."""
         mean_BAP, log_std_AP = self.jacobians(observation_BO)
         precision_A = np.exp(-2 * self.theta_P[-N_ACTION:])
         of_means = sum(j_AP.T @ np.diag(precision_A) @ j_AP for j_AP in mean_BAP) / len(mean_BAP)
         return of_means + 2 * log_std_AP.T @ log_std_AP
 
     def policy_gradient(self, observation_BO, action_BA, advantage_B):
-        """Mean over pairs of A times the gradient of log pi, by the chain rule."""
+        """Return the mean over pairs of A times the gradient of log pi, by the chain rule."""
         mean_BAP, log_std_AP = self.jacobians(observation_BO)
         mean_BA, log_std_A = (x.numpy() for x in self.forward(observation_BO))
         z_BA = (action_BA - mean_BA) / np.exp(log_std_A)
@@ -121,7 +121,7 @@ def test_conjugate_gradients_are_exact_along_the_way(systems):
             np.testing.assert_allclose(x_P, best_P, rtol=1e-8, atol=1e-12)
 
 
-def test_a_solved_system_rests_while_others_go_on(systems):
+def test_solved_systems_are_unchanged_while_others_continue(systems):
     matrix_SPP, b_SP = systems
     together_SP = conjugate_gradient(product_with(matrix_SPP), torch.from_numpy(b_SP), 50)
     for i in range(6):
@@ -176,7 +176,7 @@ def plain_trpo(algorithm, policy, seed, observation_TO, action_TA, advantage_T):
 
 @pytest.mark.parametrize("accept_ratio", [0.1, 0.97])
 def test_seeds_step_together_where_each_steps_by_dense_algebra(accept_ratio, agent_and_rollout, monkeypatch):
-    # Let conjugate gradients run to convergence, where a dense solve stands.
+    # Conjugate gradients run to convergence, so that they agree with a dense solve.
     monkeypatch.setattr(trpo, "conjugate_gradient", partial(conjugate_gradient, tolerance=1e-24))
     algorithm = TRPO(**SMALL, conjugate_gradient_steps=300, fisher_fraction=0.25, delta=0.5, accept_ratio=accept_ratio)
     agent, rollout = agent_and_rollout(algorithm)
@@ -191,7 +191,7 @@ def test_seeds_step_together_where_each_steps_by_dense_algebra(accept_ratio, age
         # Advantages are in single precision, and each route standardises them with its own rounding.
         np.testing.assert_allclose(agent.theta_SP[i].detach(), expected_P, rtol=0, atol=1e-6)
         stopped_at.append(halvings)
-    assert len(set(stopped_at)) > 1  # else the line search would hardly have been tried
+    assert len(set(stopped_at)) > 1  # otherwise the line search would be barely tested
 
 
 def test_parameters_stay_where_they_are_if_no_step_is_acceptable(agent_and_rollout):
@@ -200,10 +200,10 @@ def test_parameters_stay_where_they_are_if_no_step_is_acceptable(agent_and_rollo
     old_SP, old_phi_SP = agent.theta_SP.detach().clone(), agent.phi_SP.detach().clone()
     algorithm.learn(agent, rollout)
     assert torch.equal(agent.theta_SP, old_SP)
-    assert (agent.phi_SP != old_phi_SP).any(dim=1).all()  # values are fitted all the same
+    assert (agent.phi_SP != old_phi_SP).any(dim=1).all()  # values are fitted nevertheless
 
 
-def test_a_seed_without_a_gradient_stays_and_the_others_step_as_they_would_without_it(agent_and_rollout):
+def test_seed_without_gradient_stays_and_others_step(agent_and_rollout):
     algorithm = TRPO(**SMALL)
     (agent, rollout), (reference, same_rollout) = agent_and_rollout(algorithm), agent_and_rollout(algorithm)
     rollout.reward_ST[1] = 0

@@ -1,4 +1,4 @@
-"""Without a value baseline: advantages are discounted returns to go, values stay as they are, and updates go on."""
+"""Without a value baseline: advantages are discounted returns to go, and only policies are updated."""
 
 import math
 from dataclasses import replace
@@ -40,7 +40,7 @@ NAMES = ["PPO without values", "TRPO without values"]
 
 
 def naive_returns(rewards, done, gamma):
-    """Of each step, to the end of its episode or of the rollout: what is to come after that is worth nothing."""
+    """Return each step's discounted return to the end of its episode or of the rollout, without bootstrapping."""
     returns = []
     for t in range(len(rewards)):
         total, discount = 0.0, 1.0
@@ -54,7 +54,7 @@ def naive_returns(rewards, done, gamma):
 
 
 def naive_scaled(algorithm, rewards, done):
-    """Divided by the standard deviation of discounted returns so far, of one seed from its first step."""
+    """Divide one seed's rewards by the standard deviation of discounted returns since its first step."""
     if not algorithm.scale_rewards:
         return rewards
     scaled, so_far, total = [], [], 0.0
@@ -68,7 +68,7 @@ def naive_scaled(algorithm, rewards, done):
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
-def test_advantages_are_returns_to_go_of_the_rollout_and_values_stay_as_they_are(name, double_agent, make_rollout):
+def test_advantages_are_returns_to_go_and_values_are_not_fitted(name, double_agent, make_rollout):
     algorithm = replace(ALGORITHMS[name], value_baseline=False)
     agent = double_agent(algorithm, (3, 5), 4, 2)
     rollout = make_rollout(agent, torch.Generator().manual_seed(0))
@@ -94,12 +94,12 @@ def test_advantages_are_returns_to_go_of_the_rollout_and_values_stay_as_they_are
     assert not torch.equal(other.phi_SP, phi_SP)
     assert (with_values.advantage_SB - batch.advantage_SB).abs().max() > 0.1
     assert (other.theta_SP - agent.theta_SP).abs().max() > 1e-4
-    if name == "TRPO":  # whose minibatches are of values alone
+    if name == "TRPO":  # its minibatches are those of values alone
         assert all(map(np.array_equal, agent.minibatch_states(), orders))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_values_of_a_run_stay_those_that_it_began_with(name, runs):
+def test_values_of_a_run_keep_their_initial_parameters(name, runs):
     first, *others = runs[name].start.checkpoints
     for checkpoint in (first, *others):
         assert np.array_equal(checkpoint.value_P, first.value_P)
@@ -116,7 +116,7 @@ def test_twin_updates_are_made_again_bit_for_bit(k, runs):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_landscapes_promise_the_rise_of_an_objective_that_weighs_pairs_by_returns(name, runs, monkeypatch, as_module):
+def test_landscape_objective_weights_pairs_by_returns(name, runs, monkeypatch, as_module):
     k = 1
     run, iteration = runs[name], KEPT[k]
     checkpoint = run.start.checkpoints[k]

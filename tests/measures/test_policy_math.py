@@ -34,7 +34,7 @@ def test_log_probabilities_are_torch_distributions(pair):
     torch.testing.assert_close(old.log_prob(new.mean_SBA), theirs(old).log_prob(new.mean_SBA), rtol=1e-12, atol=1e-12)
 
 
-def test_the_entropy_of_a_seed_is_that_of_torch_distributions_in_every_state(pair):
+def test_entropy_equals_torch_distributions_in_every_state(pair):
     for ours in pair:
         torch.testing.assert_close(ours.entropy()[:, None].expand(S, B), theirs(ours).entropy(), rtol=1e-12, atol=1e-12)
 
@@ -57,17 +57,17 @@ def test_divergences_are_expected_log_ratios(pair):
     assert ((log_ratio_NSB.mean(0) - old.kl(new)) / standard_error_SB).abs().max() < 5
 
 
-def test_a_policy_does_not_diverge_from_itself_and_from_others_only_upward(pair):
+def test_kl_is_zero_to_itself_and_positive_to_others(pair):
     old, new = pair
     assert not old.kl(old).any()
     assert (old.kl(new) > 0).all()
 
 
-def test_close_policies_do_not_cancel_to_noise_in_single_precision(pair):
+def test_kl_of_close_policies_is_exact_in_single_precision(pair):
     old, _ = (DiagonalGaussian(p.mean_SBA.float(), p.log_std_S1A.float()) for p in pair)
     for nudge in (1e-2, 1e-3, 1e-4):
         new = DiagonalGaussian(old.mean_SBA, old.log_std_S1A + nudge)
-        d_S1A = old.log_std_S1A.double() - new.log_std_S1A.double()  # what rounding left of the nudge
+        d_S1A = old.log_std_S1A.double() - new.log_std_S1A.double()  # the nudge after rounding
         exact_S1 = ((2 * d_S1A).expm1() / 2 - d_S1A).sum(-1)
         # The two terms that remain are of the size of the nudge, their difference of its square.
         torch.testing.assert_close(old.kl(new).double(), exact_S1.expand(S, B), rtol=4 * 2**-24 / nudge, atol=0)
@@ -87,7 +87,7 @@ def update():
 
 
 def mean_and_std(policy, i, observation_O, as_module):
-    """One seed's answer in one state, by the plain network."""
+    """Return one seed's action distribution in one state, by the plain network."""
     theta_P = policy.theta_SP[i]
     mean_A = as_module(theta_P[:-A], (4, 8, A))(observation_O).tolist()
     return list(zip(mean_A, theta_P[-A:].exp().tolist(), strict=True))
@@ -95,7 +95,7 @@ def mean_and_std(policy, i, observation_O, as_module):
 
 @pytest.fixture
 def pairs(update, as_module):
-    """Ratio, divergence and advantage of every pair, one pair after another, in plain floats."""
+    """Return ratio, divergence and advantage of every pair, one pair after another, in plain floats."""
     ratio_SB, kl_SB = np.empty((S, B)), np.empty((S, B))
     for i in range(S):
         for b in range(B):
@@ -132,9 +132,9 @@ def test_ratio_measures_are_those_of_the_pairs(update, pairs):
         assert min(outside) > 0 and max(outside) < 1
 
 
-def test_ratios_deviate_from_1_by_twice_the_total_variation_on_average():
+def test_mean_ratio_deviation_is_twice_the_total_variation():
     n, generator = 200_000, torch.Generator().manual_seed(0)
-    network = GaussianNetwork(MLP((4, 2)))  # linear, and at bias alone its answer is the same in every state
+    network = GaussianNetwork(MLP((4, 2)))  # linear; with biases alone its output is the same in every state
     shift_SA = torch.tensor([[0.1, 0.2], [0.8, 0.0], [0.0, 3.0]], dtype=torch.float64)
     old_SP = torch.zeros(S, network.n_parameters, dtype=torch.float64)
     new_SP = old_SP.clone()
@@ -150,7 +150,7 @@ def test_ratios_deviate_from_1_by_twice_the_total_variation_on_average():
     assert twice_S.min() > 0.15 and twice_S.max() > 1.5
 
 
-def test_quantiles_are_those_of_numpy_and_lie_within_the_extremes(update, pairs):
+def test_quantiles_equal_numpys_and_lie_within_the_extremes(update, pairs):
     ratio_SB, kl_SB, _ = pairs
     close(q99_kl_old_new(update), np.quantile(kl_SB, 0.99, axis=1))
     close(q99_ratio(update), np.quantile(ratio_SB, 0.99, axis=1))
@@ -172,7 +172,7 @@ def test_surrogates_are_means_over_the_pairs(update, pairs):
     close(surrogate_new(update), [sum(r * a) / B for r, a in zip(ratio_SB, advantage_SB, strict=True)])
 
 
-def test_measures_are_double_precision_for_single_precision_policies(update):
+def test_measures_are_float64_for_float32_policies(update):
     network = update.old.network
     old, new = (NetworkPolicy(network, p.theta_SP.float()) for p in (update.old, update.new))
     batch = Batch(update.batch.observation_SBO.float(), update.batch.action_SBA.float(), update.batch.advantage_SB)
