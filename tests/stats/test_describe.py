@@ -1,4 +1,4 @@
-"""What seeds look like, against scipy and numpy, and where these lose their way."""
+"""Descriptive statistics against scipy and numpy, and in the cases where those lose precision."""
 
 import math
 

@@ -8,13 +8,13 @@ from rlclaims.stats.detector import EFFECTS, e_values_from_p, e_values_from_t, s
 
 
 def ratio(t, n):
-    """Of scipy's noncentral t density, over the effects, to the central one."""
+    """Return the ratio of scipy's noncentral t density, averaged over the effects, to the central one."""
     noncentral = [stats.nct.pdf(t, n - 1, effect * np.sqrt(n)) for effect in EFFECTS]
     return np.mean(noncentral, axis=0) / stats.t.pdf(t, n - 1)
 
 
 @pytest.mark.parametrize("n", [5, 10, 40])
-def test_evidence_of_t_is_how_much_likelier_it_is_beyond_the_bound(n):
+def test_e_value_of_t_is_the_likelihood_ratio_beyond_the_bound(n):
     t = np.array([-3.0, -0.5, 0.0, 1.0, 2.5, 6.0])
     assert e_values_from_t(t, n) == pytest.approx(ratio(t, n), rel=1e-5)
     assert e_values_from_t(2.5, n) == pytest.approx(ratio(2.5, n), rel=1e-5)
@@ -49,7 +49,7 @@ def test_evidence_of_p_is_the_mean_over_powers():
     assert below == pytest.approx(exact, abs=1e-3) and exact < 1
 
 
-def test_the_detector_is_a_sum_over_the_session_at_which_one_starts():
+def test_detector_sums_over_the_session_at_which_a_breach_starts():
     e = np.random.default_rng(3).lognormal(0, 1, 12)
     value = 0.0
     for e_value in e:
@@ -67,7 +67,7 @@ def test_false_alarms_are_no_more_frequent_than_promised(run_length):
 
 
 def test_several_sentences_share_the_promise():
-    """Of four true sentences the first alarm, at four times the run length, comes no earlier than one's."""
+    """The first alarm of four true sentences, at four times the run length, comes no earlier than one's."""
     rng, k, run_length, n = np.random.default_rng(7), 4, 15, 200
     value, waits = np.zeros((n, k)), np.full(n, 1500)
     for session in range(1, 1500):

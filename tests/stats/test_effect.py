@@ -52,7 +52,7 @@ def cdf(t, df, noncentrality):
 
 @pytest.mark.parametrize("seeds", [1, 3, 10])
 @pytest.mark.parametrize("effect", [-0.3, 0.0, 0.5, 1.2])
-def test_it_estimates_how_often_so_many_differences_have_a_mean_below_0(effect, seeds):
+def test_wrong_order_estimates_how_often_the_mean_is_below_0(effect, seeds):
     rankings = np.random.default_rng(0).normal(effect, 1, (100_000, seeds)).mean(1) < 0
     estimate = WrongOrder(seeds).estimate((with_t(effect * math.sqrt(8), 8)[None, :],))[0]
     # Four standard errors.
@@ -79,7 +79,7 @@ def test_each_bound_passes_the_truth_as_often_as_it_may(n, effect):
 @pytest.mark.parametrize("n", [5, 6, 20])
 @pytest.mark.parametrize("t", [-30.0, -2.0, 0.0, 0.7, 3.0, 12.0])
 @pytest.mark.parametrize("alpha", [0.3, 0.05, 1e-3, 1e-5])
-def test_the_bounds_are_found_by_a_search_with_scipys_noncentral_t(n, t, alpha):
+def test_wrong_order_bounds_equal_a_search_with_scipys_nct(n, t, alpha):
     def search(probability):
         def excess(noncentrality):
             return stats.nct.cdf(t, n - 1, noncentrality) - probability
@@ -96,7 +96,7 @@ def test_the_bounds_are_found_by_a_search_with_scipys_noncentral_t(n, t, alpha):
 
 @pytest.mark.parametrize("df", [4, 5, 11])
 @pytest.mark.parametrize("t", [-1e5, -1e3, -40.0, -2.0, -1e-3, 0.0, 0.2, 5.0, 1e3, 1e5])
-def test_at_the_largest_noncentrality_the_integral_is_alpha_and_never_more(df, t):
+def test_wrong_order_integral_is_at_most_alpha_at_its_bound(df, t):
     for alpha in (0.3, 0.05, 1e-5, 1e-8, 1e-12):
         reached = cdf(t, df, _largest_noncentrality(np.array([t]), df, alpha)[0])
         assert reached <= alpha * (1 + 1e-6)
@@ -106,7 +106,7 @@ def test_at_the_largest_noncentrality_the_integral_is_alpha_and_never_more(df, t
 
 @pytest.mark.parametrize("n", [5, 12])
 @pytest.mark.parametrize("t", [-500.0, -20.0, -3.0, 0.0, 1.0, 10.0, 500.0, 1e6])
-def test_p_values_far_in_the_tail_are_no_smaller_than_the_integral_nor_much_larger(n, t):
+def test_wrong_order_tail_p_values_are_slightly_conservative(n, t):
     data = (with_t(t, n)[None, :],)
     for null in (1e-9, 0.01, 0.5, 0.99):
         exact = cdf(t, n - 1, math.sqrt(n / 3) * stats.norm.isf(null))
@@ -133,9 +133,7 @@ samples = st.lists(st.floats(-1e3, 1e3, allow_subnormal=False), min_size=5, max_
 
 @settings(max_examples=40, deadline=None)
 @given(samples, st.floats(0.01, 100), st.floats(1e-3, 1e3), st.data())
-def test_larger_differences_are_ordered_wrongly_less_often_and_their_unit_and_order_do_not_matter(
-    values, up, scale, data
-):
+def test_wrong_order_falls_as_differences_grow_in_any_unit(values, up, scale, data):
     before, after = bounds(values), bounds(np.array(values) + up)
     assert after[0] <= before[0] * (1 + 1e-6) and after[1] <= before[1] * (1 + 1e-6)
     shuffled = scale * np.array(data.draw(st.permutations(values)))
@@ -166,7 +164,7 @@ def test_p_values_and_bounds_say_the_same(values, null, alpha):
 
 
 @pytest.mark.parametrize("t", [-1e6, -3.0, 0.0, 3.0, 1e6])
-def test_that_it_is_a_probability_and_neither_0_nor_1_is_known_without_seeds(t):
+def test_wrong_order_p_values_of_impossible_nulls_need_no_data(t):
     data = (with_t(t, 6)[None, :],)
     assert [WrongOrder().p_value(data, null)[0] for null in (-0.1, 0.0, 1.0, 1.1)] == [0, 0, 1, 1]
     assert [WrongOrder().p_value_above(data, null)[0] for null in (-0.1, 0.0, 1.0, 1.1)] == [1, 1, 0, 0]
@@ -231,7 +229,7 @@ def test_a_claim_is_decided_at_the_look_that_its_seeds_allow(t, relation, verdic
     assert evidence.verdict == verdict
 
 
-def test_what_has_no_unit_of_a_seed_claims_no_power_and_no_seeds_needed():
+def test_wrong_order_evidence_has_no_power_and_no_seeds_needed():
     key = "wrong_order(difference(PPO's, PPO-M's), 3)"
     pilot = Pilot(1.0, tuple(range(10_000, 10_010)), key, (("a task", STEPS),))
     with recording(JudgingTerms(margin=0.9, pilot=pilot)):

@@ -68,7 +68,7 @@ def test_bootstrap_t_has_no_bound_where_resamples_are_too_few():
 
 
 @pytest.mark.parametrize("n", range(5, 13))
-def test_sign_flips_err_at_most_alpha_and_are_the_tightest_that_do(n):
+def test_sign_flips_are_the_tightest_bound_with_error_alpha(n):
     # All 2^n signs are equally likely, so the rate at which the bound passes the centre, 0, can be counted.
     size = skewed(n)
     signs = np.array(list(itertools.product((-1, 1), repeat=n)))
@@ -113,7 +113,7 @@ def test_drawn_permutations_are_all_of_them_up_to_the_draw():
 
 
 @pytest.mark.parametrize("centre", [0.3, 0.7])
-def test_rounding_does_not_unbalance_sign_flips_of_values_on_a_lattice(centre):
+def test_sign_flips_of_lattice_values_are_robust_to_rounding(centre):
     # Seeds at multiples of a tenth from the centre: many subsets have the centre as their mean, up to rounding.
     size = np.array([0.1, 0.1, 0.2, 0.2, 0.3, 0.3, 0.4, 0.5])
     signs = np.array(list(itertools.product((-1, 1), repeat=8)))
@@ -122,12 +122,12 @@ def test_rounding_does_not_unbalance_sign_flips_of_values_on_a_lattice(centre):
         assert np.mean(SignFlip().p_value((centre + signs * size,), centre) <= alpha) <= alpha
 
 
-def test_methods_without_levels_of_their_own_share_what_is_spent_between_looks():
+def test_default_levels_share_the_error_rate_between_looks():
     assert ClopperPearson().levels((6, 8, 10), (0.01, 0.03, 0.05)) == pytest.approx((0.01, 0.02, 0.02))
 
 
 @pytest.mark.parametrize(("n", "m"), [(4, 4), (5, 3), (5, 5), (9, 3), (6, 6), (7, 7)])
-def test_permutations_err_at_most_alpha_and_are_the_tightest_that_do(n, m):
+def test_permutations_are_the_tightest_bound_with_error_alpha(n, m):
     # Every choice of n from the pooled seeds is equally likely to be the first group.
     pooled = skewed(n + m)
     chosen = np.array([np.isin(np.arange(n + m), c) for c in itertools.combinations(range(n + m), n)])
@@ -158,7 +158,7 @@ def test_permutations_are_scipys(n):
 
 @pytest.mark.parametrize("q", [0.5, 0.25, 0.9])
 @pytest.mark.parametrize("n", range(5, 21))
-def test_quantile_bounds_err_at_most_alpha_and_are_the_tightest_that_do(n, q):
+def test_quantile_bounds_are_the_tightest_with_error_alpha(n, q):
     # The number of seeds below the quantile is binomial. The k-th smallest is above it if fewer than k are below.
     lower, upper = bounds(Quantile(q), np.arange(1.0, n + 1))
     below = stats.binom.pmf(np.arange(n + 1), n, q)
@@ -217,7 +217,7 @@ def naive_capital(values, m):
 
 
 @pytest.mark.parametrize("n", [5, 20])
-def test_the_betting_bound_is_where_a_naive_bettor_has_won_twentyfold(n):
+def test_betting_bound_is_where_a_naive_bettor_won_twentyfold(n):
     values = np.random.default_rng(n).beta(2, 3, n)
     lower, upper = bounds(Betting(), values)
     assert naive_capital(values, lower) >= 20 > naive_capital(values, lower + 2e-6)
@@ -225,13 +225,13 @@ def test_the_betting_bound_is_where_a_naive_bettor_has_won_twentyfold(n):
     assert Betting().p_value(rows(values), 0.1)[0] == pytest.approx(1 / naive_capital(values, 0.1))
 
 
-def test_betting_on_another_interval_is_betting_on_the_unit_interval_scaled():
+def test_betting_on_any_interval_scales_the_unit_interval():
     values = np.random.default_rng(0).uniform(size=10)
     low, high = bounds(Betting(), values)
     assert bounds(Betting(-2.0, 3.0), 5 * values - 2) == pytest.approx((5 * low - 2, 5 * high - 2))
 
 
-def test_betting_on_seeds_that_are_all_zero_leaves_room_above_zero():
+def test_betting_on_all_zero_seeds_leaves_room_above_zero():
     # 1 - alpha^(1/n) is what Clopper and Pearson's exact bound would be; a bettor who hedges cannot do better.
     for n in (5, 10, 20):
         lower, upper = bounds(Betting(), np.zeros(n))
@@ -246,7 +246,7 @@ def test_a_failed_seed_takes_the_worst_value_for_either_bound(method):
     assert upper == bounds(method, [*values, 10.0])[1] or method.upper(rows([*values, 10.0]), 0.05) >= 10
 
 
-def test_a_failed_seed_is_no_event_for_the_lower_bound_and_one_for_the_upper():
+def test_failed_seed_counts_against_either_bound_of_an_event():
     lower, upper = bounds(ClopperPearson(), [1.0] * 6 + [0.0] * 3 + [np.nan])
     assert lower == bounds(ClopperPearson(), [1.0] * 6 + [0.0] * 4)[0]
     assert upper == bounds(ClopperPearson(), [1.0] * 7 + [0.0] * 3)[1]
@@ -263,7 +263,7 @@ eighths = st.lists(st.integers(-8_000, 8_000).map(lambda n: n / 8), min_size=5, 
 @settings(max_examples=50)
 @pytest.mark.parametrize("method", ONE_GROUP)
 @given(values=eighths, shift=finite, scale=st.floats(0.1, 10), data=st.data())
-def test_bounds_shift_and_scale_with_the_seeds_and_ignore_their_order(method, values, shift, scale, data):
+def test_bounds_shift_and_scale_with_seeds_and_ignore_order(method, values, shift, scale, data):
     assume(len(set(values)) > 1)
     original = bounds(method, values)
     moved = bounds(method, [scale * v + shift for v in data.draw(st.permutations(values))])
@@ -278,7 +278,7 @@ def test_bounds_shift_and_scale_with_the_seeds_and_ignore_their_order(method, va
 @settings(max_examples=50)
 @pytest.mark.parametrize("method", [*ONE_GROUP, Betting(-1e3, 1e3), WrongOrder()])
 @given(values=samples)
-def test_the_lower_bound_of_the_negation_is_the_negated_upper_bound(method, values):
+def test_lower_bound_of_the_negation_is_the_negated_upper_bound(method, values):
     assume(np.ptp(values) > 1e-6)
     lower, upper = bounds(method, values)
     mirrored = method.mirrored()
@@ -297,7 +297,7 @@ def test_a_smaller_alpha_has_a_lower_bound_no_higher(method, values):
 @settings(max_examples=50)
 @pytest.mark.parametrize("method", [*ONE_GROUP, Betting(-1e3, 1e3), WrongOrder()])
 @given(values=samples, null=finite)
-def test_the_p_value_is_below_alpha_where_the_bound_is_above_the_null(method, values, null):
+def test_p_value_is_below_alpha_where_the_bound_exceeds_the_null(method, values, null):
     assume(np.ptp(values) > 1e-6)
     lower = method.lower(rows(values), 0.05)[0]
     assume(abs(lower - null) > 1e-2)
@@ -305,7 +305,7 @@ def test_the_p_value_is_below_alpha_where_the_bound_is_above_the_null(method, va
 
 
 @pytest.mark.parametrize("method", TWO_GROUPS)
-def test_two_groups_the_other_way_round_have_the_negated_difference(method):
+def test_swapping_two_groups_negates_their_difference(method):
     x, y = skewed(7), skewed(7, 1)
     lower, upper = bounds(method, x, y)
     assert bounds(method, y, x) == pytest.approx((-upper, -lower))

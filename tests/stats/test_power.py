@@ -31,7 +31,7 @@ def test_two_groups_need_a_larger_difference():
     assert two / one == pytest.approx(math.sqrt(2), rel=0.1)
 
 
-def test_the_median_of_five_seeds_is_detected_when_all_five_are_above():
+def test_median_of_five_seeds_is_detected_when_all_are_above():
     effect = minimal_detectable_effect(Quantile(), Design((5,)), "support")
     assert stats.norm.cdf(effect) ** 5 == pytest.approx(0.8, abs=0.02)
 
@@ -58,7 +58,7 @@ def test_seeds_needed_are_the_fewest_that_reach_the_power():
 
 
 @pytest.mark.parametrize("method", [StudentT(), Welch(), Quantile(), Quantile(0.25)])
-def test_seeds_needed_are_those_whose_simulated_design_detects_the_effect(method):
+def test_seeds_needed_is_the_smallest_design_with_enough_power(method):
     n = seeds_needed(method, 0.9, 0.05)
     assert power(method, Design((n,)), 0.9, "support") >= 0.8 - 0.025
     assert power(method, Design((n - 1,)), 0.9, "support") < 0.8 + 0.025
@@ -72,20 +72,20 @@ def noncentral_welch(effect, n, m):
 
 
 @pytest.mark.parametrize(("saved", "n", "m"), [(0, 20, 6), (1, 20, 6), (1, 8, 8)])
-def test_against_a_group_that_was_there_beforehand_the_detectable_effect_is_by_its_size(saved, n, m):
+def test_detectable_effect_uses_the_size_of_the_saved_group(saved, n, m):
     effect = minimal_detectable_effect(Welch(), Design((n,), saved=saved, saved_seeds=m), "support")
     assert noncentral_welch(effect, n, m) == pytest.approx(0.8, abs=0.02)
 
 
 @pytest.mark.parametrize("saved", [5, 6, 8])
 @pytest.mark.parametrize("effect", [1.2, 1.35, 1.5, 1.7])
-def test_seeds_needed_against_a_group_that_was_there_beforehand_are_of_the_other(saved, effect):
+def test_seeds_needed_against_a_saved_group_are_of_the_other(saved, effect):
     reached = [n for n in range(5, 1001) if noncentral_welch(effect, n, saved) >= 0.8]
     # What few saved seeds leave open, no number of others makes up for.
     assert seeds_needed(Welch(), effect, 0.05, saved_seeds=saved) == (reached[0] if reached else None)
 
 
-def test_seeds_needed_by_permutations_are_those_whose_simulated_design_detects_the_effect():
+def test_seeds_needed_by_permutations_have_enough_power():
     n = seeds_needed(Permutation(), 1.5, 0.05, saved_seeds=6)
     one_less, enough = (power(Permutation(), Design((k,), saved=1, saved_seeds=6), 1.5, "support") for k in (n - 1, n))
     assert one_less < 0.8 <= enough

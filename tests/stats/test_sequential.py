@@ -87,7 +87,7 @@ def test_binomial_levels_keep_the_error_rate_over_all_sequences(looks, p):
     assert np.all(total <= np.array(spent) * (1 + 1e-9))
 
 
-def test_binomial_levels_leave_what_a_look_cannot_use_to_the_next():
+def test_binomial_levels_pass_unused_error_to_the_next_look():
     # Of 5 seeds, 1/32 is the least that can be spent; so little of it is allowed that the first look spends nothing.
     levels = binomial_levels((5, 20), (0.01, 0.05), 0.5)
     assert levels == (0.0, pytest.approx(stats.binom.cdf(5, 20, 0.5)))

@@ -61,7 +61,7 @@ def tables(points, groups):
 
 
 def within(values_R, truth, errors=5):
-    """Whether a mean over repetitions is as near to the truth as its own standard error allows."""
+    """Return True if the mean over repetitions is within some standard errors of the truth."""
     return abs(np.mean(values_R) - truth) < errors * np.std(values_R, ddof=1) / math.sqrt(len(values_R))
 
 
@@ -185,7 +185,7 @@ def test_a_spread_can_be_negative_and_has_no_skewness_then():
 # Shares below zero
 
 
-def test_the_share_below_zero_of_normal_values_shows_through_noise():
+def test_share_below_zero_is_corrected_for_noise():
     rng = np.random.default_rng(11)
     x_RNG = rng.normal(1.0, 2.0, (60, 4000, 1)) + rng.normal(0.0, 3.0, (60, 4000, 4))
     truth, raw = stats.norm.cdf(-0.5), stats.norm.cdf(-1 / math.sqrt(2**2 + 3**2 / 4))
@@ -261,7 +261,7 @@ def test_planted_landscapes_are_as_rough_as_they_are():
     assert within([roughness(x_N) for x_N in steps_RN], 3.0)
 
 
-def test_below_one_neighbouring_increments_go_together_by_more_than_a_half():
+def test_roughness_is_below_one_where_increments_correlate():
     rng = np.random.default_rng(4)
     for r in (0.2, 0.5, 0.8):
         d_RN = np.empty((60, 3000))
@@ -290,7 +290,7 @@ def test_added_noise_gives_the_ratio_that_its_sum_has_on_average():
     assert roughness(np.arange(5.0), np.full(5, 1e9)) == pytest.approx(3, abs=1e-6)
 
 
-def test_roughness_is_infinite_or_nothing_where_increments_vanish_in_noise():
+def test_roughness_is_inf_or_nan_where_noise_hides_increments():
     # Increments (1, -2) and (2, 1): their products cancel, while the changes -3 and -1 have one sign.
     assert roughness(np.array([[0.0, 0.0], [1.0, 2.0], [-1.0, 3.0]])) == math.inf
     # (1, -1) and (-1, -1): so do they, and -2 and 0 have no sign in common. (1, -1) and (-1, 1): all are opposed.
@@ -305,7 +305,7 @@ def test_roughness_is_infinite_or_nothing_where_increments_vanish_in_noise():
 
 @pytest.mark.parametrize("groups", [2, 3, 4])
 @pytest.mark.parametrize("reference", [0, 1])
-def test_the_gain_of_the_best_is_that_of_a_choice_by_one_group_fewer(groups, reference):
+def test_best_gain_equals_a_choice_by_one_group_fewer(groups, reference):
     gain = low = 0.0
     for k_G, chance in drawn(groups - 1):
         mean_N = TRUE_N + NOISE_KN[k_G].mean(0)
@@ -317,7 +317,7 @@ def test_the_gain_of_the_best_is_that_of_a_choice_by_one_group_fewer(groups, ref
     assert gain < TRUE_N.max() - TRUE_N[reference] and low > TRUE_N.min()
 
 
-def test_where_nothing_is_better_nothing_is_gained_but_the_largest_mean_is():
+def test_best_gain_of_flat_values_is_zero():
     flat_N = np.full(4, 3.0)
     assert expected(lambda x_NG: best_gain(x_NG, 2), flat_N) == pytest.approx(0, abs=1e-12)
     assert expected(lambda x_NG: np.array(lowest_and_reference(x_NG, 2)), flat_N) == pytest.approx([3, 3], abs=1e-12)
@@ -342,7 +342,7 @@ def test_choosing_the_reference_gains_nothing():
     assert best_gain(sure(np.array([2.0, 2.0, 1.0])), 0) == 0
 
 
-def test_a_point_that_is_no_number_in_one_group_is_not_passed_over():
+def test_point_that_is_nan_in_one_group_is_not_skipped():
     # Its other groups are numbers, and it is never chosen where it is none.
     x_NG = np.array([[math.nan, 0.0, 0.0], [2.0, 1.0, 2.0], [3.0, 3.0, 3.0]])
     assert math.isnan(best_gain(x_NG, 1)) and np.isnan(lowest_and_reference(-x_NG, 1)).all()
@@ -363,7 +363,7 @@ def test_two_points_come_in_order_as_often_as_normal_returns_say():
     assert pairs_needed(0.8**2, 9 * 10 + 4 * 25, chance) == pytest.approx(500)
 
 
-def test_pairs_hold_as_many_episodes_as_their_random_lengths_allow():
+def test_pairs_hold_as_many_episodes_as_random_lengths_allow():
     rng = np.random.default_rng(13)
     pairs, repetitions, mean_length, variance_of_length = 4000, 3000, 20, (31**2 - 1) / 12
 
@@ -420,7 +420,7 @@ def test_points_without_a_gap_are_never_told_apart():
         (lambda x_NG: lowest_and_reference(x_NG, 0)[0], 1, 2),
     ],
 )
-def test_too_little_is_refused_and_a_number_that_is_none_stays_one(functional, points, groups):
+def test_split_samples_refuse_too_few_values_and_propagate_nan(functional, points, groups):
     x_NG = noisy((points, groups))
     functional(x_NG)
     with pytest.raises(ValueError, match=f"At least {points} points are needed, not {points - 1}"):

@@ -23,20 +23,20 @@ def judged(values, relation, bound, method=None, **changes):
 
 
 @pytest.mark.parametrize("method", ONE_GROUP)
-def test_an_interval_inside_the_region_supports_and_outside_refutes(method):
+def test_interval_inside_the_region_supports_and_outside_refutes(method):
     assert judged(NEAR_ONE, "<=", 2, method).verdict is Verdict.SUPPORTED
     assert judged(NEAR_ONE, ">", 2, method).verdict is Verdict.REFUTED
     assert judged(NEAR_ONE, ">=", 0, method).verdict is Verdict.SUPPORTED
     assert judged(NEAR_ONE, "<", 0, method).verdict is Verdict.REFUTED
 
 
-def test_an_interval_across_the_bound_decides_nothing_and_says_so():
+def test_interval_across_the_bound_is_inconclusive():
     judgement = judged(NEAR_ONE, "<=", 1.0)
     assert (judgement.verdict, judgement.reason) == (Verdict.INCONCLUSIVE, Reason.UNDERPOWERED)
     assert judgement.interval.lower < 1.0 < judgement.interval.upper
 
 
-def test_an_interval_within_the_margin_says_that_it_is_at_the_boundary():
+def test_interval_within_the_margin_is_at_the_boundary():
     judgement = judge(StudentT(), (NEAR_ONE,), Region.half_line("<=", 1.0), Design((6,)), margin=0.5)
     assert judgement.reason is Reason.AT_BOUNDARY
 
@@ -95,7 +95,7 @@ def test_equivalence_is_two_one_sided_tests():
     assert unpaired.p_value == pytest.approx(ttost_ind(x, y, -0.5, 0.5, usevar="unequal")[0])
 
 
-def test_a_region_with_two_ends_is_left_at_half_the_error_rate_on_either_side():
+def test_two_sided_region_has_half_the_error_rate_on_each_side():
     x = np.random.default_rng(0).normal(-0.5, 1, size=10)
     t = x.mean() / (x.std(ddof=1) / math.sqrt(10))
     p = stats.t.cdf(t, 9)
@@ -132,7 +132,7 @@ def test_support_is_spent_early_and_refutation_late():
     assert refuted.level == pytest.approx(0.05 / 8)
 
 
-def test_outside_of_an_interval_the_p_value_is_that_of_the_end_that_was_passed():
+def test_p_value_outside_an_interval_is_that_of_the_passed_end():
     x = np.random.default_rng(0).normal(3, 1, size=10)
     judgement = judge(StudentT(), (x,), Region(0.0, 1.0), Design((10,)))
     theirs = stats.ttest_1samp(x, 1.0, alternative="greater").pvalue
@@ -156,7 +156,7 @@ def test_looks_without_seeds_are_not_taken():
 
 
 @pytest.mark.parametrize("saved", [0, 1])
-def test_a_group_that_was_there_beforehand_is_looked_at_whole_each_time(saved):
+def test_saved_group_is_used_whole_at_each_look(saved):
     rng = np.random.default_rng(4)
     kept, fresh = rng.normal(0, 1, 7), rng.normal(0.1, 1, 12)
     groups = (kept, fresh) if saved == 0 else (fresh, kept)
@@ -170,7 +170,7 @@ def test_a_group_that_was_there_beforehand_is_looked_at_whole_each_time(saved):
     assert judgement.p_value == pytest.approx(theirs.pvalue)
 
 
-def test_beside_a_group_that_was_there_beforehand_looks_err_at_their_rates():
+def test_looks_beside_a_saved_group_keep_their_error_rates():
     # 8,000 repetitions: a standard error of 5% is .24 points. Set aside per look, the rates are kept with room.
     rng = np.random.default_rng(5)
     fresh, kept = rng.normal(0, 1, (8000, 12)), rng.normal(0, 1, (8000, 6))
@@ -216,7 +216,7 @@ COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator
 
 
 @given(values, relations, st.floats(-100, 100), methods)
-def test_a_claim_is_supported_exactly_when_its_negation_is_refuted(seeds, relation, bound, method):
+def test_claim_is_supported_exactly_when_its_negation_is_refuted(seeds, relation, bound, method):
     one = judged(seeds, relation, bound, method).verdict
     other = judged(seeds, NEGATION[relation], bound, method).verdict
     assert other is OPPOSITE.get(one, one)
@@ -241,7 +241,7 @@ def test_equal_seeds_never_decide_a_mean(value, n, relation, bound):
 
 
 @given(values, relations, st.floats(-100, 100), methods)
-def test_a_verdict_agrees_with_the_estimate_and_its_p_value_is_within_its_level(seeds, relation, bound, method):
+def test_verdict_agrees_with_its_estimate_and_p_value(seeds, relation, bound, method):
     assume(np.ptp(seeds) > 1e-3)
     judgement = judged(seeds, relation, bound, method)
     if judgement.verdict is Verdict.INCONCLUSIVE or abs(judgement.interval.estimate - bound) < 1e-3:
@@ -251,7 +251,7 @@ def test_a_verdict_agrees_with_the_estimate_and_its_p_value_is_within_its_level(
     assert judgement.p_value <= judgement.level * (1 + 1e-6)
 
 
-def test_an_event_that_happened_at_every_seed_supports_that_it_is_likely():
+def test_event_at_every_seed_supports_that_it_is_likely():
     always = [1.0] * 10
     assert judged(always, ">=", 0.7, ClopperPearson()).verdict is Verdict.SUPPORTED
     assert judged(always, ">=", 0.75, ClopperPearson()).verdict is Verdict.INCONCLUSIVE  # .05^(1/10) = .741
