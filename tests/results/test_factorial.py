@@ -58,7 +58,7 @@ def test_a_design_is_balanced_and_starts_from_all_first_levels(k):
 
 
 @pytest.mark.parametrize("k", [k for k in FEWEST if k])
-def test_average_effects_are_recovered_whatever_pairs_of_factors_do(k):
+def test_average_effects_are_recovered_despite_interactions(k):
     rng, tried = np.random.default_rng(k), two_level_design(factors(k))
     x = signs(k, tried)
     main, constant = rng.normal(size=k), rng.normal()
@@ -93,7 +93,7 @@ def groups_by_least_squares(k, tried):
 
 
 @pytest.mark.parametrize("k", [k for k in FEWEST if k])
-def test_aliases_are_the_effects_that_least_squares_cannot_tell_apart(k):
+def test_aliases_are_effects_that_least_squares_cannot_separate(k):
     tried = two_level_design(factors(k))
     found = aliases(factors(k), tried)
     assert found == groups_by_least_squares(k, tried)
@@ -133,7 +133,7 @@ def cells(asked, task="Hopper-v5", smoke=False):
 
 
 def numbers_of(algorithm, seed):
-    """What a run of an algorithm measures: made up of its settings, with noise of its seed and settings."""
+    """Return made-up numbers of a run: a level set by its settings, with noise of its seed and settings."""
     rng = np.random.default_rng([seed, int(1e6 * algorithm.learning_rate), algorithm.epochs])
     level = 2.0 if algorithm.clip_epsilon is None else 1.0
     return (level * (1 + 0.1 * rng.random(ITERATIONS)) * algorithm.epochs).tolist()
@@ -161,7 +161,7 @@ def has_second(algorithm, setting):
     return getattr(algorithm, setting) != getattr(papers, setting)
 
 
-def test_cells_are_the_combinations_of_the_design_with_a_functions_value_made_of_the_papers():
+def test_cells_apply_functions_of_the_papers_values():
     made = cells(spec(FOUR), "Walker2d-v5")
     assert len(made) == len(set(made)) == 8
     papers = PPO.for_task("Walker2d-v5")
@@ -186,7 +186,7 @@ def test_a_factorial_gives_each_combination_its_own_runs():
 
 
 @pytest.mark.parametrize("setting", FOUR)
-def test_an_effect_is_the_mean_with_the_setting_over_the_mean_without_seed_by_seed(setting):
+def test_effect_is_the_mean_with_over_the_mean_without_per_seed(setting):
     made = factorial()
     change, factor = made.change_by(setting, kl), made.factor_of(setting, kl)
     for i, seed in enumerate(SEEDS):
@@ -224,7 +224,7 @@ def test_a_share_changes_by_at_most_1():
 
 
 @pytest.mark.parametrize("where", [0, 5])
-def test_a_seed_that_failed_in_any_combination_is_no_number_and_not_left_out(where):
+def test_seed_that_failed_in_any_combination_is_nan_and_kept(where):
     made = factorial(failed={(where, 5)})
     for setting in FOUR:
         for sample in (made.change_by(setting, kl), made.factor_of(setting, kl)):
@@ -247,7 +247,7 @@ def test_a_setting_that_is_not_varied_is_refused(effect):
 
 
 @pytest.mark.parametrize("effect", ["factor_of", "change_by"])
-def test_what_is_asked_of_the_runs_is_a_sample_that_is_not_judged_yet(effect):
+def test_quantity_of_the_runs_must_be_an_unjudged_sample(effect):
     ask = getattr(factorial(), effect)
     with pytest.raises(ClaimError, match="combine samples first"):
         ask("epochs", lambda runs: kl(runs).median)
@@ -280,7 +280,7 @@ def test_levels_that_make_no_factorial_are_refused(levels, sentence):
 # All combinations, and few of them.
 
 
-def test_a_full_factorial_has_all_combinations_of_four_settings_and_their_effects():
+def test_full_factorial_has_all_combinations_and_their_effects():
     made = cells(spec(FOUR, full=True))
     levels = {
         (a.clip_epsilon is None, a.epochs == 5, a.learning_rate == 1.5e-4, a.gradient_clip is not None) for a in made
@@ -312,7 +312,7 @@ NINE = {
 
 @pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize("k", range(1, 10))
-def test_the_wiring_is_proved_by_few_of_the_combinations_in_which_each_setting_has_either_value(k, full):
+def test_smoke_cells_give_each_setting_both_values(k, full):
     levels = dict(list(NINE.items())[:k])
     every = cells(spec(levels, full=full))
     few = cells(spec(levels, full=full), smoke=True)
@@ -328,7 +328,7 @@ def test_effects_are_asked_of_few_combinations_as_of_all():
         assert made.change_by(setting, kl).values == (0.0,) * 6
 
 
-def test_a_combination_that_cannot_be_is_refused_where_only_the_wiring_is_proved_too():
+def test_impossible_combination_is_refused_in_smoke_runs_too():
     # Neither value is wrong alone, nor are all at their second value.
     levels = {"steps": (64, 32), "minibatches": (32, 16), "epochs": (10, 5)}
     assert PPO(steps=64, minibatches=32, epochs=10) and PPO(steps=32, minibatches=16, epochs=5)
@@ -345,7 +345,7 @@ TWO = {"epochs": (10, 5), "gradient_clip": (None, 0.5)}
 
 
 def returns_of(algorithm, seed):
-    """What the policies of a run return in four groups of episodes: its settings' level and its seed's luck."""
+    """Return made-up returns of a run in four groups of episodes: its settings' level and its seed's luck."""
     unclipped = algorithm.gradient_clip is None
     rng = np.random.default_rng([seed, round(1e6 * algorithm.learning_rate), algorithm.epochs, unclipped])
     level = 100 * algorithm.epochs + 40 * unclipped
@@ -395,7 +395,7 @@ def chosen_by_hand(numbers_of_rates, seeds):
 
 
 @pytest.mark.parametrize("setting", TWO)
-def test_each_combination_counts_at_the_rate_that_did_best_on_the_seeds_before(setting):
+def test_tuned_cell_uses_the_rate_that_was_best_on_other_seeds(setting):
     made = tuned_factorial()
     assert made.factors == tuple(TWO) and len(made.cells) == 4
     counted, rates_chosen = {}, set()
@@ -420,7 +420,7 @@ def test_seeds_that_are_added_change_no_number_of_those_before():
     assert few == all_of_them[:4]
 
 
-def test_a_run_that_failed_at_any_rate_makes_its_seed_no_number_and_chooses_nothing():
+def test_run_that_failed_at_any_rate_is_nan_and_selects_nothing():
     papers = PPO.for_task("Hopper-v5")
     broken = PPO(learning_rate=1e-3, epochs=5)  # in one combination, at one of its rates
 
@@ -453,7 +453,7 @@ class Given:
         self.sample = named_sample("x", values, range(len(values)))
 
 
-def test_no_seeds_luck_chooses_what_it_counts_by_and_seeds_stay_independent():
+def test_tuning_leaves_seeds_unbiased_and_independent():
     # Two values that are equally good: what is counted must have mean 0, and a mean over seeds the spread that its
     # seeds tell. The largest mean over the same seeds has neither.
     rng, n, times = np.random.default_rng(0), 10, 4000
@@ -470,13 +470,13 @@ def test_no_seeds_luck_chooses_what_it_counts_by_and_seeds_stay_independent():
     assert means.var() == pytest.approx(told, rel=0.1)
 
 
-def test_of_values_that_are_equally_good_on_the_seeds_before_the_first_counts():
+def test_tuning_takes_the_first_of_equally_good_values():
     cell = Tuned("learning_rate", [Given([1, 2, 5]), Given([2, 1, 7])])
     assert cell.best(lambda given: given.sample).values == (1.5, 1, 5)
 
 
 @pytest.mark.parametrize("effect", ["factor_of", "change_by"])
-def test_what_is_asked_of_tuned_runs_is_a_sample_that_is_not_judged_yet(effect):
+def test_quantity_of_tuned_runs_must_be_an_unjudged_sample(effect):
     ask = getattr(tuned_factorial(), effect)
     with pytest.raises(ClaimError, match="combine samples first"):
         ask("epochs", lambda runs: final(runs).median)
@@ -576,7 +576,7 @@ class LearnsAsTRPO(TRPO):
     pass
 
 
-def test_large_updates_are_of_what_improves_by_itself_on_as_many_pairs_as_it_learns_from():
+def test_large_updates_need_an_unchanged_learn_and_enough_pairs():
     for algorithm in (PPO(), PPOM(), Clips(), ImprovesAndSays(), TRPO(), LearnsAsTRPO()):
         check_study(Study("large_updates", 2048), algorithm)
     with pytest.raises(SpecError, match=r"^Learns learns in a way of its own, .* that leave learn as it is\.$"):
@@ -586,7 +586,7 @@ def test_large_updates_are_of_what_improves_by_itself_on_as_many_pairs_as_it_lea
             check_study(Study("large_updates", pairs), PPO())
 
 
-def test_gradients_are_of_any_algorithm_from_a_whole_number_of_pairs_and_no_few():
+def test_gradients_accept_any_algorithm_and_need_1024_pairs():
     for algorithm in (PPO(), TRPO(), Learns(), LearnsAnew()):
         studies = Study("gradients", 1024), Study("near_true_gradients", 2**16), Study("values"), Study("final_returns")
         for study in studies:
@@ -617,7 +617,7 @@ class OfGoodPairs(PPO):
         return -(ratio_SB * advantage_SB.clamp(min=0)).mean(1)
 
 
-def test_gradients_are_of_objectives_that_start_out_as_ratio_times_advantage():
+def test_gradients_need_objectives_with_the_surrogates_slope():
     for algorithm in (PPO(), PPOM(), PPO(clip_epsilon=None), Clips(), Penalised(), TwiceAsMuch(), TRPO()):
         check_study(Study("gradients", 1024), algorithm)
     for algorithm, sentence in (
@@ -630,7 +630,7 @@ def test_gradients_are_of_objectives_that_start_out_as_ratio_times_advantage():
                 check_study(Study(asked, 1024), algorithm)
 
 
-def test_without_a_value_network_there_are_neither_values_nor_gradients_that_differ_by_them():
+def test_values_and_gradients_need_a_value_network():
     for algorithm in (PPO(value_baseline=False), TRPO(value_baseline=False)):
         check_study(Study("final_returns"), algorithm)
         for study in (Study("values"), Study("gradients", 1024), Study("near_true_gradients", 1024)):
@@ -648,7 +648,7 @@ class LearnsAnew(Algorithm):
         raise NotImplementedError
 
 
-def test_late_updates_are_of_any_algorithm_and_landscapes_of_what_says_what_it_climbs():
+def test_late_updates_accept_any_algorithm_unlike_landscapes():
     for algorithm in (PPO(), TRPO(), Clips(), ImprovesAndSays(), Learns(), Improves(), RunsEpochs(), LearnsAnew()):
         check_study(Study("late_updates"), algorithm)
     for algorithm in (PPO(), TRPO(), Clips(), LearnsAsTRPO(), ImprovesAndSays()):

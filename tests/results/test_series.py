@@ -61,7 +61,7 @@ def series(*rows):
         (7, 0.5, 0.6, [3]),
     ],
 )
-def test_a_part_of_training_takes_the_iterations_whose_middle_lies_in_it(n, start, end, chosen):
+def test_between_takes_iterations_whose_middle_lies_in_the_part(n, start, end, chosen):
     rows = RNG.normal(size=(2, n))
     expected = [sum(row[i] for i in chosen) / len(chosen) for row in rows.tolist()]
     sample = series(*rows).between(start, end)
@@ -69,7 +69,7 @@ def test_a_part_of_training_takes_the_iterations_whose_middle_lies_in_it(n, star
     assert sample.seeds == (0, 1)
 
 
-def test_parts_that_meet_leave_no_iteration_out_and_the_quarters_are_those_of_first_and_last():
+def test_adjacent_parts_cover_every_iteration():
     for n in range(5, 60):
         for cut in (0.2, 0.25, 0.5, 1 / 3):
             for i in range(n):
@@ -108,7 +108,7 @@ def test_a_part_without_a_measured_iteration_takes_the_nearest():
     assert series([7.0]).between(0.0, 0.25).values == (7.0,)
 
 
-def test_the_same_updates_are_those_that_the_other_is_measured_at():
+def test_where_keeps_the_iterations_of_the_other_series():
     of_runs = runs(failed=[2])
     kl, fresh = of_runs.kl_old_new.mean.training, of_runs.kl_old_new.max.held_out
     at = kl.where(fresh)
@@ -133,7 +133,7 @@ def test_rank_correlation_over_training_is_scipys_of_each_seed():
         assert (sample > 0).reason is Reason.RUN_FAILED
 
 
-def test_measures_of_the_same_pairs_share_their_noise_wherever_they_are_taken():
+def test_measures_of_the_same_pairs_share_their_noise():
     of_runs = runs()
     kl, outside, fresh = of_runs.kl_old_new.mean, of_runs.ratio.exceedance, of_runs.kl_old_new.max.held_out
     same = [
@@ -194,7 +194,7 @@ def test_rank_correlation_is_spearmans_with_and_without_ties(n):
         ([1.0, 2.0, 3.0, 4.0], [0.3, 0.1 + 0.2, 0.3, 0.1 + 0.2]),  # equal but for rounding
     ],
 )
-def test_there_is_no_rank_correlation_of_what_does_not_vary_or_is_no_number(x, y):
+def test_rank_correlation_is_nan_of_constants_and_nan(x, y):
     assert math.isnan(rank_correlation(x, y))
     assert math.isnan(rank_correlation(y, x))
 
