@@ -1,4 +1,4 @@
-"""What seeds say against a sentence: which side, and what becomes of sentences that are joined."""
+"""Evidence of seeds against a sentence: the side of the bound, and joined sentences."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def test_a_bound_is_spoken_against_by_what_lies_beyond_it():
     assert evidence_against(sample(np.exp(X)) / sample(np.exp(Y)) <= 0.5) == pytest.approx(e_of(X - Y, np.log(0.5), 1))
 
 
-def test_a_sentence_that_ships_as_refuted_is_spoken_against_by_what_supports_it():
+def test_evidence_against_a_refuted_sentence_is_what_supports_it():
     assert evidence_against(sample(X) <= 0.7, true=False) == pytest.approx(e_of(X, 0.7, -1))
 
 
@@ -59,14 +59,14 @@ def test_other_methods_speak_by_their_p_values():
     assert evidence_against(sample(X) > sample(Y, 100)) == pytest.approx(float(e_values_from_p(welch)))
 
 
-def test_seeds_without_a_value_say_nothing_and_equal_ones_as_much_as_can_be():
+def test_seeds_without_a_value_give_no_evidence_equal_ones_most():
     assert evidence_against(sample([*X, np.nan]) <= 0.7) is None
     assert evidence_against(all_of(sample([*X, np.nan]) <= 0.7, sample([*X, 1]) <= 2)) is None
     assert evidence_against(sample([2.0] * 8) <= 1) == pytest.approx(float(e_values_from_t(1e12, 8)))
     assert evidence_against(sample([2.0] * 8) <= 3) == pytest.approx(float(e_values_from_t(-1e12, 8)))
 
 
-def test_a_thing_compared_with_itself_says_nothing_against_its_being_no_larger():
+def test_sample_compared_with_itself_gives_no_evidence():
     """All differences are 0, so that neither side of the bound is spoken against, also where rounding moved a mean."""
     on_the_bound = pytest.approx(float(e_values_from_t(0.0, 8)))
     assert float(e_values_from_t(0.0, 8)) < 1

@@ -33,7 +33,7 @@ def test_a_difference_of_samples_is_a_paired_t_test():
     assert evidence.verdict is Verdict.SUPPORTED
 
 
-def test_a_ratio_is_judged_on_the_log_scale_and_reported_on_its_own():
+def test_ratio_is_judged_on_the_log_scale_and_reported_as_ratio():
     evidence = sample(B) / sample(A) > 2
     theirs = stats.ttest_1samp(np.log(B / A), 0).confidence_interval(0.90)
     assert evidence.interval.estimate == pytest.approx(stats.gmean(B / A))
@@ -71,7 +71,7 @@ def test_a_mean_can_be_judged_by_the_methods_that_fit_it():
     assert ((sample(A) - sample(B, first_seed=50)).by("permutations") < 0).method.name == "permutations"
 
 
-def test_the_probability_of_an_event_is_judged_by_the_seeds_on_which_it_happened():
+def test_probability_of_an_event_counts_the_seeds_with_it():
     above = float(np.sort(A)[2]) + 1e-9  # seven of ten are above
     evidence = sample(A).chance_above(above) > 0.3
     theirs = stats.binomtest(7, 10).proportion_ci(0.90, method="exact")
@@ -110,7 +110,7 @@ def test_several_comparisons_are_one_judgement(join, parts, verdict):
     assert joined.verdict == verdict
 
 
-def test_joining_splits_the_error_rate_that_it_multiplies_and_no_other():
+def test_joining_splits_only_the_error_rate_that_it_multiplies():
     with recording(JudgingTerms(alpha_support=0.04, alpha_refute=0.02)):
         both = all_of(TRUE(), any_of(TRUE(), FALSE(), OPEN()))
     first, *others = (comparison.design for comparison in both.comparisons)
@@ -135,7 +135,7 @@ def test_joined_comparisons_err_at_their_own_rate():
     assert refuted / 3000 == pytest.approx(0.195, abs=0.025)
 
 
-def test_a_pilot_tells_the_effect_that_can_be_detected_in_the_claims_own_units():
+def test_pilot_gives_the_detectable_effect_in_the_claims_units():
     pilot = Pilot(0.5, tuple(range(10_000, 10_010)), "mean(the quantity)", SETTINGS)
     with recording(JudgingTerms(margin=0.2, pilot=pilot)):
         evidence = sample(A) < 1
@@ -160,7 +160,7 @@ def test_a_pilot_tells_the_effect_that_can_be_detected_in_the_claims_own_units()
         {"settings": (("the task", STEPS + 1),)},
     ],
 )
-def test_a_pilot_on_the_judging_seeds_or_of_something_else_is_not_used(changes):
+def test_pilot_on_the_judging_seeds_or_other_quantity_is_ignored(changes):
     fitting = {"seeds": (10_000, 10_001), "key": "mean(the quantity)", "settings": SETTINGS}
     with recording(JudgingTerms(margin=0.2, pilot=Pilot(0.5, **{**fitting, **changes}))):
         assert (sample(A) < 1).to_json()["mde"] is None
@@ -172,7 +172,7 @@ def test_a_ratios_margin_is_a_factor():
 
 
 @pytest.mark.parametrize("join", [all_of, any_of])
-def test_a_margin_is_not_a_factor_of_one_part_and_a_distance_of_another(join):
+def test_margin_cannot_be_a_factor_and_a_distance_in_one_claim(join):
     with recording(JudgingTerms(margin=1.25)):
         assert join(sample(A) / sample(B) < 1, sample(A) / sample(B) < 2).verdict is Verdict.SUPPORTED
         with pytest.raises(ClaimError, match=f"^The margin 1.25 applies to each part of {join.__name__}, which"):
@@ -187,7 +187,7 @@ def test_evidence_in_a_claim_is_judged_at_the_claims_looks():
     assert "look 1 of 3" in str(evidence)
 
 
-def test_what_is_judged_knows_the_plain_samples_that_it_is_made_of():
+def test_combined_sample_refers_to_its_plain_samples():
     of = runs(range(8), range(10, 18))
     kl = of.kl_old_new.mean.training
     late, early, other = kl.last(0.25), kl.first(0.25), sample([1.0, 2.0])
@@ -213,7 +213,7 @@ def kept(values, first_seed=50, **changes):
 
 
 @pytest.mark.parametrize("kept_first", [False, True])
-def test_a_baselines_numbers_are_a_group_of_their_own_whose_error_counts(kept_first):
+def test_baseline_is_a_second_group_whose_error_counts(kept_first):
     x, y = sample(A), kept(B[:6])
     judged = (y - x if kept_first else x - y) < 0
     ours, theirs = (B[:6], A) if kept_first else (A, B[:6])
@@ -233,7 +233,7 @@ def test_a_ratio_to_a_baseline_is_one_of_geometric_means():
     assert (judged.interval.lower, judged.interval.upper) == pytest.approx(tuple(np.exp(theirs)))
 
 
-def test_a_baseline_is_a_bound_by_its_mean_or_what_else_is_asked_for():
+def test_as_bound_of_a_baseline_is_its_mean_or_other_statistic():
     assert kept(A, first_seed=0).as_bound == pytest.approx(np.mean(A))
     assert kept(A).median.as_bound == pytest.approx(np.median(A))
     assert kept(np.log(A), log_scale=True).as_bound == pytest.approx(stats.gmean(A))
@@ -241,7 +241,7 @@ def test_a_baseline_is_a_bound_by_its_mean_or_what_else_is_asked_for():
     assert one.to_json() == other.to_json()
 
 
-def test_what_a_comparison_with_a_baseline_detects_is_by_the_seeds_of_both():
+def test_detectable_effect_against_a_baseline_uses_both_groups():
     key = "mean(difference(the quantity, the quantity))"
     pilot = Pilot(0.5, tuple(range(10_000, 10_010)), key, SETTINGS)
     with recording(JudgingTerms(margin=1.0, pilot=pilot)):
@@ -268,7 +268,7 @@ def test_numbers_of_numpys_are_numbers():
     assert sample(A) < np.float32(1000)
 
 
-def test_what_a_quantile_can_detect_depends_on_the_side_it_is_bounded_from():
+def test_detectable_effect_of_a_quantile_depends_on_the_side():
     # Twelve seeds bound the .9-quantile from below, and would need to be 29 to bound it from above.
     above, below = sample(A).quantile(0.9) > 0, sample(A).quantile(0.9) < 100
     assert math.isfinite(above.detectable[0]) and below.detectable[0] == math.inf
@@ -348,7 +348,7 @@ def test_misuse_is_one_sentence(misuse, sentence):
         misuse()
 
 
-def test_inside_a_claim_truth_passes_the_verdict_on_and_the_record_keeps_it():
+def test_truth_inside_a_claim_records_the_verdict():
     with recording() as recorder:
         assert sample(A) < 1e9
         assert not sample(A) > 1e9

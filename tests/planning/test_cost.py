@@ -1,4 +1,4 @@
-"""What training would take, against a schedule worked out by hand."""
+"""Estimated cost of training, against a schedule worked out by hand."""
 
 import math
 from dataclasses import replace
@@ -56,7 +56,7 @@ def test_two_processes_take_as_long_as_the_longer():
     assert taken.seconds == pytest.approx(3 + 28 * collecting + 25 * (2 + 2 * 0.5))  # TRPO's, the costlier half
 
 
-def test_making_updates_again_takes_the_policys_share_of_learning():
+def test_twin_updates_cost_the_policys_share_of_learning():
     taken = cost_of_studies([(run, TWINS) for run in runs(PPO_, 3)], 2, SPEEDS)
     # Kept are iterations 0, 10 and 20, together. Of an iteration's gradient steps, 2 of 4 are the policy's. There are
     # 128 twins in the design and 9 of one mechanism, half of the design's and one of the others with half of the
@@ -68,7 +68,7 @@ def test_making_updates_again_takes_the_policys_share_of_learning():
     assert taken.bytes == 3 * 25 * 6 * 140 * 3
 
 
-def test_landscapes_take_the_steps_that_are_expected_and_a_run_is_made_by_one_process():
+def test_landscapes_cost_the_expected_steps_on_one_process_a_run():
     landscapes, large = Study("landscapes"), Study("large_updates", 4096)
     asked = [(run, landscapes) for run in runs(PPO_, 3)] + [(run, large) for run in runs(TRPO_, 1)]
     of_each, of_large = (KINDS[study.kind].expected_steps(study.pairs, 25) for study in (landscapes, large))
