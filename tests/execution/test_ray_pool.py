@@ -153,7 +153,7 @@ class Project:
         return process.returncode, said
 
     def files(self, pattern, store="store"):
-        """What a store has, by the place in it."""
+        """Return the content of a store's run files, by path relative to `runs`."""
         runs = self.folder / store / "runs"
         return {str(path.relative_to(runs)): path.read_bytes() for path in sorted(runs.glob(pattern))}
 
@@ -195,7 +195,7 @@ def project(tmp_path):
 
 @pytest.fixture(scope="module")
 def faultless(tmp_path_factory):
-    """What a session comes to on this machine."""
+    """Run the suite on this machine without faults, for comparison."""
     project = Project(tmp_path_factory.mktemp("faultless"))
     code, said = project.run(SUITE)
     assert code == 0, said
@@ -251,7 +251,7 @@ def test_what_is_lost_begins_again_and_what_is_finished_does_not(bare, project, 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-def test_a_session_that_is_killed_leaves_no_process_and_goes_on_from_what_is_finished(cluster, project, faultless):
+def test_killed_session_leaves_no_process_and_resumes(cluster, project, faultless):
     project.hold(3)
     # Nodes of the test before may still be counted, and more processes would be given other runs.
     ours = "--claims-executor=ray", "--claims-processes=2"
@@ -282,14 +282,14 @@ def test_a_node_that_rounds_otherwise_gets_no_runs(bare, project):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names a folder by /proc")
-def test_a_store_that_nodes_do_not_see_is_refused_before_anything_is_trained(cluster, project):
+def test_store_that_nodes_do_not_see_is_refused_before_training(cluster, project):
     store = "/proc/self/cwd/store"  # which is another folder in each process
     code, said = project.run(SUITE, "--claims-executor=ray", address=cluster.address, store=store)
     assert code == 3 and f"cannot use the store {store} (No such file or directory): put it on a file system" in said
     assert not project.told("begin")
 
 
-def test_a_cluster_that_cannot_be_reached_is_told_before_anything_is_trained(project):
+def test_unreachable_cluster_is_reported_before_training(project):
     code, said = project.run(SUITE, "--claims-executor=ray", address="127.0.0.1:1")
     assert code == 4 and "The Ray cluster at RAY_ADDRESS=127.0.0.1:1 cannot be reached" in said
     assert not project.told("begin")
@@ -300,7 +300,7 @@ def test_a_cluster_that_cannot_be_reached_is_told_before_anything_is_trained(pro
 
 
 @pytest.mark.parametrize("links", [True, False])
-def test_a_store_is_known_by_one_mark_also_where_files_have_no_second_name(tmp_path, monkeypatch, links):
+def test_store_has_one_mark_also_without_hard_links(tmp_path, monkeypatch, links):
     def refused(*_):
         raise PermissionError(1, "Operation not permitted")
 

@@ -29,7 +29,7 @@ from rlclaims.training import Cohort, Group
 
 
 def files(store):
-    """What is in its runs, by place."""
+    """Return the content of a store's run files, by path relative to `runs`."""
     runs = store.root / "runs"
     found = {path.relative_to(runs): path.read_bytes() for path in runs.rglob("*") if path.is_file()}
     return {place: content for place, content in found.items() if ".partial-" not in str(place)}
@@ -131,7 +131,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_what_is_not_what_was_kept_is_set_aside_and_the_run_starts_anew(tmp_path, damage):
+def test_damaged_checkpoint_is_quarantined_and_the_run_restarts(tmp_path, damage):
     told = []
     store = begun(tmp_path, SPECS, 5, notify=told.append)
     damage(store)
@@ -143,7 +143,7 @@ def test_what_is_not_what_was_kept_is_set_aside_and_the_run_starts_anew(tmp_path
     assert resume_point(store, SPECS[2])[0] == 5
 
 
-def test_a_damaged_run_that_starts_anew_ends_as_the_others_do_and_its_process_tells(tmp_path, whole):
+def test_restarted_run_ends_with_the_same_bits_and_is_reported(tmp_path, whole):
     store, told = begun(tmp_path, SPECS, 5), []
     DAMAGES["flipped"](store)
     store.notify = told.append
@@ -158,7 +158,7 @@ def test_a_state_kept_by_other_code_is_not_gone_on_from(tmp_path, monkeypatch):
     assert resume_point(store, SPECS[0]) == (0, {})
 
 
-def test_short_training_keeps_nothing_and_a_full_disk_ends_no_training(tmp_path, monkeypatch, whole):
+def test_short_training_has_no_checkpoint_full_disk_is_tolerated(tmp_path, monkeypatch, whole):
     store = Store(tmp_path)
     store.prepare()
     train(store, SPECS[:1], lambda _: None)
@@ -213,7 +213,7 @@ def test_only_what_is_known_whole_is_kept(tmp_path, algorithm, task, resumable):
 
 
 @pytest.mark.parametrize("name", ["Hopper-v5", "Walker2d-v5", "Humanoid-v5"])
-def test_every_task_goes_on_with_the_same_bits_in_the_middle_of_episodes(name):
+def test_every_task_resumes_bit_for_bit_in_mid_episode(name):
     task = dataclasses.replace(task_named(name), time_limit=20)  # so that episodes end in both ways
     ppo, trpo = PPO(epochs=1, **SMALL), TRPO(**SMALL)
     kept = []
