@@ -70,7 +70,7 @@ def gate(pytester, tmp_path, monkeypatch):
 
 
 def outcomes(result):
-    """What became of each test, by its name."""
+    """Return the outcome of each test, by its name."""
     lines = [line.split() for line in result.outlines if "test_gate.py::" in line and "%]" in line]
     return {line[0].rpartition("::")[2].removeprefix("test_"): line[1] for line in lines}
 

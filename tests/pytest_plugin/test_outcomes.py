@@ -1,4 +1,4 @@
-"""How a claim ends: supported, refuted, inconclusive, and against expectation."""
+"""Outcomes of claims: supported, refuted, inconclusive, and against expectation."""
 
 import pytest
 from claim_text import INCONCLUSIVE, REFUTED, SUPPORTED, one_claim, written

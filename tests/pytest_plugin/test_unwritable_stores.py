@@ -15,7 +15,7 @@ from rlclaims.store.store import Store
 
 
 def read_only(store):
-    """What `prepare` does where a folder may not be written (root, as whom tests may run, may write all)."""
+    """Raise as `prepare` does in a read-only folder (tests may run as root, who can write anywhere)."""
     raise SpecError(f"The store {store.root} cannot be written (Read-only file system).")
 
 
