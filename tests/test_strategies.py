@@ -16,7 +16,7 @@ from rlclaims.strategies import FiniteMDP
 
 
 def simplest(strategy, wanted=lambda drawn: True):
-    """What an example shrinks to, the same every time and whatever other searches found."""
+    """Return the example that a search shrinks to: deterministic, and independent of other searches."""
     return find(strategy, wanted, settings=settings(derandomize=True, deadline=None))
 
 
@@ -128,7 +128,7 @@ def test_decision_problems_shrink_to_uniform_ones():
 
 
 def step(mdp, policy_XA, weight_X):
-    """Where weights on states go in one step of the policy, and what they earn there, with plain loops."""
+    """Return the reward earned in one step of the policy and the weights on states after it, by plain loops."""
     earned, after_X = 0.0, [0.0] * len(weight_X)
     for x, weight in enumerate(weight_X):
         for a, probability in enumerate(policy_XA[x]):

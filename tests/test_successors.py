@@ -143,7 +143,7 @@ def assert_same_seed(one, i, other, j):
     assert np.array_equal(one.reward_states()[i], other.reward_states()[j])
 
 
-def test_a_seed_stops_and_stays_alike_alone_and_in_any_company_bit_for_bit(learnt):
+def test_seed_stops_bit_identically_alone_and_in_any_cohort(learnt):
     # Minibatches and rollouts of the real size; by a step size at which some seeds stop while others go on.
     algorithm = ESPO(epochs=5, value_epochs=1, learning_rate=1e-3, delta=0.28)
     together = learnt(algorithm, (7, 4, 1, 9))
@@ -156,7 +156,7 @@ def test_a_seed_stops_and_stays_alike_alone_and_in_any_company_bit_for_bit(learn
     assert_same_seed(pair, 1, together, 1)
 
 
-def test_without_a_threshold_to_pass_it_is_ppo_without_a_clip_bit_for_bit(learnt):
+def test_espo_with_an_unreachable_delta_is_unclipped_ppo(learnt):
     never, ppo = (
         learnt(algorithm, (7, 4)) for algorithm in (ESPO(epochs=2, delta=1e9), PPO(epochs=2, clip_epsilon=None))
     )
@@ -170,7 +170,7 @@ def test_a_threshold_that_any_step_passes_leaves_one_epoch(learnt):
         assert_same_seed(one, i, ppo, i)
 
 
-def test_a_seed_whose_parameters_are_no_longer_finite_stops_and_disturbs_no_other(make_rollout):
+def test_seed_with_non_finite_parameters_stops_alone(make_rollout):
     algorithm = replace(CASES["ESPO"][0], delta=1e9)
     whole, broken = (Agent(algorithm, SEEDS, SIZES[0], N_ACTION, 2) for _ in range(2))
     rollout = make_rollout(whole, torch.Generator().manual_seed(0))
@@ -191,9 +191,7 @@ def slope(algorithm, ratio, advantage):
 
 @pytest.mark.parametrize("advantage", [1.5, -0.7])
 @pytest.mark.parametrize("epsilon", [0.2, 0.1])
-def test_a_pair_of_spo_is_best_off_on_the_edge_that_its_advantage_points_to_and_pulled_there_from_afar(
-    advantage, epsilon
-):
+def test_spo_pulls_ratios_to_the_edge_their_advantage_points_to(advantage, epsilon):
     algorithm, edge = SPO(clip_epsilon=epsilon), 1 + math.copysign(epsilon, advantage)
     for ratio in (0.01, 0.5, 0.9, 1.0, 1.1, 1.5, 40.0):
         # 2401.16025 eq. 19: A - |A| (r - 1) / eps.
@@ -228,7 +226,7 @@ def test_they_have_ppos_settings_of_a_task_and_their_own():
                 cls(**{name: wrong})
 
 
-def test_what_is_asked_of_ppo_can_be_asked_of_those_that_change_its_objective_alone():
+def test_studies_of_ppo_accept_variants_of_its_objective():
     for algorithm in (SPO(), PPORB()):
         for study in (TWINS, Study("landscapes"), Study("gradients", 2048), Study("large_updates", 4096)):
             check_study(study, algorithm)
