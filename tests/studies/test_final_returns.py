@@ -1,4 +1,4 @@
-"""What trained policies of real, small runs return, by episodes played by hand."""
+"""Returns of the trained policies of real, small runs, by episodes played by hand."""
 
 import math
 
@@ -12,7 +12,7 @@ FIRST = 4 * 10**10
 
 
 @pytest.mark.parametrize("name", ["PPO", "TRPO"])
-def test_final_returns_are_of_the_last_policy_with_the_last_normaliser(name, runs):
+def test_final_returns_use_the_last_policy_and_normaliser(name, runs):
     run, numbers = runs[name], final_returns(runs[name])
     kinds = {
         "return": lambda hand: math.fsum(hand.rewards),

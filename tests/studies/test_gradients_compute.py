@@ -54,7 +54,7 @@ EVERY = ["PPO", "PPO on advantages as they are", "PPONoClip", "TRPO"]
 
 @pytest.fixture(scope="module")
 def made(runs):
-    """Of each run, its numbers, by few and small blocks."""
+    """Return each run's gradient numbers, from few and small blocks."""
     with pytest.MonkeyPatch.context() as patch, torch.no_grad():
         patch.setattr(gradients, "BLOCKS", BLOCKS)
         return {name: gradients.gradients(of_kind(runs, name), PAIRS, near_true=True) for name in EVERY}
@@ -68,7 +68,7 @@ def per_block(run, iteration):
 
 
 def naive_targets(run, checkpoint, episodes, as_module):
-    """What values are fitted to: returns to come, with what V makes of a state where the time limit cut."""
+    """Return the targets that values are fitted to: returns to come, with V of the last state at a time limit."""
     value_of = as_module(torch.from_numpy(checkpoint.value_P).double(), (*SIZES, 1))
     observation_TO = torch.from_numpy(np.concatenate([e.observations[:-1] for e in episodes])).double()
     advantages = [naive_advantages(run, checkpoint, e, 1.0, as_module) for e in episodes]
@@ -76,7 +76,7 @@ def naive_targets(run, checkpoint, episodes, as_module):
 
 
 def naive_centres(run, checkpoint, as_module):
-    """What advantages and returns are centred by: means over the run's held-out pairs, of A and of V + A."""
+    """Return the means over the run's held-out pairs of A and of V + A: they centre advantages and returns."""
     observation_TO, _, advantage_T = checkpoint.held_out
     values = values_of(checkpoint.value_P, observation_TO, as_module)
     assert len(values) == len(advantage_T) == run.algorithm.steps
@@ -85,7 +85,7 @@ def naive_centres(run, checkpoint, as_module):
 
 
 def naive_weights(run, checkpoint, episode, fitted_P, as_module):
-    """What weighs an episode's pairs, by gradient."""
+    """Return the weights of an episode's pairs, by gradient."""
     values = np.array(values_of(checkpoint.value_P, episode.observations[:-1], as_module))
     gaes = {
         name: np.array(naive_advantages(run, checkpoint, episode, run.algorithm.gae_lambda, as_module, value_P))
@@ -194,9 +194,7 @@ def test_pools_that_are_played_in_parts_make_the_same_numbers(at_once, runs, mad
     assert len(set(indices)) == len(indices)
 
 
-def test_without_near_true_values_no_pairs_are_played_for_them_and_the_other_numbers_are_the_same(
-    runs, made, monkeypatch
-):
+def test_gradients_without_near_true_values_play_fewer_pairs(runs, made, monkeypatch):
     played, play = [], FinishedRun.play
     monkeypatch.setattr(gradients, "BLOCKS", BLOCKS)
     monkeypatch.setattr(FinishedRun, "play", lambda self, *args: played.append(len(args[1])) or play(self, *args))
@@ -207,7 +205,7 @@ def test_without_near_true_values_no_pairs_are_played_for_them_and_the_other_num
 
 
 @pytest.mark.parametrize("name", ["PPO", "TRPO"])
-def test_near_true_values_are_fitted_from_the_runs_own_to_monte_carlo_targets(name, runs, as_module, flat):
+def test_near_true_values_start_from_the_runs_own(name, runs, as_module, flat):
     run, k, n = runs[name], 1, 80
     checkpoint, iteration = run.start.checkpoints[k], KEPT[k]
     first = FITTED_ON + iteration * OF_POOL
@@ -232,7 +230,7 @@ def test_near_true_values_are_fitted_from_the_runs_own_to_monte_carlo_targets(na
 
 @pytest.mark.parametrize("name", ["PPO", "PPONoClip", "TRPO"])
 @pytest.mark.parametrize("k", [0, 2])
-def test_near_true_values_are_nearer_to_returns_of_fresh_episodes(name, k, runs, as_module):
+def test_near_true_values_are_closer_to_returns_of_new_episodes(name, k, runs, as_module):
     run, checkpoint = runs[name], runs[name].start.checkpoints[k]
     theta_P = run.history.theta_KP[KEPT[k]]
     before = checkpoint.value_P.copy()
@@ -344,7 +342,7 @@ def test_the_formula_of_cosines_is_that_of_planted_estimates(spread):
 
 
 def captured(monkeypatch, run, pairs, blocks):
-    """What was made of a run's blocks, of one kept iteration, and these and their mean number of pairs."""
+    """Return the numbers of a run at one kept iteration, its blocks and their mean number of pairs."""
     seen, of_blocks = [], gradients.of_blocks
     monkeypatch.setattr(gradients, "BLOCKS", blocks)
     monkeypatch.setattr(gradients, "of_blocks", lambda *args: seen.append(args) or of_blocks(*args))
@@ -354,7 +352,7 @@ def captured(monkeypatch, run, pairs, blocks):
     return numbers, blocks_MP, per_block
 
 
-def test_the_formula_of_cosines_is_close_to_those_of_estimates_of_a_run(runs, monkeypatch):
+def test_cosine_formula_is_close_to_cosines_of_a_runs_estimates(runs, monkeypatch):
     run = runs["PPO"]
     alone = replace(run, start=replace(run.start, checkpoints=run.start.checkpoints[:1]))
     numbers, blocks, per_block = captured(monkeypatch, alone, 18_000, 256)
@@ -373,7 +371,7 @@ def test_the_formula_of_cosines_is_close_to_those_of_estimates_of_a_run(runs, mo
 # Gradients of the expected return, where it is known.
 
 
-def test_gradients_of_returns_are_those_of_a_linear_quadratic_task(point_mass, monkeypatch):
+def test_return_gradients_are_exact_on_a_linear_quadratic_task(point_mass, monkeypatch):
     task, theta_P = point_mass(pays=quadratic), np.array([-0.5, -0.5, 3.0, 0.3], np.float32)
     run = on_the_rail(task, theta_P)
     _, blocks, per_block = captured(monkeypatch, run, 15 * 4000, 1000)
@@ -390,7 +388,7 @@ def test_gradients_of_returns_are_those_of_a_linear_quadratic_task(point_mass, m
     assert abs(blocks["discounted"].mean(0) - blocks["undiscounted"].mean(0)).min() > 0
 
 
-def test_gradients_of_returns_are_those_of_a_small_decision_problem(point_mass, monkeypatch):
+def test_return_gradients_are_exact_on_a_small_decision_problem(point_mass, monkeypatch):
     task, (bias, log_std) = decision(point_mass), (1.1, -0.6)
     horizon, normal = task.time_limit, NormalDist()
     run = on_the_rail(task, np.array([0.0, 0.0, bias, log_std], np.float32))

@@ -74,7 +74,7 @@ def points_of(run, iteration):
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
-def test_a_resumed_agent_makes_the_runs_own_next_policy_bit_for_bit(name, runs):
+def test_resumed_agent_repeats_the_runs_next_policy_bit_for_bit(name, runs):
     run = runs[name]
     for k, iteration in enumerate(KEPT):
         agent = resumed(run.algorithm, ITERATIONS, run.start, k)
@@ -88,7 +88,7 @@ def test_a_resumed_agent_makes_the_runs_own_next_policy_bit_for_bit(name, runs):
 
 
 @pytest.mark.parametrize("name", ["PPO", "PPONoClip", "TRPO"])
-def test_a_promise_is_the_rise_of_the_objective_as_the_papers_write_it(name, runs, made, as_module):
+def test_promise_is_the_rise_of_the_papers_objective(name, runs, made, as_module):
     run, numbers = runs[name], made[name]
     exceeded = 0
     for k, checkpoint in enumerate(run.start.checkpoints):
@@ -146,7 +146,7 @@ def test_the_promises_slope_is_the_directional_derivative(name, runs, as_module)
 
 
 @pytest.mark.parametrize("name", ["PPO", "PPONoClip", "TRPO"])
-def test_advantages_of_whole_episodes_are_those_of_a_loop_backwards(name, runs, made, as_module):
+def test_advantages_of_whole_episodes_equal_a_backward_loop(name, runs, made, as_module):
     run, k = runs[name], 2 if name == "TRPO" else 1
     checkpoint, gamma = run.start.checkpoints[k], 0.99
     theta_P, endings = run.history.theta_KP[checkpoint.iteration], set()
@@ -255,7 +255,7 @@ def test_returns_are_those_of_the_points_played_by_hand(name, k, runs, made):
 
 
 @pytest.mark.parametrize("episode", [1.0, 9.7, 20.0, 333.3, 999.0, 1000.0])
-def test_episodes_are_at_least_8_whole_groups_and_no_more_than_some_steps_hold(episode):
+def test_episodes_needed_is_8_or_more_in_fours_within_the_steps(episode):
     rng = np.random.default_rng(0)
     most = episodes_needed(episode)
     assert most % 4 == 0 and most >= 8
@@ -284,7 +284,7 @@ def planted(variance, n=8):
         (1e9, 200),
     ],
 )
-def test_a_pilot_asks_for_a_standard_error_of_a_fiftieth_of_the_return(variance, wanted):
+def test_pilot_aims_at_a_standard_error_of_2_percent_of_return(variance, wanted):
     return_E = np.linspace(30, 70, 8)  # of mean 50
     assert episodes_needed(15.0, planted(variance), return_E) == wanted
     assert episodes_needed(15.0, planted(variance), -return_E) == wanted
@@ -314,7 +314,7 @@ def test_the_pilots_episodes_say_how_many_and_are_none_of_those(runs, monkeypatc
     assert drawn[1][28:] and min(drawn[1][28:]) == first + OF_BATCHES
 
 
-def test_each_kept_iteration_has_the_episodes_that_its_own_pilot_asks_for(made, runs):
+def test_kept_iterations_have_the_episodes_of_their_own_pilot(made, runs):
     for k, iteration in enumerate(KEPT):
         points = points_of(runs["TRPO"], iteration)["along"]
         indices = [OF_ITERATION * iteration + e for e in range(8)]
@@ -330,7 +330,7 @@ def test_each_kept_iteration_has_the_episodes_that_its_own_pilot_asks_for(made, 
 # Late updates and large ones.
 
 
-def test_late_updates_are_told_before_and_after_each_with_its_own_normaliser(runs):
+def test_late_updates_compare_policies_with_one_normaliser_each(runs):
     run, told = runs["PPO"], []
     numbers = late_updates(replace(run, on_steps=told.append))
     kinds = {"return": lambda hand: math.fsum(hand.rewards), "discounted": NaiveEpisode.discounted}
@@ -352,7 +352,7 @@ def test_late_updates_are_told_before_and_after_each_with_its_own_normaliser(run
 
 
 @pytest.mark.parametrize("name", ["PPO", "PPONoClip", "TRPO"])
-def test_a_large_update_is_the_last_one_on_whole_episodes_collected_by_hand(name, runs, monkeypatch, as_module):
+def test_large_update_equals_the_last_update_on_whole_episodes(name, runs, monkeypatch, as_module):
     run, iteration, pairs = runs[name], KEPT[-1], 700
     played, play = [], FinishedRun.play
     monkeypatch.setattr(large_updates, "MOST_STEPS", MOST_STEPS)
@@ -402,7 +402,7 @@ def test_a_large_update_is_the_last_one_on_whole_episodes_collected_by_hand(name
 
 
 @pytest.mark.parametrize("pairs", [57, 64, 700, 701])  # 57 is 7 times 8, and one that would be left over
-def test_pairs_that_minibatches_do_not_divide_are_shared_among_them(pairs, runs):
+def test_minibatches_share_pairs_that_do_not_divide_evenly(pairs, runs):
     run = runs["PPO"]
     agent, generator = resumed(run.algorithm, ITERATIONS, run.start, 2), torch.Generator().manual_seed(0)
     parts = list(agent.minibatches(1, torch.arange(pairs)[None]))
@@ -429,7 +429,7 @@ SERIES = {
 
 
 @pytest.mark.parametrize(("kind", "pairs"), SERIES)
-def test_series_are_as_long_as_is_said_beforehand_and_the_same_again(kind, pairs, runs, made, monkeypatch):
+def test_series_have_the_announced_length_and_are_reproducible(kind, pairs, runs, made, monkeypatch):
     monkeypatch.setattr(landscapes, "MOST_STEPS", MOST_STEPS)
     monkeypatch.setattr(landscapes, "TOLERANCE", TOLERANCE)
     monkeypatch.setattr(rlclaims.studies.kind, "task_named", lambda _: TASK)

@@ -62,7 +62,7 @@ def over_groups(function):
 
 
 def own(seed, k, name="return"):
-    """What returns are parts of: theta's, by other episodes."""
+    """Return the return of theta in other episodes: the unit of the landscape's returns."""
     return SERIES[seed][f"{k}/own/{name}"][0]
 
 
@@ -124,7 +124,7 @@ def test_samples_inform_by_how_much_the_squared_error_falls():
         assert value == pytest.approx(mean(falls))
 
 
-def test_what_tells_the_step_from_random_directions_is_their_gap_net_of_noise():
+def test_step_gap_to_random_directions_is_net_of_noise():
     found, signs = landscapes(), set()
     for i, seed in enumerate(SEEDS):
         along, near = table(seed, 3, "along"), table(seed, 3, "near")
@@ -160,7 +160,7 @@ def squares(seed, k):
     return square(second) / own(seed, k) ** 2, square(first) / own(seed, k) ** 2
 
 
-def test_roughness_is_of_second_by_first_differences_summed_over_iterations():
+def test_roughness_sums_second_and_first_differences():
     found = landscapes()
     for i, seed in enumerate(SEEDS):
         second, first = (sum(parts) for parts in zip(*(squares(seed, k) for k in (1, 2, 3)), strict=True))
@@ -179,7 +179,7 @@ def test_roughness_is_of_second_by_first_differences_summed_over_iterations():
         assert found.rougher_than_surrogate(last=3).values[i] == pytest.approx(expected)
 
 
-def test_the_best_and_the_lowest_are_chosen_by_three_groups_and_judged_by_the_fourth():
+def test_best_and_lowest_are_judged_by_the_group_left_out():
     found = landscapes()
     for i, seed in enumerate(SEEDS):
         along = table(seed, 1, "along")
@@ -273,7 +273,7 @@ def test_a_large_update_is_told_beside_the_usual_one():
     assert found.change.values == pytest.approx((-0.1,)) and found.improvement.values == pytest.approx((0.1,))
 
 
-def test_runs_with_fewer_than_three_late_updates_have_no_distribution_of_them():
+def test_fewer_than_three_late_updates_have_no_distribution():
     series = {name: values[: 2 * 4] for name, values in LATE[3].items()}
     found = LateUpdates(PPO(), "Hopper-v5", 8, (3,), (Measured(None, series),))
     for sample in (found.mean_change(), found.share_lowering, found.variance, found.third_moment, found.skewness):

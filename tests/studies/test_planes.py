@@ -40,7 +40,7 @@ def test_returns_are_those_of_points_played_by_hand(name, k, runs, made):
 
 
 @pytest.mark.parametrize("name", ["PPO", "TRPO"])
-def test_promises_are_rises_of_the_objective_as_the_papers_write_it(name, runs, made, as_module):
+def test_promises_are_rises_of_the_papers_objective(name, runs, made, as_module):
     run, k = runs[name], 1
     checkpoint, iteration = run.start.checkpoints[k], KEPT[k]
     promises = np.reshape(made[name][f"{k}/promise"], (9, 9))

@@ -86,14 +86,14 @@ def test_the_surrogates_gradient_is_the_one_where_none_is_named():
     assert found.cosine(2048).rows != found.cosine(2048, of="returns").rows
 
 
-def test_a_step_is_beyond_a_cosine_where_it_is_closer_to_the_true_gradient_or_its_opposite():
+def test_step_beyond_a_cosine_is_closer_to_the_gradients_line():
     for cosine, expected in ((0.4, 1), (0.5, 0), (0.6, -1)):
         # Of length 2, of which 1 lies along the step, whichever way.
         value = gradients(square=4.0, step_square=1.0).step_beyond(cosine).at(1).values[1]
         assert (value > 1e-9) - (value < -1e-9) == expected
 
 
-def test_where_a_square_is_lost_in_noise_cosines_are_below_zero_or_none():
+def test_cosines_of_a_square_lost_in_noise_are_negative_or_nan():
     for square, pairs, expected in (
         (-1.0, 100, -1 / 9),  # 10 is the noise of 100 pairs
         (-1.0, 999, -1 / (-1 + 1000 / 999)),
@@ -179,7 +179,7 @@ def test_errors_of_values_are_parts_of_what_they_are_errors_of(on):
         assert found.mean_relative_error(on).at(k).values == pytest.approx(relative)
 
 
-def test_errors_to_true_values_are_beyond_a_bound_in_parts_of_returns():
+def test_true_beyond_compares_errors_in_units_of_returns():
     found = subject(Values, VALUES)
     error, size, spread = (of(VALUES, 2, f"true/{what}") for what in ("error", "size", "spread"))
     units = [of(VALUES, 2, f"returns/{what}") for what in ("size", "spread")]
@@ -233,7 +233,7 @@ def test_final_returns_are_the_means_of_their_groups():
         lambda failed: subject(FinalReturns, {s: {"return": RETURNS[s]} for s in SEEDS}, failed).mean,
     ],
 )
-def test_a_failed_run_is_no_number_and_told_and_disturbs_no_other(ask):
+def test_failed_run_is_nan_and_reported_and_changes_no_other(ask):
     whole, broken = ask(()), ask((4,))
     assert not any(map(math.isnan, whole.values)) and whole.failures == ()
     assert math.isnan(broken.values[1])

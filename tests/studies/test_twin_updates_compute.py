@@ -114,7 +114,7 @@ def in_double(starts_of):
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
-def test_with_nothing_switched_an_update_is_the_runs_own_bit_for_bit(name, runs_of, twins_of, starts_of):
+def test_twin_without_a_switch_is_the_runs_update_bit_for_bit(name, runs_of, twins_of, starts_of):
     algorithm = ALGORITHMS[name]
     runs, made = runs_of(algorithm), twins_of(algorithm)
     assert list(made.times) == [0, 1, 2]
@@ -145,7 +145,7 @@ def test_an_update_as_it_is_measures_as_the_run_was_measured(name, runs_of, twin
             assert run.series[f"surrogate/old/{states}"] == pytest.approx(means, rel=1e-12, abs=1e-12)
 
 
-def test_a_seeds_twins_do_not_depend_on_company_nor_on_what_was_made_before(starts_of):
+def test_twins_do_not_depend_on_other_seeds_or_earlier_twins(starts_of):
     starts = starts_of(PPO_)
     together, backwards = (Twins(PPO_, ITERATIONS, some) for some in (starts, starts[::-1]))
     before = together.replay(2)
@@ -161,7 +161,7 @@ def test_a_seeds_twins_do_not_depend_on_company_nor_on_what_was_made_before(star
     assert torch.equal(again.training.action_SBA, before.training.action_SBA)
 
 
-def test_a_path_has_the_policy_after_each_epoch_or_after_each_minibatch(twins_of):
+def test_path_has_the_policy_after_each_epoch_or_minibatch(twins_of):
     made = twins_of(PPO_)
     by_epoch, in_detail = made.replay(1), made.replay(1, in_detail=True)
     assert len(by_epoch.path) == 4 and len(in_detail.path) == 4 * 8
@@ -291,7 +291,7 @@ def test_a_switch_does_what_the_textbook_does(name, switched, in_double, as_modu
     assert not moved_P.any() if nothing else moved_P.norm() > 1e-3
 
 
-def test_from_a_new_adam_the_first_step_is_the_gradient_over_its_size(in_double, as_module, flat):
+def test_first_step_of_a_new_adam_is_the_gradient_over_its_size(in_double, as_module, flat):
     # Kingma and Ba's corrections make both moments those of the one gradient: lr g / (|g| + epsilon).
     made = in_double(PPO_)
     for k in made.times:
@@ -358,7 +358,7 @@ def slope(algorithm, ratio, advantage):
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
-def test_a_switched_head_is_the_other_initialisations_at_first_and_keeps_what_was_learnt(name, twins_of, starts_of):
+def test_switched_head_adds_what_was_learnt_to_the_other_init(name, twins_of, starts_of):
     algorithm = ALGORITHMS[name]
     other = "xavier" if algorithm.initialization == "orthogonal" else "orthogonal"
     starts, made = starts_of(algorithm), twins_of(algorithm)
@@ -498,7 +498,7 @@ def test_parts_have_each_twin_once_and_the_costliest_first():
 
 
 def plain_update(replay, i, theta_P, states, as_module):
-    """Of one seed, pair by pair in plain floats: ratios, and KL(old || new) in each state."""
+    """Return one seed's ratios, and KL(old || new) in each state, pair by pair in plain floats."""
     batch = getattr(replay, states)
     observation_BO, action_BA = batch.observation_SBO[i], batch.action_SBA[i].numpy()
     (m, s), (n, t) = (
@@ -514,7 +514,7 @@ def mean(values):
     return sum(values) / len(values)
 
 
-def test_exceedance_at_matched_kl_is_that_of_a_walk_along_all_minibatches(in_double, as_module):
+def test_exceedance_at_matched_kl_equals_a_walk_of_minibatches(in_double, as_module):
     algorithm, per_epoch, epsilon = PPO_, 8, 0.2
     made = in_double(algorithm)
     (found_SK,) = measure(made, "matched_kl").values()
@@ -550,7 +550,7 @@ class Stays(PPO):
         return loss_S if self.clip_epsilon is not None else loss_S * small_S
 
 
-def test_a_seed_that_never_gets_as_far_without_clipping_has_no_exceedance_there(in_double):
+def test_exceedance_is_nan_where_no_unclipped_kl_matches(in_double):
     stays = Stays(**SMALL, epochs=4, learning_rate=5e-3)
     made = in_double(PPO_, as_if=stays)
     found_SK = measure(made, "matched_kl")["matched_kl/ratio/exceedance/held_out"]
@@ -631,7 +631,7 @@ def test_the_late_gain_is_of_the_objective_that_the_epochs_climb(name, in_double
             assert found["converged/ratio/exceedance/training"][i, k] == pytest.approx(outside, rel=1e-12)
 
 
-def test_twins_are_held_against_the_eps_of_the_algorithm_as_it_is(in_double, as_module):
+def test_twins_are_measured_with_the_algorithms_own_epsilon(in_double, as_module):
     made = in_double(PPO_)
     found = measure(made, "epsilon")
     replay = made.replay(1, ["epsilon"])
@@ -711,7 +711,7 @@ def test_from_the_store_an_update_is_made_again_bit_for_bit(stored):
         assert np.array_equal(made.replay(k).path[-1].theta_SP, theirs)
 
 
-def test_other_processes_make_the_same_twins_and_a_failed_run_has_none(stored):
+def test_worker_processes_make_the_same_twins_failed_runs_none(stored):
     store, specs, _ = stored
     progress = []
     derive([(spec, TWINS) for spec in specs], store, 2, progress.append)

@@ -1,4 +1,4 @@
-"""What claims are told of twin updates: contrasts of made-up numbers, by plain loops."""
+"""Twin updates as claims receive them: contrasts of made-up numbers, by plain loops."""
 
 import math
 import warnings
@@ -56,7 +56,7 @@ MEASURES = {"mean_kl": ("kl_old_new/mean", log), "exceedance": ("ratio/exceedanc
 @pytest.mark.parametrize("states", STATES)
 @pytest.mark.parametrize("measure", MEASURES)
 @pytest.mark.parametrize("mechanism", MECHANISMS)
-def test_a_switch_is_held_against_the_update_as_it_is_or_another_twin_at_each_iteration(mechanism, measure, states):
+def test_switching_compares_with_the_update_or_another_twin(mechanism, measure, states):
     name, scale = MEASURES[measure]
     for against in (None, "clip" if mechanism == "learning_rate" else "learning_rate"):
         contrast = getattr(getattr(told().switching(mechanism, against=against), measure), states)
@@ -99,7 +99,7 @@ def test_an_effect_shows_its_numbers():
             assert str(getattr(on, states).rows[0][0]) in repr(effect)
 
 
-def test_a_factor_put_into_one_mechanism_comes_out_of_the_design_alone():
+def test_design_recovers_the_factor_of_one_mechanism_alone():
     # KL of a twin: 3 with the clip switched, 1/2 with half the epochs, and 7 with both learning rate and head.
     def kl(switched):
         both = {"learning_rate", "head"} <= switched
@@ -159,7 +159,7 @@ def test_where_all_seeds_failed_no_iteration_is_refused():
 
 @pytest.mark.parametrize("bad", [0.0, math.nan, math.inf])
 @pytest.mark.parametrize("where", ["clip", "none"])
-def test_a_divergence_that_has_no_logarithm_makes_its_seed_no_number(bad, where):
+def test_divergence_without_a_logarithm_makes_its_seed_nan(bad, where):
     zero = {f"{where}/kl_old_new/mean/held_out": [0.1, bad, 0.3, 0.4]}
     contrast = told({7: zero}).switching("clip").mean_kl.held_out
     assert [math.isnan(x) for x in contrast.rows[3]] == [False, True, False, False]
@@ -167,7 +167,7 @@ def test_a_divergence_that_has_no_logarithm_makes_its_seed_no_number(bad, where)
     assert math.isfinite(contrast.at(0).values[3]) and math.isnan(contrast.at(1).values[3])
 
 
-def test_where_two_divergences_are_zero_there_is_no_number_and_no_warning():
+def test_two_zero_divergences_give_nan_without_a_warning():
     zeros = {f"{name}/kl_old_new/mean/held_out": [0.0] * KEPT for name in ("none", "clip")}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -216,7 +216,7 @@ def test_an_iteration_that_is_not_kept_is_refused(k):
         told().let_go_moved_outward.at(k)
 
 
-def test_a_run_too_short_for_four_iterations_has_its_last_at_the_later_ones():
+def test_short_run_repeats_its_last_iteration():
     contrast = CheckpointSeries(named("effect"), ((0.1, 0.2), (0.3, 0.4), ()), (0, 1, 2), Scope(()), ())
     assert contrast.at(0).values[:2] == (0.1, 0.3) and contrast.at(3).values[:2] == (0.2, 0.4)
     assert math.isnan(contrast.at(3).values[2])

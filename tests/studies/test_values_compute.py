@@ -1,4 +1,4 @@
-"""What value networks of real, small runs know, by naive loops; and errors to true values, where these are known."""
+"""Errors of the value networks of real, small runs, by naive loops, and to true values where these are known."""
 
 import math
 from statistics import NormalDist
@@ -43,7 +43,7 @@ def made(runs):
 
 
 def fresh_episodes(run, iteration):
-    """Of theta, as many as hold a batch by the pilot's mean length."""
+    """Return episodes of theta, enough for a batch by the pilot's mean length."""
     theta_P = run.history.theta_KP[iteration]
     pilot = [len(by_hand(run, theta_P, iteration, iteration * OF_ITERATION + e).rewards) for e in range(8)]
     n = math.ceil(run.algorithm.steps / np.mean(pilot))
@@ -51,13 +51,13 @@ def fresh_episodes(run, iteration):
 
 
 def covariance(one, other):
-    """Of a sample."""
+    """Return the sample covariance."""
     means = [math.fsum(x) / len(x) for x in (one, other)]
     return math.fsum((a - means[0]) * (b - means[1]) for a, b in zip(one, other, strict=True)) / (len(one) - 1)
 
 
 def of_errors(found, right):
-    """What errors come to, to numbers that are known."""
+    """Return the error measures against known numbers."""
     n, pairs = len(right), list(zip(found, right, strict=True))
     return {
         "error": math.fsum((a - b) ** 2 for a, b in pairs) / n,
@@ -114,7 +114,7 @@ def test_errors_and_sizes_are_those_of_naive_loops(name, k, runs, made, as_modul
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_rollout_from_a_chosen_state_repeats_the_rest_of_its_episode(name, runs, monkeypatch):
+def test_rollout_from_a_chosen_state_repeats_its_episode(name, runs, monkeypatch):
     run, k = runs[name], 2
     iteration, checkpoint = KEPT[k], run.start.checkpoints[k]
     monkeypatch.setattr(values, "STATES", STATES)
@@ -159,7 +159,7 @@ def test_a_rollout_from_a_chosen_state_repeats_the_rest_of_its_episode(name, run
     assert compared > 5 * STATES
 
 
-def test_states_have_two_episodes_each_with_random_numbers_of_their_own(runs, monkeypatch):
+def test_states_have_two_episodes_each_with_separate_randomness(runs, monkeypatch):
     calls, real = [], FinishedRun.play
     monkeypatch.setattr(values, "STATES", STATES)
     monkeypatch.setattr(FinishedRun, "play", lambda self, *args: calls.append(args) or real(self, *args))
@@ -173,7 +173,7 @@ def test_states_have_two_episodes_each_with_random_numbers_of_their_own(runs, mo
     assert len(np.unique(qvel, axis=0)) > STATES
 
 
-def test_errors_to_true_values_are_unbiased_where_those_to_returns_are_not(point_mass, monkeypatch):
+def test_errors_to_true_values_are_unbiased_unlike_to_returns(point_mass, monkeypatch):
     task, (bias, log_std), gamma, unit = decision(point_mass), (1.1, -0.6), 0.9, 1.7
     run = on_the_rail(task, np.array([0.0, 0.0, bias, log_std], np.float32))
     seen, errors = [], values._errors
@@ -203,7 +203,7 @@ def test_errors_to_true_values_are_unbiased_where_those_to_returns_are_not(point
         assert return_N2.var() > 8 * error
 
 
-def test_fitted_values_are_those_that_the_next_iteration_starts_from():
+def test_fitted_values_are_those_of_the_next_iterations_start():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "HELD_OUT_EVERY", 1)
         records = Cohort(TASK, [Group(ALGORITHMS[name], (2, 4)) for name in ("PPO", "TRPO")], 2).train()
