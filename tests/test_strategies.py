@@ -20,7 +20,7 @@ def simplest(strategy, wanted=lambda drawn: True):
     return find(strategy, wanted, settings=settings(derandomize=True, deadline=None))
 
 
-def test_strategies_need_no_import_of_their_own():
+def test_strategies_are_imported_lazily_from_rlclaims():
     python = "import rlclaims; print(rlclaims.strategies.ratios.__module__)"
     assert subprocess.check_output([sys.executable, "-c", python], text=True) == "rlclaims.strategies\n"
 
@@ -30,7 +30,7 @@ README = Path(__file__).parent.parent / "README.md"
 
 @pytest.mark.parametrize("epsilon", [1 / 16, 0.2, 0.25, 1.5])
 @pytest.mark.parametrize("where", ["inside", "outside", "anywhere"])
-def test_ratios_keep_away_from_the_edges_of_their_range(epsilon, where):
+def test_ratios_avoid_the_edges_of_the_range(epsilon, where):
     @given(strategies.ratios(epsilon, where))
     def check(ratio_SB):
         assert ratio_SB.shape == (2, 4) and ratio_SB.dtype == torch.float64 and (ratio_SB > 0).all()
@@ -54,7 +54,7 @@ def test_ratios_keep_away_from_the_edges_of_their_range(epsilon, where):
         ("anywhere", lambda ratio: ratio > 3.9, 3.9375),
     ],
 )
-def test_ratios_reach_all_of_their_range_and_shrink_towards_one(where, wanted, expected):
+def test_ratios_cover_the_range_and_shrink_towards_one(where, wanted, expected):
     assert simplest(strategies.ratios(0.2, where, (1, 1)), lambda ratio_SB: wanted(float(ratio_SB))) == expected
 
 
@@ -80,7 +80,7 @@ def test_tensors_are_sixteenths_within_their_bounds(x):
 
 
 @given(strategies.updates((2, 3, 2)))
-def test_updates_are_what_measures_ask_for(update):
+def test_updates_have_the_shapes_that_measures_need(update):
     old, new = (
         Independent(Normal(p.mean_SBA, p.log_std_S1A.exp().expand(2, 3, 2)), 1)
         for p in (update.old_actions, update.new_actions)
@@ -139,9 +139,9 @@ def step(mdp, policy_XA, weight_X):
 
 
 def by_steps(mdp, policy_XA, start):
-    """Discounted return and discounted time in each state, step after step."""
+    """Return the discounted return and the discounted time in each state, step after step."""
     total, time_X, weight_X = 0.0, np.zeros(3), [float(x == start) for x in range(3)]
-    for t in range(60):  # .5^60 is nothing
+    for t in range(60):  # .5^60 is negligible
         earned, after_X = step(mdp, policy_XA, weight_X)
         total += mdp.discount**t * earned
         time_X += mdp.discount**t * np.array(weight_X)
@@ -150,7 +150,7 @@ def by_steps(mdp, policy_XA, start):
 
 
 @given(strategies.mdps(discounts=(0, 0.5)), strategies.policies(), strategies.policies())
-def test_decision_problems_are_solved_as_step_by_step(mdp, old_XA, new_XA):
+def test_mdp_solution_matches_step_by_step_sums(mdp, old_XA, new_XA):
     value_X = [by_steps(mdp, old_XA, x)[0] for x in range(3)]
     total, time_X = by_steps(mdp, old_XA, 0)
     np.testing.assert_allclose(mdp.values(old_XA), value_X, atol=1e-12)
@@ -166,10 +166,10 @@ def test_decision_problems_are_solved_as_step_by_step(mdp, old_XA, new_XA):
 
 
 @given(strategies.policies(), strategies.policies())
-def test_divergences_of_tables_are_torch_distributions(old_XA, new_XA):
+def test_divergences_of_tables_match_torch(old_XA, new_XA):
     old, new = (torch.distributions.Categorical(torch.from_numpy(table_XA)) for table_XA in (old_XA, new_XA))
     np.testing.assert_allclose(strategies.kl(old_XA, new_XA), kl_divergence(old, new), atol=1e-12)
-    # Of two actions, the difference of either one's probability.
+    # With two actions, total variation is the difference of either one's probability.
     np.testing.assert_allclose(strategies.tv(old_XA, new_XA), abs(old_XA[:, 0] - new_XA[:, 0]), atol=1e-15)
 
 
@@ -188,14 +188,14 @@ def test_divergences_of_tables_are_torch_distributions(old_XA, new_XA):
         (lambda: FiniteMDP(np.ones((1, 1, 1)), np.zeros((1, 1)), 1.0), r"discount must lie in \[0, 1\), not 1.0"),
     ],
 )
-def test_what_makes_no_sense_is_refused(make, sentence):
+def test_invalid_arguments_are_reported(make, sentence):
     with pytest.raises(ValueError, match=sentence):
         make()
 
 
 @pytest.fixture
 def readmes_test(pytester):
-    """Runs the README's test of an objective, on the class that it defines or on another."""
+    """Run the README's test of an objective, on the class that it defines or on another."""
     blocks = re.findall(r"^```python\n(.*?)^```$", README.read_text(encoding="utf-8"), re.M | re.S)
     (block,) = [block for block in blocks if "strategies." in block]
 
@@ -206,14 +206,14 @@ def readmes_test(pytester):
     return run
 
 
-def test_the_readmes_test_passes_on_its_objective(readmes_test):
+def test_readme_example_passes_on_its_objective(readmes_test):
     readmes_test("Clamped").assert_outcomes(passed=1)
 
 
-def test_the_readmes_test_shows_where_ppo_has_a_gradient(readmes_test):
+def test_readme_example_fails_for_ppo_with_a_short_example(readmes_test):
     result = readmes_test("PPO")
     result.assert_outcomes(failed=1)
-    # All pairs but one are where a clipped loss has no gradient, and the numbers are the simplest.
+    # The clipped loss has a gradient at one pair only, and the numbers are the simplest ones.
     shown = "".join(line.removeprefix("E").strip() for line in result.outlines if line.startswith("E  "))
     drawn = [re.findall(r"-?\d+\.\d*", inside) for inside in re.findall(r"tensor\((\[\[.*?\]\])", shown)[-2:]]
     pairs = list(zip(*([float(x) for x in numbers] for numbers in drawn), strict=True))

@@ -20,14 +20,14 @@ def test_numbers_of_any_size_are_described(scale):
 
 
 @pytest.mark.parametrize("equal", [[0.1] * 12, [0.1 + 0.2, 0.3, 0.3], [0.0, 0.0, 0.0]])
-def test_numbers_that_are_equal_but_for_rounding_do_not_vary(equal):
+def test_numbers_equal_up_to_rounding_count_as_constant(equal):
     assert standard_deviation(np.array(equal)) == 0
     assert math.isnan(skewness(np.array(equal)))
     assert math.isnan(correlation(np.array(equal), np.arange(len(equal), dtype=float)))
 
 
 @pytest.mark.parametrize("few", [[], [1.0]])
-def test_too_few_numbers_say_nothing(few):
+def test_too_few_numbers_give_nan(few):
     assert math.isnan(standard_deviation(np.array(few)))
     assert math.isnan(correlation(np.array([1.0, 2.0]), np.array([1.0, 2.0])))
 

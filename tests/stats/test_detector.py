@@ -1,4 +1,4 @@
-"""Evidence over sessions: e-values by scipy's noncentral t, and how often and how late the detector raises alarms."""
+"""The detector: e-values by scipy's noncentral t, and the frequency and delay of alarms."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def test_e_value_of_t_is_the_likelihood_ratio_beyond_the_bound(n):
 
 @pytest.mark.parametrize("n", [5, 10])
 @pytest.mark.parametrize("effect", [0.0, -0.3, -2.0])
-def test_its_mean_is_at_most_one_while_the_sentence_is_true(n, effect):
+def test_e_value_has_mean_at_most_one_under_the_null(n, effect):
     def weighted(t):
         return float(e_values_from_t(t, n)) * stats.nct.pdf(t, n - 1, effect * np.sqrt(n))
 
@@ -31,19 +31,19 @@ def test_its_mean_is_at_most_one_while_the_sentence_is_true(n, effect):
     assert mean == pytest.approx(1, abs=1e-3) if effect == 0 else mean < 0.95
 
 
-def test_equal_seeds_are_the_limit_of_ever_closer_ones():
+def test_e_value_of_equal_seeds_is_a_limit():
     for n in (5, 10):
         assert e_values_from_t([-np.inf, np.inf], n) == pytest.approx(e_values_from_t([-1e9, 1e9], n), rel=1e-6)
         assert e_values_from_t(np.inf, n) > e_values_from_t(30.0, n) > 1 > e_values_from_t(-np.inf, n) > 0
 
 
-def test_evidence_of_p_is_the_mean_over_powers():
+def test_e_value_of_p_is_a_mean_over_powers():
     for p in (0.9, 0.3, 0.01, 1e-5):
         mean, _ = integrate.quad(lambda a: a * p ** (a - 1), 0, 1)  # noqa: B023
         assert e_values_from_p(p) == pytest.approx(mean, rel=1e-6)
     assert e_values_from_p(1.0) == pytest.approx(0.5, abs=1e-4)
     assert np.isfinite(e_values_from_p(0.0))
-    # Uniform p-values, by the antiderivative of the mixture's mean: of p^(a-1) a it is p^a.
+    # The mean under uniform p-values, by antiderivatives: that of a p^(a-1) is p^a.
     below, _ = integrate.quad(lambda p: float(e_values_from_p(p)), 1e-12, 1, limit=500, points=[1e-9, 1e-6, 1e-3])
     exact, _ = integrate.quad(lambda a: 1 - 1e-12**a, 0, 1)
     assert below == pytest.approx(exact, abs=1e-3) and exact < 1
@@ -58,10 +58,10 @@ def test_detector_sums_over_the_session_at_which_a_breach_starts():
 
 
 @pytest.mark.parametrize("run_length", [10, 25])
-def test_false_alarms_are_no_more_frequent_than_promised(run_length):
+def test_detector_keeps_its_promised_run_length(run_length):
     waits = sessions_until_alarm(0.0, 10, run_length, np.random.default_rng(5), 400, most=100 * run_length)
     error = waits.std() / np.sqrt(len(waits))
-    assert waits.mean() - 2 * error > run_length  # at the very bound, where they are most frequent
+    assert waits.mean() - 2 * error > run_length  # exactly at the bound, where alarms are most frequent
     inside = sessions_until_alarm(-0.5, 10, run_length, np.random.default_rng(5), 50, most=500)
     assert np.median(inside) > 3 * np.median(waits)
 
@@ -80,9 +80,9 @@ def test_several_sentences_share_the_promise():
     assert np.mean(waits) - 2 * np.std(waits) / np.sqrt(n) > run_length
 
 
-def test_larger_breaches_are_seen_sooner():
+def test_detector_finds_larger_breaches_sooner():
     waits = [np.median(sessions_until_alarm(d, 10, 5000, np.random.default_rng(1), 200)) for d in (0.5, 1.0, 2.0)]
     assert waits[0] > waits[1] > waits[2]
-    # Wald: the threshold's logarithm, over what a session's evidence grows by on average, is about the wait.
+    # Wald: the wait is about the threshold's logarithm over the mean log e-value of a session.
     t = stats.nct.rvs(9, np.sqrt(10), size=4000, random_state=np.random.default_rng(2))
     assert waits[1] == pytest.approx(np.log(5000) / np.log(ratio(t, 10)).mean(), abs=1.5)

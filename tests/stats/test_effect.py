@@ -1,4 +1,4 @@
-"""The probability of a wrong order: against simulated rankings, integrals of another form, and what it must obey."""
+"""The probability of a wrong order, against simulated rankings and another form of its integral; its invariances."""
 
 import itertools
 import json
@@ -22,7 +22,7 @@ from rlclaims.stats.verdict import Design, Reason, Region, Verdict, decide
 
 
 def with_t(t, n):
-    """A sample of n whose t statistic is t."""
+    """Return a sample of n seeds whose t statistic is t."""
     x = np.random.default_rng(n).normal(size=n)
     return (x - x.mean()) / x.std(ddof=1) + t / math.sqrt(n)
 
@@ -33,13 +33,13 @@ def bounds(x, seeds=3, alpha=0.05):
 
 
 def cdf(t, df, noncentrality):
-    """P(T <= t) of the noncentral t distribution, as the mean of Phi(t W - noncentrality) over the chi variable W."""
+    """Return P(T <= t) of the noncentral t distribution, as the mean of Phi(t W - noncentrality) over chi-like W."""
 
     def part(w):
         log_density = (df - 1) * np.log(w) - df * w**2 / 2 + math.log(2) + df / 2 * math.log(df / 2)
         return np.exp(log_density - special.gammaln(df / 2)) * special.ndtr(t * w - noncentrality)
 
-    # Where Phi rises, and where W is.
+    # Split the integral where Phi rises and where W has its mass.
     spread = 1 / math.sqrt(2 * df)
     edges = {1e-9, *(1 + spread * np.array([-6, -3, 0, 3, 6, 12, 25]))}
     if t:
@@ -61,7 +61,7 @@ def test_wrong_order_estimates_how_often_the_mean_is_below_0(effect, seeds):
 
 @pytest.mark.parametrize("n", [5, 6, 12])
 @pytest.mark.parametrize("effect", [-0.4, 0.0, 0.5, 1.5])
-def test_each_bound_passes_the_truth_as_often_as_it_may(n, effect):
+def test_wrong_order_bounds_err_at_the_nominal_rate(n, effect):
     truth = stats.norm.cdf(-math.sqrt(3) * effect)
     data = (np.random.default_rng(n).normal(effect, 1, (12_000, n)),)
     few = (data[0][:1200],)
@@ -71,7 +71,7 @@ def test_each_bound_passes_the_truth_as_often_as_it_may(n, effect):
         too_high, too_low = (p(data, truth) <= alpha for p in (method.p_value, method.p_value_above))
         for wrong in (too_high, too_low):
             assert wrong.mean() == pytest.approx(alpha, abs=error / math.sqrt(12_000))
-        # Bounds take longer, and are those of these p-values.
+        # Bounds take longer to compute; fewer repetitions show that they agree with the p-values.
         assert np.array_equal(method.lower(few, alpha) > truth, too_high[:1200])
         assert np.array_equal(method.upper(few, alpha) < truth, too_low[:1200])
 
@@ -86,7 +86,7 @@ def test_wrong_order_bounds_equal_a_search_with_scipys_nct(n, t, alpha):
 
         step = math.copysign(0.5 * math.hypot(1, t / math.sqrt(2 * n)), excess(t))
         end = t
-        while excess(end) * step > 0:  # no farther than it takes, as scipy's is not a number far out
+        while excess(end) * step > 0:  # in small steps, as scipy's is NaN far from the root
             end += step
         return optimize.brentq(excess, end - step, end, xtol=1e-13)
 
@@ -100,7 +100,7 @@ def test_wrong_order_integral_is_at_most_alpha_at_its_bound(df, t):
     for alpha in (0.3, 0.05, 1e-5, 1e-8, 1e-12):
         reached = cdf(t, df, _largest_noncentrality(np.array([t]), df, alpha)[0])
         assert reached <= alpha * (1 + 1e-6)
-        if alpha >= 1e-5:  # where rounding leaves room; beyond a thousand it is a sum of pieces
+        if alpha >= 1e-5:  # smaller ones are limited by rounding; beyond |t| = 1000 a coarser sum is used
             assert reached >= alpha * (1 - (1e-6 if abs(t) <= 1e3 else 5e-3))
 
 
@@ -118,12 +118,12 @@ def test_wrong_order_tail_p_values_are_slightly_conservative(n, t):
 
 @pytest.mark.parametrize("t", [-1e13, -1e4, -999.0, 0.0, 999.0, 1e4, 1e13])
 @pytest.mark.parametrize("alpha", [0.4, 0.05, 1e-5, 1e-12])
-def test_bounds_are_probabilities_that_leave_0_and_1_out(t, alpha):
+def test_wrong_order_bounds_exclude_0_and_1(t, alpha):
     data = (np.arange(-2.0, 3.0)[None, :] + t,)
     for seeds in (1, 3, 100):
         lower, upper = (side(data, alpha)[0] for side in (WrongOrder(seeds).lower, WrongOrder(seeds).upper))
         assert 0 <= lower < upper <= 1
-        assert lower < 1 and upper > 0  # no such claim as "it is 0" is ever supported
+        assert lower < 1 and upper > 0  # so that a claim such as "it is 0" is never supported
 
 
 samples = st.lists(st.floats(-1e3, 1e3, allow_subnormal=False), min_size=5, max_size=12).filter(
@@ -142,7 +142,7 @@ def test_wrong_order_falls_as_differences_grow_in_any_unit(values, up, scale, da
 
 @settings(max_examples=40, deadline=None)
 @given(samples)
-def test_of_negated_differences_it_is_the_other_order(values):
+def test_wrong_order_of_negated_differences_is_mirrored(values):
     lower, upper = bounds(values)
     assert bounds([-v for v in values]) == pytest.approx((1 - upper, 1 - lower), abs=1e-9)
     mirror = WrongOrder().mirrored()
@@ -154,7 +154,7 @@ def test_of_negated_differences_it_is_the_other_order(values):
 
 @settings(max_examples=40, deadline=None)
 @given(samples, st.floats(0.001, 0.999), st.sampled_from([0.05, 1e-4]))
-def test_p_values_and_bounds_say_the_same(values, null, alpha):
+def test_wrong_order_p_values_agree_with_bounds(values, null, alpha):
     data = (np.array(values)[None, :],)
     lower, upper = bounds(values, alpha=alpha)
     if abs(lower - null) > 1e-6:
@@ -170,20 +170,20 @@ def test_wrong_order_p_values_of_impossible_nulls_need_no_data(t):
     assert [WrongOrder().p_value_above(data, null)[0] for null in (-0.1, 0.0, 1.0, 1.1)] == [1, 1, 0, 0]
 
 
-def test_huge_and_tiny_differences_have_the_bounds_of_others():
+def test_wrong_order_of_huge_and_tiny_differences():
     x = with_t(2.0, 6)
     for scale in (1e200, 1e-90):
         assert bounds(scale * x) == pytest.approx(bounds(x))
 
 
-def test_many_at_once_are_each():
+def test_wrong_order_of_many_repetitions_equals_each():
     rng = np.random.default_rng(0)
     rows = np.concatenate([rng.normal(0.5, 1, (50, 6)), rng.normal(300, 1, (3, 6)), rng.normal(-9e4, 1, (3, 6))])
     for bound in (WrongOrder().lower, WrongOrder().upper):
         assert bound((rows,), 0.01) == pytest.approx([bound((row[None, :],), 0.01)[0] for row in rows], rel=1e-8)
 
 
-def test_looks_share_the_error_rate():
+def test_wrong_order_keeps_its_error_rate_over_looks():
     # Four standard errors of 5% at 1,000 repetitions are 2.8 points.
     x = np.random.default_rng(5).normal(0.4, 1, (1000, 12))
     truth = stats.norm.sf(math.sqrt(3) * 0.4)
@@ -194,13 +194,13 @@ def test_looks_share_the_error_rate():
 
 
 def paired(differences, first_seed=0):
-    """One algorithm's numbers minus another's on the same seeds."""
+    """Return a sample of one algorithm's numbers minus another's on the same seeds."""
     seeds = tuple(range(first_seed, first_seed + len(differences)))
     other = np.random.default_rng(7).normal(size=len(differences))
     return named_sample("PPO's", other + differences, seeds) - named_sample("PPO-M's", other, seeds)
 
 
-def test_a_claim_on_a_ranking_is_judged_on_paired_differences():
+def test_claim_on_a_ranking_uses_paired_differences():
     x = with_t(2.5, 12)
     evidence = paired(x).wrong_order(seeds=4) > 0.05
     assert evidence.quantity.label == (
@@ -222,7 +222,7 @@ def test_a_claim_on_a_ranking_is_judged_on_paired_differences():
     ("t", "relation", "verdict"),
     [(0.0, ">", "supported"), (0.0, "<", "refuted"), (9.0, ">", "refuted"), (9.0, "<", "supported")],
 )
-def test_a_claim_is_decided_at_the_look_that_its_seeds_allow(t, relation, verdict):
+def test_claim_on_a_ranking_is_decided_in_a_design(t, relation, verdict):
     with recording(JudgingTerms(looks=(6, 8, 10, 12), alpha_refute=0.01)):
         order = paired(with_t(t, 12)).wrong_order()
         evidence = order > 0.05 if relation == ">" else order < 0.05
@@ -240,7 +240,7 @@ def test_wrong_order_evidence_has_no_power_and_no_seeds_needed():
     assert json.loads(json.dumps(record, allow_nan=False))["method"] == "noncentral t"
 
 
-def test_a_margin_is_a_probability():
+def test_claim_on_a_ranking_has_a_probability_as_margin():
     x = with_t(0.0, 1000)
     estimate = WrongOrder(1).estimate((x[None, :],))[0]
     for margin, reason in ((0.05, Reason.AT_BOUNDARY), (0.001, Reason.UNDERPOWERED)):
@@ -261,7 +261,7 @@ GOOD = [0.5, 1.5, -0.2, 0.9, 1.1, 0.4]
         (GOOD[:4], Reason.BELOW_MIN_N),
     ],
 )
-def test_seeds_that_tell_no_spread_decide_nothing(differences, reason):
+def test_claim_on_a_ranking_needs_varying_finite_seeds(differences, reason):
     sample = named_sample("the difference", differences, range(len(differences)))
     evidence = sample.wrong_order() < 0.9
     assert (evidence.verdict, evidence.reason, evidence.interval) == (Verdict.INCONCLUSIVE, reason, None)
@@ -286,7 +286,7 @@ def test_seeds_that_tell_no_spread_decide_nothing(differences, reason):
         (lambda s, o: s.wrong_order() < math.nan, "compared with a finite number"),
     ],
 )
-def test_misuse_is_one_sentence(misuse, sentence):
+def test_misuse_of_wrong_order_is_reported(misuse, sentence):
     values = (1.0, 2.0, 4.0, 3.0, 7.0)
     one, other = named_sample("PPO's", values, range(5)), named_sample("TRPO's", values, range(5, 10))
     with pytest.raises(ClaimError, match=sentence):

@@ -1,6 +1,6 @@
-"""A fast part of the studies in benchmarks/: error rates are as promised, and the study would see if they were not.
+"""A fast part of the studies in benchmarks/: error rates are as promised, and wrong procedures are detected.
 
-Repetitions are few, so that flags here mean gross errors; the published tables have ten thousand.
+Repetitions are few, so only gross errors are flagged here; the published tables have ten thousand.
 """
 
 import importlib.util
@@ -17,7 +17,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 def load(name):
     spec = importlib.util.spec_from_file_location(f"benchmarks_{name}", BENCHMARKS / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look their annotations up
+    sys.modules[spec.name] = module  # dataclasses resolve their annotations there
     spec.loader.exec_module(module)
     return module
 
@@ -42,7 +42,7 @@ def test_no_promised_error_rate_is_contradicted(table, repetitions):
 
 
 @pytest.mark.parametrize("which", range(4))
-def test_procedures_that_are_known_to_be_wrong_are_flagged(which):
+def test_wrong_procedures_are_flagged(which):
     name, rates = list(study.controls(4000, np.random.default_rng(12)))[which]
     assert study.flags(rates), name
 
@@ -54,18 +54,18 @@ def test_four_looks_decide_one_standard_deviation_early():
     assert one.seeds <= 10.5
 
 
-def test_suites_about_nothing_rarely_turn_red():
+def test_null_suites_are_rarely_red():
     null = instrument.null_suites(300, np.random.default_rng(14))
     assert null.claims > 80
     # Three standard errors of 5% at 300 suites are 3.8 points.
     assert null.red <= 0.05 + 0.038
     for name, rates in null.false_support.items():
         exact = any(method in name for method in ("median", "permutations", "betting", "sign flips"))
-        # Four standard errors, as there are many; t and bootstrap-t err more on the tail of skewed measures.
+        # Four standard errors, as there are many rates; t and bootstrap-t err more on the tail of skewed measures.
         assert max(rates) <= (0.05 + 0.05 if exact else 0.18), name
 
 
-def test_closed_forms_of_the_known_worlds_are_what_is_simulated():
+def test_closed_forms_of_known_worlds_match_simulation():
     rng = np.random.default_rng(15)
     cost, expected = instrument.linear_quadratic(0.8, 500, 20, rng.normal(size=(500, 20, 50)))
     assert cost.mean() == pytest.approx(expected, abs=4 * cost.std() / np.sqrt(cost.size))

@@ -1,4 +1,4 @@
-"""Each method of inference against another route to its numbers: scipy, statsmodels, enumeration, or a naive loop."""
+"""Methods of inference against independent computations: scipy, statsmodels, enumeration, or a naive loop."""
 
 import itertools
 
@@ -58,12 +58,12 @@ def test_bootstrap_t_is_a_loop_over_resamples():
         statistics.append((resample.mean() - x.mean()) / spread if spread > 0 else np.inf)
     standard_error = x.std(ddof=1) / np.sqrt(len(x))
     expected = x.mean() - np.quantile(statistics, [0.95, 0.05]) * standard_error
-    # Two independent draws of resamples: their 5% quantiles differ by a few percent of the interval's width.
+    # The 5% quantiles of two independent draws of resamples differ by a few percent of the interval's width.
     assert bounds(BootstrapT(), x) == pytest.approx(expected, abs=0.08 * (expected[1] - expected[0]))
 
 
-def test_bootstrap_t_has_no_bound_where_resamples_are_too_few():
-    # Of five seeds, one resample in 3125 is the largest five times over, whose statistic is infinite.
+def test_bootstrap_t_is_unbounded_with_too_few_resamples():
+    # With five seeds, one resample in 3125 consists of the largest value only, and its statistic is infinite.
     assert bounds(BootstrapT(), skewed(5), alpha=1e-4) == (-np.inf, np.inf)
 
 
@@ -86,12 +86,12 @@ def test_sign_flips_are_scipys(n):
 
 @pytest.mark.parametrize("n", [15, 20])
 def test_drawn_sign_flips_err_at_most_alpha(n):
-    # Too many signs to look at all of them: of 4,000 at random, three standard errors of 5% are 1.03 points.
+    # A random 4,000 of too many sign vectors: three standard errors of 5% are 1.03 points.
     signs = np.random.default_rng(n).choice([-1, 1], size=(4000, n))
     assert np.mean(SignFlip().lower((signs * skewed(n),), 0.05) > 0) <= 0.05 + 0.0103
 
 
-def test_drawn_sign_flips_are_all_of_them_up_to_the_draw():
+def test_drawn_sign_flips_approximate_all_of_them():
     x = skewed(16) - 1.5
     member = (np.arange(1, 2**16)[:, None] >> np.arange(16)) & 1
     means = np.sort(member @ x / member.sum(1))
@@ -101,7 +101,7 @@ def test_drawn_sign_flips_are_all_of_them_up_to_the_draw():
     assert SignFlip().p_value(rows(x), -0.2)[0] == pytest.approx(np.mean(means <= -0.2), abs=0.015)
 
 
-def test_drawn_permutations_are_all_of_them_up_to_the_draw():
+def test_drawn_permutations_approximate_all_of_them():
     x, y = skewed(9), skewed(9, 1)
     chosen = np.array([np.isin(np.arange(18), c) for c in itertools.combinations(range(18), 9)])
     # With the shift at the bound, 5% of all choices have a difference of means no smaller than the observed one.
@@ -139,7 +139,7 @@ def test_permutations_are_the_tightest_bound_with_error_alpha(n, m):
 
 @pytest.mark.parametrize("n", [8, 9, 10, 20])
 def test_permutations_of_larger_groups_err_at_most_alpha(n):
-    # Of 2,000 choices of the first group at random, three standard errors of 5% are 1.5 points.
+    # With 2,000 random choices of the first group, three standard errors of 5% are 1.5 points.
     pooled = np.random.default_rng(n).permuted(np.tile(skewed(2 * n), (2000, 1)), axis=1)
     assert np.mean(Permutation().lower((pooled[:, :n], pooled[:, n:]), 0.05) > 0) <= 0.05 + 0.015
 
@@ -152,7 +152,7 @@ def test_permutations_are_scipys(n):
         return a.mean(axis) - b.mean(axis)
 
     theirs = stats.permutation_test((x, y), difference, alternative="greater", n_resamples=20_000, vectorized=True)
-    # At ten a side both draw: three standard errors of a proportion at 10,000 draws are 1.5 points at most.
+    # With ten seeds per group both draw: three standard errors of a proportion at 10,000 draws are at most 1.5 points.
     assert Permutation().p_value(rows(x, y), 0.0)[0] == pytest.approx(theirs.pvalue, abs=1e-12 if n == 6 else 0.015)
 
 
@@ -172,7 +172,7 @@ def test_quantile_bounds_are_the_tightest_with_error_alpha(n, q):
 
 
 @given(st.lists(st.integers(-3, 3), min_size=5, max_size=20), st.integers(-3, 3))
-def test_the_median_is_scipys_sign_test_ties_and_all(values, b):
+def test_median_is_scipys_sign_test_also_with_ties(values, b):
     p = stats.binomtest(sum(v > b for v in values), len(values), alternative="greater").pvalue
     assert Quantile().p_value(rows(values), b)[0] == pytest.approx(p)
     assert (bounds(Quantile(), values)[0] > b) == (p <= 0.05)
@@ -206,7 +206,7 @@ def test_clopper_pearsons_p_value_is_scipys_binomial_test():
 
 
 def naive_capital(values, m):
-    """A bettor with a sixteenth of the money on each stake, playing seed after seed."""
+    """Return the capital of a bettor who puts a sixteenth of the money on each stake, seed after seed."""
     accounts = []
     for stake in STAKES:
         money = 1.0
@@ -239,7 +239,7 @@ def test_betting_on_all_zero_seeds_leaves_room_above_zero():
 
 
 @pytest.mark.parametrize("method", [Quantile(), Quantile(0.8), Betting(-10, 10)])
-def test_a_failed_seed_takes_the_worst_value_for_either_bound(method):
+def test_failed_seed_takes_the_worst_value_for_each_bound(method):
     values = np.random.default_rng(1).normal(size=12).clip(-9, 9)
     lower, upper = bounds(method, [*values, np.nan])
     assert lower == bounds(method, [*values, -10.0])[0] or method.lower(rows([*values, -10.0]), 0.05) <= -10
@@ -256,7 +256,7 @@ finite = st.floats(-1e3, 1e3, allow_nan=False, allow_subnormal=False)
 samples = st.lists(finite, min_size=5, max_size=12)
 
 
-# Whether seeds are equal is not for rounding to say: where a resample has no spread, bootstrap-t is infinite.
+# Exact in binary, so that rounding cannot make equal seeds differ: a constant resample makes bootstrap-t infinite.
 eighths = st.lists(st.integers(-8_000, 8_000).map(lambda n: n / 8), min_size=5, max_size=12)
 
 
@@ -269,7 +269,7 @@ def test_bounds_shift_and_scale_with_seeds_and_ignore_order(method, values, shif
     moved = bounds(method, [scale * v + shift for v in data.draw(st.permutations(values))])
     size = max(1.0, abs(shift), *map(abs, values)) * 1e-7
     if isinstance(method, BootstrapT):
-        # Where a resample hardly varies, its variance is what cancellation leaves, and the bound is as far off: here by
+        # If a resample hardly varies, cancellation limits the precision of its variance, and so of the bound: here to
         # n * 2e-16 of the mean square, which is at most 3e9 times as large as the variance.
         size += 1e-5 * scale * max((abs(bound) for bound in original if np.isfinite(bound)), default=0.0)
     assert moved == pytest.approx([scale * bound + shift for bound in original], abs=size)
@@ -289,7 +289,7 @@ def test_lower_bound_of_the_negation_is_the_negated_upper_bound(method, values):
 @settings(max_examples=50)
 @pytest.mark.parametrize("method", [*ONE_GROUP, Betting(-1e3, 1e3), WrongOrder()])
 @given(values=samples)
-def test_a_smaller_alpha_has_a_lower_bound_no_higher(method, values):
+def test_smaller_alpha_never_raises_the_lower_bound(method, values):
     assume(np.ptp(values) > 1e-6)
     assert method.lower(rows(values), 0.01)[0] <= method.lower(rows(values), 0.05)[0]
 

@@ -13,7 +13,7 @@ LOOKS = [(6, 8, 10, 12), (6, 10, 14, 20), (5, 6, 7), (5, 40)]
 
 
 def crossings(looks, levels, repetitions, rng):
-    """Share of samples of normal seeds whose t statistic first passes its level at each look."""
+    """Return the share of samples of normal seeds whose t statistic first passes its level at each look."""
     first = np.zeros(len(looks))
     for _ in range(repetitions // 100_000):
         x = rng.standard_normal((100_000, looks[-1]))
@@ -28,7 +28,7 @@ def crossings(looks, levels, repetitions, rng):
 
 @pytest.mark.parametrize("spending", [early_spending, late_spending])
 @pytest.mark.parametrize("looks", LOOKS)
-def test_t_levels_spend_what_they_may_at_each_look(looks, spending):
+def test_t_levels_spend_the_planned_rate_at_each_look(looks, spending):
     spent = spending(looks, 0.05)
     repetitions = 400_000
     rates = crossings(looks, t_levels(looks, spent), repetitions, np.random.default_rng(list(looks)))
@@ -44,7 +44,7 @@ def test_t_levels_at_the_error_rates_of_a_large_family():
     assert rates.sum() == pytest.approx(0.001, abs=4 * math.sqrt(0.001 / repetitions))
 
 
-def test_for_many_seeds_t_levels_are_those_of_a_brownian_motion():
+def test_t_levels_of_many_seeds_are_brownian():
     # With thousands of seeds t is normal, and two looks have correlation sqrt(n1 / n2).
     looks, alpha = (2000, 4000), 0.05
     spent = early_spending(looks, alpha)
@@ -53,7 +53,7 @@ def test_for_many_seeds_t_levels_are_those_of_a_brownian_motion():
     assert 1 - joint.cdf([first, second]) == pytest.approx(alpha, rel=2e-3)
 
 
-def test_brownian_levels_would_be_wrong_for_six_seeds():
+def test_t_levels_of_six_seeds_are_not_brownian():
     looks = (6, 8, 10, 12)
     spent = early_spending(looks, 0.001)
     ours, brownian = t_levels(looks, spent), t_levels(tuple(500 * n for n in looks), spent)
@@ -61,7 +61,7 @@ def test_brownian_levels_would_be_wrong_for_six_seeds():
     assert max(b / a for a, b in zip(ours, brownian, strict=True)) > 1.2
 
 
-def test_one_look_spends_everything():
+def test_one_look_spends_the_whole_error_rate():
     assert t_levels((10,), early_spending((10,), 0.05)) == (pytest.approx(0.05),)
     assert late_spending((10,), 0.05) == (0.05,)
 
@@ -74,11 +74,11 @@ def test_spending_rises_to_alpha(spending):
 
 @pytest.mark.parametrize("p", [0.5, 0.2])
 @pytest.mark.parametrize("looks", [(5,), (6, 8, 10), (5, 7, 9, 11)])
-def test_binomial_levels_keep_the_error_rate_over_all_sequences(looks, p):
+def test_binomial_levels_keep_the_error_rate(looks, p):
     spent = early_spending(looks, 0.05)
     levels = binomial_levels(looks, spent, p)
     total = np.zeros(len(looks))
-    for sequence in itertools.product((0, 1), repeat=looks[-1]):  # every seed's event, or not
+    for sequence in itertools.product((0, 1), repeat=looks[-1]):  # for each seed, whether the event happened
         chance = p ** sum(sequence) * (1 - p) ** (looks[-1] - sum(sequence))
         for k, n in enumerate(looks):
             if stats.binom.cdf(sum(sequence[:n]), n, p) <= levels[k] * (1 + 1e-9):

@@ -47,7 +47,7 @@ def test_a_failed_seed_is_never_left_out_of_a_mean(method):
     assert (judgement.verdict, judgement.reason) == (Verdict.INCONCLUSIVE, Reason.RUN_FAILED)
 
 
-def test_a_failed_seed_takes_the_worst_rank_for_a_median():
+def test_failed_seed_takes_the_worst_rank_for_a_median():
     good = [1.0 + i / 100 for i in range(11)]
     assert judged([*good, math.nan], "<=", 2.0, Quantile()).verdict is Verdict.SUPPORTED
     few = good[:4] + [math.nan] * 2
@@ -62,13 +62,13 @@ def test_four_seeds_are_too_few():
 
 @pytest.mark.parametrize("method", [StudentT(), BootstrapT(), SignFlip()])
 @pytest.mark.parametrize("values", [[0.0] * 10, [0.3] * 7, [0.1 + 0.2, 0.3, 0.3, 0.3, 0.3]])
-def test_equal_seeds_say_nothing_of_spread(method, values):
+def test_equal_seeds_decide_no_mean(method, values):
     judgement = judged(values, "<=", 1.0, method)
     assert (judgement.verdict, judgement.reason) == (Verdict.INCONCLUSIVE, Reason.ASSUMPTION_FAILED)
 
 
 @pytest.mark.parametrize("method", [Welch(), Permutation()])
-def test_two_groups_of_equal_seeds_do_neither(method):
+def test_two_groups_of_equal_seeds_decide_no_difference(method):
     judgement = judge(method, ([1.0] * 6, [2.0] * 6), Region.half_line("<", 0.0), Design((6,)))
     assert (judgement.verdict, judgement.reason) == (Verdict.INCONCLUSIVE, Reason.ASSUMPTION_FAILED)
 
@@ -77,7 +77,7 @@ def test_equal_seeds_have_an_exact_median():
     assert judged([0.0] * 10, "<=", 1.0, Quantile()).verdict is Verdict.SUPPORTED
 
 
-def test_a_seed_at_infinity_has_no_mean_but_a_rank():
+def test_infinite_seed_has_a_rank_but_no_mean():
     values = [*NEAR_ONE, math.inf, 1.0]
     judgement = judged(values, ">", 0.0)
     assert (judgement.verdict, judgement.reason) == (Verdict.INCONCLUSIVE, Reason.ASSUMPTION_FAILED)
@@ -106,7 +106,7 @@ def test_two_sided_region_has_half_the_error_rate_on_each_side():
 
 
 @pytest.mark.parametrize("n_looks", [1, 2, 4])
-def test_a_verdict_is_frozen_at_the_first_look_that_gives_one(n_looks):
+def test_first_verdict_is_final(n_looks):
     looks = (6, 8, 10, 12)
     first = [5.0, 5.1, 4.9, 5.05, 4.95, 5.02]
     later = [-100.0] * 6
@@ -115,7 +115,7 @@ def test_a_verdict_is_frozen_at_the_first_look_that_gives_one(n_looks):
     assert [look.n for look in judgement.looks] == [6]
 
 
-def test_what_supported_at_a_look_is_not_refuted_at_a_later_one():
+def test_supported_is_not_refuted_at_a_later_look():
     x = np.array([[5.0, 5.1, 4.9, 5.05, 4.95, 5.02, -1000.0, -1000.1, -1000.2, -1000.0, -999.9, -1000.3]])
     for region in (Region.half_line(">", 0.0), Region.half_line("<", 0.0)):
         decisions = decide(StudentT(), (x,), region, Design((6, 12)))
@@ -140,8 +140,8 @@ def test_p_value_outside_an_interval_is_that_of_the_passed_end():
     assert (judgement.p_value, judgement.level) == (pytest.approx(theirs), pytest.approx(0.025))
 
 
-def test_an_interval_that_is_shown_agrees_with_the_verdict():
-    # Just outside by the bounds that support, not by those that refute.
+def test_interval_agrees_with_the_verdict():
+    # Just outside at the levels that support, but not at those that refute.
     x = 1.2 + 0.1 * np.array([-1, 1, -0.5, 0.5, 0.3, -0.3, 0.9, -0.9, 0.1, -0.1])
     judgement = judge(StudentT(), (x,), Region(-1.0, 1.12), Design((10,), alpha_refute=0.0005))
     assert judgement.verdict is Verdict.INCONCLUSIVE
@@ -180,19 +180,19 @@ def test_looks_beside_a_saved_group_keep_their_error_rates():
     assert 0.02 < decisions.refuted.mean() <= 0.0575
 
 
-def test_a_group_of_four_that_was_there_beforehand_is_too_small():
+def test_saved_group_of_four_is_too_small():
     design = Design((6,), saved=1, saved_seeds=4)
     assert judge(Welch(), (NEAR_ONE, NEAR_ONE[:4]), Region.half_line("<", 9.0), design).reason is Reason.BELOW_MIN_N
     assert judge(Welch(), (NEAR_ONE, NEAR_ONE[:5]), Region.half_line("<", 9.0), design).verdict is Verdict.SUPPORTED
 
 
 @pytest.mark.parametrize("looks", [(), (1,), (8, 6), (6, 6)])
-def test_looks_ascend(looks):
+def test_looks_must_ascend(looks):
     with pytest.raises(ValueError, match="ascending"):
         Design(looks)
 
 
-def test_deciding_many_at_once_is_deciding_each():
+def test_decide_of_many_repetitions_equals_judge_of_each():
     rng = np.random.default_rng(0)
     x, y = rng.normal(0.4, 1, (60, 12)), rng.normal(0, 1, (60, 12))
     for method in (*ONE_GROUP, Welch(), Permutation(), Betting(-9, 9)):
@@ -223,13 +223,13 @@ def test_claim_is_supported_exactly_when_its_negation_is_refuted(seeds, relation
 
 
 @given(values, st.floats(-100, 100), st.floats(0, 50), methods)
-def test_a_looser_bound_never_turns_supported_into_anything_else(seeds, bound, slack, method):
+def test_looser_bound_keeps_supported(seeds, bound, slack, method):
     if judged(seeds, "<=", bound, method).verdict is Verdict.SUPPORTED:
         assert judged(seeds, "<=", bound + slack, method).verdict is Verdict.SUPPORTED
 
 
 @given(values, relations, st.floats(-100, 100), methods)
-def test_what_a_smaller_alpha_decides_a_larger_one_decides_alike(seeds, relation, bound, method):
+def test_larger_alpha_keeps_a_decision(seeds, relation, bound, method):
     strict = judged(seeds, relation, bound, method, alpha_support=0.01, alpha_refute=0.01).verdict
     if strict is not Verdict.INCONCLUSIVE:
         assert judged(seeds, relation, bound, method).verdict is strict

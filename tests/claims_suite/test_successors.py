@@ -1,4 +1,4 @@
-"""The successors of PPO that the suite has claims on, against a loop for one seed in plain torch."""
+"""Successors of PPO in `claims/successors.py`, against a loop for one seed in plain torch."""
 
 import math
 from dataclasses import fields, replace
@@ -42,7 +42,7 @@ def rollback(r, a):
 
 
 class Plain:
-    """Epochs for one seed as a textbook has them; what a pair gains is a function of its ratio and its advantage."""
+    """Textbook epochs for one seed; `gain` is the objective of a pair, a function of its ratio and advantage."""
 
     def __init__(self, agent, i, as_module, gain, delta):
         self.gain, self.delta, self.algorithm = gain, delta, agent.algorithm
@@ -80,14 +80,14 @@ CASES = {
 
 
 @pytest.fixture
-def made(double_agent, make_rollout, as_module, flat):
-    """Two updates of each seed by an algorithm and by the textbook: the agent, and the textbook's learners."""
+def trained(double_agent, make_rollout, as_module, flat):
+    """Update each seed twice by an algorithm and by the textbook; return the agent and the textbook's learners."""
 
     def make(case):
         algorithm, gain, delta = CASES[case]
         agent, generator = double_agent(algorithm, SEEDS, SIZES[0], N_ACTION), torch.Generator().manual_seed(0)
         plain = [Plain(agent, i, as_module, gain, delta) for i in range(len(SEEDS))]
-        for _ in range(2):  # the second goes on from the first one's parameters, moments, steps and shuffles
+        for _ in range(2):  # the second continues with the parameters, moments, steps and shuffles of the first
             rollout = make_rollout(agent, generator)
             advantage_SB = torch.randn(len(SEEDS), algorithm.steps, generator=generator, dtype=torch.float64)
             algorithm.improve(agent, Batch(rollout.observation_STO, rollout.action_STA, advantage_SB))
@@ -101,24 +101,24 @@ def made(double_agent, make_rollout, as_module, flat):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_seeds_learn_together_what_each_learns_by_the_textbook(case, made):
-    agent, plain = made(case)
+def test_successors_match_a_textbook_loop_per_seed(case, trained):
+    agent, plain = trained(case)
     assert agent.policy_adam.steps_S.tolist() == [one.steps for one in plain]
     for state, one in zip(agent.minibatch_states(), plain, strict=True):
         assert one.met == {"above", "below", "within"}
         assert np.array_equal(state, stream_to_array(one.rng))
 
 
-def test_seeds_stop_after_epochs_of_their_own_or_never(made):
-    agent, _ = made("ESPO")
+def test_espo_seeds_stop_after_different_epochs(trained):
+    agent, _ = trained("ESPO")
     epochs = [steps / SMALL["minibatches"] for steps in agent.policy_adam.steps_S.tolist()]
     assert len(set(epochs)) == 3 and max(epochs) < 2 * SMALL["epochs"]
     assert all(epoch == int(epoch) for epoch in epochs)
 
 
 @pytest.fixture
-def learnt(make_rollout):
-    """An agent of some seeds after two rollouts, each seed's own whatever its company."""
+def trained_agent(make_rollout):
+    """Train an agent of some seeds on two rollouts, which depend on the seed only, not on the other seeds."""
     everyone = (7, 4, 1, 9)
 
     def learn(algorithm, seeds):
@@ -133,7 +133,7 @@ def learnt(make_rollout):
 
 
 def assert_same_seed(one, i, other, j):
-    """Bit for bit, both optimisers, the shuffles and the statistic of rewards with it."""
+    """Check that two seeds are bit-identical, with optimisers, shuffles and the statistics of rewards."""
     for name in ("theta_SP", "phi_SP"):
         assert torch.equal(getattr(one, name)[i], getattr(other, name)[j])
     for adam in ("policy_adam", "value_adam"):
@@ -146,26 +146,26 @@ def assert_same_seed(one, i, other, j):
 def test_seed_stops_bit_identically_alone_and_in_any_cohort(learnt):
     # Minibatches and rollouts of the real size; by a step size at which some seeds stop while others go on.
     algorithm = ESPO(epochs=5, value_epochs=1, learning_rate=1e-3, delta=0.28)
-    together = learnt(algorithm, (7, 4, 1, 9))
+    together = trained_agent(algorithm, (7, 4, 1, 9))
     epochs = (together.policy_adam.steps_S / algorithm.minibatches).tolist()
     assert len(set(epochs)) > 1 and min(epochs) < 2 * algorithm.epochs
     for i, seed in enumerate(together.seeds):
-        assert_same_seed(learnt(algorithm, (seed,)), 0, together, i)
-    pair = learnt(algorithm, (9, 4))
+        assert_same_seed(trained_agent(algorithm, (seed,)), 0, together, i)
+    pair = trained_agent(algorithm, (9, 4))
     assert_same_seed(pair, 0, together, 3)
     assert_same_seed(pair, 1, together, 1)
 
 
 def test_espo_with_an_unreachable_delta_is_unclipped_ppo(learnt):
     never, ppo = (
-        learnt(algorithm, (7, 4)) for algorithm in (ESPO(epochs=2, delta=1e9), PPO(epochs=2, clip_epsilon=None))
+        trained_agent(algorithm, (7, 4)) for algorithm in (ESPO(epochs=2, delta=1e9), PPO(epochs=2, clip_epsilon=None))
     )
     for i in range(2):
         assert_same_seed(never, i, ppo, i)
 
 
-def test_a_threshold_that_any_step_passes_leaves_one_epoch(learnt):
-    one, ppo = (learnt(a, (7, 4)) for a in (ESPO(epochs=9, delta=1e-9), PPO(epochs=1, clip_epsilon=None)))
+def test_espo_with_a_tiny_threshold_runs_one_epoch(trained_agent):
+    one, ppo = (trained_agent(a, (7, 4)) for a in (ESPO(epochs=9, delta=1e-9), PPO(epochs=1, clip_epsilon=None)))
     for i in range(2):
         assert_same_seed(one, i, ppo, i)
 
@@ -200,22 +200,22 @@ def test_spo_pulls_ratios_to_the_edge_their_advantage_points_to(advantage, epsil
 
 
 @pytest.mark.parametrize("advantage", [1.5, -0.7])
-def test_a_pair_of_ppo_rb_is_rolled_back_where_ppo_lets_it_go(advantage):
+def test_ppo_rb_gradient_rolls_back_where_ppos_is_zero(advantage):
     algorithm, ppo = PPORB(clip_epsilon=0.1, alpha=0.4), PPO(clip_epsilon=0.1)
     for ratio in (0.01, 0.5, 0.85, 0.95, 1.05, 1.15, 40.0):
         without = slope(ppo, ratio, advantage)
         assert slope(algorithm, ratio, advantage) == pytest.approx(without if without else -0.4 * advantage)
 
 
-def test_they_have_ppos_settings_of_a_task_and_their_own():
+def test_successors_have_ppos_settings_for_a_task():
     for task in ("Hopper-v5", "Walker2d-v5", "Humanoid-v5"):
         ppo = PPO.for_task(task)
         own = {SPO: {}, ESPO: {"clip_epsilon": None}, PPORB: {}}
         for cls, changed in own.items():
-            made = cls.for_task(task)
-            checked(RunSpec(made, task, 1, 0))
+            algorithm = cls.for_task(task)
+            checked(RunSpec(algorithm, task, 1, 0))
             for field in fields(PPO):
-                assert getattr(made, field.name) == changed.get(field.name, getattr(ppo, field.name))
+                assert getattr(algorithm, field.name) == changed.get(field.name, getattr(ppo, field.name))
     assert ESPO.for_task("Hopper-v5").delta == 0.25
     alphas = [PPORB.for_task(task).alpha for task in ("Hopper-v5", "Walker2d-v5", "Humanoid-v5")]
     assert alphas == [0.3, 0.3, 0.1]
