@@ -1,4 +1,4 @@
-"""Describe values, errors and files in messages: on one line, short enough to read, whatever the input is."""
+"""Describe values, errors and files in messages: on one line, short enough to read, for any input."""
 
 import json
 import reprlib

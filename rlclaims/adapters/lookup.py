@@ -15,7 +15,7 @@ CLEANRL_STEPS = 2048
 
 
 def find_subject(name: str) -> Subject:
-    """Return the algorithm with a name.
+    """Return the algorithm that a name refers to.
 
     Args:
         name: "my_pkg.algos:MyPPO" for a subclass of `rlclaims.Algorithm`, or an instance of one or of an adapter,

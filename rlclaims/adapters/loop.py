@@ -30,7 +30,7 @@ class Loop(FixedStepsTraining):
     epsilon: float = EPSILON
     """Distance from 1 beyond which a ratio counts as an exceedance."""
     held_out: bool = False
-    """Whether the function gives fresh pairs to the recorder at every tenth update."""
+    """True if the function gives fresh pairs to the recorder at every tenth update."""
 
     def lacks_measure(self, measure: str) -> bool:
         """Return whether a measure is missing: KL as deployed, and without held-out pairs all measures on them."""

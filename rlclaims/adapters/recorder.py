@@ -65,7 +65,7 @@ class UpdateRecorder:
 
     @property
     def wants_held_out(self) -> bool:
-        """Whether the next update is also measured on held-out pairs: the first, and every tenth after it."""
+        """True if the next update is also measured on held-out pairs: the first, and every tenth after it."""
         return self.iteration % HELD_OUT_EVERY == 0
 
     @contextmanager
@@ -107,7 +107,7 @@ class UpdateRecorder:
         self._before_update = evaluated
 
     def discard(self) -> None:
-        """Discard an update that was begun and not completed."""
+        """Discard an update that was started and not completed."""
         self._before_update = []
 
     def end(self, policy: Policy) -> None:

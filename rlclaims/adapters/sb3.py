@@ -1,4 +1,4 @@
-"""On-policy algorithms of Stable-Baselines3 and sb3-contrib, recorded by public callbacks without changing the model.
+"""Adapter of the on-policy algorithms of Stable-Baselines3 and sb3-contrib, which leaves the model unchanged.
 
     model.learn(100_000, callback=RecordUpdates())           a training of your own; the callback has `recorder`
     rlclaims.runs(SB3("PPO", n_steps=1024), "Hopper-v5")     the runs of a claim

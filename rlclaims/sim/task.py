@@ -105,7 +105,7 @@ class TaskWithHealth(Task):
     healthy_reward: float = 1.0
     """Reward of a step that leads to a healthy state."""
     terminate_when_unhealthy: bool = True
-    """Whether an unhealthy state ends the episode."""
+    """True if an unhealthy state ends the episode."""
     healthy_z_range: Range
     """Heights, in m, that are healthy."""
 

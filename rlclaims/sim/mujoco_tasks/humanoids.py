@@ -20,15 +20,15 @@ class Human(Task):
     reset_noise_scale: float = 1e-2
     """Half width of the uniform noise on positions and velocities at a reset."""
     exclude_current_positions_from_observation: bool = True
-    """Whether observations leave out the position on the ground."""
+    """True if observations leave out the position on the ground."""
     include_cinert_in_observation: bool = True
-    """Whether observations include the bodies' inertias."""
+    """True if observations include the bodies' inertias."""
     include_cvel_in_observation: bool = True
-    """Whether observations include the bodies' velocities."""
+    """True if observations include the bodies' velocities."""
     include_qfrc_actuator_in_observation: bool = True
-    """Whether observations include the actuators' forces."""
+    """True if observations include the actuators' forces."""
     include_cfrc_ext_in_observation: bool = True
-    """Whether observations include contact forces."""
+    """True if observations include contact forces."""
 
     @property
     def derived(self) -> tuple[str, ...]:

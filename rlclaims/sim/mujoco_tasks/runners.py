@@ -33,7 +33,7 @@ class Runner(Task):
     reset_noise_scale: float
     """Scale of the noise on positions and velocities at a reset."""
     exclude_current_positions_from_observation: bool = True
-    """Whether observations leave out the position on the ground."""
+    """True if observations leave out the position on the ground."""
 
     def observe(self, state: State) -> Floats:
         """Return positions and velocities."""
@@ -161,7 +161,7 @@ class Ant(RunnerWithHealth):
     main_body: int | str = 1
     """Number or name of the body whose velocity is rewarded."""
     include_cfrc_ext_in_observation: bool = True
-    """Whether observations include contact forces."""
+    """True if observations include contact forces."""
 
     @property
     def derived(self) -> tuple[str, ...]:
