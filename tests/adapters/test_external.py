@@ -382,18 +382,16 @@ def test_measures_of_external_runs_are_read():
 @pytest.mark.parametrize(
     ("measure", "words"),
     [
-        (lambda runs: runs.kl_deployed.mean.training, "mean KL(old||new) as deployed (training batch)"),
-        (lambda runs: runs.kl_deployed.max.held_out, "max KL(old||new) as deployed (held out)"),
-        (lambda runs: runs.ratio.max.held_out, "max ratio (held out)"),
+        (lambda runs: runs.kl_deployed.mean.training, "mean KL(old||new) as deployed, training batch"),
+        (lambda runs: runs.kl_deployed.max.held_out, "max KL(old||new) as deployed, held out"),
+        (lambda runs: runs.ratio.max.held_out, "max ratio, held out"),
     ],
 )
 def test_measures_that_are_not_recorded_are_refused(measure, words):
     runs = runs_of(loop("train"))
     with pytest.raises(ClaimError) as raised:
         measure(runs)
-    assert str(raised.value) == (
-        f"{runs.name}'s {words}: there is none of {runs.name}, of whose training no more is recorded."
-    )
+    assert str(raised.value) == (f"{words} is not available for {runs.name}: its adapter does not record it.")
 
 
 def test_where_refuses_series_of_differently_set_trainings():
