@@ -212,7 +212,7 @@ def gone(pid):
 ONCE = dict.fromkeys(range(5), 1)
 
 
-def test_nodes_come_to_the_bits_and_verdicts_of_this_machine(cluster, project):
+def test_nodes_give_the_bits_and_verdicts_of_this_machine(cluster, project):
     code, said = project.run(OF_ALL_KINDS, store="local")
     assert code == 0, said
     code, said = project.run(OF_ALL_KINDS, "--claims-executor=ray", address=cluster.address)
@@ -227,7 +227,7 @@ def test_nodes_come_to_the_bits_and_verdicts_of_this_machine(cluster, project):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 @pytest.mark.parametrize("fault", ["process", "task", "node"])
-def test_what_is_lost_begins_again_and_what_is_finished_does_not(bare, project, faultless, fault):
+def test_lost_work_restarts_and_finished_work_does_not(bare, project, faultless, fault):
     nodes = [bare.add(2)]
     project.hold(3)
     session = project.begin(SUITE, "--claims-executor=ray", "--claims-processes=2", address=bare.address)
@@ -268,7 +268,7 @@ def test_killed_session_leaves_no_process_and_resumes(cluster, project, faultles
     assert project.verdicts() == faultless.verdicts()
 
 
-def test_a_node_that_rounds_otherwise_gets_no_runs(bare, project):
+def test_node_with_other_rounding_gets_no_runs(bare, project):
     # For other kernels than any processor has chosen by itself for a decade.
     other = bare.add(1, "OPENBLAS_CORETYPE=Nehalem", "MKL_CBWR=COMPATIBLE")
     code, said = project.run(SUITE, "--claims-executor=ray", address=bare.address)
@@ -311,7 +311,7 @@ def test_store_has_one_mark_also_without_hard_links(tmp_path, monkeypatch, links
     assert [path.name for path in tmp_path.iterdir()] == ["mark"]
 
 
-def test_what_is_no_mark_in_its_place_is_told_in_a_sentence(tmp_path):
+def test_read_mark_reports_an_unreadable_mark(tmp_path):
     mark = tmp_path / "mark"
     mark.write_bytes(b"\xff")
     with pytest.raises(SpecError, match=r"mark, by which nodes recognise the store, .* \(it is not text\): move away"):
@@ -322,7 +322,7 @@ def test_what_is_no_mark_in_its_place_is_told_in_a_sentence(tmp_path):
         ray_pool.read_mark(tmp_path)
 
 
-def test_who_asks_only_how_many_cores_there_are_needs_no_store(tmp_path, monkeypatch):
+def test_ray_pool_counts_cores_without_a_store(tmp_path, monkeypatch):
     monkeypatch.setattr(ray_pool, "_connect", lambda cores: None)
     ray_pool.RayPool(Store(tmp_path / "none"), 1)
     assert list(tmp_path.iterdir()) == []
@@ -331,7 +331,7 @@ def test_who_asks_only_how_many_cores_there_are_needs_no_store(tmp_path, monkeyp
         ray_pool.RayPool(Store(tmp_path / "some"), 1)
 
 
-def test_without_a_cluster_there_is_one_of_this_machine(project):
+def test_ray_pool_starts_a_local_cluster_by_default(project):
     code, said = project.run(SUITE, "--claims-executor=ray")
     assert code == 0, said
     assert project.seeds("end") == ONCE

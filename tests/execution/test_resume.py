@@ -35,7 +35,7 @@ def files(store):
     return {place: content for place, content in found.items() if ".partial-" not in str(place)}
 
 
-def test_runs_killed_at_thirty_moments_end_as_if_never_killed(tmp_path):
+def test_runs_killed_at_thirty_moments_are_bit_identical(tmp_path):
     command = [sys.executable, str(Path(__file__).parents[1] / "support" / "killed.py"), str(tmp_path), "30", "60"]
     threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **threads}, check=True)
@@ -76,7 +76,7 @@ def begun(root, specs, iterations, **changes):
     return store
 
 
-def test_runs_go_on_in_other_company_from_other_iterations(tmp_path, whole):
+def test_runs_resume_in_other_cohorts_from_other_iterations(tmp_path, whole):
     store = begun(tmp_path, SPECS[:1], 11)
     begun(tmp_path, SPECS[1:], 3)
     assert [resume_point(store, spec)[0] for spec in SPECS] == [11, 3, 3]
@@ -152,7 +152,7 @@ def test_restarted_run_ends_with_the_same_bits_and_is_reported(tmp_path, whole):
     assert len(told) == 1 and "is not a valid checkpoint of its run" in told[0]
 
 
-def test_a_state_kept_by_other_code_is_not_gone_on_from(tmp_path, monkeypatch):
+def test_state_of_other_code_is_not_resumed(tmp_path, monkeypatch):
     store = begun(tmp_path, SPECS[:1], 5)
     monkeypatch.setattr(resume, "measurement_digest", lambda spec: measurement_digest(spec)[::-1])
     assert resume_point(store, SPECS[0]) == (0, {})
@@ -172,7 +172,7 @@ def test_short_training_has_no_checkpoint_full_disk_is_tolerated(tmp_path, monke
     assert files(store) == whole
 
 
-def test_an_old_state_goes_when_a_newer_one_is_written(tmp_path):
+def test_newer_state_replaces_the_old_one(tmp_path):
     store = begun(tmp_path, SPECS[:1], 5)
     (path,) = unfinished(store, SPECS[0]).iterdir()
     assert path.name == f"at-5-{sha256(path.read_bytes())}.safetensors"
@@ -204,7 +204,7 @@ class Remembering(PPO):
         (Remembering(epochs=1, **SMALL), "InvertedPendulum-v5", False),
     ],
 )
-def test_only_what_is_known_whole_is_kept(tmp_path, algorithm, task, resumable):
+def test_only_runs_with_whole_state_are_kept(tmp_path, algorithm, task, resumable):
     spec, store = RunSpec(algorithm, task, 3, 0), Store(tmp_path)
     cohort = Cohort(task_named(task), [Group(algorithm, (0,))], 3)
     after = keeping(store, [spec], cohort, 0.0)

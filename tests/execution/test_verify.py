@@ -56,7 +56,7 @@ def change_json(path, change, *, sealed=False):
     path.write_bytes(json_content(path.name, data["digest"], data) if sealed else json.dumps(data).encode())
 
 
-def test_a_store_as_it_was_written_has_no_problems(store):
+def test_undamaged_store_has_no_problems(store):
     assert list(problems(store)) == []
     assert [run.description["seed"] for run in stored_runs(store)] == [3, 4]
 
@@ -141,18 +141,18 @@ def rewritten_start(store, name, change):
         (lambda s: s.study_file(SPECS[0], TWINS).write_text("{"), "is not what was written (its checksum"),
     ],
 )
-def test_damage_is_found(store, damage, sentence):
+def test_problems_report_damage(store, damage, sentence):
     damage(store)
     found = list(problems(store))
     assert any(sentence in problem for problem in found)
     assert not any(SPECS[1].name in problem for problem in found)
 
 
-def test_a_run_that_is_trained_again_alone_has_the_same_bits(store):
+def test_run_trained_again_alone_is_bit_identical(store):
     assert differences(SPECS, store) == {SPECS[0]: [], SPECS[1]: []}
 
 
-def test_one_bit_is_a_difference(store):
+def test_differences_report_a_single_bit(store):
     def flip(theta_KP):
         theta_KP.view(np.uint32)[7, 0] ^= 1
         return theta_KP
@@ -187,7 +187,7 @@ def flip_one(x_P):
         (lambda arrays: arrays.clear(), "0/adam_mean_P, which is new"),
     ],
 )
-def test_an_array_too_many_or_too_few_is_a_difference(store, trained, change, sentence):
+def test_differences_report_an_extra_or_missing_array(store, trained, change, sentence):
     file = store.folder(SPECS[0]) / "starts.safetensors"
     arrays = safetensors.numpy.load_file(file)
     change(arrays)
@@ -195,7 +195,7 @@ def test_an_array_too_many_or_too_few_is_a_difference(store, trained, change, se
     assert sentence in list(_differences(SPECS[0], store, trained))
 
 
-def test_starts_that_cannot_be_read_are_a_difference(store, trained):
+def test_differences_report_unreadable_starts(store, trained):
     (store.folder(SPECS[0]) / "starts.safetensors").write_bytes(b"no")
     (found,) = _differences(SPECS[0], store, trained)
     assert found.startswith("starts.safetensors, which cannot be read (SafetensorError")

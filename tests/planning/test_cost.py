@@ -38,11 +38,11 @@ SPEED = Speed(
 SPEEDS = {(TASK, 64): SPEED}
 
 
-def test_nothing_costs_nothing():
+def test_cost_of_no_runs_is_nothing():
     assert cost([], 2, SPEEDS) == NOTHING
 
 
-def test_one_process_takes_them_all_in_lockstep():
+def test_cost_of_one_process_is_all_in_lockstep():
     taken = cost(runs(PPO_, 4) + runs(TRPO_, 2), 1, SPEEDS)
     collecting = 0.5 + 6 * 0.125
     # 25 iterations; 0, 10 and 20 collect once more, to measure.
@@ -50,7 +50,7 @@ def test_one_process_takes_them_all_in_lockstep():
     assert (taken.runs, taken.steps) == (6, 6 * 28 * 64)
 
 
-def test_two_processes_take_as_long_as_the_longer():
+def test_cost_of_two_processes_is_the_longer_time():
     taken = cost(runs(PPO_, 2) + runs(TRPO_, 2), 2, SPEEDS)
     collecting = 0.5 + 2 * 0.125
     assert taken.seconds == pytest.approx(3 + 28 * collecting + 25 * (2 + 2 * 0.5))  # TRPO's, the costlier half
@@ -84,20 +84,20 @@ def test_landscapes_cost_the_expected_steps_on_one_process_a_run():
     assert cost_of_studies([], 2, SPEEDS) == NOTHING
 
 
-def test_what_does_not_step_together_waits_for_a_free_process():
+def test_cost_of_separate_cohorts_waits_for_a_free_process():
     short, long = runs(PPO_, 1, iterations=10), runs(PPO_, 1, iterations=100)
     seconds = [3 + (n + math.ceil(n / 10)) * 0.625 + n * 1.25 for n in (10, 100)]
     assert cost(short + long, 1, SPEEDS).seconds == pytest.approx(sum(seconds))
 
 
 @pytest.mark.parametrize("points", [[(1, 2.0), (4, 3.5)], [(1, 2.0), (4, 1.0)]])
-def test_a_line_goes_through_its_points_and_never_falls(points):
+def test_line_goes_through_its_points_and_never_falls(points):
     line = Line.through(points)
     assert line.at(4) == pytest.approx(max(points[1][1], points[0][1]))
     assert line.fixed >= 0 and line.per_seed >= 0
 
 
-def test_a_probe_times_this_machine_and_the_disk_is_as_told(tmp_path):
+def test_probe_times_this_machine_and_predicts_disk_use(tmp_path):
     specs = runs(PPO_, 1, iterations=30) + runs(TRPO_, 1, iterations=30)
     (speed,) = measured_speeds(specs, 1).values()
     assert speed.start > 0 and speed.collect.at(1) > 0 and all(speed.learn[a].at(1) > 0 for a in (PPO_, TRPO_))
@@ -110,7 +110,7 @@ def test_a_probe_times_this_machine_and_the_disk_is_as_told(tmp_path):
     assert speed.parameters[PPO_] == np.sum([4 * 64 + 64, 64 * 64 + 64, 64 + 1, 1])
 
 
-def test_a_probe_times_once_what_takes_as_long(monkeypatch):
+def test_probe_times_equal_algorithms_once(monkeypatch):
     probed = []
     monkeypatch.setattr(cost_module, "start", lambda *a, **how: probed.append(a[1]) or start(*a, **how))
     same = [PPO_, replace(PPO_, learning_rate=1.0, clip_epsilon=None, initialization="xavier")]

@@ -128,7 +128,7 @@ def over_blocks(one_MP, other_MP):
 
 @pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("k", range(3))
-def test_gradients_are_those_of_episodes_played_by_hand(name, k, runs, made, as_module):
+def test_gradients_match_episodes_played_by_hand(name, k, runs, made, as_module):
     run, iteration, endings = of_kind(runs, name), KEPT[k], set()
     checkpoint, theta_P = run.start.checkpoints[k], run.history.theta_KP[iteration]
     n, fitted_on = per_block(run, iteration)
@@ -177,7 +177,7 @@ def test_gradients_are_those_of_episodes_played_by_hand(name, k, runs, made, as_
 
 
 @pytest.mark.parametrize("at_once", [1, 17])
-def test_pools_that_are_played_in_parts_make_the_same_numbers(at_once, runs, made, monkeypatch):
+def test_pools_played_in_parts_give_the_same_numbers(at_once, runs, made, monkeypatch):
     calls, play = [], FinishedRun.play
     monkeypatch.setattr(gradients, "BLOCKS", BLOCKS)
     monkeypatch.setattr(gradients, "AT_ONCE", at_once)
@@ -271,12 +271,12 @@ def expectations(function, blocks=4):
     return means
 
 
-def test_squares_and_products_are_unbiased_whatever_the_noise():
+def test_squares_and_products_are_unbiased_under_any_noise():
     for noise_KP in NOISES.values():
         np.testing.assert_allclose(CHANCE_K @ noise_KP, 0, atol=1e-12)
 
     def made_of(drawn):
-        numbers = {name: value for name, (value,) in gradients.of_blocks(drawn, STEP_P, 50.0).items()}
+        numbers = {name: value for name, (value,) in gradients.summarize_blocks(drawn, STEP_P, 50.0).items()}
         return numbers | {f"{name}/naive": g_MP.mean(0) @ g_MP.mean(0) for name, g_MP in drawn.items()}
 
     found = expectations(made_of)
@@ -299,11 +299,11 @@ def test_squares_and_products_are_unbiased_whatever_the_noise():
     assert found["surrogate*returns"] == pytest.approx(TRUE["surrogate"] @ TRUE["returns"])
 
 
-def test_a_step_that_was_none_goes_neither_up_nor_down():
+def test_zero_step_has_no_direction():
     g_MP = TRUE["surrogate"] + NOISES["surrogate"]
-    found = gradients.of_blocks({"surrogate": g_MP}, np.zeros(3), 1.0)
+    found = gradients.summarize_blocks({"surrogate": g_MP}, np.zeros(3), 1.0)
     assert found["surrogate/step"] == found["surrogate/step_square"] == [0.0]
-    assert found["surrogate/square"] == gradients.of_blocks({"surrogate": g_MP}, STEP_P, 1.0)["surrogate/square"]
+    assert found["surrogate/square"] == gradients.summarize_blocks({"surrogate": g_MP}, STEP_P, 1.0)["surrogate/square"]
 
 
 def cosines(g_MP):
@@ -319,7 +319,7 @@ def cosines(g_MP):
 
 
 @pytest.mark.parametrize("spread", ["even", "uneven"])
-def test_the_formula_of_cosines_is_that_of_planted_estimates(spread):
+def test_cosine_formula_matches_planted_estimates(spread):
     rng, p, m = np.random.default_rng(4), 3000, 400
     g_P = rng.standard_normal(p)
     scale_P = np.full(p, 3.0) if spread == "even" else rng.uniform(0, 6, p)
@@ -329,7 +329,7 @@ def test_the_formula_of_cosines_is_that_of_planted_estimates(spread):
     def estimates(pairs):
         return g_P + 10 * scale_P * rng.standard_normal((m, p)) / math.sqrt(pairs)
 
-    numbers = gradients.of_blocks({"surrogate": estimates(block)}, step_P, block)
+    numbers = gradients.summarize_blocks({"surrogate": estimates(block)}, step_P, block)
     (square,), (noise,) = (numbers[f"surrogate/{name}"] for name in ("square", "noise"))
     for pairs in (20, 100, 1000, 10_000):
         found, error = cosines(estimates(pairs))
@@ -345,7 +345,7 @@ def captured(monkeypatch, run, pairs, blocks):
     """Return the numbers of a run at one kept iteration, its blocks and their mean number of pairs."""
     seen, of_blocks = [], gradients.of_blocks
     monkeypatch.setattr(gradients, "BLOCKS", blocks)
-    monkeypatch.setattr(gradients, "of_blocks", lambda *args: seen.append(args) or of_blocks(*args))
+    monkeypatch.setattr(gradients, "summarize_blocks", lambda *args: seen.append(args) or summarize_blocks(*args))
     with torch.no_grad():
         numbers = gradients.gradients(run, pairs)
     ((blocks_MP, _, per_block),) = seen

@@ -116,7 +116,7 @@ def test_promise_is_the_rise_of_the_papers_objective(name, runs, made, as_module
 
 
 @pytest.mark.parametrize("name", ["PPO", "PPO on advantages as they are", "PPONoClip", "TRPO"])
-def test_the_promises_slope_is_the_directional_derivative(name, runs, as_module):
+def test_promise_slope_is_the_directional_derivative(name, runs, as_module):
     raw = name == "PPO on advantages as they are"
     run = runs["PPO" if raw else name]
     if raw:
@@ -213,7 +213,7 @@ def test_advantages_of_whole_episodes_equal_a_backward_loop(name, runs, made, as
 
 
 @pytest.mark.parametrize(("name", "k"), [("PPO", 0), ("PPO", 2), ("TRPO", 1), ("PPONoClip", 2)])
-def test_returns_are_those_of_the_points_played_by_hand(name, k, runs, made):
+def test_landscape_returns_match_points_played_by_hand(name, k, runs, made):
     run, numbers, iteration = runs[name], made[name], KEPT[k]
     wanted, first = int(numbers[f"{k}/along/episodes"][0]), OF_ITERATION * iteration + OF_MAIN
     assert wanted % 4 == 0 and wanted >= 8
@@ -292,7 +292,7 @@ def test_pilot_aims_at_a_standard_error_of_2_percent_of_return(variance, wanted)
         assert episodes_needed(15.0, planted(variance), np.zeros(8)) == 200
 
 
-def test_the_pilots_episodes_say_how_many_and_are_none_of_those(runs, monkeypatch):
+def test_pilot_episodes_are_not_used_again(runs, monkeypatch):
     run, k = runs["PPO"], 1
     drawn, draws = [], finished.draws
     monkeypatch.setattr(finished, "draws", lambda *args: drawn.append(args[2]) or draws(*args))

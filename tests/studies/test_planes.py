@@ -29,7 +29,7 @@ CORNERS = [(0, 0), (0, 8), (4, 2), (4, 4), (7, 5), (8, 8)]
 
 @pytest.mark.parametrize("name", ["PPO", "TRPO"])
 @pytest.mark.parametrize("k", [0, 2])
-def test_returns_are_those_of_points_played_by_hand(name, k, runs, made):
+def test_plane_returns_match_points_played_by_hand(name, k, runs, made):
     run, iteration = runs[name], KEPT[k]
     heights = np.reshape(made[name][f"{k}/return"], (9, 9))
     for row, column in CORNERS:
@@ -55,7 +55,7 @@ def test_promises_are_rises_of_the_papers_objective(name, runs, made, as_module)
     assert promises[4, 2] == 0 and promises[4, 4] > 0  # the algorithm climbed it
 
 
-def test_the_kind_is_as_it_is_declared(runs, made):
+def test_planes_kind_matches_its_series(runs, made):
     run, steps = runs["PPO"], []
     task = run.task.id
     assert planes.ALONG[4] == 1 and planes.ALONG[2] == planes.ACROSS[4] == 0

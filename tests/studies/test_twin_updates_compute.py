@@ -129,7 +129,7 @@ def test_twin_without_a_switch_is_the_runs_update_bit_for_bit(name, runs_of, twi
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
-def test_an_update_as_it_is_measures_as_the_run_was_measured(name, runs_of, twins_of):
+def test_unmodified_twin_has_the_runs_own_measurements(name, runs_of, twins_of):
     algorithm = ALGORITHMS[name]
     found = measure(twins_of(algorithm), "none")
     runs = runs_of(algorithm)
@@ -273,7 +273,7 @@ SOME = [(), *((name,) for name in MECHANISMS), *map(tuple, map(sorted, design()[
 
 @pytest.mark.parametrize("switched", SOME, ids=name_of)
 @pytest.mark.parametrize("name", ALGORITHMS)
-def test_a_switch_does_what_the_textbook_does(name, switched, in_double, as_module, flat):
+def test_switched_update_matches_the_textbook(name, switched, in_double, as_module, flat):
     algorithm, k, i = ALGORITHMS[name], 1, 0
     made = in_double(algorithm)
     textbook = Textbook(algorithm, made._starts[i], k, switched, as_module)
@@ -310,7 +310,7 @@ def test_first_step_of_a_new_adam_is_the_gradient_over_its_size(in_double, as_mo
         assert torch.equal(carried.path[0].theta_SP, replay.path[0].theta_SP) is (k == 0)
 
 
-def test_annealing_is_the_current_factor_of_the_learning_rate(in_double):
+def test_annealing_uses_the_current_learning_rate_factor(in_double):
     for algorithm in (PPO_, PPOM_):
         made = in_double(algorithm)
         for k in made.times:
@@ -322,7 +322,7 @@ def test_annealing_is_the_current_factor_of_the_learning_rate(in_double):
             torch.testing.assert_close(step_SP, (1 - k / ITERATIONS) * full_SP, rtol=1e-9, atol=1e-14)
 
 
-def test_half_the_epochs_are_the_first_half_of_all_of_them(twins_of):
+def test_half_the_epochs_are_the_first_half(twins_of):
     for algorithm, kept in ((PPO_, 2), (PPOM_, 1)):  # of three epochs one
         made = twins_of(algorithm)
         halved, as_it_is = made.replay(1, ["epochs"]), made.replay(1)
@@ -337,7 +337,7 @@ def test_half_the_epochs_are_the_first_half_of_all_of_them(twins_of):
     # Of ratios .75, .85, .95, 1.05, 1.15, 1.25 with advantages above and below 0.
     [((), {(0.75, -1), (1.25, 1)}), (("epsilon",), {(0.75, -1), (0.85, -1), (1.15, 1), (1.25, 1)}), (("clip",), set())],
 )
-def test_eps_says_which_pairs_get_no_gradient(switched, let_go):
+def test_eps_decides_which_pairs_get_no_gradient(switched, let_go):
     ratios = [0.75, 0.85, 0.95, 1.05, 1.15, 1.25]
     without = {
         (ratio, sign)
@@ -448,7 +448,7 @@ LEVELS = {
 
 
 @pytest.mark.parametrize("name", LEVELS)
-def test_levels_are_what_a_twin_has(name):
+def test_levels_match_the_settings_of_twins(name):
     algorithm, expected = LEVELS[name]
     assert levels(algorithm) == expected
     assert list(levels(algorithm)) == list(MECHANISMS)
@@ -476,13 +476,13 @@ def test_levels_are_what_a_twin_has(name):
         assert twin.initialization == algorithm.initialization  # the head is no setting: what was learnt stays
 
 
-def test_a_twin_is_named_by_what_is_switched_in_whatever_order():
+def test_name_of_does_not_depend_on_order():
     assert name_of([]) == "none"
     assert name_of(("head", "clip")) == name_of({"clip", "head"}) == "clip+head"
     assert name_of(MECHANISMS) == "+".join(MECHANISMS)
 
 
-def test_parts_have_each_twin_once_and_the_costliest_first():
+def test_jobs_list_each_twin_once_with_costliest_first():
     names = list(jobs())
     assert len(names) == len(set(names)) == len(twin_combinations()) + 3
     assert set(twin_combinations()) == {*design(), *(frozenset({name}) for name in MECHANISMS)}
@@ -560,13 +560,13 @@ def test_exceedance_is_nan_where_no_unclipped_kl_matches(in_double):
     assert np.array_equal(found_SK[1], as_without[1])
 
 
-def test_the_first_of_none_is_the_number_of_rows():
+def test_first_without_true_rows_is_their_number():
     true_ES = torch.tensor([[0, 0, 1, 0], [0, 1, 0, 0], [0, 1, 1, 1]], dtype=torch.bool)
     assert _first(true_ES).tolist() == [3, 1, 0, 2]
 
 
 @pytest.mark.parametrize("name", ["PPO", "PPOM", "PPO on advantages as they are"])
-def test_pairs_pushed_out_are_counted_one_by_one(name, in_double, as_module):
+def test_pushed_out_matches_a_count_pair_by_pair(name, in_double, as_module):
     algorithm = ALGORITHMS[name]
     made, epsilon = in_double(algorithm), 0.1 if name == "PPOM" else 0.2
     (found_SK,) = measure(made, "pushed_out").values()
@@ -591,7 +591,7 @@ def test_pairs_pushed_out_are_counted_one_by_one(name, in_double, as_module):
     assert sides == {"above", "below"}
 
 
-def test_where_no_pair_was_let_go_none_was_pushed(in_double):
+def test_pushed_out_is_nan_without_let_go_pairs(in_double):
     one_epoch = replace(PPO_, epochs=1)  # and the last epoch has no next
     assert np.isnan(measure(in_double(PPO_, as_if=one_epoch), "pushed_out")["pushed_out/share"]).all()
     far = replace(PPO_, clip_epsilon=50.0)
@@ -599,7 +599,7 @@ def test_where_no_pair_was_let_go_none_was_pushed(in_double):
 
 
 @pytest.mark.parametrize("name", ["PPO", "PPONoClip", "PPO on advantages as they are"])
-def test_the_late_gain_is_of_the_objective_that_the_epochs_climb(name, in_double, as_module):
+def test_late_gain_is_a_share_of_the_objectives_gain(name, in_double, as_module):
     algorithm, epsilon = replace(ALGORITHMS[name], epochs=1), 0.2
     made = in_double(ALGORITHMS[name], as_if=algorithm)
     found = measure(made, "converged")
@@ -653,17 +653,17 @@ class Asked(dict):
         return self[name]
 
 
-def test_all_that_a_claim_can_ask_for_is_measured(twins_of):
+def test_jobs_compute_every_series_that_queries_read(twins_of):
     asked = Asked()
     told = TwinUpdates(PPO_, "Hopper-v5", ITERATIONS, (0,), (Measured(None, asked),))
     for mechanism in MECHANISMS:
         for against in (None, "clip" if mechanism == "epsilon" else "epsilon"):
             assert repr(told.switching(mechanism, against=against))  # what is shown is made, on both kinds of pairs
         assert repr(told.in_design(mechanism))
-    for name in ("converged", "late_gain", "pushed_out", "clipping_at_matched_kl"):
+    for name in ("converged", "late_share_of_gain", "let_go_moved_outward", "clipping_at_matched_kl"):
         assert repr(getattr(told, name))
     of_each = [
-        f"{measure}/{states}"
+        f"{quantity}/{states}"
         for quantity in ("kl_old_new/mean", "ratio/exceedance", "ratio/max")
         for states in ("training", "held_out")
     ]
@@ -677,10 +677,13 @@ def test_all_that_a_claim_can_ask_for_is_measured(twins_of):
     assert len(asked) > 100 and set(asked) <= found
 
 
-def test_what_is_about_a_clip_needs_one():
+def test_clipping_queries_need_a_clip():
     told = TwinUpdates(NO_CLIP, "Hopper-v5", ITERATIONS, (0,), (Measured(None, Asked()),))
-    for name, sentence in (("clipping_at_matched_kl", "no twin without clipping"), ("pushed_out", "lets no pair go")):
-        with pytest.raises(ClaimError, match=rf"does not clip, so that its update .*{sentence}\.$"):
+    for name, sentence in (
+        ("clipping_at_matched_kl", "no twin without clipping"),
+        ("let_go_moved_outward", "lets no pair go"),
+    ):
+        with pytest.raises(ClaimError, match=rf"does not clip, so its update .*{sentence}\.$"):
             getattr(told, name)
 
 
@@ -702,7 +705,7 @@ def stored(tmp_path):
     return store, specs, records
 
 
-def test_from_the_store_an_update_is_made_again_bit_for_bit(stored):
+def test_replay_from_the_store_is_bit_identical(stored):
     store, specs, records = stored
     made = Twins(specs[0].algorithm, 11, [store.start(spec) for spec in specs[:2]])
     assert list(made.times) == [0, 1]
@@ -728,7 +731,7 @@ def test_worker_processes_make_the_same_twins_failed_runs_none(stored):
             assert np.array_equal(found.series[name], value_SK[i], equal_nan=True), name
 
 
-def test_a_process_that_dies_stops_the_others_and_is_told(stored, monkeypatch):
+def test_dead_twin_worker_stops_the_others(stored, monkeypatch):
     store, specs, _ = stored
     bodies, processes = ["raise SystemExit('no memory')", "import time; time.sleep(100)"], []
 

@@ -69,7 +69,7 @@ def of_errors(found, right):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("k", range(3))
-def test_errors_and_sizes_are_those_of_naive_loops(name, k, runs, made, as_module):
+def test_errors_and_sizes_match_naive_loops(name, k, runs, made, as_module):
     run, iteration = runs[name], KEPT[k]
     checkpoint, expected = run.start.checkpoints[k], {}
 
