@@ -1,4 +1,4 @@
-"""What a person sees while runs are trained: one live display on a terminal, a line every half minute elsewhere."""
+"""The display during training: live on a terminal, a line every half minute elsewhere."""
 
 import time
 from collections.abc import Callable, Iterator

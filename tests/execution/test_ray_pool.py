@@ -1,4 +1,4 @@
-"""Training on a Ray cluster of several nodes, of which some are lost: nothing finished is, and nothing runs twice."""
+"""Training on a Ray cluster that loses nodes: no finished run is lost, and none is trained twice."""
 
 import json
 import os
@@ -20,7 +20,7 @@ ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'rlcl
 
 TESTS = Path(__file__).parents[1] / "support"
 SECONDS = 300
-"""After which what is waited for does not come."""
+"""Longest wait for an event."""
 
 CONFTEST = """
 import rlclaims
@@ -75,7 +75,7 @@ def test_again(ppo):
 
 
 def until(happens):
-    """Wait for it, and give what it is."""
+    """Wait until a condition holds, and return its value."""
     end = time.monotonic() + SECONDS
     while not (found := happens()):
         assert time.monotonic() < end, "it did not happen"
@@ -147,7 +147,7 @@ class Project:
         return process
 
     def run(self, body, *options, **where):
-        """A session's exit code and what it says."""
+        """Return a session's exit code and output."""
         process = self.begin(body, *options, **where)
         said, _ = process.communicate(timeout=SECONDS)
         return process.returncode, said
@@ -164,7 +164,7 @@ class Project:
         ]
 
     def told(self, what):
-        """The runs that began or ended so far, as (seed, process, its parent), in order."""
+        """Return the runs that began or ended so far, as (seed, process, parent), in order."""
         names = sorted((path.name.split("-") for path in self.trace.glob(f"{what}-*-*")), key=lambda name: int(name[2]))
         return [(int(seed), int(pid), int(parent)) for _, seed, _, pid, parent in names]
 
@@ -178,7 +178,7 @@ class Project:
         (self.trace / f"hold-{seed}").unlink()
 
     def at(self, seed):
-        """The process that is in a run, and its parent, when those before it are done and stored."""
+        """Return the process that trains a run, and its parent, once the runs before it are stored."""
         until(lambda: self.seeds("begin")[seed] and self.seeds("end").keys() >= {0, 1, 2})
         until(lambda: len(self.files("train-*/run.json")) == 3)
         return next((pid, parent) for at, pid, parent in reversed(self.told("begin")) if at == seed)

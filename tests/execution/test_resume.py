@@ -1,4 +1,4 @@
-"""Runs that were killed go on from where they were kept, and come to what they would have come to."""
+"""Killed runs resume from their last resume point, with bit-identical results."""
 
 import dataclasses
 import json
@@ -63,7 +63,7 @@ class Killed(BaseException):
 
 
 def begun(root, specs, iterations, **changes):
-    """A store in which runs were kept after so many iterations, and then broken off."""
+    """Return a store with resume points of runs after some iterations, where training then stopped."""
     store = Store(root, **changes)
     store.prepare()
 
@@ -88,7 +88,7 @@ def test_runs_resume_in_other_cohorts_from_other_iterations(tmp_path, whole):
 
 
 def resealed(path, change):
-    """A file of another content, named by its checksum."""
+    """Replace the content of a file, and name it by the new checksum."""
     content = change(path.read_bytes())
     path.unlink()
     path.with_name(f"at-5-{sha256(content)}.safetensors").write_bytes(content)
@@ -138,7 +138,7 @@ def test_damaged_checkpoint_is_quarantined_and_the_run_restarts(tmp_path, damage
     assert resume_point(store, SPECS[0]) == (0, {})
     (sentence,) = told
     assert sentence.startswith(str(tmp_path / "unfinished" / "PPO-InvertedPendulum-v5-seed3-"))
-    assert sentence.endswith("now, and the run starts from its beginning.")
+    assert sentence.endswith(", and the run starts from its beginning.")
     assert len(list((tmp_path / "quarantine").iterdir())) == 1
     assert resume_point(store, SPECS[2])[0] == 5
 
@@ -189,7 +189,7 @@ SMALL = {"steps": 64, "minibatches": 2, "value_epochs": 1}
 
 @dataclasses.dataclass(frozen=True)
 class Remembering(PPO):
-    """Has something on its agent that nobody knows of."""
+    """An algorithm that sets an undeclared attribute on its agent."""
 
     def learn(self, agent, rollout):
         agent.mine = getattr(agent, "mine", 0) + 1

@@ -1,4 +1,4 @@
-"""A store that was tampered with is found out, and a run that is trained again is compared bit for bit."""
+"""Damage to a store is found, and a run that is trained again is compared bit for bit."""
 
 import json
 import math
@@ -49,7 +49,7 @@ def store(trained, tmp_path):
 
 
 def change_json(path, change, *, sealed=False):
-    """Change a file, and its checksum with it or not."""
+    """Change a file, and its checksum too if asked."""
     data = json.loads(path.read_text())
     change(data)
     del data["sha256"]

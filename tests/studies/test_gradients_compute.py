@@ -1,4 +1,4 @@
-"""Gradients of real, small runs, each by a naive route; and what is made of them, where the truth is known."""
+"""Gradients of real, small runs, each by a naive route; and their summaries, where the truth is known."""
 
 import itertools
 import math

@@ -50,7 +50,7 @@ ALONG = (0, 0.5, 1, 1.5, 2, 2.5, 3, 6, 12)
 
 @pytest.fixture(scope="module")
 def made(runs):
-    """Landscapes of three of them, with few episodes, of which a pilot asks for different numbers."""
+    """Return landscapes of three runs with few episodes, whose pilots ask for different numbers."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(landscapes, "MOST_STEPS", MOST_STEPS)
         patch.setattr(landscapes, "TOLERANCE", TOLERANCE)
@@ -58,7 +58,7 @@ def made(runs):
 
 
 def points_of(run, iteration):
-    """Points along the step, and at both norms in random directions."""
+    """Return points along the step, and at both norms in random directions."""
     old_P, step_P = step_of(run, iteration)
     u_DP = stream(run.start.seed, Purpose.LANDSCAPE_DIRECTIONS, iteration).standard_normal((20, len(old_P)))
     units = [u_P / math.sqrt(sum(u_P**2)) for u_P in u_DP]
@@ -266,7 +266,7 @@ def test_episodes_needed_is_8_or_more_in_fours_within_the_steps(episode):
 
 
 def planted(variance, n=8):
-    """Numbers of exactly that variance (n - 1), whose mean is far from 0."""
+    """Return numbers with exactly that variance (n - 1), and a mean far from 0."""
     x_E = np.arange(n) - (n - 1) / 2
     return 7 + x_E * math.sqrt(variance / x_E.var(ddof=1))
 

@@ -1,4 +1,4 @@
-"""Twin updates: the same update again, bit for bit, and each switch against a textbook's loop over one seed."""
+"""Twin updates: the same update again, bit for bit, and each switch against a textbook loop over one seed."""
 
 import signal
 import subprocess
@@ -84,7 +84,7 @@ def twins_of(starts_of):
 
 @pytest.fixture
 def in_double(starts_of):
-    """The same twins in float64, in which two routes to one number differ by next to nothing."""
+    """Return the same twins in float64, in which two routes to a number agree closely."""
     torch.set_default_dtype(torch.float64)
 
     def double(x):
@@ -182,7 +182,7 @@ def test_path_has_the_policy_after_each_epoch_or_minibatch(twins_of):
 
 
 class Textbook:
-    """One seed's update: torch.nn, torch.optim, torch.distributions, and each mechanism as the docstring has it."""
+    """Make one seed's update with torch.nn, torch.optim and torch.distributions, and each mechanism as documented."""
 
     def __init__(self, algorithm, start, k, switched, as_module):
         self.checkpoint, self.switched, self.met = start.checkpoints[k], switched, set()
@@ -541,7 +541,7 @@ def test_exceedance_at_matched_kl_equals_a_walk_of_minibatches(in_double, as_mod
 
 @dataclass(frozen=True)
 class Stays(PPO):
-    """Without clipping, all seeds but the second have next to nothing to learn."""
+    """Without clipping, all seeds but the second have almost nothing to learn."""
 
     def policy_loss(self, ratio_SB, advantage_SB):
         loss_S = super().policy_loss(ratio_SB, advantage_SB)
@@ -646,7 +646,7 @@ def test_twins_are_measured_with_the_algorithms_own_epsilon(in_double, as_module
 
 
 class Asked(dict):
-    """Numbers for a measure of any name, which is noted."""
+    """Numbers for a series of any name, which is recorded."""
 
     def __missing__(self, name):
         self[name] = [0.5, 0.25]
