@@ -30,7 +30,7 @@ def test_twin_updates_are_computed_once_for_their_claims(session, tmp_path):
     store = tmp_path
     first = run(TWINS + one_claim(CHANGES, "pole"))
     assert first.parseoutcomes() == {"passed": 1}
-    first.stdout.fnmatch_lines(["rlclaims: training 5 runs of PPO *", "rlclaims: making updates again * of 140 parts."])
+    first.stdout.fnmatch_lines(["rlclaims: training 5 runs of PPO *", "rlclaims: twin updates: 0 of 140 done."])
     (claim,) = written(store)["claims"]
     assert claim["evidence"]["n"] == 5 and claim["runs"][0]["kind"] == "twin updates"
     files = [json.loads(path.read_text()) for path in store.glob("runs/PPO-*/twins-*.json")]
@@ -43,7 +43,7 @@ def test_twin_updates_are_computed_once_for_their_claims(session, tmp_path):
             assert again[f"none/{name}"] == measured[name][:1]
     again = run(TWINS + one_claim(CHANGES, "pole"))
     assert again.parseoutcomes() == {"passed": 1}
-    again.stdout.no_fnmatch_line("*making updates again*")
+    again.stdout.no_fnmatch_line("*twin updates: *")
     # If a run's starting points are lost, the run is trained again and only its twins are computed.
     one, *_ = store.glob("runs/PPO-*-seed3-*")
     lost = (*one.glob("twins-*.json"), one / "starts.safetensors")
@@ -52,11 +52,11 @@ def test_twin_updates_are_computed_once_for_their_claims(session, tmp_path):
         path.unlink()
     mended = run(TWINS + one_claim(CHANGES, "pole"))
     mended.assert_outcomes(passed=1)
-    mended.stdout.fnmatch_lines(["rlclaims: training 1 runs of PPO *", "rlclaims: making updates again *"])
+    mended.stdout.fnmatch_lines(["rlclaims: training 1 runs of PPO *", "rlclaims: twin updates: 0 of 140 done."])
     assert [path.read_bytes() for path in lost] == before
     # Claims that do not use twin updates do not compute any.
     plain = run(one_claim(SUPPORTED))
-    plain.stdout.no_fnmatch_line("*making updates again*")
+    plain.stdout.no_fnmatch_line("*twin updates: *")
     table = CliRunner().invoke(app, ["mechanism", ".", "--store", str(store)])
     assert table.exit_code == 2 and "No claim here uses twin updates" in table.output
 
@@ -65,7 +65,7 @@ def test_mechanism_table_shows_stored_twin_updates(session, monkeypatch, tmp_pat
     monkeypatch.setenv("COLUMNS", "150")
     session(TWINS + one_claim(CHANGES, "pole"), "--collect-only")
     missing = CliRunner().invoke(app, ["mechanism", ".", "--store", str(tmp_path)])
-    assert missing.exit_code == 2 and "twin updates of 0 seeds of PPO, and" in missing.output
+    assert missing.exit_code == 2 and "has those of 0 seeds of PPO: run" in missing.output
     session(TWINS + one_claim(CHANGES, "pole"), f"--claims-store={tmp_path}")
     table = CliRunner().invoke(app, ["mechanism", ".", "--store", str(tmp_path)]).output
     assert "clip: on -> off" in table and "epochs: 2 -> 1" in table
