@@ -11,11 +11,11 @@ from rlclaims.pytest_plugin.options import TASK, add_options, settings
 from rlclaims.pytest_plugin.xdist import STOPPED, is_worker, on_worker_exit, stopped, stopping
 
 JUDGED = pytest.StashKey[Any]()
-"""On an item: the judgement of its claim or theorem."""
+"""Stashed on an item: the judgement of its claim or theorem."""
 PLACE = pytest.StashKey[int]()
-"""On an item: its place in the order of collection."""
+"""Stashed on an item: its place in the order of collection."""
 DECLARATIONS = ("__rlclaims_claim__", "__rlclaims_theorem__")
-"""On a function: what it declares."""
+"""Attributes of a function that declares a claim or a theorem."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -220,7 +220,7 @@ class Reports:
     def __init__(self) -> None:
         self.of_claims: list[Any] = []
         self.mistakes: list[bool] = []
-        """For each file that cannot be collected, whether a wrong call of rlclaims is the reason."""
+        """An entry for each file that cannot be collected: whether a wrong call of rlclaims is the reason."""
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Record why a file could not be collected."""

@@ -1,4 +1,4 @@
-"""The display during training: live on a terminal, a line every half minute elsewhere."""
+"""Progress of training for people: a live display on a terminal, a line every half minute elsewhere."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -26,18 +26,18 @@ class Display:
 
         self._console = Console(file=file)
         self._look = self._decided = ""
-        self._told = 0.0
+        self._printed_at = 0.0
         self._clock = _Clock()
 
     def look(self, look: "Look") -> None:
-        """Know which look's seeds are trained next, if any are."""
+        """Set the look whose seeds are trained next."""
         self._decided = f"{look.claims - look.undecided} of {look.claims} claims decided"
         seeds = f"{look.seeds} seeds" + ("" if look.made is None else f" (all {look.made} made at once)")
         self._look = "" if look.number == 1 else f"look {look.number} of {look.of}, {seeds}, "
 
     def wait(self) -> None:
-        """Say that another session, or another worker of this one, is waited for."""
-        self.say("rlclaims: another process trains into this store; waiting for it.")
+        """Report that the session waits for another one, or for another worker of its own."""
+        self.say("rlclaims: waiting for another process that trains into this store.")
 
     def quarantine(self, message: str) -> None:
         """Report a damaged file that was moved to quarantine."""
@@ -45,12 +45,13 @@ class Display:
 
     def studies(self, progress: "DeriveProgress") -> None:
         """Print the progress of studies, at the beginning and every half minute."""
-        now, begins = time.monotonic(), progress.steps_done == progress.done == 0
+        now = time.monotonic()
+        begins = progress.steps_done == progress.done == 0
         if begins:
             self._clock = _Clock()
         self._clock.see(progress)
-        if begins or now - self._told >= LINE_EVERY_SECONDS:
-            self._told = now
+        if begins or now - self._printed_at >= LINE_EVERY_SECONDS:
+            self._printed_at = now
             pace = self._clock.pace(progress)
             steps = f", {progress.steps_done:,} steps{f', {pace}' if pace else ''}" if progress.steps_done else ""
             what = f"{', '.join(progress.studies)}: {progress.done} of {progress.total} done"
@@ -58,15 +59,16 @@ class Display:
 
     @contextmanager
     def training(self, training: "Plan") -> "Iterator[Callable[[Progress], None]]":
-        """Show how far training is."""
-        n, stored = len(training.missing), len(training.wanted) - len(training.missing)
+        """Show the progress of training."""
+        n = len(training.missing)
+        stored = len(training.wanted) - n
         names = dict.fromkeys(spec.title for spec in training.missing)
         self.say(
             f"rlclaims: {self._look}training {n} runs of {', '.join(names)} ({training.environment_steps:,} steps); "
             f"{stored} are in the store; {self._decided}."
         )
-        shown = self._live() if self._console.is_terminal else self._lines()
-        with shown as on_progress:
+        display = self._live() if self._console.is_terminal else self._lines()
+        with display as on_progress:
             yield on_progress
 
     @contextmanager
@@ -78,11 +80,11 @@ class Display:
 
             def on_progress(progress: "Progress") -> None:
                 clock.see(progress)
-                live.update(self._drawn(progress, clock), refresh=True)
+                live.update(self._bars(progress, clock), refresh=True)
 
             yield on_progress
 
-    def _drawn(self, progress: "Progress", clock: "_Clock") -> Any:
+    def _bars(self, progress: "Progress", clock: "_Clock") -> Any:
         from rich.console import Group
         from rich.progress_bar import ProgressBar
         from rich.table import Table
@@ -116,7 +118,7 @@ class Display:
 
 
 class _Clock:
-    """Rate and time left, from the first step seen on: what comes before it is processes starting."""
+    """Rate and time left, measured from the first step on, when processes have started."""
 
     def __init__(self) -> None:
         self._first: tuple[float, int] | None = None
@@ -133,13 +135,13 @@ class _Clock:
             self.rate = (progress.steps_done - steps) / (now - since)
 
     def summary(self, progress: "Progress") -> str:
-        """Share, rate and time left, in words."""
+        """Return share, rate and time left, in words."""
         share = progress.steps_done / progress.steps_total
         pace = self.pace(progress)
         return f"{share:.0%} trained{f', {pace}' if pace else ''}"
 
     def pace(self, progress: "Progress | DeriveProgress") -> str:
-        """Rate and time left, in words; none before there is a rate."""
+        """Return rate and time left, in words; empty before there is a rate."""
         if not self.rate:
             return ""
         left = int((progress.steps_total - progress.steps_done) / self.rate)

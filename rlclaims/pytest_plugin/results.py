@@ -24,7 +24,7 @@ from rlclaims.store.run_spec import RunSpec
 from rlclaims.studies.registry import Study
 
 NIGHT = pytest.StashKey[Json | None]()
-"""On an item: the evidence of a --claims-nightly session against its claim, or None."""
+"""Stashed on an item: the evidence of a --claims-nightly session against its claim, or None."""
 
 
 def result_of(item: pytest.Item, judged: Judged | None) -> Json:

@@ -1,1 +1,1 @@
-"""What a session tells: a record for machines, and tables for people."""
+"""Reports of a session: a record for machines, tables and a page for people."""

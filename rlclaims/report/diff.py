@@ -83,7 +83,7 @@ class Change:
 
     @cached_property
     def changed(self) -> tuple[str, ...]:
-        """What differs beside its verdict, in words. Other code or seeds of its runs are not counted."""
+        """Differences beside its verdict, in words. Other code or seeds of its runs are not counted."""
         before, after = self.before, self.after
         if before is None or after is None:
             return ()
@@ -128,7 +128,7 @@ class Diff:
     changes: tuple[Change, ...]
     """The claims and theorems of either, changed or not."""
     session: tuple[tuple[str, str, str], ...]
-    """What differs between the last sessions: its name, before and after."""
+    """Differences between the last sessions: name, before and after."""
 
     @property
     def worse(self) -> int:

@@ -1,4 +1,4 @@
-"""How one claim or theorem was judged, in lines for people: `rlclaims explain`."""
+"""The judgement of one claim or theorem, in lines for people: `rlclaims explain`."""
 
 import textwrap
 

@@ -1,4 +1,4 @@
-"""A figure with its data, and what all figures have in common: inks, looks, axes, room for labels."""
+"""A figure with its data, and the style that all figures share: inks, looks, axes, room for labels."""
 
 import csv
 import gc
@@ -17,15 +17,15 @@ from matplotlib.layout_engine import TightLayoutEngine
 from matplotlib.ticker import LogFormatter
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""Okabe and Ito's, which people see who see colours in different ways."""
+"""The palette of Okabe and Ito, which colour-blind readers can tell apart."""
 LOOKS = ("-", (0, (6, 2)), (0, (4, 1, 1, 1)), (0, (1, 1)))
-"""Of lines, so that colour alone tells none from another."""
+"""Line styles, so that colour is never the only difference."""
 MARKERS = ("o", "s", "^", "D")
 INK = "#010203"
-"""Of lines and letters: on the page, whatever its ink is."""
+"""Colour of lines and letters; on the page it is replaced by the page's own."""
 MULTIPLES = "multiple of the update"
 STYLE = {
-    "text.parse_math": False,  # names are names
+    "text.parse_math": False,  # names may have dollar signs
     "svg.fonttype": "none",
     "pdf.fonttype": 42,
     "font.size": 9,
@@ -40,7 +40,7 @@ STYLE = {
     "legend.frameon": False,
     "figure.facecolor": "none",
     "axes.facecolor": "none",
-    "svg.hashsalt": "rlclaims",  # the same figure is the same file
+    "svg.hashsalt": "rlclaims",  # equal figures make equal files
 }
 
 
@@ -50,23 +50,23 @@ class Drawn:
 
     figure: Figure
     caption: str
-    """What is seen, in words."""
+    """Description in words."""
     columns: Mapping[str, Sequence[object]]
-    """What is drawn, all of one length."""
+    """Data that are drawn, columns of one length."""
     title: str = ""
-    """Its heading where it is shown with others."""
+    """Heading among other figures."""
 
     def svg(self, prefix: str = "") -> str:
-        """For a page: without a prolog, in the page's ink, and with ids that begin as no other figure's do."""
+        """Return SVG for a page: without a prolog, in the page's ink, and with ids that begin with the prefix."""
         with styled():
             file = io.StringIO()
             self.figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
         text = file.getvalue()
         text = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{prefix}", text[text.index("<svg") :])
-        return text.replace(INK, "currentColor")
+        return rounded(text.replace(INK, "currentColor"))
 
     def csv(self) -> str:
-        """Its data, one row a line."""
+        """Return its data, one row a line."""
         file = io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(self.columns)
@@ -74,7 +74,7 @@ class Drawn:
         return file.getvalue()
 
     def save(self, folder: Path, name: str) -> list[Path]:
-        """Write NAME.svg, NAME.pdf and NAME.csv into a folder, and tell where.
+        """Write NAME.svg, NAME.pdf and NAME.csv into a folder, and return their paths.
 
         Raises:
             OSError: they cannot be written.
@@ -85,13 +85,23 @@ class Drawn:
             for path, undated in zip(paths, ("Date", "CreationDate"), strict=False):
                 metadata = {undated: None, "Creator": None}
                 self.figure.savefig(path, metadata=metadata, facecolor="white")
+        paths[0].write_text(rounded(paths[0].read_text(encoding="utf-8")), encoding="utf-8")
         paths[2].write_text(self.csv(), encoding="utf-8")
         return paths
 
 
+def rounded(svg: str) -> str:
+    """Return an SVG whose coordinates have two decimals, a hundredth of a point; text is left as it is."""
+
+    def shorter(number: re.Match[str]) -> str:
+        return f"{float(number[0]):.2f}".rstrip("0").rstrip(".")
+
+    return re.sub(r'="[^"]*"', lambda attribute: re.sub(r"-?\d+\.\d{3,}", shorter, attribute[0]), svg)
+
+
 @contextmanager
 def styled() -> Iterator[None]:
-    """Make what is drawn look alike; no garbage is collected meanwhile, as that looks through all of a session."""
+    """Apply the style while drawing, without garbage collection, which would search all objects of a session."""
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -103,7 +113,7 @@ def styled() -> Iterator[None]:
 
 
 def side_by_side(of: Mapping[str, object], *, alike: bool = True) -> tuple[Figure, list[Axes]]:
-    """A figure with as many axes beside each other, alike upwards or not."""
+    """Return a figure with as many axes side by side, with a common vertical axis or not."""
     n = max(1, len(of))
     figure = Figure(figsize=(4.2 if n == 1 else min(2.6 * n, 10.5), 2.8))
     axes = figure.subplots(1, n, sharey=alike, squeeze=False)
@@ -111,16 +121,16 @@ def side_by_side(of: Mapping[str, object], *, alike: bool = True) -> tuple[Figur
 
 
 def lay_out(figure: Figure, above: float = 0.0) -> None:
-    """Make room for labels, and above them for a part of the figure's height; on drawing nothing is moved again.
+    """Make room for labels, and above them for a part of the figure's height. Drawing moves nothing afterwards.
 
-    Without a rectangle, as matplotlib measures all labels once more for each, and that takes longer than drawing them.
+    No rectangle is given: matplotlib would measure all labels again, which takes longer than drawing them.
     """
     TightLayoutEngine(rect=None).execute(figure)  # type: ignore[arg-type]  # its default is the whole figure
     figure.subplots_adjust(top=figure.subplotpars.top - above)
 
 
 def logarithmic(ax: Axes, which: Literal["x", "y"]) -> None:
-    """Give an axis a logarithmic scale, with plain numbers."""
+    """Give an axis a logarithmic scale with plain numbers."""
     axis = ax.xaxis if which == "x" else ax.yaxis
     ax.set(**{f"{which}scale": "log"})
     axis.set_major_formatter(Plain())
@@ -128,10 +138,10 @@ def logarithmic(ax: Axes, which: Literal["x", "y"]) -> None:
 
 
 class Plain(LogFormatter):
-    """Matplotlib's choice of what is labelled, as 0.01, 100, 10k, 1M."""
+    """Labels at the ticks that matplotlib chooses, as 0.01, 100, 10k, 1M."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:
-        """The label of a place, empty where there is to be none."""
+        """Return the label of a place; empty for a tick without one."""
         if not super().__call__(x, pos):
             return ""
         if abs(x) >= 1e4:

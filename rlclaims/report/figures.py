@@ -1,9 +1,9 @@
-"""Figures, one function each: matplotlib's, with their data, as SVG, PDF and CSV.
+"""Figures drawn with matplotlib, one function each, with their data, as SVG, PDF and CSV.
 
     from rlclaims.report import figures
     figures.training({"PPO": ppo_SK, "TRPO": trpo_SK}, "mean KL(old || new)", bound=0.07).save(Path("figures"), "kl")
 
-They take plain arrays, so that they draw what anybody has measured. Axes are letters behind a name: S seeds, K
+They take plain arrays, from any source. Letters at the end of a name are axes: S seeds, K
 iterations, N places along something.
 """
 
@@ -40,13 +40,13 @@ def training(
     bound: float | Mapping[str, float] | None = None,
     log: bool = True,
 ) -> Drawn:
-    """A measure over training, seed by seed, with the median over seeds, as in Part III of the post.
+    """Draw a measure over training, seed by seed, with the median over seeds, as in Part III of the post.
 
     Args:
         rows: by algorithm, values (S, K).
-        quantity: what is measured.
+        quantity: label of the measure.
         every: iterations from one value to the next.
-        bound: a line to hold it against, for all algorithms or by algorithm.
+        bound: a line to compare with, for all algorithms or by algorithm.
         log: whether the axis is logarithmic.
     """
     bounds = bound if isinstance(bound, Mapping) else {} if bound is None else dict.fromkeys(rows, bound)
@@ -64,7 +64,7 @@ def training(
         axes[0].set_ylabel(quantity)
         lay_out(figure)
     at = ", ".join(f"{bounds[name]:g} ({name})" for name in rows if name in bounds)
-    line = f" Dashed lines are at {at}, what it is held against." if at else ""
+    line = f" Dashed lines are at {at}, the bounds of the claims." if at else ""
     seeds = ", ".join(f"{name} {len(values)}" for name, values in rows.items())
     said = f"{quantity[:1].upper()}{quantity[1:]} of each update of a training"
     caption = f"{said}: thin lines are seeds ({seeds}), bold ones their median.{line}"
@@ -72,10 +72,10 @@ def training(
 
 
 def along_step(x_N: Sequence[float], curves: Mapping[str, Mapping[str, Floats]]) -> Drawn:
-    """How a return changes along an update, and what surrogates promise, at several times of training.
+    """Draw the change of a return along an update and the surrogates' promises, at several times of training.
 
     Args:
-        x_N: how much of the step.
+        x_N: multiples of the update.
         curves: by time of training, by name, changes (S, N) as parts of the return.
     """
     with styled():
@@ -116,13 +116,13 @@ def plane(
     *,
     episodes: int | None = None,
 ) -> Drawn:
-    """Returns and surrogates on a plane through a policy, as contours side by side.
+    """Draw returns and surrogates on a plane through a policy, as contours side by side.
 
     Args:
         along_X: multiples of the update.
         across_Y: multiples of its length, in a random direction.
         heights: by row, and in it by column, heights (Y, X); rows are times of training, say.
-        episodes: how many a return is the mean of.
+        episodes: number of episodes that a return is the mean of.
     """
     columns: dict[str, list[object]] = {name: [] for name in ("when", "surface", "along", "across", "height")}
     names = list(next(iter(heights.values())))
@@ -145,23 +145,21 @@ def plane(
         lay_out(figure)
     return Drawn(
         figure,
-        "Around the policy before an update, of one run, both in units of return; the white line is the update. "
+        "Around the policy before an update in one run, in units of return; the white line is the update. "
         + between(along_X, across_Y, episodes),
         columns,
     )
 
 
 def between(along_X: Sequence[float], across_Y: Sequence[float], episodes: int | None) -> str:
-    """What contours of a plane rest on, in words."""
+    """Return a description of the points that contours of a plane are drawn from."""
     grid = f"Contours lie between {len(along_X)} by {len(across_Y)} points"
-    noise = (
-        "" if episodes is None else f", whose returns are means of {episodes} episodes, so that chance roughens them"
-    )
+    noise = "" if episodes is None else f", whose returns are means of {episodes} episodes, so they are noisy"
     return f"{grid}{noise}. Each picture has a scale of its own."
 
 
 def agreement(pairs_N: Sequence[float], curves: Mapping[str, Floats], *, batch: int | None = None) -> Drawn:
-    """How far two gradient estimates agree, against the number of pairs that each is made of (Part I of the post).
+    """Draw the agreement of two gradient estimates against the number of pairs of each (Part I of the post).
 
     Args:
         pairs_N: numbers of pairs.
@@ -198,7 +196,7 @@ def n_star(
     batch: int | None = None,
     of: str = "two policies",
 ) -> Drawn:
-    """N*: how many state-action pairs of each of two policies put their returns in the true order (Part II).
+    """Draw N*: how many state-action pairs of each of two policies put their returns in the true order (Part II).
 
     With n pairs of each, the order is right with a probability of Phi(gap / sqrt(variance / n)); N* is the number at
     which that is the certainty asked for. Bold lines are by the means over seeds of both, which noise does not bias.
@@ -219,7 +217,7 @@ def n_star(
     from rlclaims.stats.split_samples import pairs_needed
 
     columns: dict[str, list[object]] = {name: [] for name in ("curve", "run", "pairs", "chance", "n_star")}
-    told = []
+    needs = []
     with styled():
         figure, (ax,) = side_by_side({"": None})
         for i, (name, (square_S, variance_S)) in enumerate(curves.items()):
@@ -232,8 +230,8 @@ def n_star(
                 with np.errstate(divide="ignore"):
                     chance_N = ndtr(np.sqrt(gap[0] / variance_N)) if gap[0] > 0 else np.full(len(pairs_N), 0.5)
                 if run == "mean":
-                    shown = f"{float(f'{needed:.3g}'):,.0f}" if np.isfinite(needed) else "none, lost in noise"
-                    told.append(f"{name}: {shown}")
+                    text = f"{float(f'{needed:.3g}'):,.0f}" if np.isfinite(needed) else "none, lost in noise"
+                    needs.append(f"{name}: {text}")
                     ax.plot(pairs_N, chance_N, color=colour, linestyle=look, label=name, linewidth=1.8)
                     if pairs_N[0] <= needed <= pairs_N[-1]:
                         ax.plot([needed], [certainty], "o", color=colour, markersize=4)
@@ -250,19 +248,19 @@ def n_star(
     caption = (
         f"How likely the returns of so many pairs of each put {of} in their true order, if their noise is normal. Thin "
         f"lines are {_seeds({name: square_S for name, (square_S, _) in curves.items()})}, bold ones by the means over "
-        f"them; dots are N*, the pairs that take it to {certainty:g} ({'; '.join(told)})."
+        f"them; dots are N*, the pairs that take it to {certainty:g} ({'; '.join(needs)})."
         f"{_own(batch)}"
     )
     return Drawn(figure, caption, columns)
 
 
 def effects(rows: Mapping[str, Floats], quantity: str, *, none: float, log: bool = False) -> Drawn:
-    """Effects side by side, seed by seed, with the mean and its 95% interval by Student's t, one by one.
+    """Draw effects side by side, seed by seed, with the mean and its 95% interval by Student's t, one by one.
 
     Args:
         rows: by what is switched, effects (S,).
-        quantity: what they are effects on.
-        none: where there is no effect.
+        quantity: label of the effects.
+        none: value without an effect.
         log: whether they are factors, and means geometric.
     """
     from scipy import stats
@@ -308,7 +306,7 @@ def _own(batch: int | None) -> str:
 
 
 def _seeds(*curves: Mapping[str, Floats]) -> str:
-    """How many seeds these have, in words."""
+    """Return the number of seeds, in words."""
     found = sorted({len(values_S) for by_name in curves for values_S in by_name.values()})
     return f"{' or '.join(map(str, found))} seeds"
 

@@ -39,7 +39,7 @@ def document(results: Iterable[Json], profile: Profile, first_seed: int, earlier
         results: of its claims and theorems, in the order they ran.
         profile: its budget.
         first_seed: the first seed of its runs.
-        earlier: the record that it takes the place of, whose other claims are kept; None if there is none.
+        earlier: the record that it takes the place of, whose other claims are kept; or None.
     """
     environment = {
         "python": platform.python_version(),
@@ -140,7 +140,7 @@ def interval_text(evidence: Json, form: str = "[{}, {}]") -> str:
 
 
 def runs_in_words(claims: Iterable[Json]) -> str:
-    """Return tasks, steps and seeds of the runs that claims were judged on; empty if there are none."""
+    """Return tasks, steps and seeds of the runs that claims were judged on; empty without runs."""
     settings: dict[tuple[str, int | None], set[int]] = {}
     for claim in claims:
         for runs in claim["runs"]:
@@ -203,7 +203,7 @@ def write(results: Iterable[Json], profile: Profile, first_seed: int, folder: Pa
     except RecordError:  # missing, damaged, or of another version
         earlier = None
     record = document(results, profile, first_seed, earlier)
-    text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
+    text = as_text(record)
     # A reader sees the old file until the new one is complete.
     partial = path.with_suffix(".partial")
     partial.write_text(text + "\n", encoding="utf-8")
@@ -272,6 +272,23 @@ def adjusted(evidence: Mapping[str, Any], support_rate: float, refute_rate: floa
     # At a level of 0, which belongs to a look that spends nothing, no p-value is small enough.
     p_adjusted = None if p is None else min(1.0, p * rate / level) if level else 1.0
     return {**evidence, "p_adjusted": p_adjusted, "p_adjusted_rate": rate}
+
+
+def as_text(value: Any, indent: str = "\n") -> str:
+    """Return JSON with one entry a line, but lists of numbers and what is short on one line each."""
+    flat = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    numbers = isinstance(value, list) and not any(isinstance(part, dict | list | str) for part in value)
+    if numbers or len(flat) <= SHORT or not isinstance(value, dict | list):
+        return flat
+    deeper = indent + " "
+    if isinstance(value, dict):
+        entries = [f"{json.dumps(name)}: {as_text(part, deeper)}" for name, part in value.items()]
+        return f"{{{deeper}{f',{deeper}'.join(entries)}{indent}}}"
+    return f"[{deeper}{f',{deeper}'.join(as_text(part, deeper) for part in value)}{indent}]"
+
+
+SHORT = 160
+"""Characters of an entry that is written on one line."""
 
 
 def _digest(data: Json) -> str:

@@ -160,7 +160,7 @@ def _parts(evidence: Json | None) -> Iterator[Json]:
 def _bounds(record: Json, task: str, algorithms: Iterable[str], measure: str) -> dict[str, float]:
     """Return, by algorithm, the line that claims hold a measure on the training batch against.
 
-    That is the least upper bound, or where there is none the largest lower one.
+    That is the least upper bound, or without one the largest lower bound.
     """
     upper: dict[str, list[float]] = {}
     lower: dict[str, list[float]] = {}
@@ -318,7 +318,7 @@ def _taken(record: Json, store: Path, task: str, study: str, of: str) -> list[Ta
 
 
 def _numbers(store: Path, digest: str, kind: str | None) -> Mapping[str, Sequence[float]] | None:
-    """Return the latest numbers of a study in a run's folder; None if there are none, or the run failed."""
+    """Return the latest numbers of a study in a run's folder; None if they are missing or the run failed."""
     files = [
         path
         for folder in (store / "runs").glob(f"*-{digest[:32]}")

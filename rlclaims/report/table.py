@@ -80,7 +80,7 @@ SENSITIVITY = (
     "far side. Both are for normal seeds, with the spread in pilots.json, or else in standard deviations of a seed. "
     "needs n: the number of seeds at which one look, at the same error rate, detects the margin."
 )
-"""What the columns about a design's power mean."""
+"""Explanation of the columns about a design's power."""
 
 
 def _star(results: Sequence[Json], console: Console) -> None:

@@ -1,4 +1,4 @@
-"""Outcomes of claims: supported, refuted, inconclusive, and against expectation."""
+"""The end of a claim: supported, refuted, inconclusive, and against expectation."""
 
 import pytest
 from claim_text import INCONCLUSIVE, REFUTED, SUPPORTED, one_claim, written

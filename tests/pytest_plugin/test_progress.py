@@ -70,7 +70,7 @@ def test_a_terminal_shows_cohorts_and_leaves_nothing_behind(clock, monkeypatch):
     watch.see(at(1))
     clock.now += 10
     watch.see(at(4))
-    drawn.print(display._drawn(at(4), watch))
+    drawn.print(display._bars(at(4), watch))
     text = drawn.file.getvalue()
     assert "iteration 4 of 10" in text and "40% trained, 1,229 steps/s, ETA 0:20; 0 of 5 claims decided" in text
 
@@ -113,4 +113,4 @@ def test_studies_are_reported_every_half_minute(clock, kinds):
 def test_waiting_for_another_session_is_reported():
     file = StringIO()
     Display(file).wait()
-    assert file.getvalue() == "rlclaims: another process trains into this store; waiting for it.\n"
+    assert file.getvalue() == "rlclaims: waiting for another process that trains into this store.\n"

@@ -1,4 +1,4 @@
-"""What changed from one record to another, by records of claims that are judged here."""
+"""Changes from one record to another, with records of claims that are judged here."""
 
 import copy
 import io

@@ -14,6 +14,7 @@ from scipy import stats
 
 from rlclaims.agents.ppo import PPO
 from rlclaims.report import figure_style, figures
+from rlclaims.report.figure_style import rounded
 from rlclaims.report.page.write import page
 from rlclaims.report.session_figures import illustrations, surfaces
 from rlclaims.store.digest import run_digest
@@ -86,7 +87,7 @@ def test_training_shows_seeds_medians_and_the_bound():
     assert [row["update"] for row in rows[:3]] == ["1", "11", "21"]
     assert [float(row["value"]) for row in rows if row["algorithm"] == "one" and row["run"] == "1"] == [3, 2, 1]
     assert len(rows) == 12 and "one 2" in drawn.caption
-    assert "at 2.5 (one), 2.5 ($two$ & <b>), what it is held against" in drawn.caption  # in the order of the pictures
+    assert "at 2.5 (one), 2.5 ($two$ & <b>), the bounds of the claims" in drawn.caption  # in the order of the pictures
 
 
 def test_an_effects_interval_is_a_t_interval():
@@ -354,3 +355,8 @@ def test_a_name_of_any_length_makes_a_name_for_files(stored):
     }
     (made,) = illustrations(record(told, tasks=["InvertedPendulum-v5"]), store.root)
     assert len(made) <= 100 and "/" not in made
+
+
+def test_rounded_svg_keeps_its_text():
+    svg = '<path d="M 1.23456 -7.0001\nL 100.5 3e-7"/><text x="0.004">0.00123</text>'
+    assert rounded(svg) == '<path d="M 1.23 -7\nL 100.5 3e-7"/><text x="0">0.00123</text>'

@@ -133,7 +133,7 @@ def test_one_night_is_no_verdict():
 
 
 def place(x, low, high):
-    """Where a number lies, by its part of the range that is shown."""
+    """Return the place of a number, by its part of the range that is shown."""
     return MARGIN + (x - low) / (high - low) * (WIDTH - 2 * MARGIN)
 
 

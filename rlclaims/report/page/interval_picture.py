@@ -32,7 +32,7 @@ class Seed:
     """Height from 0 to 1, so that close seeds do not hide each other."""
     label: str
     later: bool
-    """Whether it came after the look that decided, and is not in the estimate and the interval."""
+    """True for a seed after the look that decided, which is not in the estimate and the interval."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Picture:
     """Its finite ends."""
     interval: tuple[float, float] | None
     open_ends: tuple[bool, bool]
-    """Whether the interval has no bound on either side."""
+    """True for each side of the interval that has no bound."""
     estimate: float | None
     seeds: tuple[Seed, ...]
     ticks: tuple[Tick, ...]

@@ -41,7 +41,7 @@ class Part:
     """One comparison of a claim, as the page shows it."""
 
     name: str
-    """Which of several it is; empty for a single one."""
+    """Its number among several; empty for a single one."""
     evidence: Json
     picture: Picture | None
     guarantee: str
