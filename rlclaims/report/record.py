@@ -69,6 +69,7 @@ def document(results: Iterable[Json], profile: Profile, first_seed: int, earlier
         "first_seed": first_seed,
         "families": list({claim["family"]["name"]: claim["family"] for claim in reversed(claims)}.values())[::-1],
         "environment": environment,
+        "environment_sha256": judged["environment_sha256"],
         "claims": claims,
         "theorems": theorems,
     }

@@ -265,6 +265,11 @@ def _document(record: Json, claims: Collection[str], fixtures: Collection[str]) 
         if claim["status"] != "confirmatory":
             why = "a smoke run, which is no evidence" if claim["status"] == "smoke" else "development seeds"
             raise BaselineError(f"The claim {claim['name']!r} of the last record is of {why}: run it on others first.")
+        if claim["judged"]["environment_sha256"] != record["environment_sha256"]:
+            raise BaselineError(
+                f"The claim {claim['name']!r} was judged with other packages or on another machine than the claims of the "
+                "last session: run it again first."
+            )
     taken = [runs for claim in judged for runs in claim["runs"]]
     if unknown := [fixture for fixture in fixtures if all(runs["fixture"] != fixture for runs in taken)]:
         there = ", ".join(dict.fromkeys(runs["fixture"] for runs in taken)) or "none"
@@ -288,8 +293,8 @@ def _document(record: Json, claims: Collection[str], fixtures: Collection[str]) 
         )
     return {
         "format": FORMAT,
-        "created": record["created"],
-        "profile": record["profile"]["name"],
+        "created": max(claim["judged"]["created"] for claim in judged),
+        "profile": ", ".join(dict.fromkeys(claim["judged"]["profile"] for claim in judged)),
         "environment": record["environment"],
         "runs": [
             {**of, "measured": [measured for _, measured in sorted(of["measured"].items())]}

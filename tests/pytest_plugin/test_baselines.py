@@ -307,7 +307,7 @@ def test_baseline_save_names_a_file_in_place_of_its_folder(session, save, pytest
 
 def test_baseline_save_refuses_unsuitable_records(session, save, kept, pytester, tmp_path):
     session(ABSOLUTE, "--claims-first-seed=500")
-    assert "claims.json yet; pytest writes it." in save("v2", code=2, report=tmp_path / "nil")
+    assert "claims.json does not exist yet; pytest writes it." in save("v2", code=2, report=tmp_path / "nil")
     before = kept.read_text()
     assert "v1.0.json is there already" in save("v1.0", code=2)
     assert kept.read_text() == before
@@ -315,8 +315,8 @@ def test_baseline_save_refuses_unsuitable_records(session, save, kept, pytester,
     assert "A baseline's name is up to 100 letters" in save("../v2", code=2)
     session(ABSOLUTE, "--claims-first-seed=10000")
     assert "'section/late' of the last record is of development seeds" in save("v2", code=2)
-    session(ABSOLUTE, "--claims-profile=smoke")
-    assert "'section/late' of the last record is of a smoke run" in save("v2", code=2)
+    session(ABSOLUTE, "--claims-profile=smoke", f"--claims-report={tmp_path / 'smoke'}")
+    assert "'section/late' of the last record is of a smoke run" in save("v2", code=2, report=tmp_path / "smoke")
     factorial = (
         "\nimport rlclaims\nfrom rlclaims import PPO\nrates = rlclaims.factorial(PPO, 'InvertedPendulum-v5', "
         "iterations=2, steps=64, minibatches=2, value_epochs=1, epochs=(1, 2))\n"

@@ -34,16 +34,21 @@ def iterations_of(result):
     return [runs["iterations"] for runs in result["runs"]]
 
 
-def test_smoke_profile_leaves_every_claim_inconclusive(project, store):
+def test_smoke_profile_leaves_every_claim_inconclusive(project, tmp_path):
     refuted = one_claim(REFUTED).replace("section/claim", "section/false").replace("test_claim", "test_false")
     joined = "\n@declared('section/joined')\ndef test_joined(long):\n    kl = long.kl_old_new.mean.held_out\n"
     joined += "    assert rlclaims.all_of(kl.last(0.25) / kl.first(0.25) < 9, kl.overall() > -1)\n"
-    result = project(ON_THE_PROFILES_TASKS + one_claim(SUPPORTED) + refuted + joined, "", "--claims-profile=smoke")
+    result = project(
+        ON_THE_PROFILES_TASKS + one_claim(SUPPORTED) + refuted + joined,
+        "",
+        "--claims-profile=smoke",
+        f"--claims-report={tmp_path}",
+    )
     assert result.parseoutcomes() == {"inconclusive": 3} and result.ret == pytest.ExitCode.OK
     result.stdout.fnmatch_lines(
         [f"  {name} *inconclusive (smoke is no evidence)" for name in ("claim", "false", "joined")]
     )
-    claims = written(store)["claims"]
+    claims = written(tmp_path, ".")["claims"]
     assert [claim["status"] for claim in claims] == ["smoke"] * 3
     assert [claim["evidence"]["reason"] for claim in claims] == ["no_evidence"] * 3
     assert claims[0]["evidence"]["lower"] > -1  # judged although it is no evidence: that code is exercised too

@@ -218,8 +218,8 @@ def test_a_damaged_record_is_replaced(session_by_looks, tmp_path):
 def test_a_fixtures_label_has_its_name_and_settings(session, store):
     session(ALL_SORTS)
     labels = {runs["fixture"]: runs["label"] for claim in written(store)["claims"] for runs in claim["runs"]}
-    assert labels["other"].startswith("other: PPO(") and "epochs=1" in labels["other"]
-    assert labels["trpo"].startswith("trpo: TRPO(") and "epochs" not in labels["trpo"]
+    assert labels["other"].startswith("other: PPO(") and " epochs=1" in labels["other"]
+    assert labels["trpo"].startswith("trpo: TRPO(") and " epochs=1" not in labels["trpo"]
 
 
 def test_methods_and_their_meaning_are_verbose(session):

@@ -65,7 +65,7 @@ def test_refuted_theorem_fails_with_its_counterexample(session, store):
             "*verdict *refuted",
             "*assert 1000 < 1000",
             "*n=1000,",
-            "  theorem *refuted *",
+            "  theorem *refuted",
             "Record: *",
         ]
     )
@@ -250,11 +250,11 @@ def test_smoke_profile_judges_theorems(session, store):
     assert result.parseoutcomes() == {"passed": 2, "inconclusive": 1}
     result.stdout.fnmatch_lines(
         [
-            "  true *supported *",
-            "  known *refuted[*] *",
+            "  true *supported",
+            "  known *refuted[*]",
             "  claim *inconclusive (smoke is no evidence)",
             "smoke is no evidence: these claims run, *",
-            "a theorem takes no seeds, and is judged as ever",
+            "Theorems take no seeds and are judged as in any profile.",
             "[*] expected to be refuted: *",
         ]
     )

@@ -166,6 +166,7 @@ def record(*results, **profile):
             "packages": {"rlclaims": "0.1.0"},
             "rlclaims_sha256": "3" * 64,
         },
+        "environment_sha256": JUDGED["environment_sha256"],
         "claims": [result for result in results if "examples" not in result],
         "theorems": [result for result in results if "examples" in result],
     }
