@@ -65,8 +65,8 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     if report.failed and error is not None:
         from rlclaims.pytest_plugin.import_errors import sentence
 
-        if (told := sentence(error.value)) is not None:
-            report.longrepr = told
+        if (message := sentence(error.value)) is not None:
+            report.longrepr = message
             # Plain data, so that xdist can send it from a worker.
             report.rlclaims_mistake = True  # type: ignore[attr-defined]
     return report
@@ -288,9 +288,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         if asked.nights is not None and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             from rlclaims.pytest_plugin.nightly import write_nights
 
-            config.stash[NIGHTS], where, kept = write_nights(asked.nights, results, asked.profile.seeds)
+            config.stash[NIGHTS], where, is_written = write_nights(asked.nights, results, asked.profile.seeds)
             config.stash[RECORD].append(where)
-            if not kept:  # or CI would stay green every night without accumulating evidence
+            if not is_written:  # or CI would stay green every night without accumulating evidence
                 session.exitstatus = session.exitstatus or pytest.ExitCode.INTERNAL_ERROR
         if config.option.claims_write_pilots:
             config.stash[RECORD] += write_pilots(config.stash[REPORTS].of_claims)

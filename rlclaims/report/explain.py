@@ -31,8 +31,8 @@ def judged(result: Json, test: str, options: str) -> list[str]:
         seeds = f", seeds {runs['seeds'][0]} to {runs['seeds'][-1]}" if runs["seeds"] else ""
         kind = "" if runs["kind"] == "runs" else f" ({runs['kind']})"
         lines.append(row("runs", f"{runs['label']}{kind} on {runs['task']}, {runs['iterations']} iterations{seeds}"))
-    for kept in result.get("baselines", []):
-        lines.append(row("baseline", f"{kept['fixture']}: {kept['name']}, sha256 {kept['sha256']}"))
+    for baseline in result.get("baselines", []):
+        lines.append(row("baseline", f"{baseline['fixture']}: {baseline['name']}, sha256 {baseline['sha256']}"))
     if result["runs"]:
         seed = result["runs"][0]["seeds"][0]
         # On one line, so that it can be copied.

@@ -66,8 +66,8 @@ def training(
     at = ", ".join(f"{bounds[name]:g} ({name})" for name in rows if name in bounds)
     line = f" Dashed lines are at {at}, the bounds of the claims." if at else ""
     seeds = ", ".join(f"{name} {len(values)}" for name, values in rows.items())
-    said = f"{quantity[:1].upper()}{quantity[1:]} of each update of a training"
-    caption = f"{said}: thin lines are seeds ({seeds}), bold ones their median.{line}"
+    words = f"{quantity[:1].upper()}{quantity[1:]} of each update of a training"
+    caption = f"{words}: thin lines are seeds ({seeds}), bold ones their median.{line}"
     return Drawn(figure, caption, _long(rows, "update", lambda k: 1 + every * k))
 
 
@@ -182,10 +182,10 @@ def agreement(pairs_N: Sequence[float], curves: Mapping[str, Floats], *, batch: 
         for seed, cosine_N in enumerate(cosine_SN):
             for pairs, cosine in zip(pairs_N, cosine_N, strict=True):
                 _append(columns, name, seed, pairs, float(cosine))
-    said = "How far two estimates of the policy's gradient point the same way, 1 being wholly"
+    words = "How far two estimates of the policy's gradient point the same way, 1 being wholly"
     by = "by the gradient's length and the noise of one pair, both estimated, and not tried at each number of pairs"
     lines = f"thin lines are {_seeds(curves)}, bold ones their medians"
-    return Drawn(figure, f"{said}, {by}: {lines}.{_own(batch)}", columns)
+    return Drawn(figure, f"{words}, {by}: {lines}.{_own(batch)}", columns)
 
 
 def n_star(
@@ -289,10 +289,10 @@ def effects(rows: Mapping[str, Floats], quantity: str, *, none: float, log: bool
                 ax.xaxis.set_minor_formatter(NullFormatter())
         ax.invert_yaxis()
         lay_out(figure)
-    said = f"{quantity[:1].upper()}{quantity[1:]}, with each of these switched"
+    words = f"{quantity[:1].upper()}{quantity[1:]}, with each of these switched"
     mean_of = "geometric mean" if log else "mean"
     bars = f"bars 95% intervals of their {mean_of} by t, each for itself"
-    return Drawn(figure, f"{said}: dots are {_seeds(rows)}, {bars}.", columns)
+    return Drawn(figure, f"{words}: dots are {_seeds(rows)}, {bars}.", columns)
 
 
 def _batch(ax: Axes, batch: int | None) -> None:
@@ -307,8 +307,8 @@ def _own(batch: int | None) -> str:
 
 def _seeds(*curves: Mapping[str, Floats]) -> str:
     """Return the number of seeds, in words."""
-    found = sorted({len(values_S) for by_name in curves for values_S in by_name.values()})
-    return f"{' or '.join(map(str, found))} seeds"
+    counts = sorted({len(values_S) for by_name in curves for values_S in by_name.values()})
+    return f"{' or '.join(map(str, counts))} seeds"
 
 
 def _colours(of: Mapping[str, object]) -> list[str]:

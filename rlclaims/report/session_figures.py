@@ -39,7 +39,7 @@ LONGEST = 100
 
 
 @dataclass(frozen=True)
-class Taken:
+class StoredRuns:
     """Runs of one algorithm on one task that claims took, with the numbers that the store has of them."""
 
     algorithm: str
@@ -57,7 +57,7 @@ class Taken:
         return np.array([series[name] for series in self.series], dtype=float)
 
     @property
-    def kept(self) -> tuple[int, ...]:
+    def checkpoints(self) -> tuple[int, ...]:
         """Iterations whose updates were kept as checkpoints."""
         return checkpoint_iterations(self.iterations, HELD_OUT_EVERY)
 
@@ -69,7 +69,7 @@ def illustrations(record: Json, store: Path) -> dict[str, Drawn]:
         record: of a session.
         store: the folder of finished runs.
     """
-    found: dict[str, Drawn] = {}
+    figures: dict[str, Drawn] = {}
     for i, task in enumerate(dict.fromkeys(runs["task"] for claim in record["claims"] for runs in claim["runs"])):
         end = "" if task == record["profile"]["tasks"][0] else f"-{task.lower()}"
         if "(" in task and end:  # other arguments may end in the same letters, or be too long for a file's name
@@ -79,8 +79,8 @@ def illustrations(record: Json, store: Path) -> dict[str, Drawn]:
             # Series of another version of the code may have other names, and external algorithms lack some.
             with suppress(KeyError, ValueError, IndexError):
                 file = re.sub(r"[^a-z0-9]+", "-", f"{name}{end}".lower()).strip("-")[:LONGEST]
-                found[file] = replace(draw(), title=f"{title}, on {task}")
-    return found
+                figures[file] = replace(draw(), title=f"{title}, on {task}")
+    return figures
 
 
 STUDIES = {
@@ -112,7 +112,7 @@ def surfaces(record: Json, store: Path) -> list[Surface]:
 
 
 def _of_task(
-    taken: Mapping[str, list[Taken]], record: Json, task: str
+    taken: Mapping[str, list[StoredRuns]], record: Json, task: str
 ) -> Iterator[tuple[str, str, Callable[[], Drawn]]]:
     for measure in REGISTRY.values():
         if (plot := measure.plot) is not None and taken["runs"]:
@@ -122,7 +122,7 @@ def _of_task(
             yield f"{name}-{runs.algorithm}", f"{title}: {runs.algorithm}", partial(draw, runs)
 
 
-def _training(taken: Sequence[Taken], record: Json, task: str, measure: Measure, plot: Plot) -> Drawn:
+def _training(taken: Sequence[StoredRuns], record: Json, task: str, measure: Measure, plot: Plot) -> Drawn:
     series = f"{measure.key}/training"
     rows = {runs.algorithm: runs.rows(series) for runs in taken if all(series in numbers for numbers in runs.series)}
     if not rows:
@@ -190,24 +190,24 @@ def _is_level(structure: Json, algorithm: str, measure: str) -> bool:
     return leaf["window"] is not None and (same or (not labelled and leaf["runs"].startswith(f"{algorithm}(")))
 
 
-def _along(runs: Taken) -> Drawn:
+def _along(runs: StoredRuns) -> Drawn:
     curves: dict[str, dict[str, Floats]] = {}
     x_N = [x for x in ALONG if x <= 3.0]  # beyond, all curves fall off the scale
-    for k, iteration in enumerate(runs.kept):
+    for k, iteration in enumerate(runs.checkpoints):
         scale_S1 = np.abs(runs.rows(f"{k}/own/return"))
         return_SN = runs.rows(f"{k}/along/return").reshape(len(runs.series), -1, GROUPS).mean(-1)
-        shown = {
+        changes = {
             "return": return_SN - return_SN[:, :1],
             "promised, training batch": runs.rows(f"{k}/along/promise/training"),
             "promised, fresh pairs": runs.rows(f"{k}/along/promise/held_out"),
         }
-        curves[f"update {iteration + 1}"] = {name: (x / scale_S1)[:, : len(x_N)] for name, x in shown.items()}
+        curves[f"update {iteration + 1}"] = {name: (x / scale_S1)[:, : len(x_N)] for name, x in changes.items()}
     return along_step(x_N, curves)
 
 
-def _n_star(runs: Taken) -> Drawn:
+def _n_star(runs: StoredRuns) -> Drawn:
     curves = {}
-    for k, iteration in enumerate(runs.kept):
+    for k, iteration in enumerate(runs.checkpoints):
         gaps_S2 = np.array([step_to_random(series, k) for series in runs.series])
         # As in claims: relative to the squared return of each run, so that all runs count alike.
         parts_S2 = gaps_S2 / np.square(runs.rows(f"{k}/own/return"))
@@ -216,11 +216,11 @@ def _n_star(runs: Taken) -> Drawn:
     return n_star(PAIRS.tolist(), curves, batch=runs.steps, of=two)
 
 
-def _planes(runs: Taken) -> Drawn:
+def _planes(runs: StoredRuns) -> Drawn:
     return plane(planes.ALONG, planes.ACROSS, _heights(runs, 0), episodes=planes.EPISODES)
 
 
-def _planes_of_runs(runs: Taken) -> Drawn:
+def _planes_of_runs(runs: StoredRuns) -> Drawn:
     by_run = [_heights(runs, i) for i in range(min(len(runs.series), MOST_RUNS))]
     if len(by_run) < FEWEST:
         raise ValueError("the runs of a grid")
@@ -233,7 +233,7 @@ def _planes_of_runs(runs: Taken) -> Drawn:
     return replace(drawn, caption=caption)
 
 
-def _heights(runs: Taken, i: int) -> dict[str, dict[str, Floats]]:
+def _heights(runs: StoredRuns, i: int) -> dict[str, dict[str, Floats]]:
     """Return returns and surrogates on the planes of a run."""
     shape = len(planes.ACROSS), len(planes.ALONG)
     return {
@@ -241,20 +241,20 @@ def _heights(runs: Taken, i: int) -> dict[str, dict[str, Floats]]:
             name: runs.rows(f"{k}/{series}")[i].reshape(shape)
             for name, series in (("return", "return"), ("change that the surrogate promises", "promise"))
         }
-        for k, iteration in enumerate(runs.kept)
+        for k, iteration in enumerate(runs.checkpoints)
     }
 
 
-def _agreement(runs: Taken) -> Drawn:
+def _agreement(runs: StoredRuns) -> Drawn:
     curves = {}
-    for k, iteration in enumerate(runs.kept):
+    for k, iteration in enumerate(runs.checkpoints):
         square_S1, noise_S1 = runs.rows(f"{k}/surrogate/square"), runs.rows(f"{k}/surrogate/noise")
         # An unbiased square below 0 is lost in noise: no agreement.
         curves[f"update {iteration + 1}"] = square_S1.clip(0) / (square_S1.clip(0) + noise_S1 / PAIRS)
     return agreement(PAIRS.tolist(), curves, batch=runs.steps)
 
 
-def _mechanisms(runs: Taken) -> Drawn:
+def _mechanisms(runs: StoredRuns) -> Drawn:
     def mean_log(twin: str) -> Floats:
         return np.asarray(np.log(runs.rows(f"{twin}/kl_old_new/mean/held_out")).mean(1))
 
@@ -276,7 +276,7 @@ def _switched(settings: Mapping[str, Any] | None) -> dict[str, str]:
     return {name: f": {one} \u2192 {other}" for name, (one, other) in levels(algorithm).items()}
 
 
-FIGURES: Sequence[tuple[str, str, str, Callable[[Taken], Drawn]]] = (
+FIGURES: Sequence[tuple[str, str, str, Callable[[StoredRuns], Drawn]]] = (
     ("gradients", "agreement", "Concentration of gradient estimates", _agreement),
     ("landscapes", "along-the-step", "Promise and return along the update", _along),
     ("landscapes", "n-star", "N*, the pairs that tell policies apart", _n_star),
@@ -287,20 +287,20 @@ FIGURES: Sequence[tuple[str, str, str, Callable[[Taken], Drawn]]] = (
 """Study, name, title and the function that draws it, one for each algorithm."""
 
 
-def _taken(record: Json, store: Path, task: str, study: str, of: str) -> list[Taken]:
+def _taken(record: Json, store: Path, task: str, study: str, of: str) -> list[StoredRuns]:
     """Return the runs that have a study, those with most updates first.
 
     Runs of one algorithm with other settings are kept apart, and then named by fixture and settings.
     """
-    found: dict[str, dict[str, Json]] = {}
+    by_first_digest: dict[str, dict[str, Json]] = {}
     for claim in record["claims"]:
         for runs in claim["runs"]:
             if runs["study"] == of and runs["task"] == task and not runs["kind"].startswith("factorial"):
                 # Claims that take more seeds share the first ones.
-                found.setdefault(runs["digests"][0], {}).update(dict.fromkeys(runs["digests"], runs))
-    counts = Counter(next(iter(by_digest.values()))["algorithm"] for by_digest in found.values())
-    named: dict[str, Taken] = {}
-    for by_digest in found.values():
+                by_first_digest.setdefault(runs["digests"][0], {}).update(dict.fromkeys(runs["digests"], runs))
+    counts = Counter(next(iter(by_digest.values()))["algorithm"] for by_digest in by_first_digest.values())
+    named: dict[str, StoredRuns] = {}
+    for by_digest in by_first_digest.values():
         runs = next(iter(by_digest.values()))
         series = [
             numbers
@@ -313,7 +313,7 @@ def _taken(record: Json, store: Path, task: str, study: str, of: str) -> list[Ta
             if name in named:  # runs of the same fixture's name, of another length or on other seeds
                 name = f"{name}, {iterations} updates, from seed {runs['seeds'][0]}"
             steps = runs["steps"] // iterations if "steps" in runs else None
-            named[name] = Taken(name, task, iterations, steps, series, runs.get("settings"))
+            named[name] = StoredRuns(name, task, iterations, steps, series, runs.get("settings"))
     return sorted(named.values(), key=lambda taken: -taken.iterations)
 
 

@@ -267,8 +267,8 @@ def _document(record: Json, claims: Collection[str], fixtures: Collection[str]) 
             raise BaselineError(f"The claim {claim['name']!r} of the last record is of {why}: run it on others first.")
         if claim["judged"]["environment_sha256"] != record["environment_sha256"]:
             raise BaselineError(
-                f"The claim {claim['name']!r} was judged with other packages or on another machine than the claims of the "
-                "last session: run it again first."
+                f"The claim {claim['name']!r} was judged with other packages or on another machine than those of "
+                "the last session: run it again first."
             )
     taken = [runs for claim in judged for runs in claim["runs"]]
     if unknown := [fixture for fixture in fixtures if all(runs["fixture"] != fixture for runs in taken)]:

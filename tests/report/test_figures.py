@@ -123,7 +123,7 @@ def test_a_plane_is_drawn_to_its_axes():
     assert len(rows) == 12 and {r["surface"] for r in rows} == set(ROWS)
     assert "between 3 by 2 points. Each" in drawn.caption
     noisy = figures.plane([0, 1, 2], [0, 1], {"late": ROWS}, episodes=7)
-    assert "means of 7 episodes, so that chance" in noisy.caption
+    assert "means of 7 episodes, so they are noisy" in noisy.caption
     titles = [ax.get_title() for ax in drawn.figure.axes if ax.get_title()]
     assert titles == ["one, late", "$two$ & <b>, late"]
 

@@ -64,10 +64,10 @@ def picture(evidence: Json) -> Picture | None:
     lower, upper = evidence["region_ends"]
     ends = [evidence["interval90"][end] for end in ("lower", "upper")]
     inner = [*ends, evidence["estimate"]]
-    shown = [x for x in (*inner, lower, upper, *(s[0] for s in seeds)) if x is not None and (x > 0 or not log)]
-    if not shown:
+    numbers = [x for x in (*inner, lower, upper, *(s[0] for s in seeds)) if x is not None and (x > 0 or not log)]
+    if not numbers:
         return None
-    scale = _Scale.around(shown, log=log)
+    scale = _Scale.around(numbers, log=log)
     interval = None
     if evidence["estimate"] is not None:
         interval = scale(_or(ends[0], -math.inf)), scale(_or(ends[1], math.inf))
@@ -96,8 +96,8 @@ class _Scale:
     log: bool
 
     @classmethod
-    def around(cls, shown: Sequence[float], *, log: bool) -> "_Scale":
-        low, high = (math.log(x) if log else x for x in (min(shown), max(shown)))
+    def around(cls, numbers: Sequence[float], *, log: bool) -> "_Scale":
+        low, high = (math.log(x) if log else x for x in (min(numbers), max(numbers)))
         room = 0.08 * (high - low) or abs(high) * 0.1 or 1.0
         return cls(low - room, high + room, log)
 
@@ -111,11 +111,11 @@ class _Scale:
     def ticks(self) -> list[float]:
         """Round numbers between the ends."""
         low, high = (math.exp(self.low), math.exp(self.high)) if self.log else (self.low, self.high)
-        found = MaxNLocator(TICKS).tick_values(low, high)
+        places = MaxNLocator(TICKS).tick_values(low, high)
         if self.log and high > 5 * low:
             subs = (1.0,) if high > 1000 * low else (1.0, 2.0, 5.0)
-            found = LogLocator(subs=subs, numticks=TICKS).tick_values(low, high)
-        return [float(x) for x in np.asarray(found) if low <= x <= high]
+            places = LogLocator(subs=subs, numticks=TICKS).tick_values(low, high)
+        return [float(x) for x in np.asarray(places) if low <= x <= high]
 
 
 def _labels(ticks: Sequence[float]) -> list[str]:

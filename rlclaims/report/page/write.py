@@ -50,7 +50,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Shown:
+class Entry:
     """A claim or a theorem, as the page shows it."""
 
     result: Json
@@ -81,10 +81,10 @@ class Place:
     where: str
     """Place in the post, or another work with the place in it."""
     anchor: str
-    sentences: tuple[tuple[str, tuple[Shown, ...]], ...]
+    sentences: tuple[tuple[str, tuple[Entry, ...]], ...]
 
     @property
-    def shown(self) -> tuple[Shown, ...]:
+    def entries(self) -> tuple[Entry, ...]:
         """The claims on its sentences."""
         return tuple(one for _, of_sentence in self.sentences for one in of_sentence)
 
@@ -146,7 +146,7 @@ def page(record: Json, figures: Mapping[str, Drawn] | None = None, surfaces: Seq
     environment.filters["interval"] = lambda evidence: interval_text(evidence, "{} to {}")
     settings = _settings(record)
     places = _places(record)
-    shown = [one for place in places for one in place.shown]
+    entries = [one for place in places for one in place.entries]
     turns = plotly() if surfaces else None
     ours = files("rlclaims.report.page") / "templates"
     return environment.get_template("page.html.jinja").render(
@@ -154,8 +154,8 @@ def page(record: Json, figures: Mapping[str, Drawn] | None = None, surfaces: Seq
         settings=settings,
         settings_of=lambda runs: settings.index(_set(runs)) if "settings" in runs else None,
         places=places,
-        counts={name: sum(one.state == name for one in shown) for name in get_args(State)},
-        total=len(shown),
+        counts={name: sum(one.state == name for one in entries) for name in get_args(State)},
+        total=len(entries),
         scope=runs_in_words(record["claims"]),
         counted=any(result["judged"]["evidence"] for result in all_results(record)) or record["profile"]["evidence"],
         figures=[_figure(name, drawn) for name, drawn in (figures or {}).items()],
@@ -185,21 +185,21 @@ def _settings(record: Json) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
 def _set(runs: Json) -> tuple[str, tuple[tuple[str, str], ...]]:
     """Return an algorithm, and its settings with their values in words."""
     words = {None: "off", True: "on", False: "no"}
-    shown = (
+    values = (
         (name.replace("_", " "), words[x] if x is None or isinstance(x, bool) else str(x))
         for name, x in runs["settings"].items()
     )
-    return runs["algorithm"], tuple(shown)
+    return runs["algorithm"], tuple(values)
 
 
 def _places(record: Json) -> list[Place]:
     """Return sentences by their place, those of the post first."""
-    found: dict[str, dict[str, list[Shown]]] = {}
+    by_source: dict[str, dict[str, list[Entry]]] = {}
     for i, result in enumerate(all_results(record)):
-        found.setdefault(result["source"], {}).setdefault(result["says"], []).append(_shown(record, result, i))
-    first = sorted(found, key=lambda source: (not source.startswith(SEED_POST), *_part(source)))
+        by_source.setdefault(result["source"], {}).setdefault(result["says"], []).append(_entry(record, result, i))
+    first = sorted(by_source, key=lambda source: (not source.startswith(SEED_POST), *_part(source)))
     return [
-        Place(*_split(source), f"place-{i}", tuple((says, tuple(of)) for says, of in found[source].items()))
+        Place(*_split(source), f"place-{i}", tuple((says, tuple(of)) for says, of in by_source[source].items()))
         for i, source in enumerate(first)
     ]
 
@@ -217,9 +217,9 @@ def _part(source: str) -> tuple[int, str]:
     return next((i for i, part in ((3, "Part III"), (2, "Part II"), (1, "Part I")) if part in where), 0), ""
 
 
-def _shown(record: Json, result: Json, i: int) -> Shown:
+def _entry(record: Json, result: Json, i: int) -> Entry:
     parts = () if is_theorem(result) or result["evidence"] is None else tuple(_parts(result["evidence"], ""))
-    return Shown(
+    return Entry(
         result=result,
         anchor=f"claim-{i}",
         state=state(result),
