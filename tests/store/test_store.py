@@ -298,7 +298,7 @@ def test_mean_episode_averages_over_all_of_training(store):
 def test_swapped_array_is_detected(store):
     store.put(SPEC, record(checkpoints=[checkpoint(0)]))
     with_another_array(store.folder(SPEC) / "starts.safetensors")
-    with pytest.raises(SpecError, match=r"DamagedError: the checksum of starts\.safetensors is another"):
+    with pytest.raises(SpecError, match=r"DamagedError: the checksum of starts\.safetensors differs"):
         store.start(SPEC)
 
 
