@@ -46,7 +46,7 @@ def test_named_family_has_its_declared_shares(session, store):
     [
         (
             FOUR_SHARES.replace("'section/other'", "'section/other', family=rlclaims.family('all', size=1)"),
-            "*its claims take 2; *",
+            "*its claims use 2: *",
         ),
         (
             NAMED.format("size=2") + NAMED.format("size=3").replace("section/", "other/").replace("test_", "test_2"),
