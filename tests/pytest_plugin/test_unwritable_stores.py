@@ -52,7 +52,7 @@ def test_full_disk_is_reported_and_leaves_no_partial_run(session, tmp_path):
 
 
 @pytest.mark.parametrize("what", ["folder", "link"])
-def test_invalid_lock_file_is_refused_before_training(session, tmp_path, what):
+def test_invalid_lock_file_is_refused_at_once(session, tmp_path, what):
     lock = tmp_path / "training.lock"
     if what == "folder":
         lock.mkdir()
