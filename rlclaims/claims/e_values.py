@@ -46,7 +46,7 @@ def _together(e_values: list[float], *, every: bool) -> float:
 
 
 def _beyond(evidence: Comparison, end: float, *, above: bool) -> float:
-    """The e-value for an estimand above a number, or below it."""
+    """Return the e-value for an estimand above a number, or below it."""
     method, groups = evidence.method, tuple(np.asarray(group, dtype=float)[None, :] for group in evidence.groups)
     if isinstance(method, StudentT):
         (x_1N,) = groups

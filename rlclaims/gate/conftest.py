@@ -27,7 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give each claim its bound, or skip it if there is none."""
+    """Give each claim its bound, or skip a claim without one."""
     if "bound" not in metafunc.fixturenames:
         return
     name = metafunc.function.__name__.removeprefix("test_")

@@ -1,4 +1,4 @@
-"""Whether a study can be made of an algorithm's runs, and on a task."""
+"""Check that an algorithm's runs, and a task, allow a study."""
 
 from rlclaims.adapters.external import ExternalTraining
 from rlclaims.agents.algorithm import Algorithm

@@ -17,7 +17,7 @@ Row = tuple[float, ...]
 
 
 ASKED = ("first", "last", "between", "overall", "highest", "where", "rank_correlation")
-"""What a series is asked for."""
+"""Names of the queries of a series."""
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ class SavedQuantity:
     label: str
     """The same for people."""
     log_scale: bool
-    """Whether the values are logarithms of what is reported."""
+    """True if the values are logarithms of the reported numbers."""
     values: tuple[float, ...]
     """One per seed; NaN where the run failed or the number does not exist."""
     seeds: tuple[int, ...]

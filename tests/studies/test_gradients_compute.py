@@ -343,7 +343,7 @@ def test_cosine_formula_matches_planted_estimates(spread):
 
 def captured(monkeypatch, run, pairs, blocks):
     """Return the numbers of a run at one kept iteration, its blocks and their mean number of pairs."""
-    seen, of_blocks = [], gradients.of_blocks
+    seen, summarize_blocks = [], gradients.summarize_blocks
     monkeypatch.setattr(gradients, "BLOCKS", blocks)
     monkeypatch.setattr(gradients, "summarize_blocks", lambda *args: seen.append(args) or summarize_blocks(*args))
     with torch.no_grad():

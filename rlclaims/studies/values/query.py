@@ -45,7 +45,7 @@ class Values(CheckpointStudy):
         """Return the mean of |V - x| / |x| over pairs, as the papers have it: where x is small, little is much.
 
         It is missing for a seed with an x of 0, such as InvertedPendulum-v5 has where an episode ends in a fall. And
-        steps before the time limit, which no state tells, count as much as those before a fall.
+        steps before the time limit, which no state contains, count as much as those before a fall.
 
         Args:
             on: as for `error`.
