@@ -123,10 +123,15 @@ class Series:
             runs=self.runs,
         )
 
+    @property
+    def _runs_compared(self) -> tuple[object, ...]:
+        """Settings, seeds and scope of the runs: two series may be compared if these are equal."""
+        return getattr(self.runs, "settings", None), self.seeds, self.scope
+
     def _same_runs(self, other: object, what: str) -> None:
         if not isinstance(other, Series):
             raise ClaimError(f"{self.quantity} {what} another series, not {other!r}.")
-        if self.runs is not other.runs:
+        if self._runs_compared != other._runs_compared:
             raise ClaimError(f"{self.quantity} {what} another series of the same runs, not {other.quantity}.")
 
     def _no_comparison(self, _: object) -> NoReturn:
