@@ -143,8 +143,8 @@ def assert_same_seed(one, i, other, j):
     assert np.array_equal(one.reward_states()[i], other.reward_states()[j])
 
 
-def test_seed_stops_bit_identically_alone_and_in_any_cohort(learnt):
-    # Minibatches and rollouts of the real size; by a step size at which some seeds stop while others go on.
+def test_espo_seed_is_bit_identical_in_any_cohort(trained_agent):
+    # Minibatches and rollouts have their real size; at this step size some seeds stop while others continue.
     algorithm = ESPO(epochs=5, value_epochs=1, learning_rate=1e-3, delta=0.28)
     together = trained_agent(algorithm, (7, 4, 1, 9))
     epochs = (together.policy_adam.steps_S / algorithm.minibatches).tolist()
@@ -156,7 +156,7 @@ def test_seed_stops_bit_identically_alone_and_in_any_cohort(learnt):
     assert_same_seed(pair, 1, together, 1)
 
 
-def test_espo_with_an_unreachable_delta_is_unclipped_ppo(learnt):
+def test_espo_without_a_threshold_is_unclipped_ppo(trained_agent):
     never, ppo = (
         trained_agent(algorithm, (7, 4)) for algorithm in (ESPO(epochs=2, delta=1e9), PPO(epochs=2, clip_epsilon=None))
     )
@@ -170,7 +170,7 @@ def test_espo_with_a_tiny_threshold_runs_one_epoch(trained_agent):
         assert_same_seed(one, i, ppo, i)
 
 
-def test_seed_with_non_finite_parameters_stops_alone(make_rollout):
+def test_espo_seed_with_nan_stops_without_affecting_others(make_rollout):
     algorithm = replace(CASES["ESPO"][0], delta=1e9)
     whole, broken = (Agent(algorithm, SEEDS, SIZES[0], N_ACTION, 2) for _ in range(2))
     rollout = make_rollout(whole, torch.Generator().manual_seed(0))
@@ -191,7 +191,7 @@ def slope(algorithm, ratio, advantage):
 
 @pytest.mark.parametrize("advantage", [1.5, -0.7])
 @pytest.mark.parametrize("epsilon", [0.2, 0.1])
-def test_spo_pulls_ratios_to_the_edge_their_advantage_points_to(advantage, epsilon):
+def test_spo_gradient_points_to_the_edge(advantage, epsilon):
     algorithm, edge = SPO(clip_epsilon=epsilon), 1 + math.copysign(epsilon, advantage)
     for ratio in (0.01, 0.5, 0.9, 1.0, 1.1, 1.5, 40.0):
         # 2401.16025 eq. 19: A - |A| (r - 1) / eps.
@@ -226,7 +226,7 @@ def test_successors_have_ppos_settings_for_a_task():
                 cls(**{name: wrong})
 
 
-def test_studies_of_ppo_accept_variants_of_its_objective():
+def test_successors_support_the_studies_of_their_kind():
     for algorithm in (SPO(), PPORB()):
         for study in (TWINS, Study("landscapes"), Study("gradients", 2048), Study("large_updates", 4096)):
             check_study(study, algorithm)
