@@ -14,7 +14,7 @@ PPO, which the post's figures show, and for TRPO, for which it says that the res
 Alignment is the slope of the return on the surrogate, as noise alone would lower a correlation. The roughness of a line
 through a landscape is the mean square of its second differences over that of its first differences.
 
-The number of pairs that tells two points apart follows from their true gap, net of noise, and the variance of an
+The number of pairs needed to rank two points follows from their true gap, net of noise, and the variance of an
 episode's return, with independent episodes at the two points, as an agent would have them.
 """
 
