@@ -13,35 +13,19 @@ from typing import TYPE_CHECKING, NoReturn
 from rlclaims.checkpoints import CHECKPOINTS_AT, checkpoint_iterations
 from rlclaims.claims.evidence import ClaimError
 from rlclaims.claims.names import UnknownNameError, did_you_mean
-from rlclaims.claims.quantity import Argument, Quantity, Window
+from rlclaims.claims.quantity import Argument, Window
 from rlclaims.claims.sample import Sample
-from rlclaims.claims.scope import Scope
 from rlclaims.results.runs import TrainedRuns
+from rlclaims.results.seed_rows import SeedRows
 from rlclaims.training import HELD_OUT_EVERY
 
 if TYPE_CHECKING:
     from rlclaims.results.measured import Measured
 
-Row = tuple[float, ...]
-
 
 @dataclass(frozen=True)
-class CheckpointSeries:
-    """A number, or what something changes, at each of the kept iterations: one row of them per seed."""
-
-    quantity: Quantity
-    rows: tuple[Row, ...]
-    """Logarithms of a factor, or differences; empty for a seed whose run failed."""
-    seeds: tuple[int, ...]
-    scope: Scope
-    failures: tuple[str, ...]
-    """The failed runs, and why they failed."""
-    log_scale: bool = False
-    """True if the values are logarithms of the reported numbers."""
-    bounds: tuple[float, float] | None = None
-    """Natural bounds of the values, infinite on a side that has none; None if they are not known."""
-    runs: TrainedRuns | None = None
-    """The results that it is a number of."""
+class CheckpointSeries(SeedRows):
+    """A number, or a change of one, at each of the kept iterations: one row per seed."""
 
     def overall(self) -> Sample:
         """Return the mean over the kept iterations; of factors the geometric mean."""
@@ -88,18 +72,6 @@ class CheckpointSeries:
                 f"Numbers at the kept iterations have no .{name}{did_you_mean(name, windows)}; they have "
                 ".at(0), .last(2) and .overall()."
             )
-
-    def _sample(self, window: Window, summary: Callable[[Row], float]) -> Sample:
-        return Sample(
-            quantity=self.quantity.over(window),
-            values=tuple(summary(row) if row else math.nan for row in self.rows),
-            seeds=self.seeds,
-            scope=self.scope,
-            failures=self.failures,
-            log_scale=self.log_scale,
-            bounds=self.bounds,
-            runs=self.runs,
-        )
 
 
 class Checkpoint:

@@ -10,33 +10,19 @@ from rlclaims.claims.names import UnknownNameError, did_you_mean
 from rlclaims.claims.numbers import is_number
 from rlclaims.claims.quantity import Derived, Quantity, Window
 from rlclaims.claims.sample import Sample
-from rlclaims.claims.scope import Scope
+from rlclaims.results.seed_rows import Row, SeedRows
 from rlclaims.stats.describe import rank_correlation
-
-Row = tuple[float, ...]
-
 
 ASKED = ("first", "last", "between", "overall", "highest", "where", "rank_correlation")
 """Names of the queries of a series."""
 
 
 @dataclass(frozen=True)
-class Series:
+class Series(SeedRows):
     """A measure over training: one row of iterations per seed."""
 
-    quantity: Quantity
-    rows: tuple[Row, ...]
-    """Per seed, the value at each measured iteration; empty for a seed whose run failed."""
-    seeds: tuple[int, ...]
-    scope: Scope
-    failures: tuple[str, ...]
-    """The failed runs, and why they failed."""
-    bounds: tuple[float, float] | None = None
-    """Natural bounds of the values, infinite on a side that has none; None if they are not known."""
     every: int = 1
     """Iterations from one value to the next."""
-    runs: object = None
-    """The runs that it is measured on."""
 
     def first(self, fraction: float) -> Sample:
         """Return the mean over the first part of the measured iterations, per seed.
@@ -126,7 +112,7 @@ class Series:
     @property
     def _runs_compared(self) -> tuple[object, ...]:
         """Settings, seeds and scope of the runs: two series may be compared if these are equal."""
-        return getattr(self.runs, "settings", None), self.seeds, self.scope
+        return self.runs and self.runs.settings, self.seeds, self.scope
 
     def _same_runs(self, other: object, what: str) -> None:
         if not isinstance(other, Series):
@@ -156,17 +142,6 @@ class Series:
             return sum(chosen) / len(chosen)
 
         return self._sample(Window(which, (fraction,), f"{which} {_percent(fraction)} of training"), mean)
-
-    def _sample(self, window: Window, summary: Callable[[Row], float]) -> Sample:
-        return Sample(
-            quantity=self.quantity.over(window),
-            values=tuple(summary(row) if row else math.nan for row in self.rows),
-            seeds=self.seeds,
-            scope=self.scope,
-            failures=self.failures,
-            bounds=self.bounds,
-            runs=self.runs,
-        )
 
 
 def pairs_of(quantity: Quantity) -> str | None:
