@@ -1,9 +1,9 @@
 """One process that computes studies of finished runs.
 
-Its job lists runs and jobs: of each a kind of study with its pairs, the name of the kind's job, and the places of its
-runs; and how many jobs to skip. It writes one JSON object a line to standard output: {"steps": n} now and then, for
-simulator steps since the last message, and after each job {"job": its place, "failure": why it has no numbers, or null,
-"series": [{name: numbers} of each run]}.
+Its input lists runs and jobs, and how many jobs to skip. A job names a kind of study, its pairs, which of the kind's
+jobs it is, and the places of its runs. It writes one JSON object per line to standard output: now and then
+{"steps": n}, the simulator steps since the last message; and after each job {"job": its place, "failure": why it has no
+numbers, or null, "series": [{name: numbers} for each run]}.
 """
 
 import json
@@ -47,7 +47,7 @@ class Steps:
 
 
 def main() -> None:
-    """Read a job from standard input and do it."""
+    """Read jobs from standard input and do them."""
     payload, specs, output = receive()
     store = Store(Path(payload["store"]))
 
@@ -62,7 +62,7 @@ def main() -> None:
             continue
         previous = group
         group = (job["kind"], job["pairs"], job["runs"])
-        if group != previous:  # otherwise the arrays that were read serve again
+        if group != previous:  # otherwise reuse the arrays that were read
             runs = [run_data(store, specs[i]) for i in job["runs"]]
         failure = None
         series: list[Numbers] = []

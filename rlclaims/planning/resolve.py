@@ -84,7 +84,7 @@ class ResolvedRuns:
         """
 
         def runs_of(algorithm: Algorithm | ExternalTraining) -> Runs:
-            specs = tuple(replace(self, algorithms=(algorithm,)).run_specs(n))
+            specs = replace(self, algorithms=(algorithm,)).run_specs(n)
             return Runs(
                 algorithm,
                 self.task,

@@ -65,7 +65,7 @@ class Grid:
         for row in self._rows:
             if len(row) == 1:
                 yield row[0]
-            elif row[0].cell_len > widths[0] and len(row) > 1:
+            elif row[0].cell_len > widths[0]:
                 yield row[0]
                 yield from self._lines([Text(), *row[1:]], widths)
             else:
