@@ -345,12 +345,12 @@ def report_page(
         stored = store_folder(store, project_of(Path.cwd()))
         with reading(path):
             figures = illustrations(read, stored)
-            if not figures and any(claim["runs"] for claim in read["claims"]):
-                typer.echo(f"No figures: the runs are not in the store {stored}; --store DIR names another.", err=True)
             typer.echo(f"{write_page(read, folder, figures, surfaces_of(read, stored))}")
             for name, drawn in figures.items():
                 typer.echo(f"{', '.join(map(str, drawn.save(folder / 'figures', name)))}")
             typer.echo(f"{write_summary(read, folder, changed)}")
+            if not figures and any(claim["runs"] for claim in read["claims"]):
+                typer.echo(f"No figures: the runs are not in the store {stored}; --store DIR names another.", err=True)
     except (pytest.UsageError, RecordError, StoreError) as error:
         raise refused(str(error)) from None
     except OSError as error:

@@ -130,8 +130,8 @@ class Baseline:
             labels = {one.key: one.label for one in self._saved}
             close = [labels[other] for other in get_close_matches(key, labels, n=3, cutoff=0.0)]
             raise ClaimError(
-                f"The baseline {self.name!r} has no {label!r} ({key}); of its {len(labels)} quantities, the closest "
-                f"are {', '.join(map(repr, close))}."
+                f"The baseline {self.name!r} has no {label!r} ({key}). Closest of what it has: "
+                f"{', '.join(map(repr, close))}."
             )
         fitting = [one for one in same if one.setting == setting]
         if not fitting and self._smoke:  # a smoke test's runs are shorter than any that are saved

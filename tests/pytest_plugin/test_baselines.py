@@ -174,8 +174,8 @@ def test_baseline_seeds_of_the_last_look_are_refused(session_by_looks, kept, tmp
         (
             "before = rlclaims.baseline('v1.0', runs='ppo')",
             "kl = ppo.kl_old_new.max.training.last(0.5)\n    assert kl / before[kl] <= 1.1",
-            "The claim *'section/claim': The baseline 'v1.0' has no 'max KL(old||new) (training batch), last 50% of "
-            f"training' of runs; of 1 quantities it has, '{WORDS}'.",
+            "The claim 'section/claim': The baseline 'v1.0' has no 'max KL(old||new), training batch, last 50% of "
+            f"training' (runs/kl_old_new/max/training/last(0.5)). Closest of what it has: '{WORDS}'.",
         ),
         (
             "before = rlclaims.baseline('v1.0', runs='ppo')",
@@ -197,7 +197,7 @@ def test_baseline_seeds_of_the_last_look_are_refused(session_by_looks, kept, tmp
         (
             "before = rlclaims.baseline('v1.0')",
             "",
-            f"*has '{WORDS}' of ppo and trpo: say which, rlclaims.baseline('v1.0', runs='ppo'), or keep *",
+            f"*has '{WORDS}' of ppo and trpo: say which, rlclaims.baseline('v1.0', runs='ppo'), or save one alone, with --runs.",
         ),
         (
             "before = rlclaims.baseline('v1.0', runs='ppo')",

@@ -15,7 +15,7 @@ FOUR_SHARES = (
 
 @pytest.mark.parametrize("options", [(), ("-k", "test_claim or test_other")])
 def test_family_rate_does_not_depend_on_selection(session, store, options):
-    session(FOUR_SHARES, *options).stdout.fnmatch_lines(["Family 'test_claims.py', of 4 shares: *"])
+    session(FOUR_SHARES, "-v", *options).stdout.fnmatch_lines(["Family 'test_claims.py', of 4 shares: *"])
     assert levels(store)["section/claim"] == (pytest.approx(0.05 / 4), 0.05)
     # To be supported against expectation turns a build red too.
     assert levels(store)["section/other"] == (pytest.approx(0.05 / 4), pytest.approx(0.05 / 4))

@@ -118,7 +118,7 @@ def test_replay_reports_a_run_that_differs(session, tmp_path):
     result = session(one_claim(SUPPORTED), "--claims-replay=3", f"--claims-store={tmp_path}")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(
-        ["*seed3, 2 iterations: differs in theta_KP (from row 1 of 3).", "*1 of 1 runs have other*"]
+        ["*seed3, 2 iterations: differs in theta_KP (from row 1 of 3).", "*1 of 1 runs differ from the store.*"]
     )
 
 
@@ -134,7 +134,7 @@ def test_session_waits_for_another_on_the_same_store(session, tmp_path, monkeypa
     monkeypatch.setattr(Display, "wait", wait)
     result = session(one_claim(SUPPORTED), f"--claims-store={tmp_path}")
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["rlclaims: another process trains into this store*", "rlclaims: training 5 runs*"])
+    result.stdout.fnmatch_lines(["rlclaims: waiting for another process that trains into this store.", "rlclaims: training 5 runs*"])
 
 
 @pytest.mark.skipif(compiled.library() is None, reason="no C compiler here makes the kernels")

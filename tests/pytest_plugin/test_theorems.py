@@ -315,7 +315,7 @@ def test_theorems_are_the_same_with_two_workers(pytester, tmp_path):
     result = pytester.runpytest_subprocess("-n2", f"--claims-store={tmp_path}")
     result.assert_outcomes(passed=1, failed=2)
     result.stdout.fnmatch_lines(
-        ['section/false: "It holds."', "*n=1000,", "  true *supported *20 ex.", "  false *refuted*"]
+        ['section/false: "It holds."', "*n=1000,", "  true *supported *20 examples", "  false *refuted*"]
     )
     assert list(theorems(tmp_path)) == ["true", "false", "broken"]
 

@@ -34,7 +34,7 @@ def verdicts(record):
 
 def test_two_workers_agree_and_train_nothing_twice(shared, pytester, tmp_path):
     alone, together = tmp_path / "alone", tmp_path / "together"
-    result = shared(THREE, together, "-n2", "--claims-report=here", "--junitxml=junit.xml")
+    result = shared(THREE, together, "-n2", "-v", "--claims-report=here", "--junitxml=junit.xml")
     assert result.parseoutcomes() == {"passed": 1, "failed": 1, "inconclusive": 1}
     shared(THREE, alone)
     record = json.loads((pytester.path / "here" / "claims.json").read_text())

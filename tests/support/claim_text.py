@@ -39,6 +39,8 @@ def written(store, name="reports/latest"):
     record = json.loads((store / name / "claims.json").read_text())
     for part in ("claims", "theorems"):
         record[part] = [result for result in record[part] if result["judged"]["created"] == record["created"]]
+    names = {claim["family"]["name"] for claim in record["claims"]}
+    record["families"] = [family for family in record["families"] if family["name"] in names]
     return record
 
 
