@@ -180,6 +180,14 @@ def test_explain_names_the_nearest_claims(rlclaims, judged):
     )
 
 
+def test_report_of_a_bad_record_says_one_thing(rlclaims, judged):
+    record = json.loads((judged / ".rlclaims" / "reports" / "latest" / "claims.json").read_text())
+    del record["created"]
+    (judged / "bad.json").write_text(json.dumps(record))
+    (line,) = rlclaims("report", "bad.json", "--store", "empty", code=2).splitlines()
+    assert line.startswith("bad.json is no record of claims (it has no 'created')")
+
+
 def test_list_passes_on_import_errors(rlclaims, judged):
     (judged / "test_broken.py").write_text("import nothing_of_the_kind\n")
     assert "No module named 'nothing_of_the_kind'" in rlclaims("list", code=2)
