@@ -197,7 +197,8 @@ def test_baseline_seeds_of_the_last_look_are_refused(session_by_looks, kept, tmp
         (
             "before = rlclaims.baseline('v1.0')",
             "",
-            f"*has '{WORDS}' of ppo and trpo: say which, rlclaims.baseline('v1.0', runs='ppo'), or save one alone, with --runs.",
+            f"*has '{WORDS}' of ppo and trpo: say which, rlclaims.baseline('v1.0', runs='ppo'), or save one alone, "
+            "with --runs.",
         ),
         (
             "before = rlclaims.baseline('v1.0', runs='ppo')",

@@ -134,7 +134,9 @@ def test_session_waits_for_another_on_the_same_store(session, tmp_path, monkeypa
     monkeypatch.setattr(Display, "wait", wait)
     result = session(one_claim(SUPPORTED), f"--claims-store={tmp_path}")
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["rlclaims: waiting for another process that trains into this store.", "rlclaims: training 5 runs*"])
+    result.stdout.fnmatch_lines(
+        ["rlclaims: waiting for another process that trains into this store.", "rlclaims: training 5 runs*"]
+    )
 
 
 @pytest.mark.skipif(compiled.library() is None, reason="no C compiler here makes the kernels")
